@@ -1,0 +1,1 @@
+"""Every message that crosses the mesh, and every subject it travels on."""

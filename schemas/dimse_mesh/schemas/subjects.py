@@ -83,8 +83,12 @@ class Subjects:
         )
 
     def link(self, instance: str) -> str:
-        """Frames and forwarded operations for `instance`, control connection."""
+        """Frames for `instance`, control connection."""
         return f"{self.root}.i.{instance}.link"
+
+    def approved(self, instance: str) -> str:
+        """Operations that a handler approved, for the sink `instance`; control connection."""
+        return f"{self.root}.i.{instance}.op"
 
     def data(self, instance: str) -> str:
         """Data set frames for `instance`, bulk connection."""
@@ -94,9 +98,9 @@ class Subjects:
         """Liveness probes of `instance`."""
         return f"{self.root}.i.{instance}.ping"
 
-    def refused(self, instance: str) -> str:
-        """Refusals for `instance`, and the server's 503 when a queue group is empty."""
-        return f"{self.root}.i.{instance}.refused"
+    def refused(self, instance: str, channel: int | str, position: int | str) -> str:
+        """Refusals of one operation from `instance`, and the server's 503 when its queue group is empty."""
+        return f"{self.root}.i.{instance}.refused.{channel}.{position}"
 
     def inbox(self, instance: str) -> str:
         """Prefix of the reply subjects of `instance`'s requests."""

@@ -1,0 +1,100 @@
+"""Routes: where an association goes, how it is delivered, what it may do. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from dimse_mesh.runtime.settings_fields import AePattern, AeTitle, SettingsModel, Token
+
+
+class Delivery(StrEnum):
+    """The delivery contract of a route (DESIGN: idea 7)."""
+
+    LIVE = "live"
+    DURABLE = "durable"
+
+
+class DimseService(StrEnum):
+    """The DIMSE services (PS3.7 §7.5, §10), by the names that a route's `allow` uses."""
+
+    C_ECHO = "C-ECHO"
+    C_STORE = "C-STORE"
+    C_FIND = "C-FIND"
+    C_MOVE = "C-MOVE"
+    C_GET = "C-GET"
+    N_EVENT_REPORT = "N-EVENT-REPORT"
+    N_GET = "N-GET"
+    N_SET = "N-SET"
+    N_ACTION = "N-ACTION"
+    N_CREATE = "N-CREATE"
+    N_DELETE = "N-DELETE"
+
+
+class Destination(SettingsModel):
+    """An AE title anywhere in the mesh, or a zone: whatever that zone calls its default target."""
+
+    ae: AeTitle | None = Field(default=None, description="AE title that some zone serves")
+    zone: Token | None = Field(default=None, description="zone whose default target is meant")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.ae is None) == (self.zone is None):
+            raise ValueError("a destination is either {ae: TITLE} or {zone: NAME}")
+        return self
+
+
+class Route(SettingsModel):
+    """What happens to associations whose called and calling AE titles match."""
+
+    called: AePattern = Field(
+        default="*", description="pattern of called AE titles: * ? [...], case-sensitive"
+    )
+    calling: AePattern = Field(default="*", description="pattern of calling AE titles")
+    to: Destination | None = Field(
+        default=None, description="{ae: TITLE} or {zone: NAME}; none: the called AE title itself"
+    )
+    delivery: Delivery = Field(
+        default=Delivery.LIVE, description="live: the client gets the target's own status"
+    )
+    called_ae: AeTitle | None = Field(
+        default=None, description="called AE title to send instead of the client's"
+    )
+    calling_ae: AeTitle | None = Field(
+        default=None, description="calling AE title to send instead of the client's"
+    )
+    allow: frozenset[DimseService] | None = Field(
+        default=None,
+        description="DIMSE services that are let through, for example [C-ECHO, C-STORE]; none: all",
+    )
+
+    @field_validator("delivery")
+    @classmethod
+    def _live_only(cls, delivery: Delivery) -> Delivery:
+        if delivery is not Delivery.LIVE:
+            raise ValueError("this version carries live delivery only; durable comes in a later one")
+        return delivery
+
+    def allows(self, service: DimseService) -> bool:
+        """Tell whether operations of `service` may pass."""
+        return self.allow is None or service in self.allow
+
+
+def route_for(routes: Sequence[Route], *, called: str, calling: str) -> Route:
+    """Return the first route that matches both AE titles, its `to` always filled in.
+
+    When none matches, the called AE title itself is the destination, delivered live.
+    """
+    for route in routes:
+        if fnmatchcase(called, route.called) and fnmatchcase(calling, route.calling):
+            break
+    else:
+        route = Route()
+    if route.to is None:
+        # A peer's title isn't held to PS3.5 here: whoever serves it, or nobody, decides.
+        return route.model_copy(update={"to": Destination.model_construct(ae=called, zone=None)})
+    return route

@@ -1,0 +1,172 @@
+"""The configuration of one zone: the whole contract of DESIGN.md "Configuration and command line"."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from dimse_mesh.mesh.settings import NatsSettings
+from dimse_mesh.runtime.routing import Route
+from dimse_mesh.runtime.settings_association import AssociationSettings
+from dimse_mesh.runtime.settings_errors import ConfigurationError, problems_of
+from dimse_mesh.runtime.settings_fields import Count, SettingsModel, SubjectRoot, Token
+from dimse_mesh.runtime.settings_mesh import LivenessSettings, MeshSettings
+from dimse_mesh.runtime.settings_observability import ObservabilitySettings
+from dimse_mesh.runtime.settings_scu import ScuSettings
+from dimse_mesh.schemas.service import ServiceName
+
+ENV_PREFIX = "DIMSE_MESH_"
+MAX_FILE_BYTES = 1 << 20
+
+
+class HandlerSettings(SettingsModel):
+    """A handler: `store`, `query_retrieve` or `n_service`."""
+
+    max_in_flight: Count = Field(default=1000, description="operations being handled at once, per instance")
+    drain_timeout: float = Field(
+        default=5.0, gt=0, le=3600, description="seconds that operations get when the service stops"
+    )
+
+
+class Instances(SettingsModel):
+    """How many processes of each service `dimse-mesh up` runs."""
+
+    association: int = Field(
+        default=1, ge=0, le=64, description="front-ends; more than one needs association.reuse_port"
+    )
+    store: int = Field(default=1, ge=0, le=64, description="C-STORE handlers")
+    query_retrieve: int = Field(default=1, ge=0, le=64, description="C-FIND, C-MOVE, C-GET handlers")
+    n_service: int = Field(default=1, ge=0, le=64, description="N-* handlers")
+    scu: int = Field(default=1, ge=0, le=64, description="executors")
+
+    def of(self, service: ServiceName) -> int:
+        """Return the number of instances of `service`."""
+        count: int = getattr(self, service.value)
+        return count
+
+
+class ZoneSettings(BaseSettings):
+    """One zone. Environment variables (`DIMSE_MESH_`, nested by `__`) win over the file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        env_parse_none_str="null",
+    )
+
+    zone: Token = Field(description="name of the zone: one subject token")
+    subject_root: SubjectRoot = Field(default="DIMSE", description="first token(s) of every subject")
+    nats: NatsSettings = Field(default_factory=NatsSettings, description="how to reach NATS")
+    association: AssociationSettings = Field(default_factory=AssociationSettings, description="the front-end")
+    store: HandlerSettings = Field(default_factory=HandlerSettings, description="the C-STORE handler")
+    query_retrieve: HandlerSettings = Field(
+       default= default_factory=HandlerSettings, description="the C-FIND, C-MOVE, C-GET handler"
+    )
+    n_service: HandlerSettings = Field(default_factory=HandlerSettings, description="the N-* handler")
+    scu: ScuSettings = Field(default_factory=ScuSettings, description="the executor")
+    routes: tuple[Route, ...] = Field(
+        default=(), description="first match wins; none: the called AE title is the destination"
+    )
+    mesh: MeshSettings = Field(default_factory=MeshSettings, description="streams over NATS")
+    liveness: LivenessSettings = Field(default_factory=LivenessSettings, description="who is alive")
+    observability: ObservabilitySettings = Field(
+       default= default_factory=ObservabilitySettings, description="logs, traces, metrics, health"
+    )
+    instances: Instances = Field(default_factory=Instances, description="processes per service under up")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings' signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: environment, then the file."""
+        return env_settings, init_settings
+
+    @field_validator("instances", mode="before")
+    @classmethod
+    def _one_number_for_all(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return dict.fromkeys(Instances.model_fields, value)
+        return value
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        if self.instances.association > 1 and not self.association.reuse_port:
+            raise ValueError("instances.association: more than 1 needs association.reuse_port: true")
+        http = self.observability.http
+        if http is not None and http.port and any(at.port == http.port for at in self.association.listeners):
+            raise ValueError(f"observability.http.port: {http.port} is a port of association.listeners too")
+        return self
+
+
+def load_settings(path: Path) -> ZoneSettings:
+    """Read a zone's YAML file, lay the environment over it, and validate.
+
+    Raises:
+        ConfigurationError: with one line for each problem: file, field, what was given, what is allowed.
+    """
+    return settings_from(read_yaml(path), source=str(path))
+
+
+def settings_from(data: dict[str, Any], *, source: str) -> ZoneSettings:
+    """Validate `data` with the environment laid over it; `source` names it in errors.
+
+    Raises:
+        ConfigurationError: with one line for each problem.
+    """
+    names = [name for name in data if not isinstance(name, str)]
+    if names:
+        raise ConfigurationError([f"{source}: field names are text, not {names[0]!r}"])
+    try:
+        return ZoneSettings(**data)
+    except ValidationError as error:
+        raise ConfigurationError(problems_of(error, source, ZoneSettings, os.environ)) from error
+    except SettingsError as error:
+        raise ConfigurationError([f"environment: {error}; lists and sections are written as JSON"]) from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds.
+
+    Raises:
+        ConfigurationError: it can't be read, is no YAML, or is no mapping.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+        if len(raw) > MAX_FILE_BYTES:
+            raise ConfigurationError([f"{path}: larger than {MAX_FILE_BYTES} bytes: not a configuration"])
+        data = yaml.safe_load(raw)
+    except OSError as error:
+        raise ConfigurationError([f"{path}: can't be read: {error.strerror}"]) from error
+    except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+        what = getattr(error, "problem", None) or "not UTF-8 text"
+        raise ConfigurationError([f"{path}: not YAML{where}: {what}"]) from error
+    if not isinstance(data, dict):
+        raise ConfigurationError(
+            [f"{path}: a zone is a mapping of fields; the file holds {type(data).__name__}"]
+        )
+    return data
+
+
+def dump_complete(settings: ZoneSettings) -> str:
+    """Return the settings as YAML, complete with defaults, secrets masked."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

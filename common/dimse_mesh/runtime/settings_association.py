@@ -1,0 +1,111 @@
+"""Settings of the association front-end: listeners, limits, deadlines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from dimse_mesh.runtime.settings_fields import (
+    AeTitle,
+    Count,
+    Host,
+    ListenPort,
+    PduLength,
+    Seconds,
+    SecondsOrOff,
+    SettingsModel,
+    TlsFile,
+)
+
+_ANY_HOST = frozenset({"0.0.0.0", "::", "*"})
+
+
+class ListenerTls(SettingsModel):
+    """TLS on a listener (PS3.15 Annex B)."""
+
+    cert: TlsFile = Field(description="PEM file: the server's certificate chain")
+    key: TlsFile = Field(description="PEM file: its private key")
+    ca: TlsFile | None = Field(
+        default=None, description="PEM file: authorities that client certificates are checked against"
+    )
+    require_client_cert: bool = Field(
+        default=False, description="refuse clients without a certificate; needs ca"
+    )
+
+    @model_validator(mode="after")
+    def _client_certificates_need_an_authority(self) -> Self:
+        if self.require_client_cert and self.ca is None:
+            raise ValueError(
+                "require_client_cert needs ca: the authorities that clients' certificates come from"
+            )
+        return self
+
+
+class Listener(SettingsModel):
+    """One address on which DICOM peers connect."""
+
+    host: Host = Field(default="127.0.0.1", description="address to listen on")
+    port: ListenPort = Field(description="TCP port, 0 to 65535; 0: any free one")
+    tls: ListenerTls | None = Field(default=None, description="speak DICOM over TLS here")
+    ae_titles: tuple[AeTitle, ...] | None = Field(
+        default=None, description="called AE titles that may be asked for here; none: all"
+    )
+
+    @field_validator("ae_titles")
+    @classmethod
+    def _no_duplicate_titles(cls, titles: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for title, times in Counter(titles or ()).items():
+            if times > 1:
+                raise ValueError(f"AE title {title!r} stands here {times} times")
+        return titles
+
+
+class AssociationSettings(SettingsModel):
+    """The front-end that hospital systems connect to."""
+
+    listeners: tuple[Listener, ...] = Field(default=(), description="addresses to listen on")
+    reuse_port: bool = Field(
+        default=False, description="SO_REUSEPORT: several front-end instances share the listeners' ports"
+    )
+    calling_ae_titles: tuple[AeTitle, ...] | None = Field(
+        default=None, description="calling AE titles that are let in; none: all"
+    )
+    max_associations: Count = Field(
+        default=1000, description="open associations per instance; more are rejected, transient"
+    )
+    max_pdu_length: PduLength = Field(
+        default=131072, description="bytes: the maximum PDU length advertised to clients (PS3.8 Annex D.1)"
+    )
+    artim_timeout: Seconds = Field(default=30.0, description="seconds: the ARTIM timer (PS3.8 §9.1.5)")
+    open_timeout: Seconds = Field(
+        default=30.0,
+        description="seconds from A-ASSOCIATE-RQ to the target's answer; then a transient reject",
+    )
+    idle_timeout: SecondsOrOff = Field(
+        default=0.0, description="seconds without traffic before A-ABORT; 0: off"
+    )
+    release_timeout: Seconds = Field(default=10.0, description="seconds to wait for A-RELEASE-RP")
+    stalled_write_timeout: Seconds = Field(
+        default=60.0, description="seconds that a peer may refuse to read what is sent to it"
+    )
+    operation_timeout: SecondsOrOff = Field(
+        default=600.0,
+        description="seconds without any response of the target before the operation fails; 0: off",
+    )
+    drain_timeout: Seconds = Field(
+        default=30.0, description="seconds that open associations get when the service stops"
+    )
+
+    @field_validator("listeners")
+    @classmethod
+    def _no_duplicate_addresses(cls, listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
+        seen: list[Listener] = []
+        for listener in listeners:
+            for other in seen:
+                same_host = listener.host == other.host or _ANY_HOST & {listener.host, other.host}
+                if listener.port and listener.port == other.port and same_host:
+                    raise ValueError(f"port {listener.port} stands in two listeners")
+            seen.append(listener)
+        return listeners

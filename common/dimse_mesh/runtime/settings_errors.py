@@ -1,0 +1,117 @@
+"""Problems of a configuration, each as one line for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from enum import Enum
+from typing import get_args
+
+from pydantic import BaseModel, ValidationError
+
+_SECRET = ("token", "password", "secret", "nkey", "credentials")
+
+
+class ConfigurationError(Exception):
+    """A configuration that can't be used.
+
+    Attributes:
+        problems: one line each, ready to print.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def problems_of(
+    error: ValidationError,
+    source: str,
+    model: type[BaseModel],
+    environ: Mapping[str, str],
+) -> list[str]:
+    """Return one line per validation error: where it stands, what was given, what is allowed."""
+    lines: list[str] = []
+    for detail in error.errors(include_url=False):
+        location = _without_union_tags(detail["loc"])
+        path = _spell(location)
+        where = _environment_name(location, environ) or source
+        kind = detail["type"]
+        if kind == "extra_forbidden":
+            known = sorted(_fields_at(model, location[:-1]))
+            near = get_close_matches(str(location[-1]), known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            line = f"{where}: {path}: unknown field; {hint}allowed: {', '.join(known)}"
+        elif kind == "missing":
+            line = f"{where}: {path}: required, but not given"
+        else:
+            message = str(detail["msg"]).removeprefix("Value error, ")
+            given = (
+                ""
+                if kind == "value_error" and not _is_scalar(detail["input"])
+                else _given(detail["input"], location)
+            )
+            line = f"{where}: {path}: {given}{_lower_first(message)}"
+        lines.append(line.replace("\n", " "))
+    return list(dict.fromkeys(lines))
+
+
+def _without_union_tags(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    return tuple(part for part in location if isinstance(part, int) or "[" not in part)
+
+
+def _lower_first(text: str) -> str:
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def _spell(location: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".") or "(whole file)"
+
+
+def _given(value: object, location: tuple[int | str, ...]) -> str:
+    if any(word in str(part).lower() for part in location for word in _SECRET):
+        return "given a secret: "
+    if isinstance(value, Mapping):
+        return "given a mapping: "
+    if isinstance(value, (list, tuple)):
+        return f"given a list of {len(value)}: "
+    text = repr(value.value if isinstance(value, Enum) else value)
+    return f"given {text if len(text) <= 80 else text[:77] + '...'}: "
+
+
+def _is_scalar(value: object) -> bool:
+    return value is None or isinstance(value, (str, int, float, bool, Enum))
+
+
+def _environment_name(location: tuple[int | str, ...], environ: Mapping[str, str]) -> str | None:
+    """Name the environment variable that a value came from, if it did."""
+    upper = {name.upper(): name for name in environ}
+    for end in range(len(location), 0, -1):
+        name = "DIMSE_MESH_" + "__".join(str(part) for part in location[:end]).upper()
+        if name in upper:
+            return f"environment variable {upper[name]}"
+    return None
+
+
+def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:
+    """Return the names of the fields of the section that `location` leads to."""
+    section: type[BaseModel] | None = model
+    for part in location:
+        if isinstance(part, int) or section is None:
+            continue
+        field = section.model_fields.get(part)
+        section = _model_in(field.annotation) if field is not None else None
+    return set(section.model_fields) if section is not None else set()
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        found = _model_in(argument)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,64 @@
+"""Settings of what runs over NATS: streams with credit, and liveness."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from dimse_mesh.runtime.settings_fields import Seconds, SettingsModel
+
+KIB = 1024
+
+
+class MeshSettings(SettingsModel):
+    """Streams: window, chunks, retransmission (docs/architecture.md, "A link: two ordered directions")."""
+
+    window: int = Field(
+        default=8 * KIB * KIB,
+        ge=256 * KIB,
+        le=1024 * KIB * KIB,
+        description="bytes in flight per direction of an association",
+    )
+    chunk_size: int = Field(
+        default=60 * KIB,
+        ge=4 * KIB,
+        le=1020 * KIB,
+        description="bytes of a data set per message; with its header below 64 KiB costs least",
+    )
+    inline_limit: int = Field(
+        default=32 * KIB, ge=0, le=512 * KIB, description="bytes: a data set up to this rides in its request"
+    )
+    retransmit_timeout: Seconds = Field(
+        default=1.0, description="seconds without progress before the receiver is asked"
+    )
+    deadline: Seconds = Field(
+        default=30.0, description="seconds that an outage of the mesh may last before operations fail"
+    )
+    ack_delay: Seconds = Field(
+        default=0.1, description="seconds after the last consumption that an ack is held back"
+    )
+    max_buffered: int = Field(
+        default=512 * KIB * KIB,
+        ge=1024 * KIB,
+        description="bytes that one instance may hold for all associations together",
+    )
+
+    @model_validator(mode="after")
+    def _window_holds_chunks(self) -> Self:
+        if self.window < 4 * max(self.chunk_size, self.inline_limit):
+            raise ValueError("window: at least four times chunk_size and inline_limit")
+        return self
+
+
+class LivenessSettings(SettingsModel):
+    """Heartbeats between instances; never per association."""
+
+    interval: Seconds = Field(default=2.0, description="seconds between heartbeats")
+    deadline: Seconds = Field(default=6.0, description="seconds of silence after which an instance is probed")
+
+    @model_validator(mode="after")
+    def _deadline_spans_intervals(self) -> Self:
+        if self.deadline < 2 * self.interval:
+            raise ValueError("deadline: at least twice the interval, so that one lost heartbeat kills nobody")
+        return self

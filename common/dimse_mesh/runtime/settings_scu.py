@@ -1,0 +1,112 @@
+"""Settings of the SCU executor: the AEs that this zone serves to the whole mesh."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from dimse_mesh.runtime.settings_fields import (
+    AeTitle,
+    Count,
+    Host,
+    PduLength,
+    Port,
+    Seconds,
+    SecondsOrOff,
+    SettingsModel,
+    TlsFile,
+    pair_of_files,
+)
+
+
+class RemoteTls(SettingsModel):
+    """TLS towards a target (PS3.15 Annex B)."""
+
+    ca: TlsFile | None = Field(default=None, description="PEM file: authorities to trust; none: the system's")
+    cert: TlsFile | None = Field(
+        default=None, description="PEM file: our certificate chain, if the target wants one"
+    )
+    key: TlsFile | None = Field(default=None, description="PEM file: its private key")
+    server_name: str | None = Field(
+        default=None, description="name expected in the target's certificate; none: its host"
+    )
+    verify: bool = Field(default=True, description="check the target's certificate and name")
+
+    @model_validator(mode="after")
+    def _cert_with_key(self) -> Self:
+        pair_of_files(self.cert, self.key)
+        return self
+
+
+class RemoteAe(SettingsModel):
+    """A target: an AE that executors of this zone can reach."""
+
+    ae_title: AeTitle = Field(description="the AE title by which the mesh knows it")
+    host: Host = Field(description="its host name or address")
+    port: Port = Field(description="its TCP port, 1 to 65535")
+    called_ae: AeTitle | None = Field(
+        default=None, description="called AE title to send instead of the client's"
+    )
+    calling_ae: AeTitle | None = Field(
+        default=None, description="calling AE title to send instead of the client's"
+    )
+    tls: RemoteTls | None = Field(default=None, description="speak DICOM over TLS to it")
+    default: bool = Field(default=False, description="what is sent to the zone as such goes to this AE")
+    max_associations: Count = Field(
+        default=100, description="associations to it from the whole zone; more are rejected, transient"
+    )
+    connect_timeout: Seconds = Field(default=10.0, description="seconds for TCP and TLS to stand")
+    association_timeout: Seconds = Field(
+        default=20.0, description="seconds from A-ASSOCIATE-RQ to its answer"
+    )
+
+
+class ScuSettings(SettingsModel):
+    """The executor that opens associations to targets."""
+
+    remote_aes: tuple[RemoteAe, ...] = Field(
+        default=(), description="the AEs that this zone serves to the whole mesh"
+    )
+    max_associations: Count = Field(
+        default=1000, description="open associations per instance, over all targets"
+    )
+    max_pdu_length: PduLength = Field(
+        default=131072, description="bytes: the maximum PDU length advertised to targets (PS3.8 Annex D.1)"
+    )
+    artim_timeout: Seconds = Field(default=30.0, description="seconds: the ARTIM timer (PS3.8 §9.1.5)")
+    attach_timeout: Seconds = Field(
+        default=30.0,
+        description="seconds that an open association waits for its front-end before it is aborted",
+    )
+    idle_timeout: SecondsOrOff = Field(
+        default=0.0, description="seconds without traffic before A-ABORT; 0: off"
+    )
+    release_timeout: Seconds = Field(default=10.0, description="seconds to wait for A-RELEASE-RP")
+    stalled_write_timeout: Seconds = Field(
+        default=60.0, description="seconds that a target may refuse to read what is sent to it"
+    )
+    operation_timeout: SecondsOrOff = Field(
+        default=600.0,
+        description="seconds without any response of the target before the operation fails; 0: off",
+    )
+    drain_timeout: Seconds = Field(
+        default=30.0, description="seconds that open associations get when the service stops"
+    )
+
+    @field_validator("remote_aes")
+    @classmethod
+    def _titles_are_unique_and_one_default(cls, remote_aes: tuple[RemoteAe, ...]) -> tuple[RemoteAe, ...]:
+        for title, times in Counter(remote.ae_title for remote in remote_aes).items():
+            if times > 1:
+                raise ValueError(f"AE title {title!r} stands here {times} times")
+        defaults = [remote.ae_title for remote in remote_aes if remote.default]
+        if len(defaults) > 1:
+            raise ValueError(f"one AE may be the default, here are {len(defaults)}: {', '.join(defaults)}")
+        return remote_aes
+
+    @property
+    def default_ae(self) -> RemoteAe | None:
+        """The target of what is sent to the zone as such, if there is one."""
+        return next((remote for remote in self.remote_aes if remote.default), None)

@@ -72,7 +72,7 @@ class ZoneSettings(BaseSettings):
     association: AssociationSettings = Field(default_factory=AssociationSettings, description="the front-end")
     store: HandlerSettings = Field(default_factory=HandlerSettings, description="the C-STORE handler")
     query_retrieve: HandlerSettings = Field(
-       default= default_factory=HandlerSettings, description="the C-FIND, C-MOVE, C-GET handler"
+        default_factory=HandlerSettings, description="the C-FIND, C-MOVE, C-GET handler"
     )
     n_service: HandlerSettings = Field(default_factory=HandlerSettings, description="the N-* handler")
     scu: ScuSettings = Field(default_factory=ScuSettings, description="the executor")
@@ -82,7 +82,7 @@ class ZoneSettings(BaseSettings):
     mesh: MeshSettings = Field(default_factory=MeshSettings, description="streams over NATS")
     liveness: LivenessSettings = Field(default_factory=LivenessSettings, description="who is alive")
     observability: ObservabilitySettings = Field(
-       default= default_factory=ObservabilitySettings, description="logs, traces, metrics, health"
+        default_factory=ObservabilitySettings, description="logs, traces, metrics, health"
     )
     instances: Instances = Field(default_factory=Instances, description="processes per service under up")
 

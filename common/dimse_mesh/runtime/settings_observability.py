@@ -14,7 +14,7 @@ class HttpSettings(SettingsModel):
 
     host: Host = Field(default="127.0.0.1", description="address to listen on")
     port: ListenPort = Field(
-       default= description="TCP port; 0: any free one. `up` counts it up by one for each further process of the zone"
+        description="TCP port; 0: any free one. Under `up` each further process of the zone takes the next one"
     )
 
 
@@ -29,5 +29,5 @@ class ObservabilitySettings(SettingsModel):
     )
     http: HttpSettings | None = Field(default=None, description="health and metrics; none: off")
     tracing_ratio: float = Field(
-        default=1.0, ge=0, le=1, description="share of associations traced; OTEL_TRACES_SAMPLER_ARG wins when set"
+        default=1.0, ge=0, le=1, description="share of associations traced; OTEL_TRACES_SAMPLER_ARG wins"
     )

@@ -14,7 +14,7 @@ class HttpSettings(SettingsModel):
 
     host: Host = Field(default="127.0.0.1", description="address to listen on")
     port: ListenPort = Field(
-        description="TCP port; 0: any free one. Under `up` each further process of the zone takes the next one"
+        description="TCP port; 0: any free one. Under `up` each process of the zone takes the next one"
     )
 
 

@@ -1,0 +1,147 @@
+"""Structured logs on standard error: key=value text or JSON lines. One logger per package.
+
+Redaction is by construction: a log line is an event name and fields; bytes are never printed, long text is
+cut, control characters are escaped (an AE title comes from a peer), and of an exception only types, places and,
+for our own errors, the code are shown: the message of a third party's exception may quote a data set.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dimse_mesh.runtime.settings_observability import ObservabilitySettings
+
+ROOT = "dimse_mesh"
+MAX_TEXT = 200
+
+
+class EventLog:
+    """A package's logger: an event name, then fields."""
+
+    __slots__ = ("_logger",)
+
+    def __init__(self, package: str) -> None:
+        self._logger = logging.getLogger(package)
+
+    @property
+    def debugging(self) -> bool:
+        """Whether debug events are written at all: ask before building costly fields."""
+        return self._logger.isEnabledFor(logging.DEBUG)
+
+    def debug(self, event: str, /, **fields: object) -> None:
+        """Log what helps to find a fault."""
+        if self._logger.isEnabledFor(logging.DEBUG):
+            self._logger.debug(event, extra={"fields": fields})
+
+    def info(self, event: str, /, **fields: object) -> None:
+        """Log what an operator wants to know."""
+        if self._logger.isEnabledFor(logging.INFO):
+            self._logger.info(event, extra={"fields": fields})
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        """Log what went wrong and was coped with."""
+        self._logger.warning(event, extra={"fields": fields})
+
+    def error(self, event: str, /, error: BaseException | None = None, **fields: object) -> None:
+        """Log what went wrong and was not; `error` adds its types and places, not its message."""
+        self._logger.error(event, exc_info=error, extra={"fields": fields})
+
+
+def redacted(value: object) -> str | int | float | bool | None:
+    """Return a value as it may stand in a log."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"<{len(value)} bytes>"
+    text = str(value)
+    if len(text) > MAX_TEXT:
+        text = f"{text[:MAX_TEXT]}..."
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def described(error: BaseException) -> str:
+    """Return an exception's types, codes and places, without any message."""
+    parts: list[str] = []
+    seen: BaseException | None = error
+    while seen is not None and len(parts) < 5:
+        code = getattr(seen, "code", None)
+        name = type(seen).__name__ + (f"({code})" if isinstance(code, str) else "")
+        frames = traceback.extract_tb(seen.__traceback__)[-6:]
+        places = " < ".join(
+            f"{frame.filename.rpartition('/')[2]}:{frame.lineno}:{frame.name}" for frame in reversed(frames)
+        )
+        parts.append(f"{name} at {places}" if places else name)
+        if isinstance(seen, BaseExceptionGroup):
+            seen = seen.exceptions[0]
+        else:
+            seen = seen.__cause__ or seen.__context__
+    return "; from ".join(parts)
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, constant: Mapping[str, str]) -> None:
+        super().__init__()
+        self._constant = constant
+
+    def collect(self, record: logging.LogRecord) -> dict[str, str | int | float | bool | None]:
+        """Return the fields of a record in the order in which they are written."""
+        ours = record.name == ROOT or record.name.startswith(f"{ROOT}.")
+        fields: dict[str, str | int | float | bool | None] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            **self._constant,
+            "logger": record.name,
+            # Another library's arguments may hold anything: its template says enough.
+            "event": redacted(record.getMessage() if ours else str(record.msg)),
+        }
+        extra = getattr(record, "fields", None)
+        if isinstance(extra, dict):
+            for name, value in extra.items():
+                fields[name] = redacted(value)
+        if record.exc_info and record.exc_info[1] is not None:
+            fields["error"] = described(record.exc_info[1])
+        return fields
+
+
+class TextFormatter(_Formatter):
+    """`time level event key=value ...`, values quoted where they hold spaces."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line."""
+        return " ".join(f"{name}={_quoted(value)}" for name, value in self.collect(record).items())
+
+
+class JsonFormatter(_Formatter):
+    """One JSON object per line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line."""
+        return json.dumps(self.collect(record), ensure_ascii=True)
+
+
+def _quoted(value: str | float | bool | None) -> str:
+    if isinstance(value, str):
+        return value if value and not any(character in ' ="' for character in value) else json.dumps(value)
+    return json.dumps(value)
+
+
+def configure_logging(
+    settings: ObservabilitySettings, constant: Mapping[str, str], stream: TextIO | None = None
+) -> None:
+    """Send all logs of the process to `stream` (standard error); `constant` stands in every line."""
+    handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
+    handler.setFormatter(
+        JsonFormatter(constant) if settings.log_format == "json" else TextFormatter(constant)
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger(ROOT).setLevel(settings.log_level.upper())

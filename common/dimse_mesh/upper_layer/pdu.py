@@ -1,0 +1,125 @@
+"""PDU types, and the PDUs of fixed size: A-ASSOCIATE-RJ, A-RELEASE-RQ/RP, A-ABORT (PS3.8 §9.3).
+
+Every PDU begins with type (byte 1), a reserved byte, and the length of what follows (bytes 3-6, big endian).
+`encode()` gives the whole PDU; `decode(body)` takes what follows those six bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Self
+
+from dimse_mesh.upper_layer.errors import MalformedPdu
+from dimse_mesh.upper_layer.reasons import (
+    REJECT_REASONS,
+    AbortReason,
+    AbortSource,
+    AcseRejectReason,
+    PresentationRejectReason,
+    RejectResult,
+    RejectSource,
+    UserRejectReason,
+)
+
+__all__ = [
+    "AbortReason",
+    "AbortSource",
+    "Abort",
+    "AcseRejectReason",
+    "AssociateRJ",
+    "PduType",
+    "PresentationRejectReason",
+    "RELEASE_RP_PDU",
+    "RELEASE_RQ_PDU",
+    "RejectResult",
+    "RejectSource",
+    "UserRejectReason",
+    "check_release",
+]
+
+PDU_HEADER_LENGTH = 6
+
+
+class PduType(IntEnum):
+    """Byte 1 of a PDU (PS3.8 §9.3.1)."""
+
+    ASSOCIATE_RQ = 1
+    ASSOCIATE_AC = 2
+    ASSOCIATE_RJ = 3
+    P_DATA_TF = 4
+    RELEASE_RQ = 5
+    RELEASE_RP = 6
+    ABORT = 7
+
+
+# PS3.8 §9.3.6, §9.3.7: type, reserved, length 4, four reserved bytes
+RELEASE_RQ_PDU: bytes = bytes((PduType.RELEASE_RQ, 0, 0, 0, 0, 4, 0, 0, 0, 0))
+RELEASE_RP_PDU: bytes = bytes((PduType.RELEASE_RP, 0, 0, 0, 0, 4, 0, 0, 0, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class AssociateRJ:
+    """A-ASSOCIATE-RJ (PS3.8 §9.3.4); any byte values pass through, listed by the standard or not."""
+
+    result: int  # byte 8
+    source: int  # byte 9
+    reason: int  # byte 10
+
+    def encode(self) -> bytes:
+        """Give the whole PDU."""
+        return bytes((PduType.ASSOCIATE_RJ, 0, 0, 0, 0, 4, 0, self.result, self.source, self.reason))
+
+    @classmethod
+    def decode(cls, body: bytes | memoryview) -> Self:
+        """Read the body (4 bytes); raise `MalformedPdu` for any other size."""
+        if len(body) != 4:
+            raise MalformedPdu("the body of an A-ASSOCIATE-RJ is not 4 bytes long")
+        return cls(body[1], body[2], body[3])
+
+    def describe(self) -> str:
+        """Say it in the standard's words, for logs; unlisted values as numbers."""
+        reasons = REJECT_REASONS[RejectSource(self.source)] if _listed(RejectSource, self.source) else None
+        return ", ".join(
+            (_name(RejectResult, self.result), _name(RejectSource, self.source), _name(reasons, self.reason))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """A-ABORT (PS3.8 §9.3.8); any byte values pass through, listed by the standard or not."""
+
+    source: int  # byte 9
+    reason: int  # byte 10
+
+    def encode(self) -> bytes:
+        """Give the whole PDU."""
+        return bytes((PduType.ABORT, 0, 0, 0, 0, 4, 0, 0, self.source, self.reason))
+
+    @classmethod
+    def decode(cls, body: bytes | memoryview) -> Self:
+        """Read the body (4 bytes); raise `MalformedPdu` for any other size (it is an abort all the same)."""
+        if len(body) != 4:
+            raise MalformedPdu("the body of an A-ABORT is not 4 bytes long")
+        return cls(body[2], body[3])
+
+    def describe(self) -> str:
+        """Say it in the standard's words, for logs; unlisted values as numbers."""
+        reasons = AbortReason if self.source == AbortSource.SERVICE_PROVIDER else None
+        return f"{_name(AbortSource, self.source)}, {_name(reasons, self.reason)}"
+
+
+def check_release(body: bytes | memoryview) -> None:
+    """Raise `MalformedPdu` unless this is the body of an A-RELEASE-RQ or -RP: 4 reserved bytes."""
+    if len(body) != 4:
+        raise MalformedPdu("the body of an A-RELEASE PDU is not 4 bytes long")
+
+
+def _listed(kind: type[IntEnum], value: int) -> bool:
+    return value in kind._value2member_map_
+
+
+def _name(kind: type[IntEnum] | None, value: int) -> str:
+    if kind is None or not _listed(kind, value):
+        return str(value)
+    return kind(value).name.lower().replace("_", "-")

@@ -1,0 +1,288 @@
+"""The mesh as an instance sees it: publish, subscribe, request, serve, over two supervised connections.
+
+Control and bulk have a connection each, because a request that shares one with bulk waits 6-40 ms instead of
+0.3 (EVIDENCE.md, nats-py 7). Publishing never waits and never buffers while disconnected: it says False.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+from pydantic import BaseModel
+
+from dimse_mesh.mesh.errors import MeshError, MeshUnavailable, report
+from dimse_mesh.mesh.link import Link
+from dimse_mesh.mesh.requests import Requests
+from dimse_mesh.mesh.responder import Handler, Responder
+from dimse_mesh.mesh.settings import NatsSettings
+from dimse_mesh.mesh.wire import Delivery
+from dimse_mesh.schemas.subjects import Subject, Subjects
+
+RequestT = TypeVar("RequestT", bound=BaseModel)
+ReplyT = TypeVar("ReplyT", bound=BaseModel)
+
+
+class Subscription:
+    """Interest in a subject; lasts until `unsubscribe`, over every reconnect."""
+
+    def __init__(self, subject: str, queue: str, callback: Callable[[Delivery], None], link: Link) -> None:
+        self.subject = subject
+        self.queue = queue
+        self.received = 0
+        self.failed = 0
+        """Messages whose callback raised."""
+        self._callback = callback
+        self._link = link
+        self._sid = 0
+
+    def _deliver(self, delivery: Delivery) -> None:
+        self.received += 1
+        try:
+            self._callback(delivery)
+        except Exception as exc:  # noqa: BLE001 - the connection's reader must live
+            self.failed += 1
+            report(f"a subscriber of {self.subject}", exc)
+
+    async def unsubscribe(self) -> None:
+        """End the interest at once."""
+        self._link.unsubscribe(self._sid)
+
+
+class Mesh:
+    """What an instance sends and receives with. Made by `open_mesh`."""
+
+    def __init__(
+        self, settings: NatsSettings, *, root: str, zone: str, instance: str, name: str, tasks: TaskGroup
+    ) -> None:
+        self.instance = instance
+        self.zone = zone
+        self.subjects = Subjects(root)
+        self._settings = settings
+        self._tasks = tasks
+        self._listeners: list[Callable[[bool], None]] = []
+        self._up = False
+        self._draining = False
+        self._responders: list[Responder[Any, Any]] = []
+        self._control = Link(settings, name=name, backlog_limit=settings.control_backlog, on_edge=self._edge)
+        self._bulk = Link(
+            settings, name=f"{name} bulk", backlog_limit=settings.bulk_backlog, on_edge=self._edge
+        )
+        self._requests = Requests(self._control, self.subjects.inbox(instance))
+
+    # --- state
+
+    @property
+    def connected(self) -> bool:
+        """Both connections stand, with all subscriptions."""
+        return self._control.connected and self._bulk.connected
+
+    @property
+    def server_id(self) -> str:
+        """Id of the nats-server of the control connection (the last one, while disconnected)."""
+        return self._control.server_id
+
+    @property
+    def connected_since(self) -> float:
+        """Loop time when the control connection was last established."""
+        return self._control.connected_since
+
+    @property
+    def control_connected(self) -> bool:
+        """The control connection stands."""
+        return self._control.connected
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes of payload and headers that the server accepts."""
+        return min(self._control.max_payload, self._bulk.max_payload)
+
+    @property
+    def last_error(self) -> str:
+        """What the server last refused, or why a connection was last lost."""
+        return self._control.last_error or self._bulk.last_error
+
+    @property
+    def reconnects(self) -> int:
+        """How often either connection came back."""
+        return max(self._control.connects - 1, 0) + max(self._bulk.connects - 1, 0)
+
+    def on_change(self, callback: Callable[[bool], None]) -> None:
+        """Call `callback(connected)` at every edge of `connected`."""
+        self._listeners.append(callback)
+
+    # --- publish and subscribe
+
+    def publish(
+        self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> bool:
+        """Publish on the control connection, in this very call. False: not connected or backlog full.
+
+        Raises:
+            PayloadTooLarge, InvalidSubject: nothing was sent, nor ever could be.
+        """
+        header = _encode_headers(headers) if headers else b""
+        return self._control.send(subject, reply, header, (payload,), len(payload))
+
+    def publish_bulk(self, subject: str, payload: bytes, tail: bytes = b"") -> bool:
+        """Publish `payload` and `tail` as one message on the bulk connection, in this very call.
+
+        False: not connected, or `bulk_backlog` is at its bound; nothing was taken, try later. Neither may
+        change afterwards: they may be sent without a copy.
+
+        Raises:
+            PayloadTooLarge, InvalidSubject: nothing was sent, nor ever could be.
+        """
+        if tail:
+            return self._bulk.send(subject, "", b"", (payload, tail), len(payload) + len(tail))
+        return self._bulk.send(subject, "", b"", (payload,), len(payload))
+
+    def bulk_backlog(self) -> int:
+        """Bytes accepted by `publish_bulk` and not yet handed to the socket."""
+        return self._bulk.backlog()
+
+    async def subscribe(
+        self, subject: str, callback: Callable[[Delivery], None], *, queue: str = "", bulk: bool = False
+    ) -> Subscription:
+        """Call `callback` for every message, synchronously, in order; what it raises is logged and counted.
+
+        On return the server knows of the subscription (if connected; else it will on reconnect). `bulk`
+        receives on the bulk connection. What one connection publishes stays in order on one connection only.
+        """
+        link = self._bulk if bulk else self._control
+        subscription = Subscription(subject, queue, callback, link)
+        subscription._sid = await link.subscribe(subject, queue, subscription._deliver)
+        return subscription
+
+    # --- request and reply
+
+    async def request(
+        self,
+        subject: Subject[RequestT, ReplyT],
+        head: RequestT,
+        tail: bytes = b"",
+        *,
+        timeout: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[ReplyT, memoryview]:
+        """Ask one of those who serve `subject`; return its reply and the reply's tail.
+
+        Raises:
+            NoResponders: nobody serves it.
+            MeshTimeout: no reply within `timeout` seconds.
+            MeshUnavailable: not connected.
+            RemoteError: the responder answered with an error code.
+            EnvelopeError: the reply is not what `subject` promises.
+        """
+        header = _encode_headers(headers) if headers else b""
+        return await self._requests.ask(subject, head, tail, timeout=timeout, header=header)
+
+    async def serve(
+        self,
+        subject: Subject[RequestT, ReplyT],
+        handler: Handler[RequestT, ReplyT],
+        *,
+        max_concurrent: int,
+        busy: Callable[[RequestT, memoryview, Delivery], tuple[ReplyT, bytes]] | None = None,
+    ) -> Subscription:
+        """Answer requests, each in a task of its own, at most `max_concurrent` at once.
+
+        Above that `busy` makes the reply at once; without it the requester gets `RemoteError`, code `busy`.
+        A handler that raises a `MeshError` sends its code, anything else `internal`.
+        """
+        responder = Responder(
+            subject,
+            handler,
+            busy=busy,
+            tasks=self._tasks,
+            publish=self.publish,
+            max_concurrent=max_concurrent,
+        )
+        self._responders.append(responder)
+        return await self.subscribe(subject.name, responder.receive, queue=subject.queue)
+
+    # --- the end
+
+    async def drain(self) -> None:
+        """Take back subscriptions, finish requests being served, hand everything to the server. Bounded."""
+        if self._draining:
+            return
+        self._draining = True
+        for link in (self._control, self._bulk):
+            link.stop_receiving()
+        with anyio.move_on_after(self._settings.drain_timeout):
+            for link in (self._control, self._bulk):
+                await link.flush()
+            for responder in self._responders:
+                await responder.idle()
+            for link in (self._control, self._bulk):
+                await link.flush()
+
+    # --- for open_mesh
+
+    async def _open(self, timeout: float) -> None:
+        current = self._control
+        try:
+            with anyio.fail_after(timeout):
+                for current in (self._control, self._bulk):
+                    await current.connect_first()
+                await self._requests.start()
+        except TimeoutError:
+            raise current.why_not() from None
+        for link in (self._control, self._bulk):
+            self._tasks.start_soon(link.run)
+
+    async def _close(self) -> None:
+        self._requests.fail(MeshUnavailable("the mesh is closed", code="closed", retryable=False))
+        for link in (self._control, self._bulk):
+            await link.close()
+
+    def _edge(self) -> None:
+        if self.connected == self._up:
+            return
+        self._up = self.connected
+        for listener in self._listeners:
+            try:
+                listener(self._up)
+            except Exception as exc:  # noqa: BLE001 - one listener must not keep the link from coming back
+                report("a listener of the mesh", exc)
+
+
+@asynccontextmanager
+async def open_mesh(
+    settings: NatsSettings, *, root: str, zone: str, instance: str, name: str, first_connect_timeout: float
+) -> AsyncIterator[Mesh]:
+    """Connect to NATS and stay connected until the block ends; then drain and close.
+
+    Raises:
+        MeshUnavailable: no connection within `first_connect_timeout` seconds, or none that waiting would
+            bring. Its message is one line for people.
+    """
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        mesh = Mesh(settings, root=root, zone=zone, instance=instance, name=name, tasks=tasks)
+        try:
+            await mesh._open(first_connect_timeout)
+            yield mesh
+            await mesh.drain()
+        except Exception as exc:  # noqa: BLE001 - raised below, outside this task group's exception group
+            failure = exc
+        finally:
+            tasks.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await mesh._close()
+    if failure is not None:
+        raise failure
+
+
+def _encode_headers(headers: Mapping[str, str]) -> bytes:
+    lines = ["NATS/1.0"]
+    for name, value in headers.items():
+        line = f"{name}: {value}"
+        if ":" in name or not line.isprintable():
+            raise MeshError("a message header holds a colon or a control character", code="invalid-header")
+        lines.append(line)
+    return "\r\n".join((*lines, "", "")).encode()

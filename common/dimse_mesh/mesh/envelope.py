@@ -1,0 +1,49 @@
+"""A message of the mesh: a JSON head of a known type, then raw bytes that are never encoded.
+
+0        4              4 + n
++--------+--------------+-----------
+| n (BE) | head (JSON)  | tail ...
++--------+--------------+-----------
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from dimse_mesh.mesh.errors import EnvelopeError
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+MAX_HEAD = 256 * 1024
+"""Bytes of a head. Larger ones are refused before they are parsed."""
+
+_LENGTH = struct.Struct(">I")
+
+
+def pack(head: BaseModel, tail: bytes | memoryview = b"") -> bytes:
+    """Return `head` and `tail` as one payload."""
+    text = head.__pydantic_serializer__.to_json(head)
+    return b"".join((_LENGTH.pack(len(text)), text, tail))
+
+
+def unpack(model: type[ModelT], payload: bytes) -> tuple[ModelT, memoryview]:
+    """Return the head, validated as `model`, and a view of the tail.
+
+    Raises:
+        EnvelopeError: truncated, a head over `MAX_HEAD`, or not a `model`. Carries no content of the payload.
+    """
+    if len(payload) < _LENGTH.size:
+        raise EnvelopeError("the envelope is shorter than its length field")
+    (length,) = _LENGTH.unpack_from(payload)
+    end = _LENGTH.size + length
+    if length > MAX_HEAD or end > len(payload):
+        raise EnvelopeError("the envelope's head is longer than allowed or than the payload")
+    try:
+        head = model.__pydantic_validator__.validate_json(payload[_LENGTH.size : end])
+    except ValidationError:
+        # Without `from`: pydantic's text repeats the input, which may be patient data.
+        raise EnvelopeError(f"the envelope's head is not a {model.__name__}") from None
+    return head, memoryview(payload)[end:]

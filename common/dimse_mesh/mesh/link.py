@@ -1,0 +1,277 @@
+"""One supervised connection to NATS: connect, subscribe everything, wait until it is lost, again.
+
+There is one way back, whatever ended the connection (socket, missed pings, a -ERR that closes it, the
+server's shutdown): a new client. The wait between tries starts at `reconnect_wait`, doubles up to
+`reconnect_max_wait`, and is jittered so that a restarted server isn't met by everybody at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import anyio
+
+from dimse_mesh.mesh.causes import Cause, cause_of, redact
+from dimse_mesh.mesh.errors import InvalidSubject, MeshUnavailable, PayloadTooLarge
+from dimse_mesh.mesh.options import connect_options, wants_tls
+from dimse_mesh.mesh.settings import NatsSettings
+from dimse_mesh.mesh.wire import ConnectFailed, Receiver, WireClient, WireEvents
+
+log = logging.getLogger(__name__)
+
+_FLUSH_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Interest:
+    subject: str
+    queue: str
+
+    def command(self, sid: int) -> bytes:
+        return f"SUB {self.subject} {self.queue} {sid}\r\n".encode()
+
+
+class Link:
+    """A connection that comes back. `send` works while `connected`; subscriptions survive every reconnect."""
+
+    def __init__(
+        self, settings: NatsSettings, *, name: str, backlog_limit: int, on_edge: Callable[[], None]
+    ) -> None:
+        self._settings = settings
+        self._name = name
+        self._backlog_limit = backlog_limit
+        self._on_edge = on_edge
+        self._events = WireEvents(on_refused=self._refused)
+        self._interests: dict[int, _Interest] = {}
+        self._last_sid = 0
+        self._wire: WireClient | None = None
+        self._pool = list(settings.servers)
+        random.shuffle(self._pool)
+        self._refusals: set[str] = set()
+        self.connected = False
+        self.connected_since = 0.0
+        self.connects = 0
+        self.last_error = ""
+        """What the server last refused, or why the connection was last lost or could not be made."""
+
+    # --- what it is connected to
+
+    @property
+    def server_id(self) -> str:
+        """Id of the nats-server that this link is, or was last, connected to."""
+        return self._wire.server_id if self._wire is not None else ""
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes of payload and headers that the server accepts."""
+        return int(self._wire.max_payload) if self._wire is not None else 1 << 20
+
+    def backlog(self) -> int:
+        """Bytes accepted by `send` and not yet handed to the socket."""
+        return self._wire.backlog() if self._wire is not None and self.connected else 0
+
+    # --- messages
+
+    def send(self, subject: str, reply: str, header: bytes, parts: Iterable[bytes], size: int) -> bool:
+        """Publish now. False: not connected, or the backlog is full; nothing was taken.
+
+        Raises:
+            InvalidSubject: `subject` or `reply` can't be put on the wire.
+            PayloadTooLarge: headers and payload exceed the server's `max_payload`.
+        """
+        wire = self._wire
+        if wire is None or not self.connected:
+            return False
+        check_subject(subject)
+        if reply:
+            check_subject(reply)
+        total = len(header) + size
+        if total > wire.max_payload:  # nats-py doesn't count headers: the server would close the connection
+            raise PayloadTooLarge(f"message of {total} bytes; the server accepts {wire.max_payload}")
+        if wire.backlog() + total > self._backlog_limit:
+            return False
+        to = f"{subject} {reply}" if reply else subject
+        if header:
+            line = f"HPUB {to} {len(header)} {total}\r\n".encode()
+            wire.send((line, header, *parts, b"\r\n"), total)
+        else:
+            wire.send((f"PUB {to} {total}\r\n".encode(), *parts, b"\r\n"), total)
+        return True
+
+    async def subscribe(self, subject: str, queue: str, receiver: Receiver) -> int:
+        """Subscribe, now and after every reconnect; return the subscription's id.
+
+        When it returns the server has the subscription, unless the link is down: then it gets it on return.
+        """
+        check_subject(subject)
+        if queue:
+            check_subject(queue)
+        self._last_sid += 1
+        sid = self._last_sid
+        interest = _Interest(subject, queue)
+        self._interests[sid] = interest
+        self._events.receivers[sid] = receiver
+        if self._wire is not None and not self._wire.lost.done():
+            command = interest.command(sid)
+            self._wire.send((command,), len(command))
+            await self.flush()
+        return sid
+
+    def unsubscribe(self, sid: int) -> None:
+        """Forget a subscription at once; what is on its way is dropped."""
+        self._events.receivers.pop(sid, None)
+        if self._interests.pop(sid, None) is not None and self.connected and self._wire is not None:
+            command = f"UNSUB {sid}\r\n".encode()
+            self._wire.send((command,), len(command))
+
+    def stop_receiving(self) -> None:
+        """Take back every subscription; messages that the server has sent already are still delivered."""
+        if self._wire is not None and self.connected:
+            commands = [f"UNSUB {sid}\r\n".encode() for sid in self._interests]
+            self._wire.send(commands, sum(map(len, commands)))
+        self._interests.clear()
+
+    async def flush(self, timeout: float = _FLUSH_TIMEOUT) -> bool:
+        """Wait until the server has seen everything sent so far; False: it did not, in time."""
+        wire = self._wire
+        if wire is None or wire.lost.done():
+            return False
+        pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        with anyio.move_on_after(timeout):
+            try:
+                await wire._send_ping(pong)
+            except OSError:
+                return False
+            await asyncio.wait((pong, wire.lost), return_when=asyncio.FIRST_COMPLETED)
+        return pong.done()
+
+    # --- life
+
+    async def connect_first(self) -> None:
+        """Connect for the first time; try again, for ever, what may help (the server may be starting too).
+
+        Raises:
+            MeshUnavailable: what trying again would not help: credentials, certificates, files.
+        """
+        await self._connect(first=True)
+
+    async def run(self) -> None:
+        """Keep the link up, until cancelled."""
+        while True:
+            wire = self._wire
+            assert wire is not None
+            await asyncio.wait((wire.lost,))
+            cause = cause_of(wire.lost.result())
+            self._down()
+            self.last_error = cause.code
+            log.warning("lost the connection %s to NATS: %s; reconnecting", self._name, cause.text)
+            await wire.discard()
+            await self._connect(first=False)
+            log.info("connection %s to NATS is back (server %s)", self._name, self.server_id)
+
+    async def close(self) -> None:
+        """Close the connection; what was sent is handed to the socket first."""
+        wire = self._wire
+        if wire is not None:
+            await self.flush(self._settings.drain_timeout)
+            self._down()
+            self._wire = None
+            await wire.discard()
+
+    def unavailable(self, cause: Cause | None, server: str = "") -> MeshUnavailable:
+        """Return the exception that says why there is no connection."""
+        where = redact(server) if server else ", ".join(map(redact, self._settings.servers))
+        if cause is None:
+            return MeshUnavailable(f"can't connect to NATS at {where}: timed out", code="timed-out")
+        return MeshUnavailable(
+            f"can't connect to NATS at {where}: {cause.text}", code=cause.code, retryable=cause.retryable
+        )
+
+    def why_not(self) -> MeshUnavailable:
+        """Return the exception for a first connection that was given up: the last cause seen."""
+        cause, server = self._last_failure
+        return self.unavailable(cause, server)
+
+    _last_failure: tuple[Cause | None, str] = (None, "")
+
+    async def _connect(self, *, first: bool) -> None:
+        wait = self._settings.reconnect_wait
+        attempt = 0
+        while True:
+            server = self._pool[attempt % len(self._pool)]
+            cause = await self._try(server)
+            if cause is None:
+                return
+            self._last_failure = (cause, server)
+            self.last_error = cause.code
+            attempt += 1
+            if first and not cause.retryable and attempt >= len(self._pool):
+                raise self.unavailable(cause, server)
+            log.debug("no connection %s to NATS at %s: %s", self._name, redact(server), cause.text)
+            if attempt % len(self._pool) == 0:
+                await anyio.sleep(wait * random.uniform(0.5, 1.0))
+                wait = min(wait * 2, self._settings.reconnect_max_wait)
+
+    async def _try(self, server: str) -> Cause | None:
+        tls = wants_tls(self._settings, server)
+        wire = WireClient(self._events, tls_expected=tls)
+        opened = False
+        try:
+            with anyio.fail_after(self._settings.connect_timeout):
+                await wire.open(server, **connect_options(self._settings, name=self._name, tls=tls))
+                self._wire = wire
+                # No await between these two: `subscribe` sends for itself from here on.
+                commands = [interest.command(sid) for sid, interest in self._interests.items()]
+                wire.send(commands, sum(map(len, commands)))
+                opened = await self.flush()
+        except (ConnectFailed, OSError) as exc:  # TimeoutError is an OSError, as is ssl.SSLError
+            return cause_of(exc)
+        finally:
+            if not opened:
+                if self._wire is wire:
+                    self._wire = None
+                await wire.discard()
+        if not opened:
+            return cause_of(wire.lost.result() if wire.lost.done() else TimeoutError())
+        self._learn_servers(server, wire)
+        self.connected = True
+        self.connected_since = asyncio.get_running_loop().time()
+        self.connects += 1
+        self._on_edge()
+        return None
+
+    def _down(self) -> None:
+        if self.connected:
+            self.connected = False
+            self._on_edge()
+
+    def _learn_servers(self, server: str, wire: WireClient) -> None:
+        """Add the cluster's other servers, as the INFO names them, with this server's scheme and user."""
+        parts = urlsplit(server)
+        user = parts.netloc.rpartition("@")[0]
+        known = {urlsplit(url).netloc.rpartition("@")[2] for url in self._pool}
+        for found in wire.discovered_servers:
+            if found.netloc not in known:
+                netloc = f"{user}@{found.netloc}" if user else found.netloc
+                self._pool.append(parts._replace(netloc=netloc).geturl())
+
+    def _refused(self, text: str) -> None:
+        self.last_error = text
+        if text not in self._refusals and len(self._refusals) < 1000:
+            self._refusals.add(text)
+            log.error("NATS refused, on connection %s: %s", self._name, text)
+
+
+def check_subject(subject: str) -> None:
+    """Refuse what would break out of the protocol line.
+
+    Raises:
+        InvalidSubject: empty, white space, or a control character.
+    """
+    if not subject or " " in subject or not subject.isprintable():
+        raise InvalidSubject("a subject is one printable word")

@@ -1,0 +1,99 @@
+"""Answers the requests of one subject, each in its own task, a bounded number at once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+from pydantic import BaseModel
+
+from dimse_mesh.mesh.envelope import pack, unpack
+from dimse_mesh.mesh.errors import EnvelopeError, MeshError, report
+from dimse_mesh.mesh.requests import ERROR_HEADER
+from dimse_mesh.mesh.wire import Delivery
+from dimse_mesh.schemas.subjects import Subject
+
+log = logging.getLogger(__name__)
+
+RequestT = TypeVar("RequestT", bound=BaseModel)
+ReplyT = TypeVar("ReplyT", bound=BaseModel)
+
+Handler = Callable[[RequestT, memoryview, Delivery], Awaitable[tuple[ReplyT, bytes]]]
+
+
+class Publish(Protocol):
+    """`Mesh.publish`."""
+
+    def __call__(
+        self, subject: str, payload: bytes, *, reply: str = "", headers: dict[str, str] | None = None
+    ) -> bool: ...
+
+
+class Responder(Generic[RequestT, ReplyT]):
+    """Turns deliveries into calls of a handler, and what it returns into replies."""
+
+    def __init__(
+        self,
+        subject: Subject[RequestT, ReplyT],
+        handler: Handler[RequestT, ReplyT],
+        *,
+        busy: Callable[[RequestT, memoryview, Delivery], tuple[ReplyT, bytes]] | None,
+        tasks: TaskGroup,
+        publish: Publish,
+        max_concurrent: int,
+    ) -> None:
+        self._subject = subject
+        self._handler = handler
+        self._busy = busy
+        self._tasks = tasks
+        self._publish = publish
+        self._max_concurrent = max_concurrent
+        self._running = 0
+        self._idle = anyio.Event()
+        self._idle.set()
+
+    def receive(self, delivery: Delivery) -> None:
+        """Start a task for a request, or refuse it."""
+        try:
+            request, tail = unpack(self._subject.request, delivery.payload)
+        except EnvelopeError as exc:
+            self._refuse(delivery, exc.code)
+            return
+        if self._running >= self._max_concurrent:
+            if self._busy is None:
+                self._refuse(delivery, "busy")
+            else:
+                self._answer(delivery, *self._busy(request, tail, delivery))
+            return
+        if self._running == 0:
+            self._idle = anyio.Event()
+        self._running += 1
+        self._tasks.start_soon(self._serve, request, tail, delivery)
+
+    async def idle(self) -> None:
+        """Wait until no request is being served."""
+        await self._idle.wait()
+
+    async def _serve(self, request: RequestT, tail: memoryview, delivery: Delivery) -> None:
+        try:
+            self._answer(delivery, *await self._handler(request, tail, delivery))
+        except MeshError as exc:
+            self._refuse(delivery, exc.code)
+        except Exception as exc:  # noqa: BLE001 - one bad request must not end the service
+            report(f"the handler of {self._subject.name}", exc)
+            self._refuse(delivery, "internal")
+        finally:
+            self._running -= 1
+            if self._running == 0:
+                self._idle.set()
+
+    def _answer(self, delivery: Delivery, head: ReplyT, tail: bytes) -> None:
+        if delivery.reply and not self._publish(delivery.reply, pack(head, tail)):
+            log.warning("a reply on %s was lost: not connected", self._subject.name)
+
+    def _refuse(self, delivery: Delivery, code: str) -> None:
+        if delivery.reply:
+            self._publish(delivery.reply, b"", headers={ERROR_HEADER: code})

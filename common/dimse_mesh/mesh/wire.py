@@ -1,0 +1,229 @@
+"""nats-py's client with a synchronous hot path, and with its reconnection taken away.
+
+What stays nats-py's: handshake, authentication, TLS, websockets, pings. What is replaced, and why
+(EVIDENCE.md):
+
+- **Receiving** calls the subscriber at once, in the reader. nats-py puts each message in a queue that a task
+  per subscription empties: one wake-up more per message, and an overflow drops messages. Here the reader is
+  what waits, so a slow subscriber slows TCP down and nothing is dropped on this side.
+- **Sending** hands the bytes to the transport in the same call. nats-py concatenates them twice and wakes a
+  task.
+- **Reconnection** is `link.Link`'s: nats-py retries a lost socket, but a generic -ERR closes its client for
+  good. Here both end in `lost`, and a new client is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import anyio
+from nats import errors as nats_errors
+from nats.aio.client import Client
+from nats.aio.transport import TcpTransport, WebSocketTransport
+
+_HEADER_LINE = b"NATS/1.0"
+_NO_RESPONDERS = b"NATS/1.0 503"
+_NOT_FATAL = ("permissions violation", "maximum subscriptions exceeded", "invalid subject")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message, as a subscriber gets it."""
+
+    subject: str
+    reply: str
+    payload: bytes
+    headers: Mapping[str, str] | None = None
+    no_responders: bool = False
+    """The server's status 503: nobody subscribes to what we published to, giving this as the reply."""
+
+
+Receiver = Callable[[Delivery], None]
+"""Takes messages in order, synchronously. Must not raise."""
+
+
+@dataclass(slots=True)
+class WireEvents:
+    """What a client tells its link."""
+
+    receivers: dict[int, Receiver] = field(default_factory=dict)
+    """By subscription id."""
+    on_refused: Callable[[str], None] = lambda _: None
+    """The server refused something, but the connection lives (permissions)."""
+
+
+class ConnectFailed(Exception):
+    """Breaks out of nats-py's endless loop over servers; `__cause__` says why."""
+
+
+class WireClient(Client):
+    """One connection to one nats-server; never reconnects. `lost` is set once, with the reason."""
+
+    def __init__(self, events: WireEvents, *, tls_expected: bool) -> None:
+        super().__init__()
+        self._events = events
+        self._tls_expected = tls_expected
+        self._raw: asyncio.WriteTransport | None = None
+        self.lost: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+
+    async def open(self, server: str, **options: Any) -> None:
+        """Connect to `server`.
+
+        Raises:
+            ConnectFailed: for every reason, with nats-py's, ssl's or the socket's exception as its cause.
+        """
+        if server.startswith("ws"):
+            self._transport = _WebSocket()
+        try:
+            await self.connect(
+                servers=[server], allow_reconnect=False, error_cb=self._raise_connect_failed, **options
+            )
+        except ConnectFailed:
+            raise
+        except Exception as exc:  # nkeys, files, aiohttp: the edge where everything is translated
+            raise ConnectFailed from exc
+        self._error_cb = self._ignore_error
+        if not self.is_connected:  # nats-py takes an EOF in place of PONG for success
+            raise ConnectFailed from nats_errors.UnexpectedEOF()
+        if isinstance(self._transport, TcpTransport):
+            assert self._transport._io_writer is not None
+            self._raw = self._transport._io_writer.transport
+
+    async def _raise_connect_failed(self, exc: Exception) -> None:
+        raise ConnectFailed from exc
+
+    async def _ignore_error(self, exc: Exception) -> None:
+        """Errors that matter come through `_process_err` and `_process_op_err`."""
+
+    @property
+    def server_id(self) -> str:
+        """Id of the nats-server, as in its INFO."""
+        return str(self._server_info.get("server_id", ""))
+
+    # --- sending
+
+    def send(self, parts: Iterable[bytes], size: int) -> None:
+        """Hand `parts` (`size` bytes in all) to the transport, now and in order."""
+        self.stats["out_msgs"] += 1
+        self.stats["out_bytes"] += size
+        if self._raw is not None:
+            self._raw.writelines(parts)
+            return
+        assert self._transport is not None
+        self._transport.write(b"".join(parts))
+        self._pending_data_size += size
+        assert self._flush_queue is not None
+        if self._flush_queue.empty():
+            self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+
+    def backlog(self) -> int:
+        """Bytes taken by `send` that the socket has not taken yet."""
+        if self._raw is not None:
+            return self._raw.get_write_buffer_size()
+        if isinstance(self._transport, _WebSocket):
+            return self._transport.queued
+        return 0
+
+    # --- receiving
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        self.stats["in_msgs"] += 1
+        self.stats["in_bytes"] += len(data)
+        receiver = self._events.receivers.get(sid)
+        if receiver is None:
+            return
+        if headers:
+            receiver(
+                Delivery(
+                    subject.decode(),
+                    reply.decode(),
+                    data,
+                    self._parse_header_lines(headers[len(_HEADER_LINE) :].partition(b"\r\n")[2]),
+                    headers.startswith(_NO_RESPONDERS),
+                )
+            )
+        else:
+            receiver(Delivery(subject.decode(), reply.decode(), data))
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if initial_connection and self._tls_expected and not self.options["tls_handshake_first"]:
+            if info.get("tls_available"):
+                info["tls_required"] = True
+            if not info.get("tls_required"):  # nats-py would send the credentials in the clear
+                raise nats_errors.Error("nats: the server does not offer TLS")
+        await super()._process_info(info, initial_connection)
+
+    async def _process_pong(self) -> None:
+        # nats-py sets the result of a future that a flush's timeout has cancelled, which kills its reader.
+        self._pings_outstanding = 0
+        if self._pongs:
+            future = self._pongs.pop(0)
+            if not future.done():
+                future.set_result(True)
+
+    # --- the end
+
+    async def _process_op_err(self, e: Exception) -> None:
+        self._end(e)
+
+    async def _process_err(self, err_msg: str) -> None:
+        text = err_msg.strip("'")
+        if text.startswith(_NOT_FATAL):
+            self._events.on_refused(text)
+        else:
+            self._end(nats_errors.Error(f"nats: {text}"))
+
+    def _end(self, reason: Exception) -> None:
+        if not self.lost.done():
+            self.lost.set_result(reason)
+
+    async def discard(self, timeout: float = 1.0) -> None:
+        """Close the socket without waiting for anything that is queued; never raises."""
+        self._pending.clear()
+        self._pending_data_size = 0
+        self._error_cb = self._ignore_error
+        if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:
+            self._transport._io_writer.transport.abort()
+        with anyio.move_on_after(timeout, shield=True):
+            with contextlib.suppress(Exception):  # whatever a dead socket raises is of no interest
+                await self._close(Client.CLOSED, do_cbs=False)
+
+
+class _WebSocket(WebSocketTransport):
+    """nats-py's websocket transport, counting its queue, and with aiohttp's present way to say a timeout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queued = 0
+
+    async def connect(self, uri: Any, buffer_size: int, connect_timeout: int) -> None:  # noqa: ARG002 - nats-py's interface
+        self._ws = await self._client.ws_connect(
+            uri.geturl(), timeout=aiohttp.ClientWSTimeout(ws_close=connect_timeout), max_msg_size=0
+        )
+        self._using_tls = False
+
+    async def connect_tls(self, uri: Any, ssl_context: Any, buffer_size: int, connect_timeout: int) -> None:  # noqa: ARG002
+        if self._ws is not None and self._using_tls:
+            return
+        self._ws = await self._client.ws_connect(
+            uri.geturl(),
+            ssl=ssl_context,
+            timeout=aiohttp.ClientWSTimeout(ws_close=connect_timeout),
+            max_msg_size=0,
+        )
+        self._using_tls = True
+
+    def write(self, payload: bytes) -> None:
+        self.queued += len(payload)
+        self._pending.put_nowait(payload)
+
+    async def drain(self) -> None:
+        while self._ws is not None and not self._pending.empty():
+            message = self._pending.get_nowait()
+            await self._ws.send_bytes(message)
+            self.queued -= len(message)

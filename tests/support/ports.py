@@ -1,0 +1,75 @@
+"""TCP ports for servers that can't be told to take port 0 (DCMTK, Orthanc, nats-server).
+
+A port is taken from below the kernel's ephemeral range, so no outgoing connection gets it, and is held by a
+lock file until this process ends, so no other test process gets it either.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import socket
+import tempfile
+from pathlib import Path
+from typing import IO
+
+FIRST_PORT = 15000
+LAST_PORT = 31999
+_held: list[IO[bytes]] = []
+
+
+def _lock_directory() -> Path:
+    directory = Path(tempfile.gettempdir()) / f"dimse-mesh-test-ports-{os.getuid()}"
+    directory.mkdir(exist_ok=True)
+    return directory
+
+
+def _is_bindable(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+def reserve_port() -> int:
+    """Return a TCP port that nobody listens on, reserved for this process until it ends."""
+    directory = _lock_directory()
+    for _ in range(2000):
+        port = random.randint(FIRST_PORT, LAST_PORT)
+        lock = (directory / str(port)).open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        if _is_bindable(port):
+            _held.append(lock)
+            return port
+        lock.close()
+    raise RuntimeError(f"no free TCP port between {FIRST_PORT} and {LAST_PORT}")
+
+
+def is_listening(port: int) -> bool:
+    """Tell whether somebody listens on `port`, without connecting (a connection would show in the peer)."""
+    wanted = f":{port:04X}"
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            if state == "0A" and local.endswith(wanted):
+                return True
+    return False
+
+
+def established_connections(port: int) -> int:
+    """Return how many established TCP connections have `port` as their local port."""
+    wanted = f":{port:04X}"
+    count = 0
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            count += state == "01" and local.endswith(wanted)
+    return count

@@ -1,0 +1,458 @@
+"""Scripted DICOM peers: a client or a server over a plain blocking socket, in full control of every byte."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+from tests.support.wire import (
+    NO_DATA_SET,
+    RELEASE_RP_PDU,
+    RELEASE_RQ_PDU,
+    VERIFICATION,
+    Associate,
+    Command,
+    Context,
+    ContextResult,
+    Message,
+    Pdu,
+    PduType,
+    Tag,
+    associate_ac,
+    associate_rq,
+    p_data,
+    parse_associate,
+    parse_command,
+    pdu,
+    request,
+    response,
+)
+
+TIMEOUT = 20.0
+
+
+class Closed(AssertionError):
+    """The transport connection ended: an orderly close (`reset` false) or a reset."""
+
+    def __init__(self, *, reset: bool) -> None:
+        super().__init__("connection reset" if reset else "connection closed")
+        self.reset = reset
+
+
+class Rejected(AssertionError):
+    """The association was rejected."""
+
+    def __init__(self, answer: Pdu) -> None:
+        self.result, self.source, self.reason = answer.body[1:4]
+        super().__init__(f"A-ASSOCIATE-RJ result={self.result} source={self.source} reason={self.reason}")
+
+    @property
+    def triple(self) -> tuple[int, int, int]:
+        """Result, source and reason."""
+        return self.result, self.source, self.reason
+
+
+class Aborted(AssertionError):
+    """The peer sent A-ABORT."""
+
+    def __init__(self, answer: Pdu) -> None:
+        self.source, self.reason = answer.body[2:4]
+        super().__init__(f"A-ABORT source={self.source} reason={self.reason}")
+
+
+def no_delay(sock: socket.socket) -> None:
+    """Switch Nagle's algorithm off."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+class Peer:
+    """One end of an association. Every message received whole is kept in `received`, in order."""
+
+    def __init__(self, sock: socket.socket, *, timeout: float = TIMEOUT) -> None:
+        self.sock = sock
+        sock.settimeout(timeout)
+        no_delay(sock)
+        self.received: list[Message] = []
+        self.request: Associate | None = None
+        """The A-ASSOCIATE-RQ of this association, sent or received."""
+        self.accept: Associate | None = None
+        """The A-ASSOCIATE-AC of this association, received or sent."""
+        self.pdv_limit = 0
+        """The longest P-DATA-TF body received."""
+        self._buffer = bytearray()
+        self._start = 0
+        self._partial: dict[int, tuple[bytearray, bytearray | None]] = {}
+        self._ready: list[Message] = []
+
+    # -- bytes
+
+    def send(self, data: bytes | memoryview) -> None:
+        """Send bytes as they are.
+
+        Raises:
+            Closed: the peer is gone.
+        """
+        try:
+            self.sock.sendall(data)
+        except (ConnectionResetError, BrokenPipeError):
+            raise Closed(reset=True) from None
+
+    def _take(self, count: int) -> bytes:
+        while len(self._buffer) - self._start < count:
+            if self._start > 1 << 20:
+                del self._buffer[: self._start]
+                self._start = 0
+            try:
+                more = self.sock.recv(262144)
+            except ConnectionResetError:
+                raise Closed(reset=True) from None
+            if not more:
+                raise Closed(reset=False)
+            self._buffer += more
+        taken = bytes(self._buffer[self._start : self._start + count])
+        self._start += count
+        if self._start == len(self._buffer):
+            self._buffer.clear()
+            self._start = 0
+        return taken
+
+    def read_pdu(self) -> Pdu:
+        """Return the next PDU.
+
+        Raises:
+            Closed: the connection ended.
+            TimeoutError: nothing came in time.
+        """
+        kind, _, length = struct.unpack(">BBI", self._take(6))
+        return Pdu(kind, self._take(length))
+
+    def expect_closed(self) -> None:
+        """Return once the peer has closed (or reset) the connection; anything else received is an error."""
+        try:
+            answer = self.read_pdu()
+        except Closed:
+            return
+        raise AssertionError(f"PDU type {answer.kind} where the end of the connection was expected")
+
+    # -- messages
+
+    def send_message(
+        self, message: Message, *, max_pdu: int | None = None, sizes: Sequence[int] | None = None
+    ) -> None:
+        """Send `message`, fragmented to the peer's maximum PDU length, or as told."""
+        self.send(p_data(message, max_pdu=self.peer_max_length if max_pdu is None else max_pdu, sizes=sizes))
+
+    def receive(self) -> Message | Pdu:
+        """Return the next whole message, or a PDU that is not P-DATA-TF.
+
+        Raises:
+            Closed, TimeoutError: as `read_pdu`.
+        """
+        while not self._ready:
+            received = self.read_pdu()
+            if received.kind != PduType.P_DATA_TF:
+                return received
+            self.pdv_limit = max(self.pdv_limit, len(received.body))
+            self._add(received.body)
+        message = self._ready.pop(0)
+        self.received.append(message)
+        return message
+
+    def _add(self, body: bytes) -> None:
+        offset = 0
+        while offset < len(body):
+            length, context_id, flags = struct.unpack_from(">IBB", body, offset)
+            fragment = body[offset + 6 : offset + 4 + length]
+            offset += 4 + length
+            command_part, data_part = self._partial.get(context_id, (bytearray(), None))
+            if flags & 1:
+                assert data_part is None, "command fragment inside a data set"
+                command_part += fragment
+                if flags & 2:
+                    raw_type = parse_command(bytes(command_part))[Tag.DATA_SET_TYPE]
+                    if int.from_bytes(raw_type, "little") == NO_DATA_SET:
+                        self._complete(context_id, command_part, None)
+                        continue
+                    data_part = bytearray()
+            else:
+                assert data_part is not None, "data set fragment without a command set"
+                data_part += fragment
+                if flags & 2:
+                    self._complete(context_id, command_part, data_part)
+                    continue
+            self._partial[context_id] = (command_part, data_part)
+
+    def _complete(self, context_id: int, command_part: bytearray, data_part: bytearray | None) -> None:
+        self._partial.pop(context_id, None)
+        data = None if data_part is None else bytes(data_part)
+        self._ready.append(Message(context_id, bytes(command_part), data))
+
+    def receive_message(self) -> Message:
+        """Return the next message.
+
+        Raises:
+            Aborted: A-ABORT came instead.
+            AssertionError: another PDU came instead.
+        """
+        received = self.receive()
+        if isinstance(received, Message):
+            return received
+        if received.kind == PduType.ABORT:
+            raise Aborted(received)
+        raise AssertionError(f"PDU type {received.kind} where a message was expected")
+
+    def exchange(self, message: Message) -> Message:
+        """Send a request and return the next message."""
+        self.send_message(message)
+        return self.receive_message()
+
+    def echo(self, message_id: int = 1, *, context_id: int = 1) -> int:
+        """Send C-ECHO and return the status."""
+        return self.exchange(request(Command.C_ECHO, message_id, VERIFICATION, context_id=context_id)).status
+
+    @property
+    def peer_max_length(self) -> int:
+        """The maximum PDU length that the other side announced; 0 is unlimited."""
+        other = self.accept if self._is_client else self.request
+        return other.max_length if other is not None else 16384
+
+    _is_client = True
+
+    # -- association
+
+    def release(self) -> None:
+        """Release the association and close."""
+        self.send(RELEASE_RQ_PDU)
+        answer = self.receive()
+        assert isinstance(answer, Pdu)
+        assert answer.kind == PduType.RELEASE_RP, f"PDU type {answer.kind} in answer to A-RELEASE-RQ"
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket; never fails."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
+    def reset(self) -> None:
+        """Close the socket so that the peer sees a reset."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Client(Peer):
+    """A scripted client."""
+
+    @classmethod
+    def connect(cls, port: int, *, timeout: float = TIMEOUT) -> Self:
+        """Open a transport connection to 127.0.0.1, no association yet."""
+        return cls(socket.create_connection(("127.0.0.1", port), timeout), timeout=timeout)
+
+    def associate(self, request_pdu: bytes) -> Associate:
+        """Send this A-ASSOCIATE-RQ and return what the A-ASSOCIATE-AC says.
+
+        Raises:
+            Rejected, Aborted, Closed: something else was the answer.
+        """
+        self.request = parse_associate(Pdu(request_pdu[0], request_pdu[6:]))
+        self.send(request_pdu)
+        answer = self.read_pdu()
+        if answer.kind == PduType.ASSOCIATE_RJ:
+            raise Rejected(answer)
+        if answer.kind == PduType.ABORT:
+            raise Aborted(answer)
+        assert answer.kind == PduType.ASSOCIATE_AC, f"PDU type {answer.kind} in answer to A-ASSOCIATE-RQ"
+        self.accept = parse_associate(answer)
+        return self.accept
+
+    @classmethod
+    def open(
+        cls,
+        port: int,
+        *,
+        called: str | bytes,
+        calling: str | bytes = "SCRIPTED",
+        contexts: Iterable[Context] = (Context(1, VERIFICATION),),
+        max_length: int = 65536,
+        extra: bytes = b"",
+        timeout: float = TIMEOUT,
+    ) -> Self:
+        """Connect and associate.
+
+        Raises:
+            Rejected, Aborted, Closed: there is no association; the socket is closed.
+        """
+        client = cls.connect(port, timeout=timeout)
+        try:
+            client.associate(
+                associate_rq(
+                    called=called, calling=calling, contexts=contexts, max_length=max_length, extra=extra
+                )
+            )
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+
+class ServerPeer(Peer):
+    """A scripted server's end of one association."""
+
+    _is_client = False
+
+    def accept_association(
+        self,
+        results: Iterable[ContextResult] | None = None,
+        *,
+        max_length: int = 65536,
+        extra: bytes = b"",
+    ) -> Associate:
+        """Read the A-ASSOCIATE-RQ, answer with A-ASSOCIATE-AC, and return the request."""
+        asked = self.read_request()
+        answer = associate_ac(asked, results, max_length=max_length, extra=extra)
+        self.accept = parse_associate(Pdu(answer[0], answer[6:]))
+        self.send(answer)
+        return asked
+
+    def read_request(self) -> Associate:
+        """Read the A-ASSOCIATE-RQ and return it, answering nothing yet."""
+        received = self.read_pdu()
+        assert received.kind == PduType.ASSOCIATE_RQ, f"PDU type {received.kind} for A-ASSOCIATE-RQ"
+        self.request = parse_associate(received)
+        return self.request
+
+    def serve(self, answer: Callable[[Message], Iterable[Message]]) -> None:
+        """Answer every request with what `answer` returns for it, until release, abort or close."""
+        while True:
+            try:
+                received = self.receive()
+            except Closed:
+                return
+            if isinstance(received, Message):
+                for message in answer(received):
+                    self.send_message(message)
+            elif received.kind == PduType.RELEASE_RQ:
+                self.send(RELEASE_RP_PDU)
+                return
+            else:
+                return
+
+
+def success(message: Message) -> Iterable[Message]:
+    """Answer a request with status success, a response with nothing."""
+    return () if message.field & 0x8000 or message.field == Command.C_CANCEL else (response(message),)
+
+
+def accept_and_serve(peer: ServerPeer) -> None:
+    """Accept every context, and answer every request with success."""
+    peer.accept_association()
+    peer.serve(success)
+
+
+class Server:
+    """A scripted server on 127.0.0.1: `script` runs in a thread for each connection, which then closes.
+
+    Whatever a script raises is raised again by `stop` (and the end of the `with` block).
+    """
+
+    def __init__(
+        self,
+        script: Callable[[ServerPeer], None] = accept_and_serve,
+        *,
+        port: int = 0,
+        timeout: float = TIMEOUT,
+        backlog: int = 128,
+    ) -> None:
+        self.script = script
+        self.peers: list[ServerPeer] = []
+        """Every connection there was, in order."""
+        self._timeout = timeout
+        self._errors: list[BaseException] = []
+        self._threads: list[threading.Thread] = []
+        self._changed = threading.Condition()
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(("127.0.0.1", port))
+        self._listener.listen(backlog)
+        self.port: int = self._listener.getsockname()[1]
+        self._accepter = threading.Thread(target=self._accept, name=f"scripted {self.port}", daemon=True)
+        self._accepter.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            peer = ServerPeer(sock, timeout=self._timeout)
+            thread = threading.Thread(target=self._run, args=(peer,), daemon=True)
+            with self._changed:
+                self.peers.append(peer)
+                self._threads.append(thread)
+                self._changed.notify_all()
+            thread.start()
+
+    def _run(self, peer: ServerPeer) -> None:
+        try:
+            self.script(peer)
+        except BaseException as error:  # noqa: BLE001 - raised again by stop()
+            self._errors.append(error)
+        finally:
+            peer.close()
+            with self._changed:
+                self._changed.notify_all()
+
+    def wait_for_peers(self, count: int, *, timeout: float = TIMEOUT) -> list[ServerPeer]:
+        """Return the connections once there were `count` of them."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self.peers) >= count, timeout):
+                raise AssertionError(f"{len(self.peers)} of {count} connections after {timeout:g} s")
+            return list(self.peers)
+
+    def join(self, *, timeout: float = TIMEOUT) -> None:
+        """Wait until the script has ended for every connection so far; raise what a script raised."""
+        for thread in list(self._threads):
+            thread.join(timeout)
+            assert not thread.is_alive(), "a scripted server's script does not end"
+        if self._errors:
+            raise self._errors[0]
+
+    def stop(self, *, check: bool = True) -> None:
+        """Stop listening, close every connection, and raise what a script raised if `check`."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._accepter.join(5)
+        if not check:
+            for peer in self.peers:
+                peer.close()
+        for thread in self._threads:
+            thread.join(self._timeout)
+        if check:
+            self.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop(check=kind is None)
+
+
+def raw_pdu(kind: int, body: bytes) -> bytes:
+    """Return a PDU of any type, for scripts that break the rules."""
+    return pdu(kind, body)

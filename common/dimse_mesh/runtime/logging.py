@@ -1,8 +1,8 @@
 """Structured logs on standard error: key=value text or JSON lines. One logger per package.
 
 Redaction is by construction: a log line is an event name and fields; bytes are never printed, long text is
-cut, control characters are escaped (an AE title comes from a peer), and of an exception only types, places and,
-for our own errors, the code are shown: the message of a third party's exception may quote a data set.
+cut, control characters are escaped (an AE title comes from a peer), and of an exception only types, places
+and, for our own errors, the code are shown: the message of another's exception may quote a data set.
 """
 
 from __future__ import annotations

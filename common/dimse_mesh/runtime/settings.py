@@ -18,7 +18,7 @@ from pydantic_settings import (
 from dimse_mesh.mesh.settings import NatsSettings
 from dimse_mesh.runtime.routing import Route
 from dimse_mesh.runtime.settings_association import AssociationSettings
-from dimse_mesh.runtime.settings_errors import ConfigurationError, problems_of
+from dimse_mesh.runtime.settings_errors import ConfigurationError, problems_of, without_password
 from dimse_mesh.runtime.settings_fields import Count, SettingsModel, SubjectRoot, Token
 from dimse_mesh.runtime.settings_mesh import LivenessSettings, MeshSettings
 from dimse_mesh.runtime.settings_observability import ObservabilitySettings
@@ -169,4 +169,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def dump_complete(settings: ZoneSettings) -> str:
     """Return the settings as YAML, complete with defaults, secrets masked."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    data = settings.model_dump(mode="json")
+    data["nats"]["servers"] = [without_password(server) for server in settings.nats.servers]
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)

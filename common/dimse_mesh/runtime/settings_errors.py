@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from enum import Enum
@@ -78,8 +79,13 @@ def _given(value: object, location: tuple[int | str, ...]) -> str:
         return "given a mapping: "
     if isinstance(value, (list, tuple)):
         return f"given a list of {len(value)}: "
-    text = repr(value.value if isinstance(value, Enum) else value)
+    text = without_password(repr(value.value if isinstance(value, Enum) else value))
     return f"given {text if len(text) <= 80 else text[:77] + '...'}: "
+
+
+def without_password(text: str) -> str:
+    """Return `text` with the user information of every URL in it masked."""
+    return re.sub(r"://[^/\s@]*@", "://***@", text)
 
 
 def _is_scalar(value: object) -> bool:

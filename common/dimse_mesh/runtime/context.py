@@ -1,0 +1,66 @@
+"""What a service is given: its settings and collaborators, built once by the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import anyio
+
+    from dimse_mesh.mesh.connection import Mesh
+    from dimse_mesh.mesh.liveness import Liveness
+    from dimse_mesh.runtime.counters import Counters
+    from dimse_mesh.runtime.settings import ZoneSettings
+    from dimse_mesh.runtime.telemetry import Telemetry
+    from dimse_mesh.schemas.service import ServiceName
+
+
+class Readiness:
+    """Whether work may be sent here: the service stands, doesn't drain, and NATS is connected."""
+
+    def __init__(self, connected: Callable[[], bool], on_ready: Callable[[], None]) -> None:
+        self._connected = connected
+        self._on_ready = on_ready
+        self._stands = False
+        self._draining = False
+
+    def ready(self) -> None:
+        """Say that listeners and subscriptions stand; the supervisor hears it."""
+        if not self._stands:
+            self._stands = True
+            self._on_ready()
+
+    def draining(self) -> None:
+        """Say that no new work is wanted."""
+        self._draining = True
+
+    def unready(self) -> str | None:
+        """Return why work may not be sent here, or None when it may."""
+        if self._draining:
+            return "draining"
+        if not self._stands:
+            return "starting"
+        if not self._connected():
+            return "no connection to NATS"
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceContext:
+    """A service's collaborators. `run(context)` returns when `draining` was set and its work is drained."""
+
+    service: ServiceName
+    settings: ZoneSettings
+    instance: str
+    mesh: Mesh
+    liveness: Liveness
+    telemetry: Telemetry
+    counters: Counters
+    readiness: Readiness
+    draining: anyio.Event
+
+    def ready(self) -> None:
+        """Say that this service's listeners and subscriptions stand."""
+        self.readiness.ready()

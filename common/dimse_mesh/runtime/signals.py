@@ -1,0 +1,49 @@
+"""SIGTERM and SIGINT drain; a second one, or a drain that never ends, ends the process at once."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+import anyio
+import anyio.abc
+
+_PR_SET_PDEATHSIG = 1
+
+
+async def drain_on_signal(
+    draining: anyio.Event,
+    *,
+    grace: float,
+    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Set `draining` at the first SIGTERM or SIGINT; run until cancelled.
+
+    A second signal, or `grace` seconds after the first, ends the process by SIGALRM: whoever supervises it
+    counts on that it goes.
+    """
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+        task_status.started()
+        async for _ in received:
+            if draining.is_set():
+                signal.setitimer(signal.ITIMER_REAL, 0.001)
+            else:
+                draining.set()
+                signal.setitimer(signal.ITIMER_REAL, grace)
+
+
+def drained() -> None:
+    """Take back the deadline that `drain_on_signal` set."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel send SIGTERM when process `parent`, that started this one, ends (prctl(2)).
+
+    Raises:
+        SystemExit: the parent is gone already.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        raise SystemExit(1)

@@ -1,0 +1,86 @@
+"""Probes over real HTTP: liveness, readiness with its reason, metrics; bounds against bad clients."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.runtime.errors import StartError
+from dimse_mesh.runtime.health import MAX_REQUEST_BYTES, HealthServer
+from dimse_mesh.runtime.settings_observability import HttpSettings, ObservabilitySettings
+from dimse_mesh.runtime.telemetry import Telemetry
+from dimse_mesh.schemas.service import ServiceName
+
+
+async def exchange(port: int, request: bytes) -> bytes:
+    async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+        await stream.send(request)
+        answer = b""
+        with anyio.fail_after(10):
+            async for part in stream:
+                answer += part
+        return answer
+
+
+async def _probe_everything() -> None:
+    reasons: list[str | None] = ["starting"]
+    server = HealthServer(HttpSettings(port=0), unready=lambda: reasons[-1], exposition=lambda: b"a 1\n")
+    async with anyio.create_task_group() as tasks:
+        port = await tasks.start(server.serve)
+        assert b"200 OK" in await exchange(port, b"GET /livez HTTP/1.1\r\n\r\n")
+        answer = await exchange(port, b"GET /readyz?verbose HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert answer.endswith(b"starting\n")
+        reasons.append(None)
+        assert b"200 OK" in await exchange(port, b"GET /readyz HTTP/1.1\r\n\r\n")
+        assert (await exchange(port, b"GET /metrics HTTP/1.1\r\n\r\n")).endswith(b"\r\n\r\na 1\n")
+        assert (await exchange(port, b"HEAD /metrics HTTP/1.1\r\n\r\n")).endswith(b"\r\n\r\n")
+        assert b" 404 " in await exchange(port, b"GET /etc/passwd HTTP/1.1\r\n\r\n")
+        assert b" 405 " in await exchange(port, b"POST /livez HTTP/1.1\r\n\r\n")
+        assert b" 400 " in await exchange(port, b"\x00\x01\r\n\r\n")
+        assert b" 400 " in await exchange(port, b"x" * (MAX_REQUEST_BYTES + 1))
+        assert b"200 OK" in await exchange(port, b"GET /livez HTTP/1.1\r\n\r\n")
+        tasks.cancel_scope.cancel()
+
+
+def test_probes_answer_over_http() -> None:
+    anyio.run(_probe_everything)
+
+
+async def _serve_twice_on_one_port() -> None:
+    async with anyio.create_task_group() as tasks:
+        port = await tasks.start(HealthServer(HttpSettings(port=0), unready=lambda: None).serve)
+        with pytest.raises(StartError, match=rf"observability\.http.*127\.0\.0\.1:{port}.*in use"):
+            await HealthServer(HttpSettings(port=port), unready=lambda: None).serve()
+        tasks.cancel_scope.cancel()
+
+
+def test_port_in_use_is_one_clear_line() -> None:
+    anyio.run(_serve_twice_on_one_port)
+
+
+def test_counters_come_out_as_metrics() -> None:
+    counters = Counters()
+    telemetry = Telemetry.from_settings(
+        ObservabilitySettings(http=HttpSettings(port=0)),
+        service=ServiceName.SCU,
+        zone="a",
+        instance="i",
+        counters=counters,
+        environ={},
+    )
+    counters.association_opened()
+    counters.association_rejected(1, 1, 7)
+    counters.operation_finished("C-STORE", "success", 0.02)
+    counters.protocol_error("unknown-context")
+    counters.bytes_in += 7
+    assert telemetry.metrics is not None
+    text = telemetry.metrics.exposition().decode()
+    assert "dimse_mesh_associations_open 1.0" in text
+    assert 'dimse_mesh_associations_rejected_total{reason="7",result="1",source="1"} 1.0' in text
+    assert 'dimse_mesh_operations_total{outcome="success",service="C-STORE"} 1.0' in text
+    assert 'dimse_mesh_operation_duration_seconds_bucket{le="0.025",service="C-STORE"} 1.0' in text
+    assert 'dimse_mesh_protocol_errors_total{code="unknown-context"} 1.0' in text
+    assert "dimse_mesh_dicom_received_bytes_total 7.0" in text
+    telemetry.metrics.shutdown()

@@ -1,0 +1,97 @@
+"""Logs are one line each and can't carry data set values."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from dimse_mesh.runtime.logging import EventLog, configure_logging
+from dimse_mesh.runtime.settings_observability import ObservabilitySettings
+
+
+@pytest.fixture(autouse=True)
+def _keep_root_logger() -> Iterator[None]:
+    root, ours = logging.getLogger(), logging.getLogger("dimse_mesh")
+    kept = root.handlers[:], root.level, ours.level
+    yield
+    root.handlers[:] = kept[0]
+    root.setLevel(kept[1])
+    ours.setLevel(kept[2])
+
+
+def output(log_format: str = "text", level: str = "info") -> io.StringIO:
+    stream = io.StringIO()
+    settings = ObservabilitySettings.model_validate({"log_format": log_format, "log_level": level})
+    configure_logging(settings, {"service": "scu", "zone": "a"}, stream)
+    return stream
+
+
+def test_text_is_key_value() -> None:
+    stream = output()
+    EventLog("dimse_mesh.scu").info("association-opened", called_ae="A B", contexts=3, ok=True)
+    line = stream.getvalue()
+    assert line.count("\n") == 1
+    assert (
+        'level=info service=scu zone=a logger=dimse_mesh.scu event=association-opened called_ae="A B"' in line
+    )
+    assert "contexts=3 ok=true" in line
+
+
+def test_json_is_one_object_per_line() -> None:
+    stream = output("json")
+    EventLog("dimse_mesh.scu").warning("odd", calling_ae="Ä\n")
+    record = json.loads(stream.getvalue())
+    assert record["event"] == "odd"
+    assert record["calling_ae"] == "\\xc4\\n"
+
+
+def test_bytes_and_long_text_are_not_printed() -> None:
+    stream = output()
+    EventLog("dimse_mesh.scu").info("x", data=b"DOE^JANE", text="y" * 5000)
+    assert "DOE" not in stream.getvalue()
+    assert "<8 bytes>" in stream.getvalue()
+    assert len(stream.getvalue()) < 500
+
+
+def test_line_can_not_be_forged_by_a_peer() -> None:
+    stream = output()
+    EventLog("dimse_mesh.scu").info("x", calling_ae="A\nlevel=error event=forged")
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_exception_shows_types_and_places_not_messages() -> None:
+    def fail() -> None:
+        try:
+            int("DOE^JANE")
+        except ValueError as error:
+            raise RuntimeError("patient DOE^JANE") from error
+
+    stream = output()
+    try:
+        fail()
+    except RuntimeError as error:
+        EventLog("dimse_mesh.scu").error("crashed", error=error)
+    line = stream.getvalue()
+    assert "DOE" not in line
+    assert "RuntimeError at test_logging.py" in line
+    assert "from ValueError" in line
+
+
+def test_other_libraries_arguments_are_not_printed() -> None:
+    stream = output()
+    logging.getLogger("pydicom").warning("bad value %s", "DOE^JANE")
+    assert "DOE" not in stream.getvalue()
+    assert "bad value" in stream.getvalue()
+
+
+def test_level_is_respected() -> None:
+    stream = output(level="error")
+    log = EventLog("dimse_mesh.scu")
+    log.warning("w")
+    log.debug("d")
+    assert stream.getvalue() == ""
+    assert not log.debugging

@@ -1,0 +1,206 @@
+"""The configuration contract: DESIGN.md's example, environment, errors as one line each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dimse_mesh.runtime.settings import ZoneSettings, dump_complete, load_settings
+from dimse_mesh.runtime.settings_errors import ConfigurationError
+from dimse_mesh.schemas.service import ServiceName
+
+EXAMPLE = """
+zone: hospital
+subject_root: DIMSE
+nats:
+  servers: [nats://127.0.0.1:4222]
+association:
+  listeners:
+    - {host: 127.0.0.1, port: 11112}
+scu:
+  remote_aes:
+    - {ae_title: PACS, host: 127.0.0.1, port: 11113}
+routes:
+  - {called: "*", calling: "*", to: {ae: ARCHIVE}, delivery: live}
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "zone.yaml"
+    path.write_text(text)
+    return path
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(write(tmp_path, text))
+    assert all("\n" not in problem for problem in caught.value.problems)
+    return caught.value.problems
+
+
+def test_design_example_is_accepted(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, EXAMPLE))
+    assert settings.zone == "hospital"
+    assert settings.association.listeners[0].port == 11112
+    assert settings.scu.remote_aes[0].ae_title == "PACS"
+    assert settings.routes[0].to is not None
+    assert settings.routes[0].to.ae == "ARCHIVE"
+
+
+def test_zone_alone_has_defaults_for_everything_else(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, "zone: a"))
+    assert settings.subject_root == "DIMSE"
+    assert settings.association.max_associations == 1000
+    assert settings.instances.of(ServiceName.QUERY_RETRIEVE) == 1
+
+
+def test_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIMSE_MESH_SUBJECT_ROOT", "OTHER.ROOT")
+    monkeypatch.setenv("DIMSE_MESH_ASSOCIATION__OPEN_TIMEOUT", "7.5")
+    monkeypatch.setenv("DIMSE_MESH_NATS__SERVERS", '["nats://127.0.0.1:5"]')
+    monkeypatch.setenv(
+        "DIMSE_MESH_SCU__REMOTE_AES", '[{"ae_title": "X", "host": "127.0.0.1", "port": 1, "default": true}]'
+    )
+    settings = load_settings(write(tmp_path, EXAMPLE))
+    assert settings.subject_root == "OTHER.ROOT"
+    assert settings.association.open_timeout == 7.5
+    assert settings.association.listeners[0].port == 11112
+    assert settings.nats.servers == ["nats://127.0.0.1:5"]
+    assert settings.scu.default_ae is not None
+    assert settings.scu.default_ae.ae_title == "X"
+
+
+def test_wrong_value_in_the_environment_names_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIMSE_MESH_ASSOCIATION__OPEN_TIMEOUT", "soon")
+    (line,) = problems(tmp_path, EXAMPLE)
+    assert "environment variable DIMSE_MESH_ASSOCIATION__OPEN_TIMEOUT" in line
+    assert "'soon'" in line
+
+
+def test_environment_that_is_no_json_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIMSE_MESH_ROUTES", "[nonsense")
+    (line,) = problems(tmp_path, EXAMPLE)
+    assert "environment" in line
+    assert "routes" in line
+
+
+def test_misspelt_field_names_file_field_and_the_close_match(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, "zone: a\nasociation: {}\n")
+    assert line.startswith(f"{tmp_path / 'zone.yaml'}: asociation: unknown field")
+    assert "did you mean 'association'?" in line
+
+
+def test_misspelt_nested_field_lists_what_is_allowed(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, "zone: a\nscu: {remote_aes: [{ae_title: A, host: h, port: 1, tsl: {}}]}\n")
+    assert "scu.remote_aes[0].tsl: unknown field; did you mean 'tls'?" in line
+    assert "association_timeout" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{}", "zone: required, but not given"),
+        ("zone: 'a b'", "zone: given 'a b': a name is one or more printable characters"),
+        ("{zone: a, subject_root: 'x.*'}", "subject_root: given 'x.*'"),
+        ("{zone: a, subject_root: $SYS}", "belong to NATS"),
+        (
+            "{zone: a, association: {listeners: [{port: 70000}]}}",
+            "association.listeners[0].port: given 70000: input should be less than or equal to 65535",
+        ),
+        ("{zone: a, association: {listeners: [{port: 1}, {port: 1}]}}", "port 1 stands in two listeners"),
+        (
+            "{zone: a, association: {listeners: [{port: 1}, {port: 1, host: 0.0.0.0}]}}",
+            "port 1 stands in two listeners",
+        ),
+        (
+            "{zone: a, association: {listeners: [{port: 1, ae_titles: [A, 'A ']}]}}",
+            "AE title 'A' stands here 2 times",
+        ),
+        ("{zone: a, scu: {remote_aes: [{ae_title: A, host: h, port: x}]}}", "port: given 'x'"),
+        (
+            "{zone: a, scu: {remote_aes: [{ae_title: A, host: h, port: 1},"
+            " {ae_title: A, host: h, port: 2}]}}",
+            "AE title 'A' stands here 2 times",
+        ),
+        (
+            "{zone: a, scu: {remote_aes: [{ae_title: A, host: h, port: 1, default: true},"
+            " {ae_title: B, host: h, port: 2, default: true}]}}",
+            "one AE may be the default, here are 2: A, B",
+        ),
+        (
+            "{zone: a, scu: {remote_aes: [{ae_title: A2345678901234567, host: h, port: 1}]}}",
+            "at most 16 characters, this one has 17",
+        ),
+        ("{zone: a, scu: {remote_aes: [{ae_title: 'A\\B', host: h, port: 1}]}}", "no backslash"),
+        ('{zone: a, scu: {remote_aes: [{ae_title: "A\\tB", host: h, port: 1}]}}', "printable ASCII"),
+        (
+            "{zone: a, scu: {remote_aes: [{ae_title: A, host: h, port: 1, tls: {ca: /nowhere/ca.pem}}]}}",
+            "tls.ca: given '/nowhere/ca.pem': path does not point to a file",
+        ),
+        ("{zone: a, routes: [{delivery: durable}]}", "this version carries live delivery only"),
+        ("{zone: a, routes: [{to: {ae: A, zone: b}}]}", "either {ae: TITLE} or {zone: NAME}"),
+        ("{zone: a, routes: [{to: {}}]}", "either {ae: TITLE} or {zone: NAME}"),
+        ("{zone: a, routes: [{allow: [C-STOR]}]}", "'C-STORE'"),
+        ("{zone: a, mesh: {window: 262144, chunk_size: 262144}}", "at least four times chunk_size"),
+        ("{zone: a, instances: {association: 2}}", "association.reuse_port"),
+        ("{zone: a, liveness: {interval: 5, deadline: 6}}", "at least twice the interval"),
+    ],
+)
+def test_wrong_value_is_one_line_that_says_what_is_allowed(tmp_path: Path, text: str, expected: str) -> None:
+    (line,) = problems(tmp_path, text)
+    assert line.startswith(str(tmp_path / "zone.yaml"))
+    assert expected in line
+
+
+def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
+    lines = problems(tmp_path, "{zone: 'a b', scu: {max: 1}, association: {artim_timeout: 0}}")
+    assert len(lines) == 3
+
+
+def test_secrets_never_stand_in_errors_or_dumps(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, "{zone: a, nats: {token: [s3cret]}}")
+    assert "s3cret" not in line
+    text = "{zone: a, nats: {user: u, password: s3cret, servers: ['nats://me:s3cret@127.0.0.1:4222']}}"
+    dump = dump_complete(load_settings(write(tmp_path, text)))
+    assert "s3cret" not in dump
+    assert "nats://***@127.0.0.1:4222" in dump
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(b"zone: [", "not YAML at line"), (b"\xff\xfe\x00", "not YAML"), (b"- a", "the file holds list")],
+)
+def test_file_that_is_no_mapping_is_one_line(tmp_path: Path, content: bytes, expected: str) -> None:
+    path = tmp_path / "zone.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=expected):
+        load_settings(path)
+
+
+def test_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"none\.yaml: can't be read: No such file"):
+        load_settings(tmp_path / "none.yaml")
+
+
+def test_dump_is_complete_and_loads_again(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, EXAMPLE))
+    dump = dump_complete(settings)
+    assert set(yaml.safe_load(dump)) == set(ZoneSettings.model_fields)
+    assert load_settings(write(tmp_path, dump)) == settings
+
+
+def test_every_field_has_a_description() -> None:
+    from dimse_mesh.runtime.settings_errors import _model_in
+
+    def walk(name: str, model: type) -> None:
+        for field, info in getattr(model, "model_fields", {}).items():
+            assert info.description or name.startswith("nats"), f"{name}.{field}"
+            inner = _model_in(info.annotation)
+            if inner is not None:
+                walk(field, inner)
+
+    walk("zone", ZoneSettings)

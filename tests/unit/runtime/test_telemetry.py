@@ -1,0 +1,158 @@
+"""Spans: W3C context in and out, sampling, OTLP over real HTTP, nothing when off."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import anyio
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.runtime.settings_observability import ObservabilitySettings
+from dimse_mesh.runtime.telemetry import Telemetry
+from dimse_mesh.runtime.tracing import parse_traceparent
+from dimse_mesh.schemas.service import ServiceName
+
+SAMPLED = f"00-{'a' * 32}-{'b' * 16}-01"
+UNSAMPLED = f"00-{'a' * 32}-{'b' * 16}-00"
+
+
+class Collector:
+    """A minimal OTLP/HTTP receiver."""
+
+    def __init__(self) -> None:
+        self.requests: list[ExportTraceServiceRequest] = []
+        received = self.requests
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                import gzip
+
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                received.append(ExportTraceServiceRequest.FromString(body))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Keep the tests' output quiet."""
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    collector = Collector()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+    yield collector
+    collector.close()
+
+
+def telemetry(environ: dict[str, str], ratio: float = 1.0) -> Telemetry:
+    return Telemetry.from_settings(
+        ObservabilitySettings(tracing_ratio=ratio),
+        service=ServiceName.QUERY_RETRIEVE,
+        zone="a",
+        instance="i1",
+        counters=Counters(),
+        environ=environ,
+    )
+
+
+def test_without_endpoint_nothing_is_traced() -> None:
+    off = telemetry({})
+    assert not off.tracing
+    assert off.start_span("C-STORE", root=True) is None
+    assert off.traceparent(None) is None
+    off.end(None)
+
+
+def test_spans_reach_the_collector_as_children_of_their_parent(collector: Collector) -> None:
+    on = telemetry({"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint})
+    span = on.start_span("C-STORE", kind="server", parent=SAMPLED, attributes={"dicom.calling_ae": "X"})
+    assert span is not None
+    traceparent = on.traceparent(span)
+    assert traceparent is not None
+    assert parse_traceparent(traceparent) is not None
+    on.end(span, error_code="refused", dicom__status="0x0124")
+    anyio.run(on.stop)
+    (resource_spans,) = collector.requests[0].resource_spans
+    resource = {item.key: item.value.string_value for item in resource_spans.resource.attributes}
+    assert resource["service.name"] == "dimse-mesh-query-retrieve"
+    assert resource["service.instance.id"] == "i1"
+    assert resource["dimse_mesh.zone"] == "a"
+    (exported,) = resource_spans.scope_spans[0].spans
+    assert exported.trace_id.hex() == "a" * 32
+    assert exported.parent_span_id.hex() == "b" * 16
+    assert exported.span_id.hex() == traceparent.split("-")[2]
+    attributes = {item.key: item.value.string_value for item in exported.attributes}
+    assert attributes == {
+        "dicom.calling_ae": "X",
+        "dicom.status": "0x0124",
+        "error.type": "refused",
+    }
+
+
+def test_unsampled_parent_makes_no_span(collector: Collector) -> None:
+    on = telemetry({"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint})
+    assert on.start_span("C-STORE", parent=UNSAMPLED, root=True) is None
+    assert on.start_span("C-STORE") is None
+    anyio.run(on.stop)
+
+
+def test_ratio_decides_roots_and_the_environment_wins(collector: Collector) -> None:
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
+    never = telemetry(environ, ratio=0.0)
+    assert never.start_span("association", root=True) is None
+    always = telemetry(environ | {"OTEL_TRACES_SAMPLER_ARG": "1"}, ratio=0.0)
+    span = always.start_span("association", root=True)
+    assert span is not None
+    always.end(span)
+    anyio.run(always.stop)
+    anyio.run(never.stop)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "00",
+        f"ff-{'a' * 32}-{'b' * 16}-01",
+        f"00-{'0' * 32}-{'b' * 16}-01",
+        f"00-{'a' * 32}-{'0' * 16}-01",
+        f"00-{'A' * 32}-{'b' * 16}-01",
+        f"00-{'a' * 32}-{'b' * 16}-01-extra",
+        f"00-{'a' * 31}-{'b' * 17}-01",
+    ],
+)
+def test_malformed_traceparent_is_ignored(text: str) -> None:
+    assert parse_traceparent(text) is None
+
+
+def test_traceparent_of_a_later_version_is_read() -> None:
+    assert parse_traceparent(f"cc-{'a' * 32}-{'b' * 16}-01-what-the-future-brings") is not None
+
+
+async def _stop_quickly(on: Telemetry) -> None:
+    with anyio.fail_after(10):
+        await on.stop(deadline=0.5)
+
+
+def test_unreachable_collector_does_not_hold_up_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    on = telemetry({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
+    on.end(on.start_span("association", root=True))
+    anyio.run(_stop_quickly, on)

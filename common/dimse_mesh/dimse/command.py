@@ -144,14 +144,13 @@ def parse_head(data: bytes | memoryview) -> CommandHead:
         raise CommandSetError(DimseErrorCode.MISSING_COMMAND_FIELD, "no CommandField (0000,0100)")
     if data_set_type < 0:
         raise CommandSetError(DimseErrorCode.MISSING_DATA_SET_TYPE, "no CommandDataSetType (0000,0800)")
-    uid = requested if affected is None else affected
     return CommandHead(
         command_field,
         message_id,
         responded_to,
         status,
         data_set_type != NO_DATA_SET,
-        "" if uid is None else _uid(uid),
+        _uid(affected or requested or b""),
     )
 
 

@@ -1,6 +1,6 @@
 """One element of a command set (PS3.7 §6.3.1): reading, checking and writing its value.
 
-In implicit VR little endian an element is its tag as (group, element), 32 bits of value length, and the value.
+In implicit VR little endian an element is its tag as (group, element), 32 bits of value length, the value.
 Read as one little-endian word the tag is `element << 16 | group`, so for group 0000 the words rise with the
 element numbers.
 """
@@ -21,9 +21,8 @@ REQUIRED_NUMBERS: Final = frozenset(
     (Tag.CommandField, Tag.MessageID, Tag.MessageIDBeingRespondedTo, Tag.CommandDataSetType, Tag.Status)
 )
 """Numbers that can't be empty."""
-_NUMBERS: Final = frozenset(
-    tag for tag, vr in VALUE_REPRESENTATIONS.items() if vr == "US"
-)  # the group length is kept as sent, whatever it is
+# The group length (UL) isn't among them: it is kept as sent, whatever it is.
+_NUMBERS: Final = frozenset(tag for tag, vr in VALUE_REPRESENTATIONS.items() if vr == "US")
 _UIDS: Final = frozenset(tag for tag, vr in VALUE_REPRESENTATIONS.items() if vr == "UI")
 _FIXED_LENGTHS: Final = {"US": 2, "UL": 4, "AT": 4}
 _LONGEST_TEXT: Final = {"UI": 64, "AE": 16, "LO": 64}
@@ -57,6 +56,7 @@ def check_value(tag: int, value: bytes) -> None:
 
 
 def check_unique(data: bytes | memoryview) -> None:
+    """Raise if a tag occurs twice: two readers could take different ones."""
     seen: set[int] = set()
     for tag, _ in iterate(bytes(data)):
         if tag in seen:
@@ -65,6 +65,7 @@ def check_unique(data: bytes | memoryview) -> None:
 
 
 def encode_value(tag: int, value: bytes | int | str) -> bytes:
+    """Return the value as it goes on the wire, padded; raise ValueError if it doesn't fit the element."""
     if not 0 <= tag <= 0xFFFF:
         raise ValueError(f"0x{tag:08X} isn't in group 0000")
     vr = VALUE_REPRESENTATIONS.get(tag)

@@ -3,8 +3,8 @@
 The rules in prose:
 
 * A transport connection that opens inwards must bring an A-ASSOCIATE-RQ before ARTIM runs out (Sta2);
-  anything else is aborted. The request is refused by the provider at once, or goes to the local user, who accepts or
-  rejects (Sta3).
+  anything else is aborted. The request is refused by the provider at once, or goes to the local user, who
+  accepts or rejects (Sta3).
 * Outwards: connect (Sta4), request (Sta5), then accepted (Sta6) or rejected.
 * In Sta6 data flow both ways. Either side may ask for release: the asker (Sta7) still receives data until the
   A-RELEASE-RP comes; the asked (Sta8) may still send data until it answers.
@@ -21,13 +21,14 @@ The rules in prose:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import Enum, unique
 from types import MappingProxyType
 
 from dimse_mesh.upper_layer.errors import InvalidTransition
 from dimse_mesh.upper_layer.pdu import PduType
 
 
+@unique
 class State(Enum):
     """Tables 9-1 to 9-5."""
 
@@ -46,6 +47,7 @@ class State(Enum):
     STA13 = "awaiting the close of the transport connection"
 
 
+@unique
 class Event(Enum):
     """The rows of table 9-10. A "primitive" comes from the local user, a PDU from the peer."""
 
@@ -70,6 +72,7 @@ class Event(Enum):
     EVT19 = "unrecognized or invalid PDU"
 
 
+@unique
 class Action(Enum):
     """Tables 9-6 to 9-9: what must be done."""
 
@@ -97,7 +100,7 @@ class Action(Enum):
     AA_2 = "stop ARTIM; close the transport"
     AA_3 = "tell the user: aborted; close the transport"
     AA_4 = "tell the user: aborted by the provider"
-    AA_5 = "stop ARTIM"
+    AA_5 = "stop ARTIM (nothing had been asked for yet)"
     AA_6 = "ignore the PDU"
     AA_7 = "send A-ABORT (service provider)"
     AA_8 = "send A-ABORT (service provider); tell the user; start ARTIM"

@@ -1,7 +1,7 @@
 """Rubbish, and well-formed PDUs with damage: nothing but `UpperLayerError` escapes, and memory stays bounded.
 
-Half a second in `make test`; `DIMSE_MESH_FUZZ_SECONDS=600 pytest tests/fuzz` for a long run. A failure names its
-seed.
+Half a second in `make test`; `DIMSE_MESH_FUZZ_SECONDS=600 pytest tests/fuzz` for a long run. A failure
+names its seed.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from struct import Struct
 from typing import ClassVar, Self, TypeVar
 
-from dimse_mesh.upper_layer.encoded import Encoded, decode_items
+from dimse_mesh.upper_layer.encoded import LONGEST_ITEM, Encoded, decode_items
 from dimse_mesh.upper_layer.errors import MalformedPdu
 from dimse_mesh.upper_layer.items import (
     ITEM_DECODERS,
@@ -192,7 +192,8 @@ class _Associate:
         """Put our own three user items in the place of the peer's; everything else stays, byte for byte.
 
         What the peer didn't send is inserted: the maximum length first, the class UID after it, the version
-        name after that. An empty version name removes the peer's. `ValueError` if it is longer than 16.
+        name after that. An empty version name removes the peer's. `ValueError` if it is longer than 16;
+        `MalformedPdu` if the peer's user information is so long that ours don't fit.
         """
         if len(implementation_version_name) > MAX_IMPLEMENTATION_VERSION_NAME:
             raise ValueError(f"version name longer than {MAX_IMPLEMENTATION_VERSION_NAME} characters")
@@ -213,6 +214,9 @@ class _Associate:
             user_items = own.replaced_in(information.items)
             if nth == 0:  # whatever no user information item holds goes into the first one
                 user_items = own.inserted_into(user_items, present)
+            length = sum(len(item.encode()) for item in user_items)
+            if length > LONGEST_ITEM:
+                raise MalformedPdu("the user information leaves no room for our own items")
             items[at] = replace(information, items=tuple(user_items))
         return replace(self, items=tuple(items))
 

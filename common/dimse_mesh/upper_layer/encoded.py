@@ -17,7 +17,7 @@ from dimse_mesh.upper_layer.errors import MalformedPdu
 ITEM_HEADER = Struct(">BBH")
 ITEM_HEADER_LENGTH = 4
 UINT16 = Struct(">H")
-_LONGEST_ITEM = 0xFFFF
+LONGEST_ITEM = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,14 @@ Decoder = Callable[[bytes, int, int], Encoded]
 
 def encode_item(item_type: int, data: bytes, *, second_byte: int = 0) -> bytes:
     """Put a header before `data`; `ValueError` if it is longer than 16 bits can say."""
-    if len(data) > _LONGEST_ITEM:
+    if len(data) > LONGEST_ITEM:
         raise ValueError(f"item {item_type:02X}H would hold {len(data)} bytes, more than 16 bits can say")
     return ITEM_HEADER.pack(item_type, second_byte, len(data)) + data
 
 
 def encode_counted(value: bytes) -> bytes:
     """Put a 16-bit length before `value`; `ValueError` if it is longer than that can say."""
-    if len(value) > _LONGEST_ITEM:
+    if len(value) > LONGEST_ITEM:
         raise ValueError(f"a value of {len(value)} bytes, more than 16 bits can say")
     return UINT16.pack(len(value)) + value
 

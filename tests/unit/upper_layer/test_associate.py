@@ -297,3 +297,11 @@ def test_version_name_of_more_than_16_characters_is_a_value_error() -> None:
         decoded().replace_own(
             maximum_length=0, implementation_class_uid="1", implementation_version_name="x" * 17
         )
+
+
+def test_user_information_that_leaves_no_room_for_ours_is_malformed_and_not_a_crash_when_encoding() -> None:
+    full = UserInformation((UnknownItem(0x77, bytes(0xFFFF - 4)),))
+    request = decoded(pdu(full.encode()))
+    assert request.encode() == pdu(full.encode())
+    with pytest.raises(MalformedPdu):
+        request.replace_own(maximum_length=0, implementation_class_uid="1", implementation_version_name="")

@@ -1,6 +1,9 @@
 """The only importer of nats: connections, typed request/reply, liveness, discovery, the embedded server."""
 
 from dimse_mesh.mesh.connection import Mesh, Subscription, open_mesh
+from dimse_mesh.mesh.deaths import LivenessSettings
+from dimse_mesh.mesh.discovery import EndpointStats, ServiceDescription, ServiceEndpoint, announce
+from dimse_mesh.mesh.embedded import EmbeddedServer, embedded_server
 from dimse_mesh.mesh.envelope import pack, unpack
 from dimse_mesh.mesh.errors import (
     EmbeddedServerError,
@@ -13,14 +16,19 @@ from dimse_mesh.mesh.errors import (
     PayloadTooLarge,
     RemoteError,
 )
+from dimse_mesh.mesh.liveness import Liveness, announce_death, open_liveness
 from dimse_mesh.mesh.settings import NatsSettings, NatsTls
 from dimse_mesh.mesh.wire import Delivery
 
 __all__ = [
     "Delivery",
+    "EmbeddedServer",
     "EmbeddedServerError",
+    "EndpointStats",
     "EnvelopeError",
     "InvalidSubject",
+    "Liveness",
+    "LivenessSettings",
     "Mesh",
     "MeshError",
     "MeshTimeout",
@@ -30,7 +38,13 @@ __all__ = [
     "NoResponders",
     "PayloadTooLarge",
     "RemoteError",
+    "ServiceDescription",
+    "ServiceEndpoint",
     "Subscription",
+    "announce",
+    "announce_death",
+    "embedded_server",
+    "open_liveness",
     "open_mesh",
     "pack",
     "unpack",

@@ -96,6 +96,11 @@ class Mesh:
         return self._control.connected
 
     @property
+    def control_connects(self) -> int:
+        """How often the control connection was established."""
+        return self._control.connects
+
+    @property
     def max_payload(self) -> int:
         """Bytes of payload and headers that the server accepts."""
         return min(self._control.max_payload, self._bulk.max_payload)

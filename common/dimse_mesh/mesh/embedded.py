@@ -35,6 +35,7 @@ import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
 if os.getppid() != int(sys.argv[1]):
     os._exit(1)
+os.setpgid(0, 0)
 os.execv(sys.argv[2], sys.argv[2:])
 """
 

@@ -34,7 +34,7 @@ class Liveness:
         mesh: Mesh,
         service: ServiceName,
         *,
-        on_dead: Callable[[str], None],
+        on_dead: Callable[[str], None] | None = None,
         load: Load = dict,
         settings: LivenessSettings | None = None,
     ) -> None:
@@ -53,6 +53,10 @@ class Liveness:
     def instances(self) -> list[Heartbeat]:
         """The last heartbeat of every other instance that is not known to be dead."""
         return self._core.heartbeats()
+
+    def on_dead(self, callback: Callable[[str], None]) -> None:
+        """Tell `callback` of deaths from now on, instead of whom `open_liveness` was given."""
+        self._on_dead = callback
 
     def watch(self, instance: str) -> None:
         """Call `on_dead` if `instance` dies; counted, so each call needs its `unwatch`.
@@ -171,6 +175,8 @@ class Liveness:
             self._tell(death)
 
     def _tell(self, death: Death) -> None:
+        if self._on_dead is None:
+            return
         try:
             self._on_dead(death.instance)
         except Exception as exc:  # noqa: BLE001 - one mourner must not stop the watch
@@ -182,7 +188,7 @@ async def open_liveness(
     mesh: Mesh,
     service: ServiceName,
     *,
-    on_dead: Callable[[str], None],
+    on_dead: Callable[[str], None] | None = None,
     load: Load = dict,
     settings: LivenessSettings | None = None,
 ) -> AsyncIterator[Liveness]:

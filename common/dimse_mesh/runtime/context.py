@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from dimse_mesh.schemas.service import ServiceName
 
 
+def _never() -> bool:
+    return False
+
+
 class Readiness:
     """Whether work may be sent here: the service stands, doesn't drain, and NATS is connected."""
 
-    def __init__(self, connected: Callable[[], bool], on_ready: Callable[[], None]) -> None:
-        self._connected = connected
+    def __init__(self, on_ready: Callable[[], None]) -> None:
+        self._connected: Callable[[], bool] = _never
         self._on_ready = on_ready
         self._stands = False
         self._draining = False
@@ -31,6 +35,10 @@ class Readiness:
         if not self._stands:
             self._stands = True
             self._on_ready()
+
+    def depends_on(self, connected: Callable[[], bool]) -> None:
+        """Follow a connection: without it nothing is ready."""
+        self._connected = connected
 
     def draining(self) -> None:
         """Say that no new work is wanted."""
@@ -60,6 +68,8 @@ class ServiceContext:
     counters: Counters
     readiness: Readiness
     draining: anyio.Event
+    associations_by_ae: dict[str, int] = field(default_factory=dict)
+    """Open associations by remote AE: what the heartbeat tells the other instances."""
 
     def ready(self) -> None:
         """Say that this service's listeners and subscriptions stand."""

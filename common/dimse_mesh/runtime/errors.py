@@ -26,3 +26,15 @@ def listen_error(what: str, host: str, port: int, error: OSError) -> StartError:
         case code:
             hint = os.strerror(code) if code is not None and code > 0 else "the name doesn't resolve"
     return StartError(f"{what}: can't listen on {host}:{port}: {hint}")
+
+
+def first_of(error: BaseException, kinds: tuple[type[Exception], ...]) -> Exception | None:
+    """Return the first exception of `kinds` in `error` or in the groups that it holds, or None."""
+    if isinstance(error, kinds):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            found = first_of(inner, kinds)
+            if found is not None:
+                return found
+    return None

@@ -50,8 +50,8 @@ class EventLog:
         """Log what went wrong and was coped with."""
         self._logger.warning(event, extra={"fields": fields})
 
-    def error(self, event: str, /, error: BaseException | None = None, **fields: object) -> None:
-        """Log what went wrong and was not; `error` adds its types and places, not its message."""
+    def failure(self, event: str, error: BaseException, /, **fields: object) -> None:
+        """Log what went wrong and was not coped with: the types and places of `error`, not its message."""
         self._logger.error(event, exc_info=error, extra={"fields": fields})
 
 

@@ -15,12 +15,13 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from dimse_mesh.mesh.deaths import LivenessSettings
 from dimse_mesh.mesh.settings import NatsSettings
 from dimse_mesh.runtime.routing import Route
 from dimse_mesh.runtime.settings_association import AssociationSettings
 from dimse_mesh.runtime.settings_errors import ConfigurationError, problems_of, without_password
 from dimse_mesh.runtime.settings_fields import Count, SettingsModel, SubjectRoot, Token
-from dimse_mesh.runtime.settings_mesh import LivenessSettings, MeshSettings
+from dimse_mesh.runtime.settings_mesh import MeshSettings
 from dimse_mesh.runtime.settings_observability import ObservabilitySettings
 from dimse_mesh.runtime.settings_scu import ScuSettings
 from dimse_mesh.schemas.service import ServiceName

@@ -1,4 +1,4 @@
-"""Settings of what runs over NATS: streams with credit, and liveness."""
+"""Settings of what runs over NATS: streams with credit."""
 
 from __future__ import annotations
 
@@ -48,17 +48,4 @@ class MeshSettings(SettingsModel):
     def _window_holds_chunks(self) -> Self:
         if self.window < 4 * max(self.chunk_size, self.inline_limit):
             raise ValueError("window: at least four times chunk_size and inline_limit")
-        return self
-
-
-class LivenessSettings(SettingsModel):
-    """Heartbeats between instances; never per association."""
-
-    interval: Seconds = Field(default=2.0, description="seconds between heartbeats")
-    deadline: Seconds = Field(default=6.0, description="seconds of silence after which an instance is probed")
-
-    @model_validator(mode="after")
-    def _deadline_spans_intervals(self) -> Self:
-        if self.deadline < 2 * self.interval:
-            raise ValueError("deadline: at least twice the interval, so that one lost heartbeat kills nobody")
         return self

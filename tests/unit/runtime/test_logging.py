@@ -74,7 +74,7 @@ def test_exception_shows_types_and_places_not_messages() -> None:
     try:
         fail()
     except RuntimeError as error:
-        EventLog("dimse_mesh.scu").error("crashed", error=error)
+        EventLog("dimse_mesh.scu").failure("crashed", error)
     line = stream.getvalue()
     assert "DOE" not in line
     assert "RuntimeError at test_logging.py" in line

@@ -1,0 +1,58 @@
+# Every target sets up what it needs: from a fresh clone with python3 >= 3.11, `make demo` is all there is to do.
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := $(BIN)/python -m
+
+FUZZ_SECONDS ?= 60
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check lint format bench soak fuzz clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+.venv/.installed: pyproject.toml .ci/venv
+	@PYTHON="$(PYTHON)" sh .ci/venv
+	@echo "installing dimse-mesh into .venv"
+	@$(RUN) pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/.developing: .venv/.installed
+	@echo "installing what developers need into .venv"
+	@$(RUN) pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
+
+demo: .venv/.installed ## Two zones, an archive, real DICOM through the mesh, a table
+	@$(RUN) dimse_mesh.app demo
+
+up: .venv/.installed ## The demo's two zones and archive, left running until Ctrl-C
+	@$(RUN) dimse_mesh.app demo --stay
+
+test: .venv/.developing ## All tests
+	@$(RUN) pytest -q
+
+check: .venv/.developing ## What CI runs before the tests: lint, format, types, imports
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(BIN)/lint-imports --no-logo
+
+lint: .venv/.developing ## Mend what ruff can mend
+	$(RUN) ruff check --fix .
+
+format: .venv/.developing ## Format the code
+	$(RUN) ruff format .
+
+bench: .venv/.developing ## The comparison table
+	@$(RUN) tests.bench
+
+soak: .venv/.developing ## Minutes of mixed load
+	@$(RUN) pytest -q -m soak
+
+fuzz: .venv/.developing ## Damaged bytes into every parser, for FUZZ_SECONDS
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN) pytest -q tests/fuzz
+
+clean: ## Remove what these targets made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist data
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,247 @@
+"""A service process from start to exit code: builds the collaborators, runs the service, drains, closes.
+
+The order of the end is always: unready, stop accepting, drain (the service itself), close NATS, flush spans.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+import anyio
+import anyio.abc
+
+from dimse_mesh.mesh.connection import open_mesh
+from dimse_mesh.mesh.discovery import EndpointStats, ServiceDescription, ServiceEndpoint, announce
+from dimse_mesh.mesh.errors import MeshError
+from dimse_mesh.mesh.liveness import open_liveness
+from dimse_mesh.runtime.context import Readiness, ServiceContext
+from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.runtime.errors import StartError, first_of
+from dimse_mesh.runtime.health import HealthServer
+from dimse_mesh.runtime.logging import EventLog, configure_logging
+from dimse_mesh.runtime.settings import ZoneSettings
+from dimse_mesh.runtime.signals import drain_on_signal, drained
+from dimse_mesh.runtime.supervised import FAILED, READY, Supervised
+from dimse_mesh.runtime.telemetry import Telemetry
+from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.subjects import Subjects
+
+FIRST_CONNECT_SECONDS = 10.0
+"""How long a service that starts waits for NATS."""
+STOP_SECONDS = 10.0
+"""What closing NATS and flushing spans may take, after the service's own drain."""
+
+ServiceMain = Callable[[ServiceContext], Awaitable[None]]
+
+log = EventLog("dimse_mesh.runtime")
+
+
+def run_service(
+    service: ServiceName,
+    settings: ZoneSettings,
+    main: ServiceMain,
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> int:
+    """Run one service until SIGTERM or SIGINT, or until it can't go on; return the exit code.
+
+    What went wrong is said in one line: to the supervisor if there is one, else on standard error.
+    """
+    environ = os.environ if environ is None else environ
+    supervised = Supervised.from_environment(environ)
+    supervised.follow_parent()
+    configure_logging(
+        settings.observability,
+        {"service": service.value, "zone": settings.zone, "instance": supervised.instance},
+    )
+    serve = partial(_serve, service, settings, main, supervised, environ)
+    try:
+        anyio.run(serve, backend_options={"use_uvloop": _has_uvloop()})
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # noqa: BLE001 - the process' edge: every failure becomes a line and a code
+        why = explain(error)
+        if why is None:
+            log.failure("crashed", error)
+            why = f"{service.value}: stopped by an error of its own, {type(error).__name__}: see the log"
+        if not supervised.report(FAILED, why):
+            print(why, file=sys.stderr)
+        return 1
+    drained()
+    return 0
+
+
+def explain(error: BaseException) -> str | None:
+    """Return the one line for a failure that people can do something about, or None."""
+    known = first_of(error, (StartError, MeshError, OSError))
+    match known:
+        case None:
+            return None
+        case MeshError():
+            return f"NATS: {known}" if "NATS" not in str(known).upper() else str(known)
+        case OSError():
+            return f"{known.strerror or known}"
+        case _:
+            return str(known)
+
+
+async def _serve(
+    service: ServiceName,
+    settings: ZoneSettings,
+    main: ServiceMain,
+    supervised: Supervised,
+    environ: Mapping[str, str],
+) -> None:
+    counters = Counters()
+    telemetry = Telemetry.from_settings(
+        settings.observability,
+        service=service,
+        zone=settings.zone,
+        instance=supervised.instance,
+        counters=counters,
+        environ=environ,
+    )
+    readiness = Readiness(partial(_say_ready, supervised))
+    try:
+        async with anyio.create_task_group() as tasks:
+            if settings.observability.http is not None:
+                await tasks.start(_health(settings, readiness, telemetry).serve)
+            await _connected(service, settings, main, supervised, counters, telemetry, readiness=readiness)
+            tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await telemetry.stop()
+
+
+async def _connected(  # noqa: PLR0917 - all of them are what a context is made of
+    service: ServiceName,
+    settings: ZoneSettings,
+    main: ServiceMain,
+    supervised: Supervised,
+    counters: Counters,
+    telemetry: Telemetry,
+    *,
+    readiness: Readiness,
+) -> None:
+    """Run `main` between the coming and the going of the mesh."""
+    draining = anyio.Event()
+    by_ae: dict[str, int] = {}
+    async with (
+        open_mesh(
+            settings.nats,
+            root=settings.subject_root,
+            zone=settings.zone,
+            instance=supervised.instance,
+            name=f"dimse-mesh {settings.zone} {service.value} {supervised.instance}",
+            first_connect_timeout=FIRST_CONNECT_SECONDS,
+        ) as mesh,
+        open_liveness(mesh, service, load=lambda: dict(by_ae), settings=settings.liveness) as liveness,
+        anyio.create_task_group() as tasks,
+    ):
+        context = ServiceContext(
+            service=service,
+            settings=settings,
+            instance=supervised.instance,
+            mesh=mesh,
+            liveness=liveness,
+            telemetry=telemetry,
+            counters=counters,
+            readiness=readiness,
+            draining=draining,
+            associations_by_ae=by_ae,
+        )
+        await announce(mesh, describe(service, settings, counters))
+        readiness.depends_on(lambda: mesh.connected)
+        grace = drain_seconds(service, settings) + STOP_SECONDS
+        await tasks.start(partial(drain_on_signal, draining, grace=grace))
+        tasks.start_soon(_unready_when_draining, context)
+        log.info("started", pid=os.getpid())
+        await main(context)
+        if not draining.is_set():
+            raise StartError(f"{service.value}: ended by itself")
+        log.info("drained")
+        tasks.cancel_scope.cancel()
+
+
+async def _unready_when_draining(context: ServiceContext) -> None:
+    await context.draining.wait()
+    log.info("draining")
+    context.readiness.draining()
+    context.liveness.drain()
+
+
+def describe(service: ServiceName, settings: ZoneSettings, counters: Counters) -> ServiceDescription:
+    """Return what `nats micro` shows of a service."""
+    from importlib.metadata import version
+
+    subjects = Subjects(settings.subject_root)
+    endpoints: list[ServiceEndpoint] = []
+
+    def stats() -> EndpointStats:
+        total = sum(counters.operations.values())
+        good = sum(
+            count for (_, outcome), count in counters.operations.items() if outcome in {"success", "pending"}
+        )
+        return EndpointStats(requests=total, errors=total - good)
+
+    match service:
+        case ServiceName.ASSOCIATION:
+            text = "DICOM front-end: hospital systems connect here"
+        case ServiceName.SCU:
+            text = "Executor: opens associations to this zone's AEs"
+            for remote in settings.scu.remote_aes:
+                subject = subjects.ae_open(remote.ae_title)
+                endpoints.append(ServiceEndpoint("open", subject.name, subject.queue, stats))
+            if settings.scu.default_ae is not None:
+                subject = subjects.zone_open(settings.zone)
+                endpoints.append(ServiceEndpoint("open-zone", subject.name, subject.queue, stats))
+        case ServiceName.STORE | ServiceName.QUERY_RETRIEVE | ServiceName.N_SERVICE:
+            text = f"Handler of {service.value} operations: policy, then on to the other endpoint"
+            operations = subjects.operations(settings.zone, service)
+            endpoints.append(ServiceEndpoint("operations", operations.name, operations.queue, stats))
+    return ServiceDescription(service, version("dimse-mesh"), text, endpoints)
+
+
+def drain_seconds(service: ServiceName, settings: ZoneSettings) -> float:
+    """Return how long a service may take to drain."""
+    match service:
+        case ServiceName.ASSOCIATION:
+            return settings.association.drain_timeout
+        case ServiceName.SCU:
+            return settings.scu.drain_timeout
+        case ServiceName.STORE:
+            return settings.store.drain_timeout
+        case ServiceName.QUERY_RETRIEVE:
+            return settings.query_retrieve.drain_timeout
+        case ServiceName.N_SERVICE:
+            return settings.n_service.drain_timeout
+
+
+def _health(settings: ZoneSettings, readiness: Readiness, telemetry: Telemetry) -> HealthServer:
+    http, metrics = settings.observability.http, telemetry.metrics
+    assert http is not None
+    assert metrics is not None
+    return HealthServer(
+        http, unready=readiness.unready, exposition=metrics.exposition, exposition_type=metrics.content_type
+    )
+
+
+def _say_ready(supervised: Supervised) -> None:
+    # What stands now stays: keep the collector from walking through it again and again.
+    gc.collect()
+    gc.freeze()
+    log.info("ready")
+    if not supervised.report(READY):
+        print("ready", flush=True)
+
+
+def _has_uvloop() -> bool:
+    try:
+        import uvloop  # noqa: F401
+    except ImportError:
+        return False
+    return True

@@ -1,0 +1,422 @@
+"""The DimseProxy custom resource as people write it: every field, its default and its limits.
+
+The first group of fields is the original product's and keeps its meaning; everything else is optional.
+The custom resource definition and the field reference are generated from these models (`crd`, `reference`),
+so a description here is what `kubectl explain` and the documentation say.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from dimse_mesh.runtime.routing import Delivery, DimseService
+
+GROUP = "imaging-ingestion.alvearie.org"
+VERSION = "v1alpha1"
+KIND = "DimseProxy"
+PLURAL = "dimseproxies"
+
+LISTENER_PORT = 11112
+"""The original product's listener Service port."""
+
+
+def _without_padding(title: str) -> str:
+    """Strip the spaces that PS3.5 calls insignificant; refuse a title of nothing else (PS3.8 §9.3.2)."""
+    title = title.strip(" ")
+    if not title:
+        raise ValueError("an AE title needs at least one character that is not a space")
+    return title
+
+
+# PS3.5 §6.2, VR AE: 16 characters of the default repertoire, no backslash, no control characters.
+AeTitle = Annotated[
+    str,
+    Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*$"),
+    AfterValidator(_without_padding),
+]
+Port = Annotated[int, Field(ge=1, le=65535)]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+Token = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s.*>]+$")]
+HostName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s/]+$")]
+
+
+def _without_scheme(address: str) -> str:
+    if re.search(r"[\s/@]", address):
+        raise ValueError("host:port without a scheme, please: natsSecure decides between nats:// and tls://")
+    return address
+
+
+NatsAddress = Annotated[
+    str,
+    Field(min_length=1, max_length=512, json_schema_extra={"pattern": r"^[^\s/@]+$"}),
+    AfterValidator(_without_scheme),
+]
+
+
+class ResourceModel(BaseModel):
+    """Base of every part of the resource: camelCase outside, immutable, unknown fields are an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class PullPolicy(StrEnum):
+    """When a node pulls the image."""
+
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
+class LocalObject(ResourceModel):
+    """A reference to an object in the same namespace."""
+
+    name: ObjectName = Field(description="Name of the object.")
+
+
+class Proxy(ResourceModel):
+    """The image of the services."""
+
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=512,
+        description="Image of the five services. Default: the operator's own image.",
+    )
+
+
+class ListenerTls(ResourceModel):
+    """DICOM TLS on a listener."""
+
+    secret_name: ObjectName = Field(description="Secret of type kubernetes.io/tls: `tls.crt`, `tls.key`.")
+    ca_secret_name: ObjectName | None = Field(
+        default=None,
+        description="Secret with `ca.crt`: the authority whose client certificates are accepted.",
+    )
+    require_client_cert: bool = Field(default=False, description="Refuse a peer without a valid certificate.")
+
+    @model_validator(mode="after")
+    def _client_certificates_need_an_authority(self) -> Self:
+        if self.require_client_cert and self.ca_secret_name is None:
+            raise ValueError("requireClientCert needs caSecretName")
+        return self
+
+
+class Listener(ResourceModel):
+    """One DICOM port of the zone's front-end."""
+
+    port: Port = Field(default=LISTENER_PORT, description="Port of the Service and of the pods.")
+    ae_titles: list[AeTitle] = Field(
+        default_factory=list, max_length=256, description="Called AE titles accepted here. Empty: all."
+    )
+    tls: ListenerTls | None = Field(default=None, description="DICOM TLS. Absent: plain TCP.")
+
+
+class PeerTls(ResourceModel):
+    """DICOM TLS towards a remote AE."""
+
+    ca_secret_name: ObjectName | None = Field(
+        default=None,
+        description="Secret with `ca.crt`: the authority of the AE's certificate. Absent: the system's.",
+    )
+    secret_name: ObjectName | None = Field(
+        default=None, description="Secret of type kubernetes.io/tls: the certificate that the mesh presents."
+    )
+    server_name: HostName | None = Field(
+        default=None, description="Name expected in the AE's certificate. Default: its host."
+    )
+
+
+class RemoteAe(ResourceModel):
+    """An AE that this zone serves to the whole mesh."""
+
+    ae_title: AeTitle = Field(description="The AE title, which is its address in the mesh.")
+    host: HostName = Field(description="Host name or address.")
+    port: Port = Field(description="DICOM port.")
+    called_ae: AeTitle | None = Field(
+        default=None, alias="calledAE", description="Called AE title to present instead."
+    )
+    calling_ae: AeTitle | None = Field(
+        default=None, alias="callingAE", description="Calling AE title to present instead."
+    )
+    tls: PeerTls | None = Field(default=None, description="DICOM TLS. Absent: plain TCP.")
+    max_associations: int | None = Field(
+        default=None, ge=1, le=10000, description="Associations at a time in the whole zone."
+    )
+    default: bool = Field(default=False, description="The zone's default target.")
+
+
+class Destination(ResourceModel):
+    """Where a route leads: an AE, or whatever a zone calls its default target."""
+
+    ae: AeTitle | None = Field(default=None, description="AE title of a remote AE of any zone.")
+    zone: Token | None = Field(default=None, description="A zone (channel).")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.ae is None) == (self.zone is None):
+            raise ValueError("give exactly one of ae and zone")
+        return self
+
+
+class Route(ResourceModel):
+    """A rule for associations that arrive at this zone's listeners; the first match wins."""
+
+    called: str = Field(
+        default="*", min_length=1, max_length=64, description="Called AE title, with `*` and `?`."
+    )
+    calling: str = Field(
+        default="*", min_length=1, max_length=64, description="Calling AE title, with `*` and `?`."
+    )
+    to: Destination = Field(description="The destination.")
+    delivery: Delivery = Field(default=Delivery.LIVE, description="What a success status promises.")
+    allow: list[DimseService] | None = Field(
+        default=None, min_length=1, max_length=16, description="DIMSE services that may pass. Absent: all."
+    )
+
+
+class NatsTls(ResourceModel):
+    """TLS towards NATS; used when natsSecure is true."""
+
+    ca_secret: ObjectName | None = Field(
+        default=None, description="Secret with `ca.crt`: the authority of the server. Absent: the system's."
+    )
+    cert_secret: ObjectName | None = Field(
+        default=None, description="Secret of type kubernetes.io/tls: the client's certificate."
+    )
+    server_name: HostName | None = Field(
+        default=None, description="Name expected in the server's certificate. Default: the host of natsUrl."
+    )
+    handshake_first: bool = Field(default=False, description="Start TLS before the server's INFO.")
+
+
+class Resources(ResourceModel):
+    """Requests and limits of a container, as Kubernetes quantities."""
+
+    requests: dict[str, str] = Field(default_factory=dict, description="Requests, such as `cpu: 100m`.")
+    limits: dict[str, str] = Field(default_factory=dict, description="Limits, such as `memory: 512Mi`.")
+
+
+class Scaler(StrEnum):
+    """Who scales a Deployment."""
+
+    HPA = "hpa"
+    KEDA = "keda"
+
+
+class Autoscaling(ResourceModel):
+    """Scale a service by its load: open associations (association, scu), operations in flight (handlers)."""
+
+    scaler: Scaler = Field(
+        default=Scaler.HPA,
+        description="`hpa`: HorizontalPodAutoscaler on a Pods metric, which needs a metrics adapter. "
+        "`keda`: ScaledObject.",
+    )
+    min_replicas: int = Field(default=1, ge=1, le=1000, description="Never fewer.")
+    max_replicas: int = Field(default=10, ge=1, le=1000, description="Never more.")
+    target_per_pod: int = Field(
+        default=20, ge=1, le=100000, description="Load that one pod should carry on average."
+    )
+    scale_in_after_seconds: int = Field(
+        default=300, ge=0, le=3600, description="How long the load must be low first."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max_replicas < self.min_replicas:
+            raise ValueError("maxReplicas is less than minReplicas")
+        return self
+
+
+class Service(ResourceModel):
+    """How one of the five services runs."""
+
+    replicas: int = Field(default=1, ge=0, le=1000, description="Pods. Ignored where autoscaling is set.")
+    resources: Resources | None = Field(
+        default=None, description="Requests and limits. Default: see the sizing guide."
+    )
+    autoscaling: Autoscaling | None = Field(default=None, description="Absent: a fixed number of replicas.")
+    node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the nodes to run on.")
+    pod_annotations: dict[str, str] = Field(default_factory=dict, description="Annotations for the pods.")
+
+
+class Services(ResourceModel):
+    """The five services."""
+
+    association: Service = Field(default_factory=Service, description="The DICOM listener (front-end).")
+    store: Service = Field(default_factory=Service, description="Handler of C-STORE.")
+    query_retrieve: Service = Field(default_factory=Service, description="Handler of C-FIND, C-MOVE, C-GET.")
+    n_service: Service = Field(default_factory=Service, description="Handler of every N-* service.")
+    scu: Service = Field(default_factory=Service, description="Executor: associations with the remote AEs.")
+
+
+class ServiceType(StrEnum):
+    """How the listener is exposed."""
+
+    CLUSTER_IP = "ClusterIP"
+    NODE_PORT = "NodePort"
+    LOAD_BALANCER = "LoadBalancer"
+
+
+class Exposure(ResourceModel):
+    """The Service in front of the listeners. From outside it keeps the client's address."""
+
+    type: ServiceType = Field(default=ServiceType.CLUSTER_IP, description="Type of the Service.")
+    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations of the Service.")
+    source_ranges: list[str] = Field(
+        default_factory=list,
+        max_length=256,
+        description="CIDRs that may connect (LoadBalancer and NetworkPolicy).",
+    )
+
+
+class Observability(ResourceModel):
+    """Health, metrics, traces, logs."""
+
+    http_port: Port = Field(default=9090, description="Port of /livez, /readyz, /metrics.")
+    otlp_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="OTLP/HTTP endpoint for traces. Absent: no traces are exported.",
+    )
+    log_level: str = Field(
+        default="info", pattern=r"^(debug|info|warning|error)$", description="debug, info, warning, error."
+    )
+    prometheus_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Prometheus that KEDA asks. Needed where `scaler: keda` is used.",
+    )
+
+
+class NetworkRules(ResourceModel):
+    """NetworkPolicy for the five services."""
+
+    enabled: bool = Field(default=True, description="Create a NetworkPolicy per service.")
+    restrict_egress: bool = Field(
+        default=False,
+        description="Let pods reach nothing but DNS, NATS, remote AEs and the OTLP endpoint, by port. Most "
+        "networks compare the port of the pod behind a Service: use it where that is the same.",
+    )
+
+
+class DimseProxySpec(ResourceModel):
+    """What a zone should be."""
+
+    application_entity_title: AeTitle | None = Field(
+        default=None, description="AE title of the target at targetDimseHost:targetDimsePort."
+    )
+    target_dimse_host: HostName | None = Field(default=None, description="Host of the target.")
+    target_dimse_port: Port | None = Field(default=None, description="DICOM port of the target.")
+    nats_url: NatsAddress = Field(
+        description="NATS as `host:port`, without a scheme; several are separated by commas.",
+    )
+    nats_secure: bool = Field(default=False, description="TLS to NATS, with verification.")
+    nats_token_secret: ObjectName | None = Field(
+        default=None, description="Secret whose key `token` holds the NATS token."
+    )
+    nats_subject_root: str = Field(
+        default="DIMSE",
+        min_length=1,
+        max_length=128,
+        pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
+        description="First token(s) of every subject.",
+    )
+    nats_subject_channel: Token = Field(
+        default="A",
+        description="Name of this zone. What arrives at A goes to B's target, and the other way round.",
+    )
+    image_pull_policy: PullPolicy = Field(
+        default=PullPolicy.IF_NOT_PRESENT, description="When to pull the image."
+    )
+    image_pull_secrets: list[LocalObject] = Field(
+        default_factory=list, max_length=16, description="Secrets for the image registry."
+    )
+    proxy: Proxy = Field(default_factory=Proxy, description="The image.")
+
+    peer_channel: Token | None = Field(
+        default=None,
+        description="Zone that gets what arrives here. Default: B for A, A for B, none for other names.",
+    )
+    listeners: list[Listener] = Field(
+        default_factory=lambda: [Listener()],
+        min_length=1,
+        max_length=16,
+        description="DICOM ports of this zone.",
+    )
+    routes: list[Route] = Field(
+        default_factory=list,
+        max_length=256,
+        description="Rules that come before the peer channel; first match wins.",
+    )
+    remote_aes: list[RemoteAe] = Field(
+        default_factory=list, alias="remoteAEs", max_length=256, description="More AEs that this zone serves."
+    )
+    target_tls: PeerTls | None = Field(default=None, description="DICOM TLS towards the target.")
+    nats_tls: NatsTls | None = Field(default=None, description="Certificates for natsSecure.")
+    nats_credentials_secret: ObjectName | None = Field(
+        default=None, description="Secret whose key `credentials` is a NATS credentials file (JWT and seed)."
+    )
+    nats_nkey_secret: ObjectName | None = Field(
+        default=None, description="Secret whose key `seed` is an nkey seed."
+    )
+    nats_user_secret: ObjectName | None = Field(
+        default=None, description="Secret of type kubernetes.io/basic-auth: `username`, `password` for NATS."
+    )
+    services: Services = Field(default_factory=Services, description="How each service runs.")
+    exposure: Exposure = Field(default_factory=Exposure, description="The Service in front of the listeners.")
+    observability: Observability = Field(
+        default_factory=Observability, description="Health, metrics, traces, logs."
+    )
+    network_policy: NetworkRules = Field(default_factory=NetworkRules, description="Who may talk to whom.")
+    drain_seconds: int = Field(
+        default=300, ge=1, le=86400, description="How long open associations may go on when a pod is stopped."
+    )
+    settings: dict[str, Any] = Field(
+        default_factory=dict,
+        description="More settings, as in a zone's configuration file; they win over the other fields.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        target = (self.application_entity_title, self.target_dimse_host, self.target_dimse_port)
+        if any(part is not None for part in target) and None in target:
+            raise ValueError("applicationEntityTitle, targetDimseHost and targetDimsePort go together")
+        if self.target_tls is not None and self.target_dimse_host is None:
+            raise ValueError("targetTls needs targetDimseHost")
+        identities = (
+            self.nats_token_secret,
+            self.nats_credentials_secret,
+            self.nats_nkey_secret,
+            self.nats_user_secret,
+        )
+        if sum(identity is not None for identity in identities) > 1:
+            raise ValueError(
+                "give at most one of natsTokenSecret, natsCredentialsSecret, natsNkeySecret, natsUserSecret"
+            )
+        if self.nats_tls is not None and not self.nats_secure:
+            raise ValueError("natsTls needs natsSecure: true")
+        ports = [listener.port for listener in self.listeners]
+        if len(set(ports)) != len(ports):
+            raise ValueError("two listeners have the same port")
+        if self.observability.http_port in ports:
+            raise ValueError("observability.httpPort is the port of a listener")
+        defaults = sum(remote.default for remote in self.remote_aes) + (self.target_dimse_host is not None)
+        if defaults > 1:
+            raise ValueError("more than one default target: the target is one already")
+        scaled = [getattr(self.services, name).autoscaling for name in Services.model_fields]
+        if (
+            any(one and one.scaler is Scaler.KEDA for one in scaled)
+            and self.observability.prometheus_url is None
+        ):
+            raise ValueError("scaler keda needs observability.prometheusUrl")
+        return self
+
+    @property
+    def peer(self) -> str | None:
+        """The zone that gets what no route takes, or None when the called AE title itself is the address."""
+        return self.peer_channel or {"A": "B", "B": "A"}.get(self.nats_subject_channel)

@@ -1,0 +1,47 @@
+"""Gather a data set's fragments, as PDUs bring them, into chunks of the size that NATS carries cheapest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+
+class ChunkGatherer:
+    """Fragments in, chunks of exactly `chunk_size` bytes out (the last one shorter).
+
+    Fragments are views into a receive buffer that the next read overwrites: call `keep` before returning to the
+    event loop. What completes a chunk within the same read is never copied here.
+    """
+
+    __slots__ = ("_parts", "_size", "chunk_size")
+
+    def __init__(self, chunk_size: int) -> None:
+        self.chunk_size = chunk_size
+        self._parts: list[bytes | memoryview] = []
+        self._size = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes gathered."""
+        return self._size
+
+    def add(self, fragment: memoryview) -> Iterator[list[bytes | memoryview]]:
+        """Take in a fragment; yield the parts of each chunk that is now full and certainly not the last."""
+        while self._size + len(fragment) > self.chunk_size:
+            room = self.chunk_size - self._size
+            if room:
+                self._parts.append(fragment[:room])
+                fragment = fragment[room:]
+            yield self.take()
+        if fragment:
+            self._parts.append(fragment)
+            self._size += len(fragment)
+
+    def take(self) -> list[bytes | memoryview]:
+        """Return the parts gathered so far and start anew."""
+        parts, self._parts, self._size = self._parts, [], 0
+        return parts
+
+    def keep(self) -> None:
+        """Copy what is still a view into a receive buffer."""
+        if self._parts and (len(self._parts) > 1 or isinstance(self._parts[0], memoryview)):
+            self._parts = [b"".join(self._parts)]

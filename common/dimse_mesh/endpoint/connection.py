@@ -1,0 +1,213 @@
+"""A DICOM peer's transport connection: bytes from the socket become PDUs, PDUs become bytes.
+
+Thin: it owns the socket, its options and its write buffer, and knows nothing of associations. What arrives goes,
+in the event loop's read callback, to the one `PduReceiver`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from dimse_mesh.upper_layer import Framer, UpperLayerError
+
+RECEIVE_BUFFER_SIZE = 256 * 1024
+"""Bytes read at once. One buffer serves every connection of an instance."""
+WRITE_HIGH_WATER = 512 * 1024
+"""Bytes in the write buffer above which a connection is not writable."""
+
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None) if sys.platform == "linux" else None
+
+
+class PduReceiver(Protocol):
+    """Whoever handles what the peer sends."""
+
+    def pdus_received(self, pdus: list[tuple[int, memoryview]]) -> None:
+        """Handle the PDUs of one read. The views are valid until this returns."""
+
+    def protocol_error(self, error: UpperLayerError) -> None:
+        """Handle a PDU that breaks PS3.8; nothing more will be received."""
+
+    def transport_lost(self) -> None:
+        """Handle the end of the connection, whoever caused it. Called once."""
+
+    def writable_again(self) -> None:
+        """Continue writing: the write buffer has drained."""
+
+
+class PeerConnection(asyncio.BufferedProtocol):
+    """One connection to a DICOM peer, either way round.
+
+    Args:
+        receive_buffer: shared by all connections of the event loop: a read is handled before the next one starts.
+        max_length: longest PDU body accepted, in bytes; assign `max_length` to change it with the state.
+        on_connected: called once with this connection when the transport stands.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_framer",
+        "_lost",
+        "_on_connected",
+        "_quickack",
+        "_reading",
+        "_stalled_since",
+        "_transport",
+        "bytes_received",
+        "receiver",
+        "writable",
+    )
+
+    def __init__(
+        self,
+        receive_buffer: bytearray,
+        *,
+        max_length: int,
+        on_connected: Callable[[PeerConnection], None] | None = None,
+    ) -> None:
+        self._buffer = memoryview(receive_buffer)
+        self._framer = Framer(max_length=max_length)
+        self._on_connected = on_connected
+        self._transport: asyncio.Transport | None = None
+        self._quickack: socket.socket | None = None
+        self._reading = True
+        self._lost = False
+        self._stalled_since: float | None = None
+        self.receiver: PduReceiver | None = None
+        self.writable = True
+        self.bytes_received = 0
+
+    @property
+    def max_length(self) -> int:
+        """Longest PDU body accepted, in bytes."""
+        return self._framer.max_length
+
+    @max_length.setter
+    def max_length(self, value: int) -> None:
+        self._framer.max_length = value
+
+    @property
+    def lost(self) -> bool:
+        """Whether the transport is gone."""
+        return self._lost
+
+    @property
+    def stalled_since(self) -> float | None:
+        """Loop time since when the peer takes nothing; None while it does."""
+        return self._stalled_since
+
+    @property
+    def peer_host(self) -> str:
+        """The peer's address, for logs and admission."""
+        name = self._transport.get_extra_info("peername") if self._transport else None
+        return str(name[0]) if isinstance(name, tuple) else ""
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Set the socket's options and tell whoever waits for the connection."""
+        transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER, low=WRITE_HIGH_WATER // 4)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if _QUICKACK is not None:
+                # uvloop makes a new socket object at each get_extra_info: keep one of our own.
+                self._quickack = socket.socket(fileno=os.dup(sock.fileno()))
+        if self._on_connected is not None:
+            self._on_connected(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """Lend the shared receive buffer."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Cut what was read into PDUs and hand them on."""
+        if self._quickack is not None and _QUICKACK is not None:
+            # A peer with Nagle on waits for our ACK before it sends its next small segment (docs/adr/0003).
+            self._quickack.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        receiver = self.receiver
+        if receiver is None or self._lost:
+            return
+        self.bytes_received += nbytes
+        try:
+            pdus = self._framer.feed(self._buffer[:nbytes])
+        except UpperLayerError as error:
+            receiver.protocol_error(error)
+            return
+        if pdus:
+            receiver.pdus_received(pdus)
+
+    def eof_received(self) -> bool:
+        """Let the transport close: DICOM knows no half-closed connection (PS3.8 §9.1.5)."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - reset or EOF: the peer is gone
+        """Tell the receiver, once."""
+        self._lost = True
+        self.writable = False
+        self._stalled_since = None
+        if self._quickack is not None:
+            self._quickack.close()
+            self._quickack = None
+        receiver, self.receiver = self.receiver, None
+        if receiver is not None:
+            receiver.transport_lost()
+
+    def pause_writing(self) -> None:
+        """Note that the peer doesn't take what we write."""
+        self.writable = False
+        self._stalled_since = asyncio.get_running_loop().time()
+
+    def resume_writing(self) -> None:
+        """Continue with what waits for the peer."""
+        self.writable = True
+        self._stalled_since = None
+        if self.receiver is not None:
+            self.receiver.writable_again()
+
+    # the owner's side
+
+    def write(self, data: bytes) -> None:
+        """Send whole PDUs. Bytes beyond `WRITE_HIGH_WATER` are kept but `writable` turns false."""
+        if self._transport is not None and not self._lost:
+            self._transport.write(data)
+
+    def pause_reading(self) -> None:
+        """Stop reading the socket, so that TCP slows the peer."""
+        if self._reading and self._transport is not None and not self._lost:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read the socket again."""
+        if not self._reading and self._transport is not None and not self._lost:
+            self._reading = True
+            self._transport.resume_reading()
+
+    def close(self, *, within: float) -> None:
+        """Close when what was written is out, but after `within` seconds in any case."""
+        transport = self._transport
+        if transport is None or self._lost:
+            return
+        transport.close()
+        asyncio.get_running_loop().call_later(within, self.abort)
+
+    def linger(self, *, within: float) -> None:
+        """Discard what still comes until the peer closes (PS3.8 Sta13), or for `within` seconds.
+
+        Closing with bytes unread would make TCP reset the connection, and the peer might lose our last PDU.
+        """
+        if self._transport is not None and not self._lost:
+            self.resume_reading()
+            asyncio.get_running_loop().call_later(within, self.abort)
+
+    def abort(self) -> None:
+        """Drop the connection now."""
+        if self._transport is not None and not self._lost:
+            self._transport.abort()

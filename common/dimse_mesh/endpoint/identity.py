@@ -1,0 +1,72 @@
+"""Who stands at the two ends of a link, and by which services its operations are handled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dimse_mesh.dimse import CommandField
+from dimse_mesh.schemas.association import Endpoint
+from dimse_mesh.schemas.service import ServiceName
+
+RESPONSE = 0x8000
+"""Bit of the command field that all responses have (PS3.7 §E.1)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class LinkIdentity:
+    """What both halves of a link's end need to address and describe it."""
+
+    association: str
+    home_zone: str
+    """Of the front-end: its routes and handlers apply."""
+    calling_ae: str
+    called_ae: str
+    from_client: bool
+    """True at the front-end: its peer is the client."""
+    local: Endpoint
+    remote: Endpoint | None = None
+    """Known when the association is accepted."""
+
+
+def handler_of(command_field: int) -> ServiceName | None:
+    """Return the service that handles a request; None: it goes straight to the other endpoint.
+
+    C-ECHO proves the path (DESIGN: idea 3), responses belong to requests that were handled, and what PS3.7 doesn't
+    know has no handler.
+    """
+    return _HANDLERS.get(command_field)
+
+
+_HANDLERS: dict[int, ServiceName] = {
+    CommandField.C_STORE_RQ: ServiceName.STORE,
+    CommandField.C_FIND_RQ: ServiceName.QUERY_RETRIEVE,
+    CommandField.C_MOVE_RQ: ServiceName.QUERY_RETRIEVE,
+    CommandField.C_GET_RQ: ServiceName.QUERY_RETRIEVE,
+    CommandField.C_CANCEL_RQ: ServiceName.QUERY_RETRIEVE,
+    CommandField.N_EVENT_REPORT_RQ: ServiceName.N_SERVICE,
+    CommandField.N_GET_RQ: ServiceName.N_SERVICE,
+    CommandField.N_SET_RQ: ServiceName.N_SERVICE,
+    CommandField.N_ACTION_RQ: ServiceName.N_SERVICE,
+    CommandField.N_CREATE_RQ: ServiceName.N_SERVICE,
+    CommandField.N_DELETE_RQ: ServiceName.N_SERVICE,
+}
+
+_SERVICE_NAMES = {
+    0x0001: "C-STORE",
+    0x0010: "C-GET",
+    0x0020: "C-FIND",
+    0x0021: "C-MOVE",
+    0x0030: "C-ECHO",
+    0x0100: "N-EVENT-REPORT",
+    0x0110: "N-GET",
+    0x0120: "N-SET",
+    0x0130: "N-ACTION",
+    0x0140: "N-CREATE",
+    0x0150: "N-DELETE",
+    0x0FFF: "C-CANCEL",
+}
+
+
+def dimse_service(command_field: int) -> str:
+    """Return the name of the DIMSE service that a command belongs to, for spans, metrics and routes."""
+    return _SERVICE_NAMES.get(command_field & ~RESPONSE, "unknown")

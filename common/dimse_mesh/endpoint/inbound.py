@@ -1,0 +1,102 @@
+"""The receiving half of one direction of a link: order, duplicates, and what to acknowledge.
+
+Pure bookkeeping. Segments come by several ways (through a handler, control and bulk connection), so they may come early
+or twice. The owner calls `accept` for each, then takes `next_segment` as long as its peer's socket takes more, and
+calls `consumed_by` when it has written one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A segment that arrived; `payload` is a view into the message that it came in, kept alive by it."""
+
+    position: int
+    span: int
+    kind: int
+    flags: int
+    context_id: int
+    payload: memoryview
+    traceparent: str | None = None
+
+
+class WindowOverrun(Exception):
+    """The other endpoint sent more than it was granted."""
+
+
+class Inbound:
+    """Receiving half. `window` is what we granted, in bytes; `slack` what one read may add to it."""
+
+    __slots__ = ("_early", "_limit", "_ready", "acknowledged", "consumed", "received", "window")
+
+    def __init__(self, window: int, *, slack: int) -> None:
+        self.window = window
+        self.received = 0
+        """Everything below this position has arrived."""
+        self.consumed = 0
+        """Everything below this position was written to the peer."""
+        self.acknowledged = 0
+        """What the other side was last told that we consumed."""
+        self._limit = window + slack
+        self._ready: deque[Arrival] = deque()
+        self._early: dict[int, Arrival] = {}
+
+    def accept(self, arrival: Arrival) -> bool:
+        """Take in a segment; return False when it is a duplicate.
+
+        Raises:
+            WindowOverrun: it does not fit the window.
+        """
+        position = arrival.position
+        if position < self.received or position in self._early:
+            return False
+        if position + arrival.span - self.consumed > self._limit:
+            raise WindowOverrun
+        if position > self.received:
+            self._early[position] = arrival
+            return True
+        self._append(arrival)
+        while self._early and (following := self._early.pop(self.received, None)) is not None:
+            self._append(following)
+        return True
+
+    def _append(self, arrival: Arrival) -> None:
+        self._ready.append(arrival)
+        self.received = arrival.position + arrival.span
+
+    def skip(self, position: int, span: int) -> bool:
+        """Pass over segments that will not come; return False when part of them was already received."""
+        if position < self.received:
+            return position + span <= self.received
+        for early in [p for p in self._early if position <= p < position + span]:
+            del self._early[early]
+        return self.accept(Arrival(position, span, 0, 0, 0, memoryview(b"")))
+
+    @property
+    def next_segment(self) -> Arrival | None:
+        """Return the segment to write next, without taking it."""
+        return self._ready[0] if self._ready else None
+
+    def consumed_next(self) -> None:
+        """Note that the next segment was written."""
+        arrival = self._ready.popleft()
+        self.consumed = arrival.position + arrival.span
+
+    @property
+    def owes_acknowledgement(self) -> bool:
+        """Whether the other side doesn't know yet how much was consumed."""
+        return self.consumed != self.acknowledged
+
+    @property
+    def must_acknowledge(self) -> bool:
+        """Whether so much was consumed that the other side should know now (a quarter of the window)."""
+        return self.consumed - self.acknowledged >= self.window // 4
+
+    def clear(self) -> None:
+        """Forget what has not been written."""
+        self._ready.clear()
+        self._early.clear()

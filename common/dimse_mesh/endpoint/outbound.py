@@ -1,0 +1,109 @@
+"""The sending half of one direction of a link: positions, credit, and what may have to be sent again.
+
+Pure bookkeeping: no clock, no transport. The owner calls `add` for each segment and sends what comes back, calls
+`acknowledge` for each ACK and `unreceived` when it was told what is missing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Route(Enum):
+    """How a segment travels."""
+
+    HANDLER = "handler"
+    """Through the queue group of the handler that owns the service."""
+    LINK = "link"
+    """Straight to the other endpoint, control connection."""
+    BULK = "bulk"
+    """Straight to the other endpoint, bulk connection."""
+
+
+@dataclass(slots=True)
+class Segment:
+    """A sent segment, kept until it was consumed. `payload` is what is published, whichever way."""
+
+    position: int
+    span: int
+    route: Route
+    payload: bytes
+    subject: str = ""
+    """HANDLER: the queue group's subject."""
+    channel: int = 0
+    """HANDLER: ours, to which a refusal goes."""
+    attempts: int = 1
+    traceparent: str | None = None
+
+
+class OutboundError(Exception):
+    """The other endpoint acknowledged what was never sent."""
+
+
+class Outbound:
+    """Sending half. `window` is what the other side agreed to hold, in bytes."""
+
+    __slots__ = ("_segments", "consumed", "position", "received", "window")
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self.position = 0
+        """Of the next segment."""
+        self.consumed = 0
+        self.received = 0
+        self._segments: deque[Segment] = deque()
+
+    @property
+    def in_flight(self) -> int:
+        """Bytes sent and not consumed."""
+        return self.position - self.consumed
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the window is full: stop reading the socket."""
+        return self.position - self.consumed >= self.window
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was sent was consumed."""
+        return self.position == self.consumed
+
+    def add(self, segment: Segment) -> None:
+        """Take in a segment whose position is the present one."""
+        self._segments.append(segment)
+        self.position += segment.span
+
+    def acknowledge(self, *, consumed: int, received: int = 0) -> bool:
+        """Note progress, free what was consumed; return whether there was any.
+
+        Raises:
+            OutboundError: the position is beyond what was sent.
+        """
+        if consumed > self.position or received > self.position:
+            raise OutboundError
+        progress = False
+        if received > self.received:
+            self.received = received
+            progress = True
+        if consumed > self.consumed:
+            self.consumed = consumed
+            self.received = max(self.received, consumed)
+            segments = self._segments
+            while segments and segments[0].position + segments[0].span <= consumed:
+                segments.popleft()
+            progress = True
+        return progress
+
+    def unreceived(self) -> Iterator[Segment]:
+        """Yield the segments that the other side has not received, in order."""
+        return (s for s in list(self._segments) if s.position + s.span > self.received)
+
+    def replace(self, start: int, end: int, by: Segment) -> None:
+        """Keep `by` instead of the segments between two positions: they will not be sent again."""
+        kept = [s for s in self._segments if not start <= s.position < end]
+        at = next((i for i, s in enumerate(kept) if s.position > start), len(kept))
+        kept.insert(at, by)
+        self._segments = deque(kept)

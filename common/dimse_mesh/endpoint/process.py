@@ -1,0 +1,41 @@
+"""The one router of an endpoint process, built from its service context."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from dimse_mesh.endpoint.router import Router
+from dimse_mesh.endpoint.settings import LinkSettings
+from dimse_mesh.runtime.context import ServiceContext
+
+
+@asynccontextmanager
+async def open_router(
+    context: ServiceContext,
+    *,
+    operation_timeout: float,
+    stalled_write_timeout: float,
+    release_timeout: float,
+) -> AsyncIterator[Router]:
+    """Run the process's router; on leaving, the links that are left are aborted on both sides."""
+    mesh = context.settings.mesh
+    router = Router(
+        mesh=context.mesh,
+        liveness=context.liveness,
+        telemetry=context.telemetry,
+        counters=context.counters,
+        settings=LinkSettings(
+            window=mesh.window,
+            chunk_size=mesh.chunk_size,
+            inline_limit=mesh.inline_limit,
+            retransmit_timeout=mesh.retransmit_timeout,
+            deadline=mesh.deadline,
+            ack_delay=mesh.ack_delay,
+            operation_timeout=operation_timeout,
+            stalled_write_timeout=stalled_write_timeout,
+            release_timeout=release_timeout,
+        ),
+    )
+    async with router.running():
+        yield router

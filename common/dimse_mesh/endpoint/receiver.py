@@ -1,0 +1,166 @@
+"""From the mesh to the peer: segments of the incoming direction become PDUs, in order, as fast as the peer takes them.
+
+What is written counts as consumed and is acknowledged; what isn't stays here, within the window that we granted, and
+so the credit of the other side runs out. Answers of our own (an operation that we failed) go out between messages.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from dimse_mesh.dimse import (
+    CommandSet,
+    encode_command,
+    encode_data,
+    encode_message,
+    parse_head,
+    response_to,
+)
+from dimse_mesh.endpoint.connection import PeerConnection
+from dimse_mesh.endpoint.identity import RESPONSE, LinkIdentity
+from dimse_mesh.endpoint.inbound import Arrival, Inbound
+from dimse_mesh.endpoint.operations import Operation, OperationTable
+from dimse_mesh.endpoint.tracing import PENDING, OperationTracing
+from dimse_mesh.schemas.frames import LAST, WHOLE, FrameError, FrameKind, decode_message_payload
+
+
+class Receiver:
+    """Mesh to peer. Blocked until the association is accepted."""
+
+    __slots__ = (
+        "_blocked",
+        "_connection",
+        "_dropping",
+        "_identity",
+        "_local",
+        "_mid_message",
+        "_now",
+        "_on_operation_end",
+        "_on_release",
+        "_operations",
+        "_tracing",
+        "bytes_written",
+        "inbound",
+        "max_pdu",
+    )
+
+    def __init__(
+        self,
+        *,
+        connection: PeerConnection,
+        identity: LinkIdentity,
+        inbound: Inbound,
+        operations: OperationTable,
+        tracing: OperationTracing,
+        now: Callable[[], float],
+        on_operation_end: Callable[[Operation, int], None],
+        on_release: Callable[[FrameKind], None],
+    ) -> None:
+        self._connection = connection
+        self._identity = identity
+        self._operations = operations
+        self._tracing = tracing
+        self._now = now
+        self._on_operation_end = on_operation_end
+        self._on_release = on_release
+        self._blocked = True
+        self._mid_message = False
+        self._dropping = False
+        self._local: deque[bytes] = deque()
+        self.inbound = inbound
+        self.max_pdu = 0
+        """The peer's Maximum Length (PS3.8 §D.1.1); 0: no limit."""
+        self.bytes_written = 0
+
+    def unblock(self, *, max_pdu: int) -> None:
+        """Begin to write: the association stands."""
+        self.max_pdu = max_pdu
+        self._blocked = False
+        self.pump()
+
+    def block(self) -> None:
+        """Stop writing for good and forget what was to be written."""
+        self._blocked = True
+        self._local.clear()
+        self.inbound.clear()
+
+    def pump(self) -> None:
+        """Write what waits, as long as the peer takes it.
+
+        Raises:
+            FrameError: the other endpoint sent a frame that makes no message.
+            DimseError: or a command set that isn't one.
+        """
+        connection, inbound = self._connection, self.inbound
+        while connection.writable and not self._blocked:
+            if self._local and not self._mid_message:
+                self._write(self._local.popleft())
+                continue
+            arrival = inbound.next_segment
+            if arrival is None:
+                return
+            self._pass_on(arrival)
+            if self._blocked:
+                return
+            inbound.consumed_next()
+
+    def _write(self, pdus: bytes) -> None:
+        self.bytes_written += len(pdus)
+        self._connection.write(pdus)
+
+    def _pass_on(self, arrival: Arrival) -> None:
+        kind = arrival.kind
+        if kind == FrameKind.DATA:
+            last = bool(arrival.flags & LAST)
+            if not self._dropping:
+                if not self._mid_message:
+                    raise FrameError("data set without its command")
+                self._write(encode_data(arrival.context_id, arrival.payload, last, self.max_pdu))
+            if last:
+                self._mid_message = False
+                self._dropping = False
+        elif kind == FrameKind.MESSAGE:
+            self._pass_on_message(arrival)
+        elif kind in {FrameKind.RELEASE_RQ, FrameKind.RELEASE_RP}:
+            self._on_release(FrameKind(kind))
+
+    def _pass_on_message(self, arrival: Arrival) -> None:
+        if self._mid_message:
+            raise FrameError("message inside a data set")
+        command, data = decode_message_payload(arrival.payload)
+        head = parse_head(command)
+        whole = bool(arrival.flags & WHOLE)
+        if head.command_field & RESPONSE:
+            operation = self._operations.get(head.responded_to)
+            if operation is not None:
+                operation.last_activity = self._now()
+                if operation.void:
+                    self._drop(
+                        operation, ended=head.status not in PENDING, more=head.has_data_set and not whole
+                    )
+                    return
+                if head.status not in PENDING:
+                    self._on_operation_end(operation, head.status)
+        elif arrival.traceparent is not None:
+            self._tracing.request_passed_on(head, arrival.traceparent, self._identity)
+        if not head.has_data_set:
+            self._write(encode_command(arrival.context_id, command, self.max_pdu))
+        elif whole:
+            self._write(encode_message(arrival.context_id, command, data, self.max_pdu))
+        else:
+            self._write(encode_command(arrival.context_id, command, self.max_pdu))
+            self._mid_message = True
+
+    def _drop(self, operation: Operation, *, ended: bool, more: bool) -> None:
+        """Swallow a response to an operation that we answered ourselves."""
+        if ended:
+            self._operations.remove(operation)
+        if more:
+            self._mid_message = self._dropping = True
+
+    def answer(self, operation: Operation, status: int) -> None:
+        """Answer an operation ourselves, between messages."""
+        response = response_to(CommandSet.parse(operation.command), status)
+        self._local.append(encode_command(operation.context_id, response.encode(), self.max_pdu))
+        self.pump()

@@ -1,0 +1,427 @@
+"""The links of one instance: what arrives on its subjects goes to the right one, what they send goes out.
+
+One subscription a subject for the whole instance, one timer for all acknowledgements, one for all deadlines: an idle
+association costs neither messages nor wake-ups.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dimse_mesh.dimse import CommandSet, DimseError, FailureReason, failure_status_for
+from dimse_mesh.endpoint.connection import RECEIVE_BUFFER_SIZE
+from dimse_mesh.endpoint.inbound import Arrival
+from dimse_mesh.endpoint.outbound import Route, Segment
+from dimse_mesh.endpoint.settings import LinkSettings
+from dimse_mesh.mesh import Delivery, EnvelopeError, Mesh, pack, unpack
+from dimse_mesh.mesh.liveness import Liveness
+from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.runtime.telemetry import Telemetry
+from dimse_mesh.schemas.association import Endpoint
+from dimse_mesh.schemas.frames import (
+    WHOLE,
+    Frame,
+    FrameError,
+    FrameKind,
+    decode_u32,
+    encode_frame,
+    encode_message_payload,
+    encode_u32,
+    iter_frames,
+)
+from dimse_mesh.schemas.operation import OperationRequest, Refusal
+from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.upper_layer import Abort
+
+if TYPE_CHECKING:
+    from dimse_mesh.endpoint.link import Link
+
+log = logging.getLogger(__name__)
+
+SWEEP_INTERVAL = 0.25
+"""Seconds between looks at deadlines, while there is anything to look at."""
+UNSENT_INTERVAL = 0.01
+"""The same while a link waits for the bulk connection to take more."""
+ABORT_ATTEMPTS = 60
+"""How often, a second apart, an ABORT is repeated to an endpoint that doesn't answer."""
+BATCH_LIMIT = 60 * 1024
+"""Bytes of frames to one instance that are published as one message."""
+TRACEPARENT = "traceparent"
+
+
+@dataclass(slots=True)
+class _PendingAbort:
+    remote: Endpoint
+    frame: bytes
+    attempts: int = 0
+
+
+class Router:
+    """Registry and courier of an instance's links.
+
+    Args:
+        liveness: tells which instances died.
+    """
+
+    def __init__(
+        self,
+        *,
+        mesh: Mesh,
+        liveness: Liveness,
+        telemetry: Telemetry,
+        counters: Counters,
+        settings: LinkSettings,
+    ) -> None:
+        self._mesh = mesh
+        self._liveness = liveness
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+        self.telemetry = telemetry
+        self.counters = counters
+        self.settings = settings
+        self.receive_buffer = bytearray(RECEIVE_BUFFER_SIZE)
+        self._links: dict[int, Link] = {}
+        self._next_channel = random.getrandbits(31)
+        self._batches: dict[str, list[bytes]] = {}
+        self._batch_sizes: dict[str, int] = defaultdict(int)
+        self._acknowledging: set[Link] = set()
+        self._watched: set[Link] = set()
+        self._released: set[Link] = set()
+        self._pending_aborts: dict[int, _PendingAbort] = {}
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._handler_subjects: dict[tuple[str, ServiceName], str] = {}
+        self._link_subjects: dict[str, str] = {}
+        self._data_subjects: dict[str, str] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Subscribe the instance's private subjects; on leaving abort every link that is left."""
+        subjects, instance = self._mesh.subjects, self._mesh.instance
+        subscriptions = [
+            await self._mesh.subscribe(subjects.link(instance), self._on_frames),
+            await self._mesh.subscribe(subjects.data(instance), self._on_frames, bulk=True),
+            await self._mesh.subscribe(subjects.approved(instance), self._on_approved),
+            await self._mesh.subscribe(subjects.refused(instance, "*", "*"), self._on_refused),
+        ]
+        self._mesh.on_change(self._mesh_changed)
+        self._liveness.on_dead(self._instance_died)
+        try:
+            yield
+        finally:
+            for link in list(self._links.values()):
+                link.abort("instance-stops")
+            self._flush()
+            if self._sweeping is not None:
+                self._sweeping.cancel()
+            for subscription in subscriptions:
+                await subscription.unsubscribe()
+
+    # links
+
+    @property
+    def connected(self) -> bool:
+        """Whether the mesh can be reached."""
+        return self._mesh.connected
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    def new_endpoint(self) -> Endpoint:
+        """Return a fresh endpoint of this instance."""
+        self._next_channel = (self._next_channel + 1) & 0xFFFFFFFF
+        return Endpoint(instance=self._mesh.instance, channel=self._next_channel)
+
+    def register(self, link: Link) -> None:
+        """Let a link receive frames, from before the other side knows its channel."""
+        self._links[link.identity.local.channel] = link
+
+    def unregister(self, link: Link) -> None:
+        """Forget a link that was never established."""
+        self._links.pop(link.identity.local.channel, None)
+
+    def linked(self, link: Link) -> None:
+        """Note that a link knows its other end: watch that instance."""
+        assert link.identity.remote is not None
+        self._liveness.watch(link.identity.remote.instance)
+
+    def ended(self, link: Link, *, tell: Abort | None, keep: bool) -> None:
+        """Forget a link, when the other endpoint knows.
+
+        Args:
+            link: its association has ended.
+            tell: what the other endpoint must be told, if it ended here.
+            keep: what was sent last is not acknowledged yet.
+        """
+        self._acknowledging.discard(link)
+        self._watched.discard(link)
+        remote = link.identity.remote
+        if keep:
+            self._released.add(link)
+            self._schedule_sweep()
+            return
+        self._forget(link)
+        if tell is not None and remote is not None:
+            self.tell_abort(link.identity.local, remote, tell)
+
+    def _forget(self, link: Link) -> None:
+        if (
+            self._links.pop(link.identity.local.channel, None) is not None
+            and link.identity.remote is not None
+        ):
+            self._liveness.unwatch(link.identity.remote.instance)
+
+    def tell_abort(self, local: Endpoint, remote: Endpoint, abort: Abort) -> None:
+        """Tell the other endpoint that the association is over, until it answers or is dead."""
+        frame = encode_frame(
+            remote.channel,
+            FrameKind.ABORT,
+            bytes((abort.source, abort.reason)),
+            encode_u32(local.channel),
+            local.instance.encode(),
+        )
+        self._pending_aborts[local.channel] = _PendingAbort(remote, frame)
+        self._post(remote.instance, frame)
+        self._schedule_sweep()
+
+    # what links send
+
+    def handler_subject(self, home_zone: str, service: ServiceName) -> str:
+        """Return the subject of a service's queue group in a zone."""
+        key = (home_zone, service)
+        subject = self._handler_subjects.get(key)
+        if subject is None:
+            subject = self._handler_subjects[key] = self._mesh.subjects.operations(home_zone, service).name
+        return subject
+
+    def pack(self, request: OperationRequest, *tail: bytes | memoryview) -> bytes:
+        """Return the message of an operation."""
+        return pack(request, b"".join(tail))
+
+    def send(self, instance: str, segment: Segment) -> bool:
+        """Send a segment by its route; False: not now."""
+        if segment.route is Route.BULK:
+            subject = self._data_subjects.get(instance)
+            if subject is None:
+                subject = self._data_subjects[instance] = self._mesh.subjects.data(instance)
+            return self._mesh.publish_bulk(subject, segment.payload)
+        headers = {TRACEPARENT: segment.traceparent} if segment.traceparent is not None else None
+        if segment.route is Route.HANDLER:
+            reply = self._mesh.subjects.refused(self._mesh.instance, segment.channel, segment.position)
+            return self._mesh.publish(segment.subject, segment.payload, reply=reply, headers=headers)
+        if headers is not None:
+            self._flush_to(instance)
+            return self._mesh.publish(self._link_subject(instance), segment.payload, headers=headers)
+        return self._post(instance, segment.payload)
+
+    def send_ack(self, remote: Endpoint, *, received: int, consumed: int, answer: bool) -> None:
+        """Acknowledge a direction; `answer`: to a PROBE, so the sender sends again what is missing."""
+        frame = encode_frame(
+            remote.channel,
+            FrameKind.ACK,
+            position=received,
+            acknowledged=consumed,
+            flags=WHOLE if answer else 0,
+        )
+        self._post(remote.instance, frame)
+
+    def send_probe(self, remote: Endpoint, local: Endpoint, *, consumed: int) -> None:
+        """Ask what the other endpoint has received."""
+        frame = encode_frame(
+            remote.channel,
+            FrameKind.PROBE,
+            encode_u32(local.channel),
+            local.instance.encode(),
+            acknowledged=consumed,
+        )
+        self._post(remote.instance, frame)
+
+    def _link_subject(self, instance: str) -> str:
+        subject = self._link_subjects.get(instance)
+        if subject is None:
+            subject = self._link_subjects[instance] = self._mesh.subjects.link(instance)
+        return subject
+
+    def _post(self, instance: str, frame: bytes) -> bool:
+        """Publish with the other frames of this turn of the event loop to the same instance."""
+        if not self._mesh.connected:
+            return False
+        if not self._batches:
+            self._loop.call_soon(self._flush)
+        elif instance in self._batches and self._batch_sizes[instance] + len(frame) > BATCH_LIMIT:
+            self._flush_to(instance)
+            if not self._batches:
+                self._loop.call_soon(self._flush)
+        self._batches.setdefault(instance, []).append(frame)
+        self._batch_sizes[instance] += len(frame)
+        return True
+
+    def _flush(self) -> None:
+        for instance in list(self._batches):
+            self._flush_to(instance)
+
+    def _flush_to(self, instance: str) -> None:
+        frames = self._batches.pop(instance, None)
+        if frames:
+            del self._batch_sizes[instance]
+            payload = frames[0] if len(frames) == 1 else b"".join(frames)
+            # A refusal here is a lost message: probes find out.
+            self._mesh.publish(self._link_subject(instance), payload)
+
+    # what arrives
+
+    def _on_frames(self, delivery: Delivery) -> None:
+        try:
+            for frame in iter_frames(delivery.payload):
+                link = self._links.get(frame.channel)
+                if link is None:
+                    self._unknown_channel(frame)
+                elif link in self._released:
+                    self._after_release(link, frame)
+                elif frame.kind == FrameKind.MESSAGE and delivery.headers:
+                    traceparent = delivery.headers.get(TRACEPARENT)
+                    span = max(len(frame.payload) - 4, 1)
+                    arrival = Arrival(
+                        frame.position,
+                        span,
+                        frame.kind,
+                        frame.flags,
+                        frame.context_id,
+                        frame.payload,
+                        traceparent,
+                    )
+                    link.operation_approved(arrival, frame.acknowledged)
+                else:
+                    link.frame_received(frame)
+                    if frame.kind == FrameKind.ABORT:
+                        self._answer_gone(frame)
+        except FrameError:
+            log.warning("dropped a malformed message on %s", delivery.subject.rsplit(".", 1)[-1])
+
+    def _after_release(self, link: Link, frame: Frame) -> None:
+        if frame.kind == FrameKind.ABORT:
+            self._answer_gone(frame)
+        if frame.kind in {FrameKind.ABORT, FrameKind.GONE} or not link.still_unacknowledged(frame):
+            self._released.discard(link)
+            self._forget(link)
+
+    def _unknown_channel(self, frame: Frame) -> None:
+        if frame.kind == FrameKind.GONE:
+            self._pending_aborts.pop(frame.channel, None)
+        elif frame.kind in {FrameKind.PROBE, FrameKind.ABORT}:
+            self._answer_gone(frame)
+
+    def _answer_gone(self, frame: Frame) -> None:
+        sender = frame.payload[2:] if frame.kind == FrameKind.ABORT else frame.payload
+        try:
+            channel, instance = decode_u32(sender), bytes(sender[4:]).decode("ascii")
+        except UnicodeDecodeError:
+            raise FrameError("not an instance") from None
+        self._post(instance, encode_frame(channel, FrameKind.GONE))
+
+    def _on_approved(self, delivery: Delivery) -> None:
+        try:
+            request, tail = unpack(OperationRequest, delivery.payload)
+        except EnvelopeError:
+            log.warning("dropped a malformed operation")
+            return
+        link = self._links.get(request.sink.channel)
+        if link is None or link in self._released:
+            return
+        command, data = tail[: request.command_length], tail[request.command_length :]
+        traceparent = delivery.headers.get(TRACEPARENT) if delivery.headers else None
+        link.operation_approved(
+            Arrival(
+                request.position,
+                request.span,
+                FrameKind.MESSAGE,
+                WHOLE if request.whole else 0,
+                request.context_id,
+                memoryview(encode_message_payload(bytes(command), data)),
+                traceparent,
+            ),
+            request.acknowledged,
+        )
+
+    def _on_refused(self, delivery: Delivery) -> None:
+        channel, position = delivery.subject.split(".")[-2:]
+        link = self._links.get(int(channel))
+        if link is None or link in self._released:
+            return
+        if delivery.no_responders:
+            # No handler is there just now; sweeps ask again until the deadline.
+            return
+        try:
+            _, tail = unpack(Refusal, delivery.payload)
+            status = CommandSet.parse(bytes(tail)).status
+        except (EnvelopeError, DimseError):
+            log.warning("dropped a malformed refusal")
+            return
+        if status is None:
+            status = failure_status_for(0, FailureReason.NOT_AUTHORIZED)
+        link.operation_refused(int(position), status)
+
+    # time
+
+    def acknowledge_later(self, link: Link) -> None:
+        """Acknowledge within `ack_delay`, unless another frame carries it before."""
+        if not self._acknowledging:
+            self._loop.call_later(self.settings.ack_delay, self._acknowledge)
+        self._acknowledging.add(link)
+
+    def _acknowledge(self) -> None:
+        links, self._acknowledging = self._acknowledging, set()
+        for link in links:
+            link.acknowledge_if_owed()
+
+    def watch(self, link: Link) -> None:
+        """Look at the link's deadlines until its `sweep` says that nothing is outstanding."""
+        self._watched.add(link)
+        self._schedule_sweep()
+
+    def _schedule_sweep(self) -> None:
+        if self._sweeping is None:
+            unsent = self._mesh.connected and any(link.unsent for link in self._watched)
+            self._sweeping = self._loop.call_later(UNSENT_INTERVAL if unsent else SWEEP_INTERVAL, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeping = None
+        now = self.now()
+        for link in list(self._watched):
+            if not link.sweep(now):
+                self._watched.discard(link)
+        for link in self._released:
+            link.probe_if_silent(now)
+        for channel, pending in list(self._pending_aborts.items()):
+            pending.attempts += 1
+            if pending.attempts >= ABORT_ATTEMPTS / SWEEP_INTERVAL:
+                del self._pending_aborts[channel]
+            elif pending.attempts % round(1 / SWEEP_INTERVAL) == 0:
+                self._post(pending.remote.instance, pending.frame)
+        if self._watched or self._released or self._pending_aborts:
+            self._schedule_sweep()
+
+    def _mesh_changed(self, connected: bool) -> None:
+        if connected:
+            for link in self._links.values():
+                link.probe()
+
+    def _instance_died(self, instance: str) -> None:
+        for link in list(self._links.values()):
+            if link.identity.remote is not None and link.identity.remote.instance == instance:
+                if link in self._released:
+                    self._released.discard(link)
+                    self._forget(link)
+                else:
+                    link.instance_died()
+        self._pending_aborts = {
+            channel: pending
+            for channel, pending in self._pending_aborts.items()
+            if pending.remote.instance != instance
+        }

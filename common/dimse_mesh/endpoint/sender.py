@@ -1,0 +1,331 @@
+"""From the peer to the mesh: DIMSE messages, as PDVs bring them, become segments of the outgoing direction.
+
+A request goes through the queue group of its handler, a response straight to the other endpoint. A data set that
+isn't small follows its command in chunks, each sent as soon as it is full: nobody holds a whole object.
+
+States of the message that is under way:
+
+    command read, no data set announced   -> sent whole
+    data set, up to the inline limit      -> held, sent whole with its last fragment
+    data set beyond it                    -> command sent, then chunks as they fill up
+    operation void                        -> the rest of its data set is discarded
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from dimse_mesh.dimse import CommandField, CommandHead, CommandReceived, MessageAssembler
+from dimse_mesh.endpoint.chunks import ChunkGatherer
+from dimse_mesh.endpoint.identity import RESPONSE, LinkIdentity, dimse_service, handler_of
+from dimse_mesh.endpoint.operations import Operation, OperationTable
+from dimse_mesh.endpoint.outbound import Outbound, Route, Segment
+from dimse_mesh.endpoint.settings import LinkSettings
+from dimse_mesh.endpoint.tracing import OperationTracing
+from dimse_mesh.schemas.frames import (
+    LAST,
+    WHOLE,
+    FrameKind,
+    encode_frame,
+    encode_u32,
+    encode_u64,
+)
+from dimse_mesh.schemas.operation import OperationRequest
+from dimse_mesh.schemas.service import ServiceName
+
+
+class Courier(Protocol):
+    """What carries segments. Never waits; False: not taken, send it again later."""
+
+    def now(self) -> float:
+        """Return the event loop's time."""
+
+    def send(self, instance: str, segment: Segment) -> bool:
+        """Send a segment by its route to `instance`, or to the handlers of its subject."""
+
+    def handler_subject(self, home_zone: str, service: ServiceName) -> str:
+        """Return the subject of a service's queue group."""
+
+    def pack(self, request: OperationRequest, *tail: bytes | memoryview) -> bytes:
+        """Return the message of an operation."""
+
+
+class Sender:
+    """Peer to mesh. The owner feeds PDVs and acknowledgements, and asks `outbound` when to stop reading."""
+
+    __slots__ = (
+        "_acknowledged",
+        "_assembler",
+        "_command",
+        "_command_held",
+        "_context_id",
+        "_courier",
+        "_discarding",
+        "_gatherer",
+        "_head",
+        "_identity",
+        "_on_void_complete",
+        "_operation",
+        "_settings",
+        "_tracing",
+        "operations",
+        "outbound",
+        "progress_at",
+        "unsent",
+    )
+
+    def __init__(
+        self,
+        *,
+        courier: Courier,
+        identity: LinkIdentity,
+        settings: LinkSettings,
+        operations: OperationTable,
+        tracing: OperationTracing,
+        acknowledged: Callable[[], int],
+        on_void_complete: Callable[[Operation], None],
+    ) -> None:
+        self._courier = courier
+        self._identity = identity
+        self._settings = settings
+        self._tracing = tracing
+        self._acknowledged = acknowledged
+        self._on_void_complete = on_void_complete
+        self._assembler = MessageAssembler()
+        self._gatherer = ChunkGatherer(settings.chunk_size)
+        self._head: CommandHead | None = None
+        self._command = b""
+        self._context_id = 0
+        self._command_held = False
+        self._discarding = False
+        self._operation: Operation | None = None
+        self.operations = operations
+        self.outbound = Outbound(window=0)
+        self.progress_at = 0.0
+        self.unsent = False
+        """Whether a segment was not taken by the courier."""
+
+    # from the peer
+
+    def pdvs_received(self, pdvs: Iterable[tuple[int, int, memoryview]]) -> None:
+        """Take in the PDVs of one P-DATA-TF.
+
+        Raises:
+            DimseError: they don't make DIMSE messages (PS3.7 §6.3.1).
+        """
+        assemble = self._assembler.pdv
+        for context_id, flags, fragment in pdvs:
+            event = assemble(context_id, flags, fragment)
+            if event is None:
+                continue
+            if isinstance(event, CommandReceived):
+                self._command_received(event)
+            else:
+                self._data_received(event.fragment, last=event.last)
+
+    def end_of_read(self) -> None:
+        """Copy what refers to the receive buffer: it will be overwritten."""
+        self._gatherer.keep()
+
+    def _command_received(self, event: CommandReceived) -> None:
+        self._head = event.head
+        self._command = event.command
+        self._context_id = event.context_id
+        self._discarding = False
+        self._operation = None
+        if event.head.has_data_set:
+            self._command_held = True
+        else:
+            self._send_message((), whole=True)
+
+    def _data_received(self, fragment: memoryview, *, last: bool) -> None:
+        if self._discarding:
+            if last:
+                self._message_ended()
+            return
+        gatherer = self._gatherer
+        if self._command_held:
+            if gatherer.size + len(fragment) <= self._settings.inline_limit:
+                for _ in gatherer.add(fragment):
+                    raise AssertionError("the inline limit is below the chunk size")
+                if last:
+                    self._send_message(gatherer.take(), whole=True)
+                return
+            self._send_message((), whole=False)
+        for parts in gatherer.add(fragment):
+            self._send_chunk(parts, last=False)
+        if last:
+            self._send_chunk(gatherer.take(), last=True)
+            self._message_ended()
+
+    def _message_ended(self) -> None:
+        """Note the end of a message that was not sent whole."""
+        operation, self._operation = self._operation, None
+        self._discarding = False
+        if operation is not None:
+            operation.end = self.outbound.position
+            if operation.void_status is not None:
+                self._on_void_complete(operation)
+
+    # to the mesh
+
+    def _send_message(self, data: Iterable[bytes | memoryview], *, whole: bool) -> None:
+        head = self._head
+        assert head is not None
+        self._command_held = False
+        identity, outbound = self._identity, self.outbound
+        assert identity.remote is not None
+        payload = b"".join(data)
+        position = outbound.position
+        span = len(self._command) + len(payload)
+        is_request = not head.command_field & RESPONSE
+        traceparent = None
+        if is_request:
+            if head.command_field != CommandField.C_CANCEL_RQ:
+                traceparent = self._start_operation(head, position, None if not whole else position + span)
+        else:
+            self._tracing.response_sent(head)
+        service = handler_of(head.command_field)
+        if service is None:
+            frame = encode_frame(
+                identity.remote.channel,
+                FrameKind.MESSAGE,
+                encode_u32(len(self._command)),
+                self._command,
+                payload,
+                position=position,
+                acknowledged=self._acknowledged(),
+                flags=WHOLE if whole else 0,
+                context_id=self._context_id,
+            )
+            segment = Segment(position, span, Route.LINK, frame, traceparent=traceparent)
+        else:
+            request = OperationRequest(
+                association=identity.association,
+                position=position,
+                span=span,
+                source=identity.local,
+                sink=identity.remote,
+                context_id=self._context_id,
+                command_length=len(self._command),
+                whole=whole,
+                acknowledged=self._acknowledged(),
+                calling_ae=identity.calling_ae,
+                called_ae=identity.called_ae,
+                from_client=identity.from_client,
+            )
+            segment = Segment(
+                position,
+                span,
+                Route.HANDLER,
+                self._courier.pack(request, self._command, payload),
+                self._courier.handler_subject(identity.home_zone, service),
+                identity.local.channel,
+                traceparent=traceparent,
+            )
+        self._send(segment)
+
+    def _start_operation(self, head: CommandHead, position: int, end: int | None) -> str | None:
+        now = self._courier.now()
+        operation = Operation(
+            head=head,
+            command=self._command,
+            context_id=self._context_id,
+            position=position,
+            started=now,
+            last_activity=now,
+            end=end,
+        )
+        self._tracing.operation_started(operation, dimse_service(head.command_field), self._identity)
+        self.operations.add(operation)
+        if end is None:
+            self._operation = operation
+        return operation.traceparent
+
+    def _send_chunk(self, parts: list[bytes | memoryview], *, last: bool) -> None:
+        remote = self._identity.remote
+        assert remote is not None
+        size = sum(map(len, parts))
+        frame = encode_frame(
+            remote.channel,
+            FrameKind.DATA,
+            *parts,
+            position=self.outbound.position,
+            flags=LAST if last else 0,
+            context_id=self._context_id,
+            acknowledged=self._acknowledged(),
+        )
+        # An empty last fragment still needs a place of its own in the order.
+        self._send(Segment(self.outbound.position, size or 1, Route.BULK, frame))
+
+    def send_release(self, kind: FrameKind) -> None:
+        """Send an A-RELEASE-RQ or -RP in its place behind the messages."""
+        remote = self._identity.remote
+        assert remote is not None
+        position = self.outbound.position
+        frame = encode_frame(remote.channel, kind, position=position, acknowledged=self._acknowledged())
+        self._send(Segment(position, 1, Route.LINK, frame))
+
+    def _send(self, segment: Segment) -> None:
+        remote = self._identity.remote
+        assert remote is not None
+        if self.outbound.idle:
+            self.progress_at = self._courier.now()
+        self.outbound.add(segment)
+        if self.unsent or not self._courier.send(remote.instance, segment):
+            segment.attempts = 0
+            self.unsent = True
+
+    def send_again(self, *, unsent_only: bool) -> int:
+        """Send what the other side hasn't received, or what was never taken; return how many segments were."""
+        remote = self._identity.remote
+        if remote is None:
+            return 0
+        count = 0
+        self.unsent = False
+        for segment in self.outbound.unreceived():
+            if unsent_only and segment.attempts:
+                continue
+            if not self._courier.send(remote.instance, segment):
+                self.unsent = True
+                break
+            segment.attempts += 1
+            count += 1
+        return count
+
+    # operations that we answer ourselves
+
+    def void(self, operation: Operation, status: int) -> None:
+        """Answer `operation` with `status` ourselves, as soon as its peer has sent all of it.
+
+        What the other side has not received of it will not be sent: it learns that by SKIP.
+        """
+        operation.void = True
+        operation.void_status = status
+        self._skip(operation)
+        if operation is self._operation:
+            self._discarding = True
+            self._gatherer.take()
+        else:
+            self._on_void_complete(operation)
+
+    def _skip(self, operation: Operation) -> None:
+        remote = self._identity.remote
+        end = operation.end if operation.end is not None else self.outbound.position
+        if remote is None or end <= self.outbound.received:
+            return
+        operation.skipped = operation.position >= self.outbound.received
+        span = end - operation.position
+        frame = encode_frame(
+            remote.channel,
+            FrameKind.SKIP,
+            encode_u64(span),
+            position=operation.position,
+            acknowledged=self._acknowledged(),
+        )
+        segment = Segment(operation.position, span, Route.LINK, frame)
+        self.outbound.replace(operation.position, end, segment)
+        if not self._courier.send(remote.instance, segment):
+            segment.attempts = 0
+            self.unsent = True

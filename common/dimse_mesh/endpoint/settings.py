@@ -1,0 +1,27 @@
+"""The bounds that a link keeps, in one value that its process builds from the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSettings:
+    """Bounds of one link. Sizes in bytes, times in seconds."""
+
+    window: int
+    """Unconsumed bytes that this endpoint is ready to hold for a link."""
+    chunk_size: int
+    """Data set bytes in one DATA frame; with header and subject under nats-server's 64 KiB buffers (EVIDENCE)."""
+    inline_limit: int
+    """A data set up to this size rides in its command's message."""
+    retransmit_timeout: float
+    deadline: float
+    """How long the mesh may be out before operations fail."""
+    ack_delay: float
+    operation_timeout: float
+    """How long a peer may say nothing about an operation; 0: for ever."""
+    stalled_write_timeout: float
+    """How long a peer may take nothing of what is written to it."""
+    release_timeout: float
+    """How long a peer may take to answer A-RELEASE-RQ, or to close after A-RELEASE-RP or A-ABORT."""

@@ -1,0 +1,6 @@
+"""What the three kinds of handler have in common: policy, forwarding, refusal."""
+
+from dimse_mesh.handling.handler import OperationHandler
+from dimse_mesh.handling.serve import serve_operations
+
+__all__ = ["OperationHandler", "serve_operations"]

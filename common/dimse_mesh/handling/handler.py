@@ -1,0 +1,141 @@
+"""One operation in a handler: approved, it goes on to the sink as it came; refused, its source is told.
+
+Stateless: whichever instance of the queue group is asked, or asked again, decides the same. The message is not
+rewritten on its way, and no response passes here, so a handler costs one hop and no memory (docs/adr/0002).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from dimse_mesh.dimse import (
+    CommandField,
+    CommandSet,
+    DimseError,
+    FailureReason,
+    failure_status_for,
+    parse_head,
+    response_to,
+)
+from dimse_mesh.endpoint.identity import dimse_service, handler_of
+from dimse_mesh.mesh import Delivery, EnvelopeError, Mesh, pack, unpack
+from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.runtime.routing import DimseService, Route, route_for
+from dimse_mesh.runtime.telemetry import Telemetry
+from dimse_mesh.schemas.operation import OperationRequest, Refusal
+from dimse_mesh.schemas.service import ServiceName
+
+log = logging.getLogger(__name__)
+
+_TRACEPARENT = "traceparent"
+
+
+class OperationHandler:
+    """Decides and forwards the operations of one service.
+
+    Args:
+        service: whose operations; others are refused (PS3.7 §C.5.21, unrecognized operation).
+        routes: of this zone, for their `allow`.
+    """
+
+    __slots__ = (
+        "_counters",
+        "_mesh",
+        "_routes",
+        "_routes_by_titles",
+        "_service",
+        "_telemetry",
+        "approved",
+        "refused",
+    )
+
+    def __init__(
+        self,
+        *,
+        service: ServiceName,
+        mesh: Mesh,
+        telemetry: Telemetry,
+        counters: Counters,
+        routes: Sequence[Route],
+    ) -> None:
+        self._service = service
+        self._mesh = mesh
+        self._telemetry = telemetry
+        self._counters = counters
+        self._routes = routes
+        self._routes_by_titles: dict[tuple[str, str], Route] = {}
+        self.approved = 0
+        self.refused = 0
+
+    def handle(self, delivery: Delivery) -> None:
+        """Approve or refuse one operation."""
+        try:
+            request, tail = unpack(OperationRequest, delivery.payload)
+            command = bytes(tail[: request.command_length])
+            head = parse_head(command)
+        except (EnvelopeError, DimseError) as error:
+            log.warning("dropped a malformed operation: %s", error.code)
+            return
+        parent = delivery.headers.get(_TRACEPARENT) if delivery.headers else None
+        span = None
+        if parent is not None:
+            span = self._telemetry.start_span(
+                f"{self._service.value} {dimse_service(head.command_field)}",
+                parent=parent,
+                attributes={"dicom.association": request.association, "dimse_mesh.attempt": request.attempt},
+            )
+        reason = self._objection(request, head.command_field)
+        if reason is None:
+            self.approved += 1
+            traceparent = self._telemetry.traceparent(span) or parent
+            headers = {_TRACEPARENT: traceparent} if traceparent is not None else None
+            self._mesh.publish(
+                self._mesh.subjects.approved(request.sink.instance), delivery.payload, headers=headers
+            )
+            self._telemetry.end(span)
+        else:
+            self.refused += 1
+            self._refuse(request, command, reason, delivery.reply)
+            self._telemetry.end(span, error_code=reason.name.lower())
+
+    def _objection(self, request: OperationRequest, command_field: int) -> FailureReason | None:
+        """Return why the operation may not be performed, or None."""
+        if handler_of(command_field) is not self._service:
+            return FailureReason.UNRECOGNIZED_OPERATION
+        if not request.from_client or command_field == CommandField.C_CANCEL_RQ:
+            return None  # sub-operations, reports and cancels belong to what was allowed before
+        route = self._route(request.called_ae, request.calling_ae)
+        if not route.allows(DimseService(dimse_service(command_field))):
+            return FailureReason.NOT_AUTHORIZED
+        return None
+
+    def _route(self, called: str, calling: str) -> Route:
+        key = (called, calling)
+        route = self._routes_by_titles.get(key)
+        if route is None:
+            if len(self._routes_by_titles) >= 1024:
+                self._routes_by_titles.clear()
+            route = self._routes_by_titles[key] = route_for(self._routes, called=called, calling=calling)
+        return route
+
+    def _refuse(self, request: OperationRequest, command: bytes, reason: FailureReason, reply: str) -> None:
+        command_set = CommandSet.parse(command)
+        field = command_set.command_field
+        tail = b""
+        if field != CommandField.C_CANCEL_RQ:
+            tail = response_to(command_set, failure_status_for(field, reason)).encode()
+        refusal = Refusal(
+            association=request.association,
+            channel=request.source.channel,
+            position=request.position,
+            code=reason.name.lower(),
+        )
+        self._mesh.publish(reply, pack(refusal, tail))
+        log.warning(
+            "refused %s of %s to %s: %s",
+            dimse_service(field),
+            request.calling_ae,
+            request.called_ae,
+            reason.name.lower(),
+        )

@@ -1,0 +1,147 @@
+"""Binary frames between the two endpoints of a link (docs/architecture.md: a link is two ordered directions).
+
+A NATS payload on an instance's `link` or `data` subject is one frame or several in a row. All integers are
+big-endian. Header, 28 bytes:
+
+    offset  size  field
+         0     4  channel       the receiver's number for the link
+         4     1  kind          `FrameKind`
+         5     1  flags         `WHOLE`, `LAST`
+         6     1  context_id    presentation context (MESSAGE, DATA), else 0
+         7     1  reserved      0
+         8     4  length        bytes of payload behind the header
+        12     8  position      of the segment in its direction (ACK: received up to here)
+        20     8  acknowledged  the sender consumed the other direction up to here
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import NamedTuple
+
+HEADER = struct.Struct("!IBBBxIQQ")
+_U32 = struct.Struct("!I")
+_U64 = struct.Struct("!Q")
+
+WHOLE = 0x01
+"""MESSAGE: the data set, if the command set announces one, is in the payload; else DATA frames follow."""
+LAST = 0x02
+"""DATA: the data set ends with this frame."""
+
+
+class FrameKind(IntEnum):
+    """What a frame is. Segments (ordered, counted by position) come first."""
+
+    MESSAGE = 1
+    """A command set, perhaps with its data set. Payload: length of the command set (4 bytes), command set, data set."""
+    DATA = 2
+    """A piece of a data set."""
+    PDUS = 3
+    """Whole messages as P-DATA-TF PDUs. Payload: the largest PDU's body length (4 bytes), the PDUs."""
+    RELEASE_RQ = 4
+    RELEASE_RP = 5
+    SKIP = 6
+    """The segments from `position` on, for the span in the payload (8 bytes), will never be sent."""
+    ACK = 16
+    """Position: received without a gap up to here. Acknowledged: consumed up to here."""
+    PROBE = 17
+    """Asks for an ACK at once."""
+    ABORT = 18
+    """Payload: source and reason of the A-ABORT (PS3.8 §9.3.8)."""
+    GONE = 19
+    """There is no such channel. Payload: the channel (4 bytes) and the instance that the frame was sent to."""
+
+
+class FrameError(ValueError):
+    """A payload that is not a row of whole frames."""
+
+
+class Frame(NamedTuple):
+    """One frame, its payload a view into the message that it came in."""
+
+    channel: int
+    kind: int
+    flags: int
+    context_id: int
+    position: int
+    acknowledged: int
+    payload: memoryview
+
+
+def encode_frame(
+    channel: int,
+    kind: FrameKind,
+    *parts: bytes | memoryview,
+    position: int = 0,
+    acknowledged: int = 0,
+    flags: int = 0,
+    context_id: int = 0,
+) -> bytes:
+    """Return one frame with `parts` joined as its payload."""
+    length = sum(map(len, parts))
+    return b"".join((HEADER.pack(channel, kind, flags, context_id, length, position, acknowledged), *parts))
+
+
+def encode_message_payload(command: bytes, data: bytes | memoryview = b"") -> bytes:
+    """Return the payload of a MESSAGE frame."""
+    return b"".join((_U32.pack(len(command)), command, data))
+
+
+def decode_message_payload(payload: memoryview) -> tuple[bytes, memoryview]:
+    """Return command set and data set of a MESSAGE frame.
+
+    Raises:
+        FrameError: the command set is longer than the payload.
+    """
+    if len(payload) < _U32.size:
+        raise FrameError("message frame without a command length")
+    end = _U32.size + _U32.unpack_from(payload)[0]
+    if end > len(payload):
+        raise FrameError("command set longer than its frame")
+    return bytes(payload[_U32.size : end]), payload[end:]
+
+
+def encode_u32(value: int) -> bytes:
+    """Return `value` as 4 bytes."""
+    return _U32.pack(value)
+
+
+def decode_u32(payload: memoryview) -> int:
+    """Return the 4 byte number that `payload` begins with."""
+    if len(payload) < _U32.size:
+        raise FrameError("payload shorter than 4 bytes")
+    return int(_U32.unpack_from(payload)[0])
+
+
+def encode_u64(value: int) -> bytes:
+    """Return `value` as 8 bytes."""
+    return _U64.pack(value)
+
+
+def decode_u64(payload: memoryview) -> int:
+    """Return the 8 byte number that `payload` begins with."""
+    if len(payload) < _U64.size:
+        raise FrameError("payload shorter than 8 bytes")
+    return int(_U64.unpack_from(payload)[0])
+
+
+def iter_frames(payload: bytes) -> Iterator[Frame]:
+    """Yield every frame of a NATS payload.
+
+    Raises:
+        FrameError: a header or payload is cut short.
+    """
+    view = memoryview(payload)
+    offset, end = 0, len(payload)
+    size = HEADER.size
+    while offset < end:
+        if end - offset < size:
+            raise FrameError("frame header cut short")
+        channel, kind, flags, context_id, length, position, acknowledged = HEADER.unpack_from(view, offset)
+        start = offset + size
+        offset = start + length
+        if offset > end:
+            raise FrameError("frame payload cut short")
+        yield Frame(channel, kind, flags, context_id, position, acknowledged, view[start:offset])

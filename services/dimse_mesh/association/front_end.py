@@ -1,0 +1,198 @@
+"""The front-end: each client's connection from admission to its link."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+
+from anyio.abc import TaskGroup
+
+from dimse_mesh.association.acceptor import Acceptor
+from dimse_mesh.association.admission import CONGESTION, LIMIT_EXCEEDED, objection
+from dimse_mesh.association.opening import Opener, Refused
+from dimse_mesh.endpoint import PROVIDER_ABORT, Link, LinkIdentity, Occupancy, PeerConnection, Router
+from dimse_mesh.endpoint.own import with_own_items
+from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.runtime.routing import Route, route_for
+from dimse_mesh.runtime.settings_association import Listener
+from dimse_mesh.schemas.association import OpenReply, OpenRequest
+from dimse_mesh.schemas.subjects import Subject
+from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, AssociateRQ
+
+log = logging.getLogger(__name__)
+
+ACCEPTANCE = 0
+"""Result of a presentation context that the target accepted (PS3.8 §9.3.3.2)."""
+
+
+class FrontEnd:
+    """Admits clients, opens their associations through the mesh, and keeps count.
+
+    Args:
+        tasks: in which associations are opened.
+    """
+
+    def __init__(self, context: ServiceContext, router: Router, tasks: TaskGroup) -> None:
+        self._context = context
+        self._settings = context.settings.association
+        self._router = router
+        self._tasks = tasks
+        self._opener = Opener(context.mesh)
+        self.occupancy = Occupancy()
+        self.draining = False
+
+    def connected(self, connection: PeerConnection, listener: Listener) -> None:
+        """Await the A-ASSOCIATE-RQ of a new connection."""
+        Acceptor(
+            connection,
+            on_request=lambda acceptor, request, pdu: self._requested(acceptor, request, pdu, listener),
+            on_error=self._client_error,
+            artim_timeout=self._settings.artim_timeout,
+        )
+
+    def _client_error(self, code: str, host: str) -> None:
+        self._context.counters.protocol_error(code)
+        log.warning("connection from %s ended before an association: %s", host, code)
+
+    def _requested(self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes, listener: Listener) -> None:
+        rejection = objection(request, called=listener.ae_titles, calling=self._settings.calling_ae_titles)
+        code = "not-admitted"
+        if rejection is None and self.draining:
+            rejection, code = CONGESTION, "draining"
+        if rejection is None and self.occupancy.count >= self._settings.max_associations:
+            rejection, code = LIMIT_EXCEEDED, "association-limit"
+        if rejection is not None:
+            self._reject(acceptor, request, rejection, code)
+            return
+        self.occupancy.enter()
+        self._tasks.start_soon(self._open, acceptor, request, pdu)
+
+    def _reject(self, acceptor: Acceptor, request: AssociateRQ, rejection: AssociateRJ, code: str) -> None:
+        self._context.counters.association_rejected(rejection.result, rejection.source, rejection.reason)
+        log.warning(
+            "rejected %s (%s) to %s: %s (%s)",
+            request.calling_ae,
+            acceptor.connection.peer_host,
+            request.called_ae,
+            code,
+            rejection.describe(),
+        )
+        acceptor.reject(rejection)
+
+    async def _open(self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes) -> None:
+        """Open the association with the target and answer the client."""
+        linked = False
+        telemetry = self._context.telemetry
+        route = route_for(self._context.settings.routes, called=request.called_ae, calling=request.calling_ae)
+        identity = LinkIdentity(
+            association=uuid.uuid4().hex,
+            home_zone=self._context.settings.zone,
+            calling_ae=request.calling_ae,
+            called_ae=request.called_ae,
+            from_client=True,
+            local=self._router.new_endpoint(),
+        )
+        span = telemetry.start_span(
+            "association",
+            kind="server",
+            root=True,
+            attributes={
+                "dicom.association": identity.association,
+                "dicom.ae.calling": identity.calling_ae,
+                "dicom.ae.called": identity.called_ae,
+            },
+        )
+
+        def ended(code: str) -> None:
+            self.occupancy.leave()
+            self._context.counters.association_closed()
+            telemetry.end(span, error_code=None if code == "released" else code)
+
+        link = Link(
+            router=self._router,
+            connection=acceptor.connection,
+            machine=acceptor.machine,
+            identity=identity,
+            on_end=ended,
+        )
+        self._router.register(link)
+        code = "cancelled"
+        try:
+            outcome = await self._opener.open(
+                self._destination(route),
+                OpenRequest(
+                    association=identity.association,
+                    home_zone=identity.home_zone,
+                    source=identity.local,
+                    called_ae=identity.called_ae,
+                    calling_ae=identity.calling_ae,
+                    delivery=route.delivery.value,
+                    window=self._router.settings.window,
+                    deadline=self._settings.open_timeout,
+                ),
+                _rewritten(pdu, request, route),
+                traceparent=telemetry.traceparent(span),
+            )
+            if isinstance(outcome, Refused):
+                code = outcome.code
+                self._refuse(acceptor, request, outcome)
+            elif acceptor.gone:
+                code = "client-gone"
+                self._forget_target(identity, outcome.reply)
+            else:
+                linked = True
+                self._link(acceptor, request, link, outcome.reply, outcome.answer)
+        finally:
+            if not linked:
+                self._router.unregister(link)
+                self.occupancy.leave()
+                telemetry.end(span, error_code=code)
+                acceptor.abort(PROVIDER_ABORT)
+
+    def _destination(self, route: Route) -> Subject[OpenRequest, OpenReply]:
+        subjects = self._context.mesh.subjects
+        assert route.to is not None
+        if route.to.zone is not None:
+            return subjects.zone_open(route.to.zone)
+        return subjects.ae_open(route.to.ae or "")
+
+    def _refuse(self, acceptor: Acceptor, request: AssociateRQ, outcome: Refused) -> None:
+        if acceptor.gone:
+            return
+        if isinstance(outcome.answer, Abort):
+            log.warning("%s to %s: %s", request.calling_ae, request.called_ae, outcome.code)
+            acceptor.abort(outcome.answer)
+        else:
+            self._reject(acceptor, request, outcome.answer, outcome.code)
+
+    def _forget_target(self, identity: LinkIdentity, reply: OpenReply) -> None:
+        """Tell the executor that the client has gone meanwhile."""
+        if reply.sink is not None:
+            self._router.tell_abort(identity.local, reply.sink, PROVIDER_ABORT)
+
+    def _link(
+        self, acceptor: Acceptor, request: AssociateRQ, link: Link, reply: OpenReply, answer: AssociateAC
+    ) -> None:
+        """Answer what the target answered, and join the two."""
+        assert reply.sink is not None
+        own = with_own_items(answer, maximum_length=self._settings.max_pdu_length)
+        # PS3.8 §9.3.3: these fields are sent back as they came in the request.
+        acceptor.accept(own.with_ae_title_bytes(request.called_ae_bytes, request.calling_ae_bytes).encode())
+        acceptor.connection.max_length = self._settings.max_pdu_length
+        self._context.counters.association_opened()
+        link.establish(
+            remote=reply.sink,
+            window=reply.window,
+            max_pdu=request.maximum_length or 0,
+            accepted_contexts=frozenset(
+                context.context_id for context in answer.presentation_contexts if context.result == ACCEPTANCE
+            ),
+        )
+        link.attach()
+
+
+def _rewritten(pdu: bytes, request: AssociateRQ, route: Route) -> bytes:
+    """Return the A-ASSOCIATE-RQ to send on: as it came, unless the route rewrites AE titles."""
+    if route.called_ae is None and route.calling_ae is None:
+        return pdu
+    return request.with_ae_titles(route.called_ae, route.calling_ae).encode()

@@ -1,0 +1,91 @@
+"""The front-end from its listeners to its drained stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+
+import anyio
+
+from dimse_mesh.association.front_end import FrontEnd
+from dimse_mesh.endpoint import PeerConnection, Router
+from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
+from dimse_mesh.endpoint.process import open_router
+from dimse_mesh.endpoint.tls import listener_context
+from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.runtime.errors import listen_error
+from dimse_mesh.runtime.settings_association import Listener
+
+log = logging.getLogger(__name__)
+
+LISTEN_BACKLOG = 1024
+TLS_HANDSHAKE_TIMEOUT = 10.0
+"""Seconds for a client's TLS handshake."""
+
+
+async def run(context: ServiceContext) -> None:
+    """Serve the listeners until told to drain, then until the associations have ended, within the drain timeout.
+
+    Raises:
+        StartError: a port is in use, or a TLS file is unusable.
+    """
+    settings = context.settings.association
+    async with (
+        open_router(
+            context,
+            operation_timeout=settings.operation_timeout,
+            stalled_write_timeout=settings.stalled_write_timeout,
+            release_timeout=settings.release_timeout,
+        ) as router,
+        anyio.create_task_group() as tasks,
+    ):
+        front_end = FrontEnd(context, router, tasks)
+        servers = []
+        try:
+            for listener in settings.listeners:
+                servers.append(await _listen(listener, front_end, router, reuse_port=settings.reuse_port))
+            context.ready()
+            await context.draining.wait()
+            front_end.draining = True
+            if settings.reuse_port:
+                _close(servers)  # the kernel gives new connections to the other instances
+            with anyio.move_on_after(settings.drain_timeout):
+                await front_end.occupancy.empty()
+        finally:
+            _close(servers)
+            tasks.cancel_scope.cancel()
+
+
+async def _listen(
+    listener: Listener, front_end: FrontEnd, router: Router, *, reuse_port: bool
+) -> asyncio.Server:
+    context: ssl.SSLContext | None = None
+    if listener.tls is not None:
+        context = listener_context(listener.tls)
+    loop = asyncio.get_running_loop()
+    try:
+        server = await loop.create_server(
+            lambda: PeerConnection(
+                router.receive_buffer,
+                max_length=ASSOCIATE_LIMIT,
+                on_connected=lambda connection: front_end.connected(connection, listener),
+            ),
+            listener.host,
+            listener.port,
+            ssl=context,
+            ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT if context is not None else None,
+            backlog=LISTEN_BACKLOG,
+            reuse_port=reuse_port or None,
+        )
+    except OSError as error:
+        raise listen_error("association listener", listener.host, listener.port, error) from error
+    for sock in server.sockets:
+        log.info("listening on %s port %s", *sock.getsockname()[:2])
+    return server
+
+
+def _close(servers: list[asyncio.Server]) -> None:
+    for server in servers:
+        server.close()
+    servers.clear()

@@ -1,0 +1,159 @@
+"""Open associations to targets on behalf of front-ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import Counter
+
+from dimse_mesh.endpoint import Link, LinkIdentity, Occupancy, Router
+from dimse_mesh.endpoint.own import with_own_items
+from dimse_mesh.endpoint.tls import remote_context
+from dimse_mesh.mesh import Delivery
+from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.runtime.settings_scu import RemoteAe
+from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
+from dimse_mesh.scu.requestor import OpeningFailed, Requestor, connect, request_association
+from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, UpperLayerError
+
+log = logging.getLogger(__name__)
+
+_TRACEPARENT = "traceparent"
+ACCEPTANCE = 0
+"""Result of a presentation context that the target accepted (PS3.8 §9.3.3.2)."""
+
+
+class Executor:
+    """Holds the target's end of links.
+
+    Raises (from the constructor):
+        StartError: a TLS file of a target is unusable.
+    """
+
+    def __init__(self, context: ServiceContext, router: Router) -> None:
+        self._context = context
+        self._settings = context.settings.scu
+        self._router = router
+        self._contexts: dict[str, ssl.SSLContext] = {
+            remote.ae_title: remote_context(remote.tls)
+            for remote in self._settings.remote_aes
+            if remote.tls is not None
+        }
+        self.open_by_ae: Counter[str] = Counter()
+        """Associations that are being opened or stand, by AE title."""
+        self.occupancy = Occupancy()
+        self.draining = False
+
+    def _enter(self, remote: RemoteAe) -> None:
+        self.open_by_ae[remote.ae_title] += 1
+        self.occupancy.enter()
+
+    def _leave(self, remote: RemoteAe) -> None:
+        self.open_by_ae[remote.ae_title] -= 1
+        self.occupancy.leave()
+
+    async def open(
+        self, remote: RemoteAe, request: OpenRequest, pdu: memoryview, delivery: Delivery
+    ) -> tuple[OpenReply, bytes]:
+        """Answer an `OpenRequest` for one of our targets."""
+        if self.draining or self.occupancy.count >= self._settings.max_associations:
+            return OpenReply(result=OpenResult.BUSY), b""
+        if self.open_by_ae[remote.ae_title] >= remote.max_associations:
+            return OpenReply(result=OpenResult.LIMIT), b""
+        telemetry = self._context.telemetry
+        span = telemetry.start_span(
+            "open association",
+            kind="client",
+            parent=delivery.headers.get(_TRACEPARENT) if delivery.headers else None,
+            attributes={"dicom.association": request.association, "dicom.ae.remote": remote.ae_title},
+        )
+        self._enter(remote)
+        reply = OpenReply(result=OpenResult.UNREACHABLE, detail="cancelled")
+        try:
+            reply, tail = await self._open(remote, request, pdu)
+        except OpeningFailed as failure:
+            log.warning("target %s (%s:%s): %s", remote.ae_title, remote.host, remote.port, failure.detail)
+            reply = OpenReply(result=failure.result, detail=failure.detail)
+            return reply, b""
+        else:
+            return reply, tail
+        finally:
+            accepted = reply.result is OpenResult.ACCEPTED
+            if not accepted:
+                self._leave(remote)
+            telemetry.end(span, error_code=None if accepted else reply.result.value)
+
+    async def _open(self, remote: RemoteAe, request: OpenRequest, pdu: memoryview) -> tuple[OpenReply, bytes]:
+        try:
+            client_request = AssociateRQ.decode(pdu[6:])
+        except UpperLayerError as error:
+            raise OpeningFailed(OpenResult.UNREACHABLE, error.code) from error
+        own = with_own_items(client_request, maximum_length=self._settings.max_pdu_length)
+        own = own.with_ae_titles(remote.called_ae, remote.calling_ae)
+        connection = await connect(
+            remote,
+            receive_buffer=self._router.receive_buffer,
+            context=self._contexts.get(remote.ae_title),
+        )
+        requestor = await request_association(connection, own.encode(), timeout=remote.association_timeout)
+        answer = requestor.answer
+        assert answer is not None
+        if answer.result is not OpenResult.ACCEPTED:
+            connection.close(within=self._settings.release_timeout)
+            return OpenReply(result=answer.result), answer.pdu
+        try:
+            accepted = AssociateAC.decode(answer.body)
+        except UpperLayerError as error:
+            connection.abort()
+            raise OpeningFailed(OpenResult.UNREACHABLE, error.code) from error
+        return self._link(remote, request, requestor, accepted)
+
+    def _link(
+        self, remote: RemoteAe, request: OpenRequest, requestor: Requestor, accepted: AssociateAC
+    ) -> tuple[OpenReply, bytes]:
+        """Join the target's association to the front-end's end of the link."""
+        answer, connection = requestor.answer, requestor.connection
+        assert answer is not None
+        identity = LinkIdentity(
+            association=request.association,
+            home_zone=request.home_zone,
+            calling_ae=request.calling_ae,
+            called_ae=request.called_ae,
+            from_client=False,
+            local=self._router.new_endpoint(),
+            remote=request.source,
+        )
+
+        def ended(_: str) -> None:
+            self._leave(remote)
+            self._context.counters.association_closed()
+
+        link = Link(
+            router=self._router,
+            connection=connection,
+            machine=requestor.machine,
+            identity=identity,
+            on_end=ended,
+        )
+        self._router.register(link)
+        connection.max_length = self._settings.max_pdu_length
+        self._context.counters.association_opened()
+        link.establish(
+            remote=request.source,
+            window=request.window,
+            max_pdu=accepted.maximum_length or 0,
+            accepted_contexts=frozenset(
+                context.context_id
+                for context in accepted.presentation_contexts
+                if context.result == ACCEPTANCE
+            ),
+        )
+        if answer.following:
+            link.pdus_received([(pdu_type, memoryview(body)) for pdu_type, body in answer.following])
+        connection.resume_reading()
+        asyncio.get_running_loop().call_later(self._settings.attach_timeout, link.abort_unless_attached)
+        reply = OpenReply(
+            result=OpenResult.ACCEPTED, sink=identity.local, window=self._router.settings.window
+        )
+        return reply, answer.pdu

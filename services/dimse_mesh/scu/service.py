@@ -1,0 +1,51 @@
+"""The executor from its subscriptions to its drained stop."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import anyio
+
+from dimse_mesh.endpoint.process import open_router
+from dimse_mesh.mesh import Subscription
+from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.schemas.association import OpenReply, OpenRequest
+from dimse_mesh.schemas.subjects import Subject
+from dimse_mesh.scu.executor import Executor
+
+
+async def run(context: ServiceContext) -> None:
+    """Serve the zone's AEs until told to drain, then until their associations have ended, within the drain timeout.
+
+    Raises:
+        StartError: a TLS file of a target is unusable.
+    """
+    settings = context.settings.scu
+    async with open_router(
+        context,
+        operation_timeout=0.0,  # the front-end answers the client when a target says nothing
+        stalled_write_timeout=settings.stalled_write_timeout,
+        release_timeout=settings.release_timeout,
+    ) as router:
+        executor = Executor(context, router)
+        subjects = context.mesh.subjects
+        subscriptions: list[Subscription] = []
+        for remote in settings.remote_aes:
+            served: list[Subject[OpenRequest, OpenReply]] = [subjects.ae_open(remote.ae_title)]
+            if remote.default:
+                served.append(subjects.zone_open(context.settings.zone))
+            subscriptions += [
+                await context.mesh.serve(
+                    subject,
+                    partial(executor.open, remote),
+                    max_concurrent=settings.max_associations,
+                )
+                for subject in served
+            ]
+        context.ready()
+        await context.draining.wait()
+        executor.draining = True
+        for subscription in subscriptions:
+            await subscription.unsubscribe()
+        with anyio.move_on_after(settings.drain_timeout):
+            await executor.occupancy.empty()

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from dimse_mesh.mesh.connection import Mesh
-from dimse_mesh.mesh.deaths import Death, DeathWatch, LivenessSettings
+from dimse_mesh.mesh.deaths import Cause, Death, DeathWatch, LivenessSettings
 from dimse_mesh.mesh.envelope import pack, unpack
 from dimse_mesh.mesh.errors import EnvelopeError, report
 from dimse_mesh.mesh.wire import Delivery
@@ -168,7 +168,9 @@ class Liveness:
             self._mourn(death)
 
     def _mourn(self, death: Death) -> None:
-        log.warning("instance %s is dead (%s)", death.instance, death.cause)
+        # Who stops in order says so itself, to everybody: that is no news unless it is watched.
+        level = logging.DEBUG if death.cause is Cause.OBITUARY and not death.watched else logging.WARNING
+        log.log(level, "instance %s is dead (%s)", death.instance, death.cause)
         if death.announce:
             self._announce(death.instance)
         if death.watched:

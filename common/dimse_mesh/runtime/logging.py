@@ -79,10 +79,9 @@ def described(error: BaseException) -> str:
             f"{frame.filename.rpartition('/')[2]}:{frame.lineno}:{frame.name}" for frame in reversed(frames)
         )
         parts.append(f"{name} at {places}" if places else name)
-        if isinstance(seen, BaseExceptionGroup):
-            seen = seen.exceptions[0]
-        else:
-            seen = seen.__cause__ or seen.__context__
+        seen = (
+            seen.exceptions[0] if isinstance(seen, BaseExceptionGroup) else seen.__cause__ or seen.__context__
+        )
     return "; from ".join(parts)
 
 

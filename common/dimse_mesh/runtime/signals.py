@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from collections.abc import Callable
 
 import anyio
 import anyio.abc
@@ -16,21 +17,24 @@ async def drain_on_signal(
     draining: anyio.Event,
     *,
     grace: float,
+    insist: Callable[[], None] | None = None,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Set `draining` at the first SIGTERM or SIGINT; run until cancelled.
 
-    A second signal, or `grace` seconds after the first, ends the process by SIGALRM: whoever supervises it
-    counts on that it goes.
+    At a further one `insist` is called; without it, and in any case `grace` seconds after the first, SIGALRM
+    ends the process: whoever supervises it counts on that it goes.
     """
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
         task_status.started()
         async for _ in received:
-            if draining.is_set():
-                signal.setitimer(signal.ITIMER_REAL, 0.001)
-            else:
+            if not draining.is_set():
                 draining.set()
                 signal.setitimer(signal.ITIMER_REAL, grace)
+            elif insist is not None:
+                insist()
+            else:
+                signal.setitimer(signal.ITIMER_REAL, 0.001)
 
 
 def drained() -> None:

@@ -1,0 +1,1 @@
+"""The command line, the supervisor of the embedded default, and the demo."""

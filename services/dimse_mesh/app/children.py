@@ -1,0 +1,145 @@
+"""One service instance as a child process: started, heard, waited for, ended by its process id."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+
+from dimse_mesh.app.services import spelt
+from dimse_mesh.runtime.supervised import FAILED, INSTANCE, PARENT, READY, REPORT_FD, new_instance
+from dimse_mesh.schemas.service import ServiceName
+
+MAX_REPORT_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """Which service of which zone; `index` tells instances of one service apart."""
+
+    config: Path
+    zone: str
+    service: ServiceName
+    index: int
+    environment: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def __str__(self) -> str:
+        number = f"#{self.index + 1}" if self.index else ""
+        return f"{self.zone}/{spelt(self.service)}{number}"
+
+
+class Child:
+    """A running instance. The kernel sends it SIGTERM when this process dies, however it dies."""
+
+    def __init__(self, spec: ChildSpec) -> None:
+        """Start the process.
+
+        Raises:
+            OSError: it can't be started.
+        """
+        self.spec = spec
+        self.instance = new_instance()
+        self.ready = False
+        self.failure: str | None = None
+        """Why it could not start, as it said itself."""
+        self._report, theirs = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "dimse_mesh.app",
+                    "run",
+                    spelt(spec.service),
+                    "--config",
+                    str(spec.config),
+                ],
+                stdin=subprocess.DEVNULL,
+                env={
+                    **os.environ,
+                    **spec.environment,
+                    INSTANCE: self.instance,
+                    PARENT: str(os.getpid()),
+                    REPORT_FD: str(theirs),
+                },
+                pass_fds=(theirs,),
+                # Ctrl-C at a terminal goes to the supervisor alone: it stops its children in order.
+                process_group=0,
+            )
+        except BaseException:
+            os.close(self._report)
+            raise
+        finally:
+            os.close(theirs)
+        os.set_blocking(self._report, False)
+        self._ended = os.pidfd_open(self._process.pid)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    async def hear(self) -> None:
+        """Wait for its one line: then `ready` is true, or `failure` says why not, or it died without a word."""
+        heard = b""
+        while b"\n" not in heard and len(heard) < MAX_REPORT_BYTES:
+            await anyio.wait_readable(self._report)
+            part = os.read(self._report, MAX_REPORT_BYTES)
+            if not part:
+                break
+            heard += part
+        word, _, why = heard.decode(errors="replace").strip().partition(" ")
+        if word == READY:
+            self.ready = True
+        elif word == FAILED:
+            self.failure = why
+
+    async def wait(self) -> int:
+        """Wait for its end; return its exit code, negative for a signal."""
+        while self._process.poll() is None:
+            await anyio.wait_readable(self._ended)
+        return self._process.returncode
+
+    async def stop(self, grace: float) -> None:
+        """End it: SIGTERM, and SIGKILL after `grace` seconds."""
+        self.send(signal.SIGTERM)
+        with anyio.move_on_after(grace):
+            await self.wait()
+        if self.running:
+            self.send(signal.SIGKILL)
+            with anyio.CancelScope(shield=True):
+                await self.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, if it still runs."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
+    def close(self) -> None:
+        """Give the descriptors back, once it has ended."""
+        os.close(self._report)
+        os.close(self._ended)
+
+
+def nats_environment(url: str) -> dict[str, str]:
+    """Return the environment that makes a service use the NATS at `url` and nothing else of its file's `nats`."""
+    return {
+        "DIMSE_MESH_NATS__SERVERS": json.dumps([url]),
+        **{
+            f"DIMSE_MESH_NATS__{name}": "null"
+            for name in ("TOKEN", "TOKEN_FILE", "USER", "PASSWORD", "CREDENTIALS", "NKEY_SEED", "TLS")
+        },
+    }

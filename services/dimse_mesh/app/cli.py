@@ -1,0 +1,171 @@
+"""`dimse-mesh`: the command line. Each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="dimse-mesh",
+    help="A DICOM DIMSE proxy raised onto NATS.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+FAILED = 1
+MISCONFIGURED = 2
+
+
+class Service(StrEnum):
+    """The five services, as the command line spells them."""
+
+    ASSOCIATION = "association"
+    STORE = "store"
+    QUERY_RETRIEVE = "query-retrieve"
+    N_SERVICE = "n-service"
+    SCU = "scu"
+
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="The zone's YAML file.", dir_okay=False)]
+ZoneOption = Annotated[
+    Path | None, typer.Option("--config", help="A zone's YAML file: where NATS is.", dir_okay=False)
+]
+NatsOption = Annotated[str | None, typer.Option("--nats", help="URL of NATS, instead of --config.")]
+RootOption = Annotated[
+    str, typer.Option("--subject-root", help="First token(s) of every subject, with --nats.")
+]
+CallingOption = Annotated[str, typer.Option("--calling", help="The calling AE title.")]
+
+
+@app.command()
+def up(
+    files: Annotated[list[Path], typer.Argument(help="YAML files, one for each zone.", dir_okay=False)],
+    nats_port: Annotated[
+        int | None,
+        typer.Option(help="Start a nats-server there, use it instead of nats.servers. 0: any free port."),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where that nats-server keeps JetStream's data. None: a temporary folder."),
+    ] = None,
+) -> None:
+    """Run every service of these zones; prints `ready` when all stand. Ctrl-C drains."""
+    from dimse_mesh.app.up import supervise
+
+    with _failures():
+        supervise(files, nats_port=nats_port, data_dir=data_dir, announce=_announce)
+
+
+@app.command()
+def run(
+    service: Annotated[Service, typer.Argument(help="Which one.")],
+    config: ConfigOption,
+) -> None:
+    """Run one service; prints `ready` when it stands. SIGTERM drains."""
+    from dimse_mesh.app.run import run_one
+
+    with _failures():
+        raise SystemExit(run_one(service.value, config))
+
+
+@app.command()
+def check(file: Annotated[Path, typer.Argument(help="A zone's YAML file.", dir_okay=False)]) -> None:
+    """Validate a configuration and print it, complete with defaults and without secrets."""
+    from dimse_mesh.runtime.settings import dump_complete, load_settings
+
+    with _failures():
+        sys.stdout.write(dump_complete(load_settings(file)))
+
+
+@app.command()
+def demo(
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Leave the two zones and the archive running.")
+    ] = False,
+) -> None:
+    """Two zones, an archive, real DICOM through the mesh; compares bytes and prints a table."""
+    from dimse_mesh.app.demo import run_demo
+
+    with _failures():
+        raise SystemExit(run_demo(stay=stay))
+
+
+@app.command()
+def echo(
+    ae_title: Annotated[str, typer.Argument(metavar="AET", help="The AE to reach.")],
+    *,
+    config: ZoneOption = None,
+    nats: NatsOption = None,
+    subject_root: RootOption = "DIMSE",
+    calling: CallingOption = "DIMSE-MESH",
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many C-ECHOs.")] = 1,
+) -> None:
+    """Verify an AE (C-ECHO) from the mesh itself, without a DICOM listener."""
+    from dimse_mesh.app.echo import echo as echo_ae
+    from dimse_mesh.app.way_in import WayIn
+
+    with _failures():
+        raise SystemExit(echo_ae(WayIn.of(config, nats, subject_root, calling), ae_title, count=count))
+
+
+@app.command()
+def send(
+    ae_title: Annotated[str, typer.Argument(metavar="AET", help="The AE to store to.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="DICOM files, or folders of them.")],
+    *,
+    config: ZoneOption = None,
+    nats: NatsOption = None,
+    subject_root: RootOption = "DIMSE",
+    calling: CallingOption = "DIMSE-MESH",
+) -> None:
+    """Store files (C-STORE) from the mesh itself, with a progress bar."""
+    from dimse_mesh.app.send import send as send_paths
+    from dimse_mesh.app.way_in import WayIn
+
+    with _failures():
+        raise SystemExit(send_paths(WayIn.of(config, nats, subject_root, calling), ae_title, paths))
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _announce() -> None:
+    print("ready", flush=True)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn failures into lines on standard error and an exit code."""
+    from dimse_mesh.runtime.settings_errors import ConfigurationError
+
+    try:
+        yield
+    except ConfigurationError as error:
+        _leave(error.problems, MISCONFIGURED)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:  # noqa: BLE001 - the edge: a line and a code, never a traceback
+        from dimse_mesh.runtime.process import explain
+
+        why = explain(error)
+        if why is None:
+            from dimse_mesh.runtime.logging import described
+
+            why = f"an error of dimse-mesh's own, please report it: {described(error)}"
+        _leave([why], FAILED)
+
+
+def _leave(lines: list[str], code: int) -> NoReturn:
+    for line in lines:
+        print(line, file=sys.stderr)
+    raise SystemExit(code) from None

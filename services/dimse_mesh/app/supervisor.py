@@ -1,0 +1,256 @@
+"""`dimse-mesh up`: every service of some zones as local processes, with an embedded nats-server if wanted.
+
+A child that ends is mourned at once (an obituary on the mesh, so the other side of its associations knows) and
+started again: the first time immediately, then with a growing pause. The end goes in order: front-ends drain
+while executors and handlers still work, then executors, then handlers, and NATS last.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import anyio
+
+from dimse_mesh.app.children import Child, ChildSpec, nats_environment
+from dimse_mesh.mesh.connection import Mesh, open_mesh
+from dimse_mesh.mesh.embedded import EmbeddedServer, embedded_server
+from dimse_mesh.mesh.liveness import announce_death
+from dimse_mesh.mesh.settings import NatsSettings
+from dimse_mesh.runtime.errors import StartError
+from dimse_mesh.runtime.logging import EventLog
+from dimse_mesh.runtime.process import FIRST_CONNECT_SECONDS, STOP_SECONDS, drain_seconds
+from dimse_mesh.runtime.settings import ZoneSettings
+from dimse_mesh.runtime.signals import drain_on_signal, drained
+from dimse_mesh.runtime.supervised import new_instance
+from dimse_mesh.schemas.service import ServiceName
+
+START_SECONDS = 60.0
+"""How long the children together may take until all stand."""
+MAX_PAUSE = 2.0
+STABLE_SECONDS = 10.0
+"""A child that ran so long is started again at once."""
+KILL_SECONDS = 2.0
+
+STOP_ORDER = (
+    (ServiceName.ASSOCIATION,),
+    (ServiceName.SCU,),
+    (ServiceName.STORE, ServiceName.QUERY_RETRIEVE, ServiceName.N_SERVICE),
+)
+
+log = EventLog("dimse_mesh.app")
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A zone's file and what it says."""
+
+    config: Path
+    settings: ZoneSettings
+
+
+def check_zones(zones: Sequence[Zone]) -> None:
+    """Check that these zones can run beside each other on one machine.
+
+    Raises:
+        StartError: two have the same name or the same port.
+    """
+    names: dict[str, Path] = {}
+    ports: dict[int, Path] = {}
+    for zone in zones:
+        name = zone.settings.zone
+        if name in names:
+            raise StartError(f"{zone.config}: zone: {name!r} is the zone of {names[name]} too")
+        names[name] = zone.config
+        for number, listener in enumerate(zone.settings.association.listeners):
+            where = f"association.listeners[{number}].port"
+            if listener.port in ports:
+                raise StartError(
+                    f"{zone.config}: {where}: {listener.port} is used in {ports[listener.port]} too"
+                )
+            if listener.port:
+                ports[listener.port] = zone.config
+
+
+def children_of(zone: Zone, nats: dict[str, str]) -> list[ChildSpec]:
+    """Return the instances that a zone asks for."""
+    http = zone.settings.observability.http
+    specs: list[ChildSpec] = []
+    for service in ServiceName:
+        for index in range(zone.settings.instances.of(service)):
+            environment = dict(nats)
+            if http is not None and http.port:
+                environment["DIMSE_MESH_OBSERVABILITY__HTTP__PORT"] = str(http.port + len(specs))
+            specs.append(ChildSpec(zone.config, zone.settings.zone, service, index, environment))
+    return specs
+
+
+class Supervisor:
+    """Keeps the services of `zones` running until SIGTERM or SIGINT.
+
+    Args:
+        zones: their files and settings.
+        nats_port: start a nats-server there and use it instead of `nats.servers`; None: use those.
+        data_dir: where that nats-server keeps JetStream's data; None: nowhere that lasts.
+        announce: called once, when everything stands.
+    """
+
+    def __init__(
+        self,
+        zones: Sequence[Zone],
+        *,
+        nats_port: int | None,
+        data_dir: Path | None,
+        announce: Callable[[], None],
+    ) -> None:
+        self._zones = zones
+        self._nats_port = nats_port
+        self._data_dir = data_dir
+        self._announce = announce
+        self._children: dict[ChildSpec, Child] = {}
+        self._meshes: dict[str, Mesh] = {}
+        self._waiting: set[ChildSpec] = set()
+        self._all_ready = anyio.Event()
+        self._draining = anyio.Event()
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Start everything, keep it running, stop it in order.
+
+        Raises:
+            StartError, MeshError: something can't start; nothing is left running. Possibly within a group.
+        """
+        check_zones(self._zones)
+        async with anyio.create_task_group() as tasks:
+            grace = sum(self._drain_seconds(group) for group in STOP_ORDER) + STOP_SECONDS
+            await tasks.start(
+                partial(drain_on_signal, self._draining, grace=grace, insist=self._kill_everything)
+            )
+            async with self._nats() as server:
+                await self._supervise(server)
+            tasks.cancel_scope.cancel()
+        drained()
+
+    @asynccontextmanager
+    async def _nats(self) -> AsyncIterator[EmbeddedServer | None]:
+        if self._nats_port is None:
+            yield None
+            return
+        async with embedded_server(self._nats_port, self._data_dir) as server:
+            yield server
+
+    async def _supervise(self, server: EmbeddedServer | None) -> None:
+        environment = {} if server is None else nats_environment(server.url)
+        specs = [spec for zone in self._zones for spec in children_of(zone, environment)]
+        self._waiting = set(specs)
+        if not specs:
+            raise StartError("nothing to run: every zone's instances are 0")
+        try:
+            async with anyio.create_task_group() as tasks:
+                if server is not None:
+                    tasks.start_soon(self._die_with_nats, server)
+                for spec in specs:
+                    tasks.start_soon(self._keep, spec)
+                for zone in self._zones:
+                    tasks.start_soon(self._connect, zone.settings, server)
+                tasks.start_soon(self._give_up_starting)
+                await self._first_of(self._all_ready, self._draining)
+                if self._all_ready.is_set():
+                    self._announce()
+                await self._draining.wait()
+                await self._stop_in_order()
+                tasks.cancel_scope.cancel()
+        finally:
+            self._stopping = True
+            with anyio.CancelScope(shield=True):
+                await self._end(list(self._children.values()), KILL_SECONDS)
+
+    async def _connect(self, settings: ZoneSettings, server: EmbeddedServer | None) -> None:
+        """Hold a connection for a zone's obituaries."""
+        instance = new_instance()
+        async with open_mesh(
+            settings.nats if server is None else NatsSettings(servers=[server.url]),
+            root=settings.subject_root,
+            zone=settings.zone,
+            instance=instance,
+            name=f"dimse-mesh {settings.zone} supervisor {instance}",
+            first_connect_timeout=FIRST_CONNECT_SECONDS,
+        ) as mesh:
+            self._meshes[settings.zone] = mesh
+            await anyio.sleep_forever()
+
+    async def _die_with_nats(self, server: EmbeddedServer) -> None:
+        code = await server.wait()
+        raise StartError(f"the embedded nats-server ended (exit code {code}): {server.last_line}")
+
+    async def _give_up_starting(self) -> None:
+        with anyio.move_on_after(START_SECONDS):
+            await self._all_ready.wait()
+        if not self._all_ready.is_set():
+            names = ", ".join(sorted(str(spec) for spec in self._waiting))
+            raise StartError(f"not ready after {START_SECONDS:g} s: {names}")
+
+    async def _keep(self, spec: ChildSpec) -> None:
+        """Run one instance, again and again until the end."""
+        pause = 0.0
+        while not self._stopping:
+            started = time.monotonic()
+            child = self._children[spec] = Child(spec)
+            await child.hear()
+            if child.ready:
+                self._waiting.discard(spec)
+                if not self._waiting:
+                    self._all_ready.set()
+            code = await child.wait()
+            if self._stopping or self._draining.is_set():
+                return
+            if not self._all_ready.is_set():
+                raise StartError(
+                    child.failure or f"{spec}: ended with exit code {code} before everything was ready"
+                )
+            mesh = self._meshes.get(spec.zone)
+            if mesh is not None:
+                announce_death(mesh, child.instance)
+            child.close()
+            if time.monotonic() - started > STABLE_SECONDS:
+                pause = 0.0
+            log.warning("restarting", child=str(spec), code=code, why=child.failure, pause=pause)
+            await anyio.sleep(pause)
+            pause = min(max(0.1, pause * 2), MAX_PAUSE)
+
+    @staticmethod
+    async def _first_of(*events: anyio.Event) -> None:
+        async with anyio.create_task_group() as tasks:
+
+            async def wait(event: anyio.Event) -> None:
+                await event.wait()
+                tasks.cancel_scope.cancel()
+
+            for event in events:
+                tasks.start_soon(wait, event)
+
+    async def _stop_in_order(self) -> None:
+        self._stopping = True
+        for group in STOP_ORDER:
+            chosen = [child for spec, child in self._children.items() if spec.service in group]
+            await self._end(chosen, self._drain_seconds(group) + KILL_SECONDS)
+
+    @staticmethod
+    async def _end(children: list[Child], grace: float) -> None:
+        async with anyio.create_task_group() as tasks:
+            for child in children:
+                if child.running:
+                    tasks.start_soon(child.stop, grace)
+
+    def _drain_seconds(self, group: Sequence[ServiceName]) -> float:
+        return max(drain_seconds(service, zone.settings) for zone in self._zones for service in group)
+
+    def _kill_everything(self) -> None:
+        """The second Ctrl-C: no more waiting."""
+        for child in self._children.values():
+            child.send(signal.SIGKILL)

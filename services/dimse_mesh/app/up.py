@@ -1,0 +1,38 @@
+"""The `up` command: files in, a supervisor run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import anyio
+
+from dimse_mesh.app.supervisor import Supervisor, Zone
+from dimse_mesh.runtime.logging import configure_logging
+from dimse_mesh.runtime.settings import load_settings
+from dimse_mesh.runtime.settings_errors import ConfigurationError
+from dimse_mesh.runtime.supervised import Supervised
+
+
+def supervise(
+    files: Sequence[Path], *, nats_port: int | None, data_dir: Path | None, announce: Callable[[], None]
+) -> None:
+    """Run the zones that `files` describe until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError: the problems of all files together.
+        StartError, MeshError: something can't start.
+    """
+    Supervised.from_environment(os.environ).follow_parent()
+    zones: list[Zone] = []
+    problems: list[str] = []
+    for file in files:
+        try:
+            zones.append(Zone(file.resolve(), load_settings(file)))
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError(problems)
+    configure_logging(zones[0].settings.observability, {"service": "supervisor"})
+    anyio.run(Supervisor(zones, nats_port=nats_port, data_dir=data_dir, announce=announce).run)

@@ -167,7 +167,7 @@ def _container(spec: DimseProxySpec, component: Component, *, image: str, uses: 
         "resources": resources.model_dump(exclude_defaults=True),
         "securityContext": {
             "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
+            "readOnlyRootFilesystem": not spec.proxy.live_update,
             "runAsNonRoot": True,
             "capabilities": {"drop": ["ALL"]},
         },

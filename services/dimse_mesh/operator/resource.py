@@ -87,6 +87,10 @@ class Proxy(ResourceModel):
         max_length=512,
         description="Image of the five services. Default: the operator's own image.",
     )
+    live_update: bool = Field(
+        default=False,
+        description="Let a development tool (Tilt) write into the containers. Never in production.",
+    )
 
 
 class ListenerTls(ResourceModel):

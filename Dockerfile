@@ -1,0 +1,48 @@
+# One image for every service: `docker run dimse-mesh run SERVICE --config FILE`.
+# Where no registry can be reached: --build-arg BASE=... (deploy/image/build.sh makes one with mmdebstrap).
+ARG BASE=python:3.12-slim
+
+# --- wheels: everything that pip downloads or builds ---------------------------------------------------------
+FROM ${BASE} AS build
+WORKDIR /build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
+RUN python3 -m venv /opt/venv
+COPY pyproject.toml README.md LICENSE ./
+COPY common common
+COPY schemas schemas
+COPY services services
+# Without a network: wheels put into deploy/image/wheels beforehand. Behind a proxy: its CA as the secret `ca`.
+COPY deploy/image/wheels /wheels
+RUN --mount=type=secret,id=ca set -eu; \
+    if [ -e /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
+    if ls /wheels/*.whl >/dev/null 2>&1; then set -- --no-index --find-links /wheels; fi; \
+    /opt/venv/bin/pip install "$@" '.[operator]'; \
+    /opt/venv/bin/pip uninstall --yes pip; \
+    /opt/venv/bin/python -m compileall -q /opt/venv/lib
+
+# --- base of what runs -------------------------------------------------------------------------------------
+FROM ${BASE} AS runtime
+RUN groupadd --gid 10001 mesh && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin mesh
+COPY --from=build /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 10001:10001
+WORKDIR /tmp
+
+# --- development: sources where Tilt may write them; restarts in place on SIGHUP -----------------------------
+FROM runtime AS dev
+COPY --chown=10001:10001 common /src/common
+COPY --chown=10001:10001 schemas /src/schemas
+COPY --chown=10001:10001 services /src/services
+COPY deploy/dev/reload.py /opt/reload.py
+ENV PYTHONPATH=/src/common:/src/schemas:/src/services
+ENTRYPOINT ["python3", "/opt/reload.py", "dimse-mesh"]
+
+# --- the image (last stage: the default) -------------------------------------------------------------------
+FROM runtime AS service
+EXPOSE 11112 9090
+HEALTHCHECK --interval=5s --timeout=3s --start-period=15s --retries=3 \
+    CMD ["python3", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('DIMSE_MESH_OBSERVABILITY__HTTP__PORT', '9090') + '/readyz', timeout=2)"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["dimse-mesh"]
+CMD ["--help"]

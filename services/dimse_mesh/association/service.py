@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import anyio
 
@@ -31,6 +33,33 @@ async def run(context: ServiceContext) -> None:
         StartError: a port is in use, or a TLS file is unusable.
     """
     settings = context.settings.association
+    async with listening(context, settings.listeners) as (front_end, servers):
+        context.ready()
+        await context.draining.wait()
+        front_end.draining = True
+        if settings.reuse_port:
+            _close(servers)  # the kernel gives new connections to the other instances
+        with anyio.move_on_after(settings.drain_timeout):
+            await front_end.occupancy.empty()
+
+
+@asynccontextmanager
+async def local_front_end(context: ServiceContext) -> AsyncIterator[int]:
+    """Be a front-end for this very process: yield a port of 127.0.0.1 that nobody else is told."""
+    async with listening(context, (Listener(host="127.0.0.1", port=0),)) as (_, servers):
+        yield int(servers[0].sockets[0].getsockname()[1])
+
+
+@asynccontextmanager
+async def listening(
+    context: ServiceContext, listeners: Sequence[Listener]
+) -> AsyncIterator[tuple[FrontEnd, list[asyncio.Server]]]:
+    """Serve `listeners`; on leaving, close them and abort the associations that are left.
+
+    Raises:
+        StartError: a port is in use, or a TLS file is unusable.
+    """
+    settings = context.settings.association
     async with (
         open_router(
             context,
@@ -41,17 +70,12 @@ async def run(context: ServiceContext) -> None:
         anyio.create_task_group() as tasks,
     ):
         front_end = FrontEnd(context, router, tasks)
-        servers = []
+        servers: list[asyncio.Server] = []
         try:
-            for listener in settings.listeners:
-                servers.append(await _listen(listener, front_end, router, reuse_port=settings.reuse_port))
-            context.ready()
-            await context.draining.wait()
-            front_end.draining = True
-            if settings.reuse_port:
-                _close(servers)  # the kernel gives new connections to the other instances
-            with anyio.move_on_after(settings.drain_timeout):
-                await front_end.occupancy.empty()
+            for listener in listeners:
+                server = await _listen(listener, front_end, router, reuse_port=settings.reuse_port)
+                servers.append(server)
+            yield front_end, servers
         finally:
             _close(servers)
             tasks.cancel_scope.cancel()

@@ -36,6 +36,7 @@ class Orthanc:
         lua: str = "",
         env: Mapping[str, str] | None = None,
         settings: Mapping[str, object] | None = None,
+        verbose: bool = True,
     ) -> Self:
         """Start it; `modalities` are symbolic name -> (AE title, port on 127.0.0.1)."""
         dicom_port = reserve_port() if dicom_port is None else dicom_port
@@ -76,7 +77,8 @@ class Orthanc:
         }
         path = directory / "orthanc.json"
         path.write_text(json.dumps(config, indent=1))
-        child = Child([require_tool(PROGRAM), "--verbose", str(path)], log=directory / "orthanc.log", env=env)
+        options = ["--verbose"] if verbose else []
+        child = Child([require_tool(PROGRAM), *options, str(path)], log=directory / "orthanc.log", env=env)
         child.wait_for_port(http_port)
         child.wait_for_port(dicom_port)
         return cls(child, ae_title, dicom_port, http_port)
@@ -99,6 +101,12 @@ class Orthanc:
             urllib.request.Request(url, raw, method="POST"), timeout=timeout
         ) as reply:
             return json.loads(reply.read() or b"null")
+
+    def delete(self, path: str) -> None:
+        """Delete a resource."""
+        url = f"http://127.0.0.1:{self.http_port}{path}"
+        with urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=60) as reply:
+            reply.read()
 
     def stop(self) -> None:
         """End the process."""

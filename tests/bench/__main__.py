@@ -1,0 +1,145 @@
+"""Measure the mesh against no proxy, two relays, and what else one would use.
+
+python -m tests.bench                      every row, five interleaved rounds
+python -m tests.bench --quick              under two minutes; fails above generous limits
+python -m tests.bench --only ct-1,echo --ways relay,mesh --rounds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.bench import plan, ways
+from tests.bench.chart import svg
+from tests.bench.measure import RunFailed
+from tests.bench.plan import Cell
+from tests.bench.report import Row, as_json, cost_table, duration, judge, machine, table
+from tests.bench.ways import Targets, WayUnderTest
+from tests.support.ports import reserve_port
+from tests.support.process import Child
+
+QUICK_LENIENCY = 1.5
+"""CI machines are shared: a quick run fails only well above the limits."""
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rows against the double relay, then judge")
+    parser.add_argument("--rounds", type=int, help="interleaved rounds (default 5, quick 3)")
+    parser.add_argument("--only", default="", help="rows, by the start of their key, separated by commas")
+    parser.add_argument("--ways", default="", help="ways to measure, separated by commas")
+    parser.add_argument("--output", type=Path, default=Path("build/bench"), help="where JSON and SVG go")
+    parser.add_argument("--strict", action="store_true", help="fail above the limits as they stand")
+    return parser.parse_args()
+
+
+def start_ways(
+    wanted: Sequence[str], stack: ExitStack, targets: Targets, directory: Path
+) -> list[WayUnderTest]:
+    """Start every way that is wanted."""
+    collector: int | None = None
+    if {"mesh", "mesh-traced"} & set(wanted):
+        collector = reserve_port()
+        command = [sys.executable, "-m", "tests.bench.collector", str(collector)]
+        stack.enter_context(Child(command, log=directory / "collector.log")).wait_for_port(collector)
+    started = []
+    for name in wanted:
+        print(f"starting {name}", file=sys.stderr)
+        match name:
+            case "direct":
+                started.append(ways.direct(targets))
+            case "relay":
+                started.append(ways.double_relay(stack, targets, directory))
+            case "pynetdicom":
+                started.append(ways.pynetdicom_relay(stack, targets, directory))
+            case "orthanc":
+                started.append(ways.orthanc_auto_routing(stack, targets, directory))
+            case "mesh" | "mesh-untraced" | "mesh-traced":
+                title, ratio = {
+                    "mesh": ("mesh, 10 % traced", 0.1),
+                    "mesh-untraced": ("mesh, not traced", 0.0),
+                    "mesh-traced": ("mesh, all traced", 1.0),
+                }[name]
+                started.append(
+                    ways.mesh_live(
+                        stack,
+                        targets,
+                        directory,
+                        name=name,
+                        title=title,
+                        ratio=ratio,
+                        collector=None if name == "mesh-untraced" else collector,
+                    )
+                )
+            case _:
+                sys.exit(f"no such way: {name}; there are: {', '.join(plan.EVERY)}")
+    return started
+
+
+def run_cell(cell: Cell, under_test: Sequence[WayUnderTest], rounds: int) -> Row:
+    """Measure one row: every way in turn, round after round."""
+    row = Row(cell)
+    chosen = [way for way in under_test if way.name in cell.ways]
+    for number in range(rounds):
+        for way in chosen:
+            try:
+                sample = cell.run(way)
+            except (RunFailed, AssertionError, OSError) as error:
+                print(f"{cell.key} {way.name}: {error}", file=sys.stderr)
+                row.results.setdefault(way.name, []).append(None)
+                continue
+            row.results.setdefault(way.name, []).append(sample)
+            print(f"{number + 1}/{rounds} {cell.key} {way.name}: {duration(sample.seconds)}", file=sys.stderr)
+    return row
+
+
+def main() -> int:
+    """Run the bench and return the exit code: 1 when a limit is broken (with --quick or --strict)."""
+    options = arguments()
+    rounds = options.rounds or (3 if options.quick else 5)
+    only = [key for key in options.only.split(",") if key]
+    asked = [name for name in options.ways.split(",") if name]
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dimse-mesh-bench-")))
+        targets = Targets.start(stack, directory)
+        make_plan = plan.quick_plan if options.quick else plan.full_plan
+        cells = make_plan(targets, directory / "files", only)
+        if not cells:
+            sys.exit(f"no row starts with any of: {options.only}")
+        needed = [name for name in plan.EVERY if any(name in cell.ways for cell in cells)]
+        wanted = [name for name in needed if not asked or name in asked]
+        under_test = start_ways(wanted, stack, targets, directory)
+        rows = [run_cell(cell, under_test, rounds) for cell in cells]
+        titles = {way.name: way.title for way in under_test}
+    verdicts = judge(rows, leniency=QUICK_LENIENCY if options.quick and not options.strict else 1.0)
+    command = "python -m tests.bench " + " ".join(sys.argv[1:])
+    parts = [
+        "; ".join(f"{name}: {value}" for name, value in machine().items()),
+        f"`{command.strip()}`, {rounds} interleaved rounds",
+        table(rows, titles),
+        *(cost_table(rows, name) for name in titles if name == "mesh"),
+        "\n".join(
+            f"{'ok    ' if v.passed else 'BROKEN'} {'aim reached' if v.aimed else '           '} {v.row}: {v.text}"
+            for v in verdicts
+        ),
+    ]
+    text = "\n\n".join(part for part in parts if part)
+    print(text)
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "bench.md").write_text(text + "\n")
+    report = as_json(rows, verdicts, command=command, rounds=rounds)
+    (options.output / "bench.json").write_text(json.dumps(report, indent=1) + "\n")
+    (options.output / "bench.svg").write_text(svg(rows, titles))
+    broken = any(not verdict.passed for verdict in verdicts)
+    return int(broken and (options.quick or options.strict))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""The bench as a picture: bars on a logarithmic scale, written as plain SVG."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from tests.bench.report import Row, duration
+
+COLOURS = {
+    "direct": "#8c959f",
+    "relay": "#57606a",
+    "mesh": "#0969da",
+    "pynetdicom": "#bf8700",
+    "orthanc": "#8250df",
+}
+WIDTH, LEFT, RIGHT, BAR, GAP, GROUP = 860, 250, 90, 15, 3, 16
+
+
+def svg(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
+    """Return a chart of the median times of each row, relative to two socat relays (or direct, without them)."""
+    groups = []
+    for row in rows:
+        base_way = "relay" if row.seconds("relay") else "direct"
+        base = row.seconds(base_way)
+        if not base:
+            continue
+        floor = statistics.median(base)
+        bars = [
+            (way, statistics.median(row.seconds(way)), statistics.median(row.seconds(way)) / floor)
+            for way in row.results
+            if way in COLOURS and row.seconds(way)
+        ]
+        groups.append((row.cell.title, bars))
+    ratios = [ratio for _, bars in groups for _, _, ratio in bars] or [1.0]
+    low = math.floor(math.log2(min(0.5, *ratios)))
+    high = math.ceil(math.log2(max(2.0, *ratios)))
+
+    def x(ratio: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * (math.log2(ratio) - low) / (high - low)
+
+    height = 64 + sum(GROUP + len(bars) * (BAR + GAP) for _, bars in groups) + 30
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
+        'font-size="12" role="img" aria-label="Time of each way relative to two socat relays in series">',
+        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
+        f'<text x="{LEFT}" y="20" font-weight="bold">time relative to two socat relays (less is better)</text>',
+    ]
+    legend = LEFT
+    for way, colour in COLOURS.items():
+        if any(way == name for _, bars in groups for name, _, _ in bars):
+            out.append(f'<rect x="{legend}" y="30" width="10" height="10" fill="{colour}"/>')
+            out.append(f'<text x="{legend + 14}" y="39">{escape(titles[way])}</text>')
+            legend += 24 + 7 * len(titles[way])
+    y = 56.0
+    for power in range(low, high + 1, max(1, (high - low) // 8)):
+        label = f"{2**power:g}x"
+        out.append(
+            f'<line x1="{x(2**power):.1f}" x2="{x(2**power):.1f}" y1="{y}" y2="{height - 24}" stroke="#d0d7de"/>'
+        )
+        out.append(
+            f'<text x="{x(2**power):.1f}" y="{height - 8}" text-anchor="middle" fill="#57606a">{label}</text>'
+        )
+    for title, bars in groups:
+        y += GROUP
+        middle = y + len(bars) * (BAR + GAP) / 2 + 3
+        out.append(f'<text x="{LEFT - 8}" y="{middle:.1f}" text-anchor="end">{escape(title)}</text>')
+        for way, seconds, ratio in bars:
+            start, end = sorted((x(1.0), x(ratio)))
+            width = max(2.0, end - start)
+            out.append(
+                f'<rect x="{start:.1f}" y="{y:.1f}" width="{width:.1f}" height="{BAR}" fill="{COLOURS[way]}"/>'
+            )
+            out.append(
+                f'<text x="{max(end, start + width) + 4:.1f}" y="{y + 12:.1f}">{duration(seconds)}</text>'
+            )
+            y += BAR + GAP
+    out.append("</svg>")
+    return "\n".join(out) + "\n"

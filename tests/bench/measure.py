@@ -1,0 +1,179 @@
+"""One measurement: a workload over one way, timed, with the CPU time that each process of the way used."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tests.bench.raw_peer import CONTEXTS, echo_request, find_request
+from tests.bench.ways import NO_DELAY, RAW, STOCK, Targets, WayUnderTest
+from tests.bench.workload import Workload
+from tests.support.dcmtk import BIN
+from tests.support.dcmtk import NO_DELAY as NO_DELAY_ENV
+from tests.support.process import cpu_seconds, resident_bytes, wait_until
+from tests.support.scripted import Client
+
+DELIVERY_TIMEOUT = 300.0
+
+
+class RunFailed(Exception):
+    """A client failed: the measurement is void."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one measurement gave."""
+
+    seconds: float
+    """The figure compared: wall time, or the median of single operations."""
+    operations: int
+    gigabytes: float = 0.0
+    accepted: float | None = None
+    """Ways that forward: seconds until the client was done, before delivery."""
+    cpu: Mapping[str, float] = field(default_factory=dict)
+    resident: Mapping[str, int] = field(default_factory=dict)
+
+
+def _with_costs(way: WayUnderTest, run: Callable[[], Sample]) -> Sample:
+    pids = dict(way.pids())
+    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+    sample = run()
+    cpu = {name: cpu_seconds(pid) - before[name] for name, pid in pids.items()}
+    resident = {name: resident_bytes(pid, peak=True) for name, pid in pids.items()}
+    return Sample(sample.seconds, sample.operations, sample.gigabytes, sample.accepted, cpu, resident)
+
+
+def store(way: WayUnderTest, targets: Targets, workload: Workload, *, clients: int, stock: bool) -> Sample:
+    """Time `clients` storescu that each send the whole workload on one association.
+
+    Raises:
+        RunFailed: one of them did not succeed.
+    """
+    workload.make()
+    title = STOCK if stock else NO_DELAY
+    port = way.entry[title]
+    command = [f"{BIN}/storescu", "-R", "-aec", title, "-pdu", "131072", "+sd", "127.0.0.1", str(port)]
+    env = {key: value for key, value in os.environ.items() if key != "TCP_NODELAY"}
+    env.update({} if stock else NO_DELAY_ENV)
+
+    def run() -> Sample:
+        received = targets.count() + clients * workload.objects
+        with tempfile.TemporaryFile() as output:
+            started = time.perf_counter()
+            running = [
+                subprocess.Popen(
+                    [*command, str(workload.directory)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=env,
+                )
+                for _ in range(clients)
+            ]
+            codes = [process.wait() for process in running]
+            seconds = accepted = time.perf_counter() - started
+            if any(codes):
+                output.seek(0)
+                said = output.read()[-2000:].decode(errors="replace")
+                raise RunFailed(f"storescu through {way.title} ended with {codes}:\n{said}")
+        if way.forwards:
+            wait_until(lambda: targets.count() >= received, "delivery", timeout=DELIVERY_TIMEOUT)
+            seconds = time.perf_counter() - started
+        return Sample(
+            seconds,
+            clients * workload.objects,
+            clients * workload.gigabytes,
+            accepted if way.forwards else None,
+        )
+
+    try:
+        return _with_costs(way, run)
+    finally:
+        way.clear()
+
+
+def echo(way: WayUnderTest, *, count: int) -> Sample:
+    """Time single C-ECHO round trips on an open association; the figure is their median."""
+
+    def run() -> Sample:
+        times = []
+        with Client.open(way.entry[RAW], called=RAW, contexts=CONTEXTS) as client:
+            requests = [echo_request(number % 65536) for number in range(count)]
+            for message in requests:
+                started = time.perf_counter()
+                client.send(message)
+                answer = client.read_pdu()
+                times.append(time.perf_counter() - started)
+                if answer.kind != 4:
+                    raise RunFailed(f"C-ECHO through {way.title}: PDU type {answer.kind}")
+            client.release()
+        return Sample(statistics.median(times), count)
+
+    return _with_costs(way, run)
+
+
+def find(way: WayUnderTest, *, responses: int, count: int) -> Sample:
+    """Time C-FIND operations with `responses` pending responses each; the figure is their median."""
+
+    def run() -> Sample:
+        times = []
+        with Client.open(way.entry[RAW], called=RAW, contexts=CONTEXTS) as client:
+            for _ in range(count + 1):
+                message = find_request(7, responses)
+                started = time.perf_counter()
+                client.send(message)
+                drain_responses(client, responses + 1)
+                times.append(time.perf_counter() - started)
+            client.release()
+        # The target makes its responses when it is first asked.
+        return Sample(statistics.median(times[1:]), responses * count)
+
+    return _with_costs(way, run)
+
+
+def drain_responses(client: Client, messages: int) -> None:
+    """Read until `messages` responses have arrived, at the least cost for the client."""
+    sock = client.sock
+    buffer = bytearray()
+    seen = 0
+    while True:
+        offset = 0
+        while len(buffer) - offset >= 6:
+            end = offset + 6 + int.from_bytes(buffer[offset + 2 : offset + 6], "big")
+            if end > len(buffer):
+                break
+            if buffer[offset] != 4:
+                raise RunFailed(f"C-FIND: PDU type {buffer[offset]}")
+            inner = offset + 6
+            while inner < end:
+                # A command's last fragment: one response.
+                seen += buffer[inner + 5] == 3
+                inner += 4 + int.from_bytes(buffer[inner : inner + 4], "big")
+            offset = end
+        del buffer[:offset]
+        if seen >= messages:
+            return
+        more = sock.recv(262144)
+        if not more:
+            raise RunFailed("C-FIND: the connection closed")
+        buffer += more
+
+
+def set_up(way: WayUnderTest, *, count: int) -> Sample:
+    """Time associations from connect to A-ASSOCIATE-AC; the figure is their median."""
+
+    def run() -> Sample:
+        times = []
+        for _ in range(count):
+            started = time.perf_counter()
+            with Client.open(way.entry[RAW], called=RAW, contexts=CONTEXTS) as client:
+                times.append(time.perf_counter() - started)
+                client.release()
+        return Sample(statistics.median(times), count)
+
+    return _with_costs(way, run)

@@ -1,0 +1,152 @@
+"""What is measured, over which ways, and what the result must be (issue 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tests.bench import measure
+from tests.bench.measure import Sample
+from tests.bench.ways import Targets, WayUnderTest
+from tests.bench.workload import Workload
+
+MESHES = ("mesh", "mesh-untraced", "mesh-traced")
+PLAIN = ("direct", "relay", "mesh")
+STOCK = ("direct", "mesh")
+EVERY = ("direct", "relay", "mesh", "mesh-untraced", "mesh-traced", "pynetdicom", "orthanc")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The time of `way`, divided by that of `against` in the same round: what it must be, and should be."""
+
+    against: str
+    must: float
+    aim: float
+    way: str = "mesh"
+
+    @property
+    def wants_faster(self) -> bool:
+        """True: read as "so many times faster"."""
+        return self.must < 1
+
+
+def at_most(must: float, aim: float) -> Limit:
+    """Return a limit relative to two socat relays in series."""
+    return Limit("relay", must, aim)
+
+
+def faster(against: str, must: float, aim: float) -> Limit:
+    """Return a limit "at least so many times faster"."""
+    return Limit(against, 1 / must, 1 / aim)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One row of the table."""
+
+    key: str
+    title: str
+    ways: Sequence[str]
+    run: Callable[[WayUnderTest], Sample]
+    limits: Sequence[Limit] = ()
+    must_seconds: float | None = None
+    """What the mesh must stay below, whatever the relay takes."""
+
+
+def store_cell(
+    targets: Targets,
+    workload: Workload,
+    ways: Sequence[str],
+    limits: Sequence[Limit] = (),
+    *,
+    clients: int = 1,
+    stock: bool = False,
+) -> Cell:
+    """Return the row of a C-STORE workload."""
+    who = "1 client" if clients == 1 else f"{clients} clients"
+    peers = ", stock (Nagle) peers" if stock else ""
+    size = f"{workload.size // 1000} KB" if workload.size < 10**6 else f"{workload.size // 10**6} MB"
+    return Cell(
+        f"{workload.name}-{'stock' if stock else clients}",
+        f"{workload.name} ({workload.objects} x {size}), {who}{peers}",
+        ways,
+        partial(_store, targets=targets, workload=workload, clients=clients, stock=stock),
+        limits,
+    )
+
+
+def _store(way: WayUnderTest, *, targets: Targets, workload: Workload, clients: int, stock: bool) -> Sample:
+    return measure.store(way, targets, workload, clients=clients, stock=stock)
+
+
+def full_plan(targets: Targets, files: Path, only: Sequence[str] = ()) -> list[Cell]:
+    """Return the rows of `make bench`: all, or those whose key starts with one of `only`."""
+    small, ct, big = (Workload.of(name, files) for name in ("small", "ct", "big"))
+    eight = [at_most(3.0, 2.2)]
+    pynet = faster("pynetdicom", 3, 10)
+    cells = [
+        store_cell(targets, small, EVERY, [at_most(4.6, 3.0), faster("orthanc", 15, 30), pynet]),
+        store_cell(targets, ct, EVERY, [at_most(3.3, 2.1), faster("orthanc", 3, 5), pynet]),
+        store_cell(targets, big, EVERY, [at_most(2.0, 1.4), pynet]),
+        store_cell(targets, small, PLAIN, clients=4),
+        store_cell(targets, ct, PLAIN, clients=4),
+        store_cell(targets, small, PLAIN, eight, clients=8),
+        store_cell(targets, ct, PLAIN, eight, clients=8),
+        store_cell(targets, small, STOCK, [faster("direct", 20, 50)], stock=True),
+        store_cell(targets, ct, STOCK, [faster("direct", 3, 20)], stock=True),
+        echo_cell(2000),
+        find_cell(5),
+        set_up_cell(50),
+    ]
+    return [cell for cell in cells if not only or cell.key.startswith(tuple(only))]
+
+
+def quick_plan(targets: Targets, files: Path, only: Sequence[str] = ()) -> list[Cell]:
+    """Return the rows of `make bench-quick`: under two minutes, against the double relay only."""
+    ways = ("relay", "mesh")
+    few = Workload.of("small", files, objects=200)
+    cells = [
+        store_cell(targets, Workload.of("small", files), ways, [at_most(4.6, 3.0)]),
+        store_cell(targets, Workload.of("ct", files), ways, [at_most(3.3, 2.1)]),
+        store_cell(targets, Workload.of("big", files, objects=1), ways, [at_most(2.0, 1.4)]),
+        store_cell(targets, few, ways, [at_most(3.0, 2.2)], clients=8),
+        store_cell(targets, Workload.of("ct", files, objects=50), ways, [at_most(3.0, 2.2)], clients=8),
+        store_cell(
+            targets, Workload.of("small", files, objects=50), STOCK, [faster("direct", 20, 50)], stock=True
+        ),
+        echo_cell(1000, ways),
+        find_cell(3, ways),
+        set_up_cell(20, ways),
+    ]
+    return [cell for cell in cells if not only or cell.key.startswith(tuple(only))]
+
+
+def echo_cell(count: int, ways: Sequence[str] = EVERY[:5]) -> Cell:
+    """Return the row of C-ECHO."""
+    return Cell(
+        "echo",
+        "C-ECHO p50, open association",
+        ways,
+        partial(measure.echo, count=count),
+        [at_most(8, 4)],
+        must_seconds=0.001,
+    )
+
+
+def find_cell(count: int, ways: Sequence[str] = PLAIN) -> Cell:
+    """Return the row of C-FIND."""
+    return Cell(
+        "find",
+        "C-FIND, 2,000 pending responses, raw client",
+        ways,
+        partial(measure.find, responses=2000, count=count),
+        [at_most(6, 2)],
+    )
+
+
+def set_up_cell(count: int, ways: Sequence[str] = PLAIN) -> Cell:
+    """Return the row of association set-up."""
+    return Cell("setup", "association set-up p50", ways, partial(measure.set_up, count=count))

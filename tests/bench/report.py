@@ -1,0 +1,211 @@
+"""The table that the bench prints, and the same figures as JSON."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import statistics
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.bench.measure import Sample
+from tests.bench.plan import Cell, Limit
+
+Results = dict[str, list[Sample | None]]
+"""Way -> one sample for each round; None where it failed."""
+
+
+@dataclass(slots=True)
+class Row:
+    """A cell and everything measured for it."""
+
+    cell: Cell
+    results: Results = field(default_factory=dict)
+
+    def seconds(self, way: str) -> list[float]:
+        """Return the figures of the rounds that succeeded."""
+        return [sample.seconds for sample in self.results.get(way, ()) if sample is not None]
+
+    def ratios(self, way: str, against: str) -> list[float]:
+        """Return the ratio of each round in which both succeeded."""
+        pairs = zip(self.results.get(way, ()), self.results.get(against, ()), strict=False)
+        return [
+            mine.seconds / other.seconds for mine, other in pairs if mine is not None and other is not None
+        ]
+
+    def cpu(self, way: str) -> dict[str, float]:
+        """Return the median CPU seconds of each process."""
+        samples = [sample for sample in self.results.get(way, ()) if sample is not None]
+        names = samples[0].cpu if samples else {}
+        return {name: statistics.median(sample.cpu.get(name, 0.0) for sample in samples) for name in names}
+
+    def resident(self, way: str) -> dict[str, int]:
+        """Return the most resident memory of each process so far in the run."""
+        samples = [sample for sample in self.results.get(way, ()) if sample is not None]
+        names = samples[0].resident if samples else {}
+        return {name: max(sample.resident.get(name, 0) for sample in samples) for name in names}
+
+    def sample(self, way: str) -> Sample | None:
+        """Return any sample, for what is the same in all of them."""
+        return next((sample for sample in self.results.get(way, ()) if sample is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A limit and what came of it."""
+
+    row: str
+    text: str
+    passed: bool
+    aimed: bool
+
+
+def judge(rows: Sequence[Row], *, leniency: float = 1.0) -> list[Verdict]:
+    """Hold every row against its limits, these made wider by `leniency`."""
+    verdicts = []
+    for row in rows:
+        for limit in row.cell.limits:
+            ratios = row.ratios(limit.way, limit.against)
+            if not ratios:
+                if limit.way in row.results and limit.against in row.results:
+                    text = f"{limit.way} against {limit.against}: not measured"
+                    verdicts.append(Verdict(row.cell.title, text, passed=False, aimed=False))
+                continue
+            ratio = statistics.median(ratios)
+            passed, aimed = ratio <= limit.must * leniency, ratio <= limit.aim
+            verdicts.append(Verdict(row.cell.title, _spell(limit, ratio), passed, aimed))
+        mesh = row.seconds("mesh")
+        if row.cell.must_seconds is not None and mesh:
+            median, must = statistics.median(mesh), row.cell.must_seconds
+            text = f"mesh {median * 1000:.2f} ms, must be <= {must * 1000:.1f} ms"
+            verdicts.append(Verdict(row.cell.title, text, median <= must * leniency, median <= must))
+    return verdicts
+
+
+def _spell(limit: Limit, ratio: float) -> str:
+    if limit.wants_faster:
+        return (
+            f"{1 / ratio:.1f}x faster than {limit.against}, "
+            f"must be >= {1 / limit.must:.0f}x, aim {1 / limit.aim:.0f}x"
+        )
+    return f"{ratio:.2f}x of {limit.against}, must be <= {limit.must:g}x, aim {limit.aim:g}x"
+
+
+def duration(seconds: float) -> str:
+    """Return a time with three significant digits."""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.3g} ms"
+    return f"{seconds:.3g} s"
+
+
+def table(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
+    """Return the result as a Markdown table."""
+    lines = ["| workload | way | median | range | x two relays |", "|---|---|--:|--:|--:|"]
+    for row in rows:
+        label = row.cell.title
+        for way in row.results:
+            seconds = row.seconds(way)
+            if not seconds:
+                lines.append(f"| {label} | {titles[way]} | failed | | |")
+                continue
+            ratios = row.ratios(way, "relay")
+            ratio = f"{statistics.median(ratios):.2f}" if ratios else ""
+            spread = f"{duration(min(seconds))} - {duration(max(seconds))}"
+            accepted = [s.accepted for s in row.results[way] if s is not None and s.accepted is not None]
+            note = f" (accepted after {duration(statistics.median(accepted))})" if accepted else ""
+            median = duration(statistics.median(seconds))
+            lines.append(f"| {label} | {titles[way]}{note} | {median} | {spread} | {ratio} |")
+            label = ""
+    return "\n".join(lines)
+
+
+def cost_table(rows: Sequence[Row], way: str) -> str:
+    """Return what each process of `way` used: CPU by gigabyte or operation, peak resident memory."""
+    names = sorted({name for row in rows for name in row.cpu(way)})
+    if not names:
+        return ""
+    lines = ["| CPU by process | " + " | ".join(names) + " | sum |", "|---|" + "--:|" * (len(names) + 1)]
+    for row in rows:
+        cpu, sample = row.cpu(way), row.sample(way)
+        if sample is None:
+            continue
+        if sample.gigabytes > 0.05:
+            unit, scale = "s/GB", 1 / sample.gigabytes
+        else:
+            unit, scale = "us/op", 1e6 / sample.operations
+        cells = [
+            f"{cpu.get(name, 0) * scale:.2f}" if unit == "s/GB" else f"{cpu.get(name, 0) * scale:.0f}"
+            for name in names
+        ]
+        total = sum(cpu.values()) * scale
+        lines.append(
+            f"| {row.cell.key}, {unit} | {' | '.join(cells)} | {total:.2f} |"
+            if unit == "s/GB"
+            else f"| {row.cell.key}, {unit} | {' | '.join(cells)} | {total:.0f} |"
+        )
+    peak: dict[str, int] = {}
+    for row in rows:
+        for name, size in row.resident(way).items():
+            peak[name] = max(peak.get(name, 0), size)
+    total_mib = sum(peak.values()) >> 20
+    cells = [str(peak.get(name, 0) >> 20) for name in names]
+    lines.append(f"| peak resident, MiB | {' | '.join(cells)} | {total_mib} |")
+    return "\n".join(lines)
+
+
+def machine() -> dict[str, str]:
+    """Describe where the figures come from."""
+    model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    memory = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())
+    return {
+        "processor": f"{os.cpu_count()} cores, {model.group(1) if model else platform.machine()}",
+        "memory": f"{int(memory.group(1)) >> 20} GiB" if memory else "unknown",
+        "system": f"Linux {platform.release()}, Python {platform.python_version()}",
+        "DCMTK": _version(["/usr/bin/storescp", "--version"], r"v([\d.]+)"),
+        "nats-server": _version(["nats-server", "--version"], r"v([\d.]+)"),
+        "socat": _version(["/usr/bin/socat", "-V"], r"version ([\d.]+)"),
+    }
+
+
+def _version(command: list[str], pattern: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except OSError:
+        return "not installed"
+    found = re.search(pattern, done.stdout + done.stderr)
+    return found.group(1) if found else "unknown"
+
+
+def as_json(
+    rows: Sequence[Row], verdicts: Sequence[Verdict], *, command: str, rounds: int
+) -> dict[str, object]:
+    """Return everything measured."""
+    return {
+        "command": command,
+        "rounds": rounds,
+        "machine": machine(),
+        "rows": {
+            row.cell.key: {
+                "title": row.cell.title,
+                "ways": {
+                    way: {
+                        "seconds": row.seconds(way),
+                        "accepted": [s.accepted for s in samples if s is not None and s.accepted is not None],
+                        "ratio_to_relay": row.ratios(way, "relay"),
+                        "cpu_seconds": row.cpu(way),
+                        "resident_bytes": row.resident(way),
+                        "operations": next((s.operations for s in samples if s is not None), 0),
+                        "gigabytes": next((s.gigabytes for s in samples if s is not None), 0),
+                    }
+                    for way, samples in row.results.items()
+                },
+            }
+            for row in rows
+        },
+        "limits": [
+            {"row": v.row, "text": v.text, "passed": v.passed, "aim_reached": v.aimed} for v in verdicts
+        ],
+    }

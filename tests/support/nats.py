@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.ports import reserve_port
+
 READY_TIMEOUT = 10.0
 
 
@@ -25,13 +27,6 @@ def nats_server_binary() -> str:
     return found
 
 
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class NatsServer:
     """One nats-server process at a fixed port of 127.0.0.1; may be killed and started again there.
 
@@ -40,7 +35,7 @@ class NatsServer:
 
     def __init__(self, directory: Path, *, config: str = "", scheme: str = "nats", port: int = 0) -> None:
         self.directory = directory
-        self.port = port or free_port()
+        self.port = port or reserve_port()
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self.log = directory / "nats-server.log"
         self._config = config
@@ -56,11 +51,7 @@ class NatsServer:
         """Start, and return when the port answers with INFO (or accepts, with TLS first)."""
         assert self._process is None
         self.directory.mkdir(parents=True, exist_ok=True)
-        file = self.directory / "nats-server.conf"
-        file.write_text(
-            f'listen: "127.0.0.1:{self.port}"\nserver_name: "test-{self.port}"\n'
-            f'jetstream {{ store_dir: "{self.directory}/jetstream" }}\n{self._config}\n'
-        )
+        file = self._write_config()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [nats_server_binary(), "-c", str(file)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
@@ -71,6 +62,20 @@ class NatsServer:
                 self.stop()
                 raise RuntimeError(f"nats-server did not start:\n{self.log.read_text()[-2000:]}")
             time.sleep(0.02)
+
+    def reload(self, config: str) -> None:
+        """Make the running server read another configuration."""
+        self._config = config
+        self._write_config()
+        os.kill(self.pid, signal.SIGHUP)
+
+    def _write_config(self) -> Path:
+        file = self.directory / "nats-server.conf"
+        file.write_text(
+            f'listen: "127.0.0.1:{self.port}"\nserver_name: "test-{self.port}"\n'
+            f'jetstream {{ store_dir: "{self.directory}/jetstream" }}\n{self._config}\n'
+        )
+        return file
 
     def _answers(self) -> bool:
         try:

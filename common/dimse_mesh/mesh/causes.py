@@ -58,6 +58,12 @@ def cause_of(error: BaseException) -> Cause:
             return Cause("file", f"can't read {error.filename}", retryable=False)
         case ConnectionError() | nats_errors.UnexpectedEOF():
             return Cause("closed", "the server closed the connection")
+        case FileNotFoundError() | PermissionError():
+            return Cause("file", "a file of credentials or certificates can't be read", retryable=False)
+        case nats_errors.StaleConnectionError():
+            return Cause("stale", "the server does not answer pings")
+        case nats_errors.ConnectionClosedError():
+            return Cause("closed", "the connection is closed")
         case nats_errors.Error():
             return _of_server(str(error).lower())
         case _:

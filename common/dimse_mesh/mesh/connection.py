@@ -65,7 +65,7 @@ class Mesh:
         self._tasks = tasks
         self._listeners: list[Callable[[bool], None]] = []
         self._up = False
-        self._draining = False
+        self._drained: anyio.Event | None = None
         self._responders: list[Responder[Any, Any]] = []
         self._control = Link(settings, name=name, backlog_limit=settings.control_backlog, on_edge=self._edge)
         self._bulk = Link(
@@ -213,9 +213,16 @@ class Mesh:
 
     async def drain(self) -> None:
         """Take back subscriptions, finish requests being served, hand everything to the server. Bounded."""
-        if self._draining:
+        if self._drained is not None:
+            await self._drained.wait()
             return
-        self._draining = True
+        self._drained = anyio.Event()
+        try:
+            await self._drain()
+        finally:
+            self._drained.set()
+
+    async def _drain(self) -> None:
         for link in (self._control, self._bulk):
             link.stop_receiving()
         with anyio.move_on_after(self._settings.drain_timeout):

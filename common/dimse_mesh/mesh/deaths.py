@@ -110,14 +110,17 @@ class DeathWatch:
         for peer in self._peers.values():
             peer.refused_since = None
 
-    def heartbeat(self, heartbeat: Heartbeat, now: float) -> None:
-        """An instance said what it does."""
+    def heartbeat(self, heartbeat: Heartbeat, now: float) -> bool:
+        """An instance said what it does; True: it is new here, so it may not know us either."""
         if heartbeat.instance == self.instance:
-            return
+            return False
+        known = self._peers.get(heartbeat.instance)
+        newcomer = known is None or known.heartbeat is None
         peer = self._sign_of_life(heartbeat.instance, heartbeat.server_id, now)
         if peer is not None:
             peer.heartbeat = heartbeat
             peer.heartbeat_at = now
+        return newcomer
 
     def answered(self, instance: str, server_id: str, now: float) -> None:
         """An instance answered a probe."""

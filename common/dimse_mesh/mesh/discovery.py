@@ -101,6 +101,7 @@ def _stats(described: ServiceDescription) -> dict[str, Any]:
                 "last_error": stats.last_error,
                 "processing_time": spent,
                 "average_processing_time": spent // stats.requests if stats.requests else 0,
+                "data": {},
             }
         )
     return {"endpoints": endpoints}

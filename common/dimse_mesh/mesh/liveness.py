@@ -48,6 +48,7 @@ class Liveness:
         self._replies = f"{mesh.subjects.inbox(mesh.instance)}.ping"
         self._loop = asyncio.get_running_loop()
         self._connects = -1
+        self._next_beat = 0.0
 
     @property
     def instances(self) -> list[Heartbeat]:
@@ -100,7 +101,8 @@ class Liveness:
             heartbeat, _ = unpack(Heartbeat, delivery.payload)
         except EnvelopeError:
             return
-        self._core.heartbeat(heartbeat, self._loop.time())
+        if self._core.heartbeat(heartbeat, self._loop.time()):
+            self._next_beat = 0.0  # in the next turn: so a newcomer knows everybody within half a second
 
     def _on_obituary(self, delivery: Delivery) -> None:
         try:
@@ -135,14 +137,13 @@ class Liveness:
         await self._mesh.subscribe(f"{self._replies}.*", self._on_pong)
 
     async def _run(self) -> None:
-        next_beat = 0.0
         while True:
             now = self._loop.time()
             if self._follow_connection():
-                next_beat = now
-            if now >= next_beat:
+                self._next_beat = now
+            if now >= self._next_beat:
                 self._beat()
-                next_beat = now + self._settings.interval
+                self._next_beat = now + self._settings.interval
             for instance in self._core.to_probe(now):
                 self._mesh.publish(
                     self._mesh.subjects.ping(instance), b"", reply=f"{self._replies}.{instance}"

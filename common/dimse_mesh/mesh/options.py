@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from typing import Any
 
 from dimse_mesh.mesh.settings import NatsSettings, NatsTls
@@ -21,6 +22,9 @@ def connect_options(settings: NatsSettings, *, name: str, tls: bool) -> dict[str
     Raises:
         OSError, ssl.SSLError: a file that can't be read or used.
     """
+    tls_settings = settings.tls or NatsTls()
+    _check_readable(settings.credentials, settings.nkey_seed)
+    _check_readable(tls_settings.ca, tls_settings.cert, tls_settings.key)
     options: dict[str, Any] = {
         "name": name,
         "connect_timeout": settings.connect_timeout,
@@ -40,12 +44,18 @@ def connect_options(settings: NatsSettings, *, name: str, tls: bool) -> dict[str
     elif settings.nkey_seed is not None:
         options["nkeys_seed"] = str(settings.nkey_seed)
     if tls:
-        tls_settings = settings.tls or NatsTls()
         options["tls"] = _context(tls_settings)
         options["tls_handshake_first"] = tls_settings.handshake_first
         if tls_settings.server_name:
             options["tls_hostname"] = tls_settings.server_name
     return options
+
+
+def _check_readable(*files: Path | None) -> None:
+    """Raise an OSError that names the file; those of ssl and nkeys don't."""
+    for file in files:
+        if file is not None:
+            file.open("rb").close()
 
 
 def _context(tls: NatsTls) -> ssl.SSLContext:

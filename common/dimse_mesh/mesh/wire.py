@@ -184,14 +184,25 @@ class WireClient(Client):
 
     async def discard(self, timeout: float = 1.0) -> None:
         """Close the socket without waiting for anything that is queued; never raises."""
+        self._end(nats_errors.ConnectionClosedError())
         self._pending.clear()
         self._pending_data_size = 0
         self._error_cb = self._ignore_error
-        if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:
-            self._transport._io_writer.transport.abort()
+        if not isinstance(self._transport, _WebSocket):
+            self._abort()
+            return
         with anyio.move_on_after(timeout, shield=True):
             with contextlib.suppress(Exception):  # whatever a dead socket raises is of no interest
                 await self._close(Client.CLOSED, do_cbs=False)
+
+    def _abort(self) -> None:
+        # nats-py's own close waits for the peer, or for ever (after a TLS handshake that failed).
+        self._status = Client.CLOSED
+        for task in (self._reading_task, self._ping_interval_task, self._flusher_task):
+            if task is not None:
+                task.cancel()
+        if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:
+            self._transport._io_writer.transport.abort()
 
 
 class _WebSocket(WebSocketTransport):

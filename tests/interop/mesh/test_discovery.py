@@ -1,0 +1,85 @@
+"""`$SRV` answers, as `nats micro` asks for them (ADR-32)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from dimse_mesh.mesh import EndpointStats, Mesh, ServiceDescription, ServiceEndpoint, announce
+from dimse_mesh.schemas.service import ServiceName
+from tests.support.waiting import Mailbox
+
+pytestmark = pytest.mark.anyio
+
+
+def described() -> ServiceDescription:
+    return ServiceDescription(
+        ServiceName.N_SERVICE,
+        "1.2.3",
+        "N-* handlers",
+        [
+            ServiceEndpoint(
+                "operations",
+                "DIMSE.zone.hospital.n_service",
+                "n_service",
+                lambda: EndpointStats(requests=4, errors=1, last_error="policy", processing_seconds=2.0),
+            )
+        ],
+    )
+
+
+async def ask(mesh: Mesh, subject: str, expected: int) -> list[dict[str, Any]]:
+    mailbox = Mailbox()
+    subscription = await mesh.subscribe("test.answers", mailbox)
+    mesh.publish(subject, b"", reply="test.answers")
+    answers = await mailbox.until(expected)
+    await subscription.unsubscribe()
+    return [json.loads(answer.payload) for answer in answers]
+
+
+async def test_every_instance_answers_a_ping_of_all(pair: tuple[Mesh, Mesh]) -> None:
+    for mesh in pair:
+        await announce(mesh, described())
+    answers = await ask(pair[0], "$SRV.PING", 2)
+    assert {answer["id"] for answer in answers} == {"one", "two"}
+    assert answers[0] | {"id": ""} == {
+        "type": "io.nats.micro.v1.ping_response",
+        "name": "dimse-mesh-n_service",
+        "id": "",
+        "version": "1.2.3",
+        "metadata": {"zone": "hospital", "service": "n_service"},
+    }
+
+
+async def test_info_names_the_endpoints_and_stats_their_counters(pair: tuple[Mesh, Mesh]) -> None:
+    for mesh in pair:
+        await announce(mesh, described())
+    (info,) = await ask(pair[0], "$SRV.INFO.dimse-mesh-n_service.two", 1)
+    assert info["endpoints"] == [
+        {
+            "name": "operations",
+            "subject": "DIMSE.zone.hospital.n_service",
+            "queue_group": "n_service",
+            "metadata": {},
+        }
+    ]
+    (stats,) = await ask(pair[0], "$SRV.STATS.dimse-mesh-n_service.one", 1)
+    assert stats["type"] == "io.nats.micro.v1.stats_response"
+    assert stats["started"].endswith("Z")
+    (endpoint,) = stats["endpoints"]
+    assert (endpoint["num_requests"], endpoint["num_errors"], endpoint["last_error"]) == (4, 1, "policy")
+    assert (endpoint["processing_time"], endpoint["average_processing_time"]) == (2_000_000_000, 500_000_000)
+
+
+async def test_nats_pys_own_models_read_the_answers(pair: tuple[Mesh, Mesh]) -> None:
+    from nats.micro.service import ServiceInfo, ServicePing, ServiceStats
+
+    await announce(pair[0], described())
+    (ping,) = await ask(pair[0], "$SRV.PING.dimse-mesh-n_service", 1)
+    assert ServicePing.from_dict(ping).id == "one"
+    (info,) = await ask(pair[0], "$SRV.INFO", 1)
+    assert ServiceInfo.from_dict(info).endpoints[0].queue_group == "n_service"
+    (stats,) = await ask(pair[0], "$SRV.STATS", 1)
+    assert ServiceStats.from_dict(stats).endpoints[0].num_requests == 4

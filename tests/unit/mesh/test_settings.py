@@ -1,0 +1,53 @@
+"""How NATS may be configured, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from dimse_mesh.mesh import NatsSettings
+from dimse_mesh.mesh.causes import redact
+
+
+def test_the_default_is_the_local_server() -> None:
+    assert NatsSettings().servers == ["nats://127.0.0.1:4222"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"servers": []},
+        {"servers": ["http://127.0.0.1:4222"]},
+        {"servers": ["nats://"]},
+        {"servers": ["nats://a:4222", "ws://b:80"]},
+        {"token": "t", "token_file": "f"},
+        {"token": "t", "user": "u", "password": "p"},
+        {"user": "u"},
+        {"password": "p"},
+        {"tls": {"cert": "c"}},
+        {"unknown": 1},
+    ],
+)
+def test_contradictions_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        NatsSettings(**settings)
+
+
+def test_secrets_are_not_shown() -> None:
+    settings = NatsSettings.model_validate({"token": "s3cret"})
+    assert "s3cret" not in repr(settings) + str(settings) + settings.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("server", "shown"),
+    [
+        ("nats://user:secret@host:4222", "nats://host:4222"),
+        ("tls://token@host:4222", "tls://host:4222"),
+        ("wss://host/path?token=secret", "wss://host/path"),
+        ("nats://[::1]:4222", "nats://[::1]:4222"),
+    ],
+)
+def test_a_servers_url_is_shown_without_credentials(server: str, shown: str) -> None:
+    assert redact(server) == shown

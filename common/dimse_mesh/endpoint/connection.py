@@ -91,6 +91,11 @@ class PeerConnection(asyncio.BufferedProtocol):
         self._framer.max_length = value
 
     @property
+    def contiguous(self) -> memoryview:
+        """The bytes of the PDUs that lay wholly in the last read."""
+        return self._framer.contiguous
+
+    @property
     def lost(self) -> bool:
         """Whether the transport is gone."""
         return self._lost

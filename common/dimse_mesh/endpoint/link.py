@@ -27,7 +27,7 @@ from dimse_mesh.endpoint.router import Router
 from dimse_mesh.endpoint.sender import Sender
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.schemas.association import Endpoint
-from dimse_mesh.schemas.frames import WHOLE, Frame, FrameError, FrameKind, decode_u64
+from dimse_mesh.schemas.frames import WHOLE, Frame, FrameError, FrameKind, decode_u64, segment_span
 from dimse_mesh.upper_layer import (
     RELEASE_RP_PDU,
     RELEASE_RQ_PDU,
@@ -174,8 +174,14 @@ class Link:
 
     def _handle_pdus(self, pdus: list[tuple[int, memoryview]]) -> None:
         sender = self._sender
-        for pdu_type, body in pdus:
+        index, count = 0, len(pdus)
+        while index < count:
+            pdu_type, body = pdus[index]
             if pdu_type == PduType.P_DATA_TF and self._machine.state in _RECEIVING:
+                behind = sender.pass_on_run(pdus, index, self._connection.contiguous)
+                if behind > index:
+                    index = behind
+                    continue
                 pdvs = iter_pdvs(body)
                 for pdv in pdvs:
                     if pdv[0] not in self._accepted_contexts:
@@ -186,6 +192,7 @@ class Link:
                 self._control_pdu(pdu_type, body)
             if self.state is LinkState.ENDED:
                 return
+            index += 1
         sender.end_of_read()
         if not sender.outbound.idle:
             self._router.watch(self)
@@ -256,8 +263,7 @@ class Link:
                 return
             self._pump()
         else:
-            length = len(frame.payload)
-            span = max(length - 4, 1) if kind == FrameKind.MESSAGE else max(length, 1)
+            span = segment_span(kind, len(frame.payload))
             self._arrived(Arrival(frame.position, span, kind, frame.flags, frame.context_id, frame.payload))
 
     def operation_approved(self, arrival: Arrival, acknowledged: int) -> None:

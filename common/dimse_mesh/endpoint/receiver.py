@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from dimse_mesh.dimse import (
+    COMMAND_FLAG,
     CommandSet,
     encode_command,
     encode_data,
@@ -22,7 +23,15 @@ from dimse_mesh.endpoint.identity import RESPONSE, LinkIdentity
 from dimse_mesh.endpoint.inbound import Arrival, Inbound
 from dimse_mesh.endpoint.operations import Operation, OperationTable
 from dimse_mesh.endpoint.tracing import PENDING, OperationTracing
-from dimse_mesh.schemas.frames import LAST, WHOLE, FrameError, FrameKind, decode_message_payload
+from dimse_mesh.schemas.frames import (
+    LAST,
+    WHOLE,
+    FrameError,
+    FrameKind,
+    decode_message_payload,
+    decode_pdus_payload,
+)
+from dimse_mesh.upper_layer import Framer, iter_pdvs
 
 
 class Receiver:
@@ -122,6 +131,8 @@ class Receiver:
                 self._dropping = False
         elif kind == FrameKind.MESSAGE:
             self._pass_on_message(arrival)
+        elif kind == FrameKind.PDUS:
+            self._pass_on_pdus(arrival)
         elif kind in {FrameKind.RELEASE_RQ, FrameKind.RELEASE_RP}:
             self._on_release(FrameKind(kind))
 
@@ -151,6 +162,26 @@ class Receiver:
         else:
             self._write(encode_command(arrival.context_id, command, self.max_pdu))
             self._mid_message = True
+
+    def _pass_on_pdus(self, arrival: Arrival) -> None:
+        """Pass on whole pending responses: as they are, if no PDU is too long for the peer."""
+        if self._mid_message:
+            raise FrameError("messages inside a data set")
+        head, pdus = decode_pdus_payload(arrival.payload)
+        operation = self._operations.get(head.responded_to)
+        if operation is not None:
+            operation.last_activity = self._now()
+            if operation.void:
+                return
+        if self.max_pdu == 0 or head.largest <= self.max_pdu:
+            self._write(bytes(pdus))
+            return
+        for _, body in Framer(max_length=head.largest).feed(pdus):
+            for context_id, flags, fragment in iter_pdvs(body):
+                if flags & COMMAND_FLAG:
+                    self._write(encode_command(context_id, bytes(fragment), self.max_pdu))
+                else:
+                    self._write(encode_data(context_id, fragment, True, self.max_pdu))
 
     def _drop(self, operation: Operation, *, ended: bool, more: bool) -> None:
         """Swallow a response to an operation that we answered ourselves."""

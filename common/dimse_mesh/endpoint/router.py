@@ -35,6 +35,7 @@ from dimse_mesh.schemas.frames import (
     encode_message_payload,
     encode_u32,
     iter_frames,
+    segment_span,
 )
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
 from dimse_mesh.schemas.service import ServiceName
@@ -286,7 +287,7 @@ class Router:
                     self._after_release(link, frame)
                 elif frame.kind == FrameKind.MESSAGE and delivery.headers:
                     traceparent = delivery.headers.get(TRACEPARENT)
-                    span = max(len(frame.payload) - 4, 1)
+                    span = segment_span(frame.kind, len(frame.payload))
                     arrival = Arrival(
                         frame.position,
                         span,

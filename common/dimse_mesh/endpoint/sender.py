@@ -13,7 +13,7 @@ States of the message that is under way:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from dimse_mesh.dimse import CommandField, CommandHead, CommandReceived, MessageAssembler
@@ -21,18 +21,22 @@ from dimse_mesh.endpoint.chunks import ChunkGatherer
 from dimse_mesh.endpoint.identity import RESPONSE, LinkIdentity, dimse_service, handler_of
 from dimse_mesh.endpoint.operations import Operation, OperationTable
 from dimse_mesh.endpoint.outbound import Outbound, Route, Segment
+from dimse_mesh.endpoint.pending import PendingResponses, Run
 from dimse_mesh.endpoint.settings import LinkSettings
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.schemas.frames import (
     LAST,
     WHOLE,
     FrameKind,
+    PdusHead,
     encode_frame,
+    encode_pdus_head,
     encode_u32,
     encode_u64,
 )
 from dimse_mesh.schemas.operation import OperationRequest
 from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.upper_layer import PDU_HEADER_LENGTH
 
 
 class Courier(Protocol):
@@ -67,6 +71,7 @@ class Sender:
         "_identity",
         "_on_void_complete",
         "_operation",
+        "_pending",
         "_settings",
         "_tracing",
         "operations",
@@ -94,6 +99,7 @@ class Sender:
         self._on_void_complete = on_void_complete
         self._assembler = MessageAssembler()
         self._gatherer = ChunkGatherer(settings.chunk_size)
+        self._pending = PendingResponses()
         self._head: CommandHead | None = None
         self._command = b""
         self._context_id = 0
@@ -123,6 +129,40 @@ class Sender:
                 self._command_received(event)
             else:
                 self._data_received(event.fragment, last=event.last)
+
+    def pass_on_run(self, pdus: Sequence[tuple[int, memoryview]], index: int, contiguous: memoryview) -> int:
+        """Pass on pending responses as they came, if PDU `index` begins some; return the index behind them.
+
+        Args:
+            pdus: type and body of the PDUs of one read.
+            index: of a P-DATA-TF.
+            contiguous: the bytes of the last PDUs of the read, those that lay wholly in it.
+        """
+        if not self._pending.repeats(pdus[index][1]) or not self._assembler.idle:
+            return index
+        if pdus[-1][1].obj is not contiguous.obj:
+            return index  # these PDUs were kept from an earlier read
+        offset = len(contiguous) - sum(len(body) + PDU_HEADER_LENGTH for _, body in pdus[index:])
+        while 0 <= offset < len(contiguous):
+            run = self._pending.run_from(pdus, index, offset, limit=self._settings.chunk_size)
+            if run is None:
+                break
+            self._send_run(run, contiguous[run.start : run.end])
+            index, offset = run.next_index, run.end
+        return index
+
+    def _send_run(self, run: Run, pdus: memoryview) -> None:
+        remote, position = self._identity.remote, self.outbound.position
+        assert remote is not None
+        frame = encode_frame(
+            remote.channel,
+            FrameKind.PDUS,
+            encode_pdus_head(PdusHead(run.largest, self._pending.responded_to)),
+            pdus,
+            position=position,
+            acknowledged=self._acknowledged(),
+        )
+        self._send(Segment(position, len(pdus), Route.BULK, frame))
 
     def end_of_read(self) -> None:
         """Copy what refers to the receive buffer: it will be overwritten."""
@@ -186,6 +226,8 @@ class Sender:
                 traceparent = self._start_operation(head, position, None if not whole else position + span)
         else:
             self._tracing.response_sent(head)
+            if head.is_pending and head.has_data_set:
+                self._pending.remember(self._context_id, self._command, head.responded_to)
         service = handler_of(head.command_field)
         if service is None:
             frame = encode_frame(

@@ -31,12 +31,17 @@ class Framer:
     `feed` on, also for a PDU that is already under way. Never feed it again after a `FramingError`.
     """
 
-    __slots__ = ("_buffer", "_whole", "max_length")
+    __slots__ = ("_buffer", "_whole", "contiguous", "max_length")
 
     def __init__(self, *, max_length: int) -> None:
         self.max_length = max_length
         self._buffer: bytearray | None = None  # the PDU under way, from its first header byte
         self._whole = 0  # its length with header; 0 while the header itself is incomplete
+        self.contiguous = memoryview(b"")
+        """The PDUs that lay wholly in the last read, headers and all: the last of those that `feed` returned.
+
+        Empty when it raised.
+        """
 
     @property
     def pending(self) -> int:
@@ -56,8 +61,10 @@ class Framer:
         size = len(view)
         done: list[tuple[int, memoryview]] = []
         at = 0
+        self.contiguous = view[:0]
         if self._buffer is not None:
             at = self._continue(self._buffer, view, done)
+        first = at
         unpack = _PDU_HEADER.unpack_from
         max_length = self.max_length
         whole = 0
@@ -71,6 +78,7 @@ class Framer:
                 break
             done.append((pdu_type, view[at + PDU_HEADER_LENGTH : end]))
             at = end
+        self.contiguous = view[first:at]
         if at < size:
             # a new buffer each time: the caller may still hold views of the former one
             self._buffer = bytearray(view[at:])

@@ -39,7 +39,7 @@ class FrameKind(IntEnum):
     DATA = 2
     """A piece of a data set."""
     PDUS = 3
-    """Whole messages as P-DATA-TF PDUs. Payload: the largest PDU's body length (4 bytes), the PDUs."""
+    """Pending responses to one request, as they came: `PdusHead` and whole P-DATA-TF PDUs."""
     RELEASE_RQ = 4
     RELEASE_RP = 5
     SKIP = 6
@@ -52,6 +52,30 @@ class FrameKind(IntEnum):
     """Payload: source and reason of the A-ABORT (PS3.8 §9.3.8)."""
     GONE = 19
     """There is no such channel. Payload: the channel (4 bytes) and the instance that the frame was sent to."""
+
+
+_U32_SIZE = 4
+
+
+class PdusHead(NamedTuple):
+    """What stands before the PDUs of a PDUS frame: 6 bytes."""
+
+    largest: int
+    """Body of the largest PDU, in bytes: it may be too much for the peer."""
+    responded_to: int
+    """Message id of the request."""
+
+
+_PDUS_HEAD = struct.Struct("!IH")
+
+
+def segment_span(kind: int, length: int) -> int:
+    """Return by how much a segment moves its direction's position, from the length of its frame's payload."""
+    if kind == FrameKind.MESSAGE:
+        length -= _U32_SIZE
+    elif kind == FrameKind.PDUS:
+        length -= _PDUS_HEAD.size
+    return max(length, 1)
 
 
 class FrameError(ValueError):
@@ -101,6 +125,22 @@ def decode_message_payload(payload: memoryview) -> tuple[bytes, memoryview]:
     if end > len(payload):
         raise FrameError("command set longer than its frame")
     return bytes(payload[_U32.size : end]), payload[end:]
+
+
+def encode_pdus_head(head: PdusHead) -> bytes:
+    """Return what stands before the PDUs of a PDUS frame."""
+    return _PDUS_HEAD.pack(*head)
+
+
+def decode_pdus_payload(payload: memoryview) -> tuple[PdusHead, memoryview]:
+    """Return head and PDUs of a PDUS frame.
+
+    Raises:
+        FrameError: it is shorter than its head.
+    """
+    if len(payload) < _PDUS_HEAD.size:
+        raise FrameError("frame of PDUs without its head")
+    return PdusHead(*_PDUS_HEAD.unpack_from(payload)), payload[_PDUS_HEAD.size :]
 
 
 def encode_u32(value: int) -> bytes:

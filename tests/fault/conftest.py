@@ -1,0 +1,79 @@
+"""Two zones of separate processes on a nats-server of their own, and an archive that keeps books."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fault.archive import Archive, archive
+from tests.fault.fleet import Fleet, fleet
+from tests.fault.ledger import Ledger
+from tests.support.mesh import Ae, zone_config
+from tests.support.nats import NatsServer, nats_server
+from tests.support.ports import reserve_port
+from tests.support.scripted import Server
+
+TARGET = "ARCHIVE"
+HANDLERS = ("store", "query-retrieve")
+SOLO = (("hospital", "association"), *(("hospital", name) for name in HANDLERS), ("cloud", "scu"))
+"""One instance of everything."""
+
+
+@dataclass(slots=True)
+class Ground:
+    """Where faults are tried."""
+
+    fleet: Fleet
+    nats: NatsServer
+    entry: int
+    """Port of the hospital's listener."""
+    target: int
+    """Port of the archive."""
+
+    @contextmanager
+    def archive(self, ledger: Ledger | None = None) -> Iterator[tuple[Archive, Server]]:
+        """Run the target for the length of the block."""
+        made, server = archive(self.target, ledger)
+        try:
+            yield made, server
+        finally:
+            server.stop(check=False)
+
+
+@contextmanager
+def ground(
+    directory: Path,
+    *instances: tuple[str, str],
+    hospital: Mapping[str, Any] | None = None,
+    cloud: Mapping[str, Any] | None = None,
+    remote: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Ground]:
+    """Start a nats-server and these (zone, service); `hospital`, `cloud`, `remote` are more configuration."""
+    entry, target = reserve_port(), reserve_port()
+    with nats_server(directory / "nats") as nats, fleet(directory, env=env) as made:
+        ae: dict[str, Any] = {"ae_title": TARGET, "host": "127.0.0.1", "port": target, **(remote or {})}
+        made.zone(zone_config("hospital", listener=entry, more=_sections(hospital)), nats.url)
+        made.zone(zone_config("cloud", remote_aes=[ae], more=_sections(cloud)), nats.url)
+        made.start_all(*instances)
+        yield Ground(made, nats, entry, target)
+
+
+def _sections(more: Mapping[str, Any] | None) -> dict[str, Any]:
+    return dict(more or {})
+
+
+def each(service: str, count: int, zone: str = "hospital") -> Sequence[tuple[str, str]]:
+    """Return `count` instances of a service."""
+    return [(zone, service)] * count
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    """Fresh books."""
+    return Ledger()

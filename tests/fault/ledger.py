@@ -1,0 +1,103 @@
+"""What clients tried and what the target saw: the books that must balance whatever was killed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+BLOCK = bytes(range(256)) * 8192
+_UID_ROOM = 64
+
+
+def content(uid: str, size: int) -> bytes:
+    """Return the data set of instance `uid`, `size` bytes: no two are equal, and any can be checked."""
+    return (uid.encode().ljust(_UID_ROOM) + BLOCK * (size // len(BLOCK) + 1))[: max(size, _UID_ROOM) & ~1]
+
+
+def is_whole(uid: str, size: int, data: bytes) -> bool:
+    """Tell whether `data` is what `content` made."""
+    return data == content(uid, size)
+
+
+def instance_uid(client: int, study: int, number: int, size: int) -> str:
+    """Return a UID that tells the size of its instance."""
+    return f"1.2.826.0.1.3680043.9.9999.{client}.{study}.{number}.{size}"
+
+
+def size_of(uid: str) -> int:
+    """Return the size that `instance_uid` put into a UID."""
+    return int(uid.rpartition(".")[2])
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Both sides' books. Thread-safe by its lock."""
+
+    attempts: Counter[str] = field(default_factory=Counter)
+    """C-STOREs that a client began, by SOP instance UID."""
+    acknowledged: set[str] = field(default_factory=set)
+    stored: Counter[str] = field(default_factory=Counter)
+    """C-STOREs that the target received whole."""
+    damaged: list[str] = field(default_factory=list)
+    tried: Counter[str] = field(default_factory=Counter)
+    """Operations by service."""
+    done: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    turned_away: Counter[str] = field(default_factory=Counter)
+    """Associations that were not opened, and why; the client came again."""
+    slowest: float = 0.0
+    """Seconds that the slowest operation took."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self, service: str, uid: str = "") -> float:
+        """Note that an operation begins; return when."""
+        with self.lock:
+            self.tried[service] += 1
+            if uid:
+                self.attempts[uid] += 1
+        return time.monotonic()
+
+    def succeeded(self, service: str, began: float, uid: str = "") -> None:
+        """Note that an operation was answered with success."""
+        with self.lock:
+            self.done[service] += 1
+            self.slowest = max(self.slowest, time.monotonic() - began)
+            if uid:
+                self.acknowledged.add(uid)
+
+    def failed(self, what: str) -> None:
+        """Note a failure."""
+        with self.lock:
+            self.failures.append(what)
+
+    def away(self, why: str) -> None:
+        """Note that an association was refused, and will be asked for again."""
+        with self.lock:
+            self.turned_away[why] += 1
+
+    def received(self, uid: str, data: bytes) -> None:
+        """Note what the target got."""
+        whole = is_whole(uid, size_of(uid), data)
+        with self.lock:
+            self.stored[uid] += 1
+            if not whole:
+                self.damaged.append(uid)
+
+    @property
+    def lost(self) -> list[str]:
+        """Instances acknowledged to a client that the target never got."""
+        return [uid for uid in self.acknowledged if uid not in self.stored]
+
+    @property
+    def duplicated(self) -> list[str]:
+        """Instances that the target got more often than a client sent them."""
+        return [uid for uid, times in self.stored.items() if times > self.attempts[uid]]
+
+    def check(self, *, failures: int = 0) -> None:
+        """Assert that nothing was lost, duplicated or damaged, and no more than `failures` failed."""
+        assert not self.lost, f"lost: {self.lost[:3]} ({len(self.lost)})"
+        assert not self.duplicated, f"duplicated: {self.duplicated[:3]} ({len(self.duplicated)})"
+        assert not self.damaged, f"damaged: {self.damaged[:3]}"
+        assert len(self.failures) <= failures, f"{len(self.failures)} failed: {Counter(self.failures)}"

@@ -1,0 +1,122 @@
+"""A TCP relay between two programs that a test can cut, freeze and heal: the network that fails."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import threading
+from types import TracebackType
+from typing import Self
+
+_PIECE = 65536
+
+
+class Relay:
+    """Listens on 127.0.0.1 and passes bytes on to `target`.
+
+    `cut` resets every connection and refuses new ones; `freeze` keeps them but passes nothing on, as a dead link
+    does; `heal` undoes both.
+    """
+
+    def __init__(self, target: int, *, port: int = 0) -> None:
+        self._target = target
+        self._whole = threading.Event()
+        self._whole.set()
+        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._refusing = False
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self.port: int = self._listener.getsockname()[1]
+        self.carried = 0
+        """Bytes passed on, both ways."""
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                if self._refusing:
+                    raise ConnectionRefusedError
+                far = socket.create_connection(("127.0.0.1", self._target), 5)
+            except OSError:
+                near.close()
+                continue
+            for sock in (near, far):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.settimeout(None)
+            with self._lock:
+                if self._refusing or self._closed:
+                    near.close()
+                    far.close()
+                    continue
+                self._pairs.add((near, far))
+            thread = threading.Thread(target=self._carry, args=(near, far), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _carry(self, near: socket.socket, far: socket.socket) -> None:
+        with selectors.DefaultSelector() as selector, contextlib.suppress(OSError, ValueError):
+            selector.register(near, selectors.EVENT_READ, far)
+            selector.register(far, selectors.EVENT_READ, near)
+            while True:
+                for key, _ in selector.select():
+                    assert isinstance(key.fileobj, socket.socket)
+                    data = key.fileobj.recv(_PIECE)
+                    self._whole.wait()
+                    if not data:
+                        raise OSError
+                    key.data.sendall(data)
+                    self.carried += len(data)
+        self._end((near, far))
+
+    def _end(self, pair: tuple[socket.socket, socket.socket]) -> None:
+        with self._lock:
+            self._pairs.discard(pair)
+        for sock in pair:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+    def cut(self) -> None:
+        """Break every connection and let none in."""
+        self._refusing = True
+        with self._lock:
+            pairs = list(self._pairs)
+        for pair in pairs:
+            for sock in pair:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+    def freeze(self) -> None:
+        """Pass nothing on; nobody is told."""
+        self._whole.clear()
+
+    def heal(self) -> None:
+        """Work again."""
+        self._refusing = False
+        self._whole.set()
+
+    def close(self) -> None:
+        """End the relay."""
+        self._closed = True
+        self._whole.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+        for thread in self._threads:
+            thread.join(5)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

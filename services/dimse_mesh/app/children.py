@@ -50,6 +50,7 @@ class Child:
         self.ready = False
         self.failure: str | None = None
         """Why it could not start, as it said itself."""
+        self._waiting = anyio.Lock()
         self._report, theirs = os.pipe()
         try:
             self._process = subprocess.Popen(
@@ -109,8 +110,9 @@ class Child:
 
     async def wait(self) -> int:
         """Wait for its end; return its exit code, negative for a signal."""
-        while self._process.poll() is None:
-            await anyio.wait_readable(self._ended)
+        async with self._waiting:  # one descriptor, one waiter at a time
+            while self._process.poll() is None:
+                await anyio.wait_readable(self._ended)
         return self._process.returncode
 
     async def stop(self, grace: float) -> None:

@@ -1,0 +1,173 @@
+"""Associations from the mesh itself: a front-end without a listener in this process, at the end of a socket pair.
+
+So `echo` and `send` take the very path that a hospital system's association takes, but for its TCP connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import anyio
+
+from dimse_mesh.app.dicom_client import Context, DicomClient
+from dimse_mesh.association.front_end import FrontEnd
+from dimse_mesh.endpoint import PeerConnection, Router
+from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
+from dimse_mesh.endpoint.process import open_router
+from dimse_mesh.handling import serve_operations
+from dimse_mesh.mesh.connection import open_mesh
+from dimse_mesh.mesh.liveness import open_liveness
+from dimse_mesh.runtime.context import Readiness, ServiceContext
+from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.runtime.logging import configure_logging
+from dimse_mesh.runtime.process import FIRST_CONNECT_SECONDS
+from dimse_mesh.runtime.settings import ZoneSettings, load_settings, settings_from
+from dimse_mesh.runtime.settings_association import Listener
+from dimse_mesh.runtime.settings_errors import ConfigurationError
+from dimse_mesh.runtime.supervised import new_instance
+from dimse_mesh.runtime.telemetry import Telemetry
+from dimse_mesh.schemas.service import ServiceName
+
+HANDLERS = (ServiceName.STORE, ServiceName.QUERY_RETRIEVE, ServiceName.N_SERVICE)
+
+
+@dataclass(frozen=True, slots=True)
+class WayIn:
+    """Where NATS is and who we are there.
+
+    With a zone's file its handlers, and so its policy, see the operations; its routes' destinations don't matter,
+    since the AE is named. With nothing but a URL this process is a zone of its own, with handlers of its own.
+    """
+
+    settings: ZoneSettings
+    calling_ae: str
+    own_zone: bool
+
+    @classmethod
+    def of(cls, config: Path | None, nats: str | None, subject_root: str, calling_ae: str) -> Self:
+        """Build it from the command line's options.
+
+        Raises:
+            ConfigurationError: neither a file nor a URL, or an unusable one.
+        """
+        if config is not None:
+            settings = load_settings(config)
+            if nats is not None:
+                settings = settings_from(
+                    settings.model_dump(exclude={"nats"}) | {"nats": {"servers": [nats]}}, source="--nats"
+                )
+        elif nats is not None:
+            settings = settings_from(
+                {"zone": f"cli-{new_instance()}", "subject_root": subject_root, "nats": {"servers": [nats]}},
+                source="--nats",
+            )
+        else:
+            raise ConfigurationError(["give --config FILE, or --nats URL: where the mesh is"])
+        configure_logging(
+            settings.observability.model_copy(update={"log_level": "error"}), {"service": "command-line"}
+        )
+        return cls(settings.model_copy(update={"routes": ()}), calling_ae, own_zone=config is None)
+
+
+class Door:
+    """Where associations are opened; lives as long as `open_door`'s block."""
+
+    def __init__(self, way: WayIn, router: Router, front_end: FrontEnd) -> None:
+        self._way = way
+        self._router = router
+        self._front_end = front_end
+        self._listener = Listener(port=0)
+
+    @asynccontextmanager
+    async def association(self, called_ae: str, contexts: list[Context]) -> AsyncIterator[DicomClient]:
+        """Open an association with the AE of that title, wherever it is; release it at the end.
+
+        Raises:
+            AssociationError: it can't be had.
+        """
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setblocking(False)
+        await asyncio.get_running_loop().connect_accepted_socket(self._accepted, theirs)
+        client = DicomClient(*await asyncio.open_connection(sock=ours))
+        try:
+            await client.associate(called_ae=called_ae, calling_ae=self._way.calling_ae, contexts=contexts)
+            yield client
+            with anyio.CancelScope(shield=True):
+                await client.release()
+        finally:
+            client.close()
+
+    def _accepted(self) -> PeerConnection:
+        return PeerConnection(
+            self._router.receive_buffer,
+            max_length=ASSOCIATE_LIMIT,
+            on_connected=lambda connection: self._front_end.connected(connection, self._listener),
+        )
+
+
+@asynccontextmanager
+async def open_door(way: WayIn) -> AsyncIterator[Door]:
+    """Join the mesh for the length of the block.
+
+    Raises:
+        MeshUnavailable: no connection to NATS. Possibly within a group.
+    """
+    settings, instance = way.settings, new_instance()
+    counters = Counters()
+    telemetry = Telemetry.from_settings(
+        settings.observability.model_copy(update={"http": None}),
+        service=ServiceName.ASSOCIATION,
+        zone=settings.zone,
+        instance=instance,
+        counters=counters,
+        environ=os.environ,
+    )
+    try:
+        async with (
+            open_mesh(
+                settings.nats,
+                root=settings.subject_root,
+                zone=settings.zone,
+                instance=instance,
+                name=f"dimse-mesh {settings.zone} command-line {instance}",
+                first_connect_timeout=FIRST_CONNECT_SECONDS,
+            ) as mesh,
+            open_liveness(mesh, ServiceName.ASSOCIATION, settings=settings.liveness) as liveness,
+            anyio.create_task_group() as tasks,
+        ):
+            context = ServiceContext(
+                service=ServiceName.ASSOCIATION,
+                settings=settings,
+                instance=instance,
+                mesh=mesh,
+                liveness=liveness,
+                telemetry=telemetry,
+                counters=counters,
+                readiness=Readiness(lambda: None),
+                draining=anyio.Event(),
+            )
+            if way.own_zone:
+                for service in HANDLERS:
+                    stands = anyio.Event()
+                    handler = replace(context, service=service, readiness=Readiness(stands.set))
+                    tasks.start_soon(serve_operations, handler)
+                    await stands.wait()
+            async with open_router(
+                context,
+                operation_timeout=settings.association.operation_timeout,
+                stalled_write_timeout=settings.association.stalled_write_timeout,
+                release_timeout=settings.association.release_timeout,
+            ) as router:
+                yield Door(way, router, FrontEnd(context, router, tasks))
+            tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await telemetry.stop()

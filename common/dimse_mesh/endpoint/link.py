@@ -113,6 +113,7 @@ class Link:
         inbound = Inbound(router.settings.window, slack=_READ_SLACK)
         self._sender = Sender(
             courier=router,
+            budget=router.budget,
             identity=identity,
             settings=router.settings,
             operations=self.operations,
@@ -493,6 +494,10 @@ class Link:
                 "association %s to %s ended: %s", self.identity.calling_ae, self.identity.called_ae, code
             )
         self._on_end(code)
+
+    def forgotten(self) -> None:
+        """Let go of what was sent: the other endpoint knows of the end, or there is none."""
+        self._sender.outbound.close()
 
     def still_unacknowledged(self, frame: Frame) -> bool:
         """After a release: handle an ACK of what was sent last; return whether something is still missing."""

@@ -43,12 +43,33 @@ class OutboundError(Exception):
     """The other endpoint acknowledged what was never sent."""
 
 
+class Budget:
+    """What all links of an instance may have in flight together, in bytes.
+
+    Above it each link is held to `FAIR_SHARE`, so that many stuck peers can't fill the memory and none is starved.
+    """
+
+    FAIR_SHARE = 256 * 1024
+
+    __slots__ = ("limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether links must hold back."""
+        return self.used > self.limit
+
+
 class Outbound:
     """Sending half. `window` is what the other side agreed to hold, in bytes."""
 
-    __slots__ = ("_segments", "consumed", "position", "received", "window")
+    __slots__ = ("_budget", "_segments", "consumed", "position", "received", "window")
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, budget: Budget) -> None:
+        self._budget = budget
         self.window = window
         self.position = 0
         """Of the next segment."""
@@ -63,8 +84,9 @@ class Outbound:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the window is full: stop reading the socket."""
-        return self.position - self.consumed >= self.window
+        """Whether the window, or a fair share of an exceeded budget, is full: stop reading the socket."""
+        in_flight = self.position - self.consumed
+        return in_flight >= self.window or (self._budget.exceeded and in_flight >= Budget.FAIR_SHARE)
 
     @property
     def idle(self) -> bool:
@@ -75,6 +97,7 @@ class Outbound:
         """Take in a segment whose position is the present one."""
         self._segments.append(segment)
         self.position += segment.span
+        self._budget.used += segment.span
 
     def acknowledge(self, *, consumed: int, received: int = 0) -> bool:
         """Note progress, free what was consumed; return whether there was any.
@@ -89,6 +112,7 @@ class Outbound:
             self.received = received
             progress = True
         if consumed > self.consumed:
+            self._budget.used -= consumed - self.consumed
             self.consumed = consumed
             self.received = max(self.received, consumed)
             segments = self._segments
@@ -96,6 +120,10 @@ class Outbound:
                 segments.popleft()
             progress = True
         return progress
+
+    def close(self) -> None:
+        """Forget everything that was sent."""
+        self.acknowledge(consumed=self.position)
 
     def unreceived(self) -> Iterator[Segment]:
         """Yield the segments that the other side has not received, in order."""

@@ -27,6 +27,7 @@ async def open_router(
         counters=context.counters,
         settings=LinkSettings(
             window=mesh.window,
+            max_buffered=mesh.max_buffered,
             chunk_size=mesh.chunk_size,
             inline_limit=mesh.inline_limit,
             retransmit_timeout=mesh.retransmit_timeout,

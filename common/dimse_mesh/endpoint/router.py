@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from dimse_mesh.dimse import CommandSet, DimseError, FailureReason, failure_status_for
 from dimse_mesh.endpoint.connection import RECEIVE_BUFFER_SIZE
 from dimse_mesh.endpoint.inbound import Arrival
-from dimse_mesh.endpoint.outbound import Route, Segment
+from dimse_mesh.endpoint.outbound import Budget, Route, Segment
 from dimse_mesh.endpoint.settings import LinkSettings
 from dimse_mesh.mesh import Delivery, EnvelopeError, Mesh, pack, unpack
 from dimse_mesh.mesh.liveness import Liveness
@@ -87,6 +87,7 @@ class Router:
         self.telemetry = telemetry
         self.counters = counters
         self.settings = settings
+        self.budget = Budget(settings.max_buffered)
         self.receive_buffer = bytearray(RECEIVE_BUFFER_SIZE)
         self._links: dict[int, Link] = {}
         self._next_channel = random.getrandbits(31)

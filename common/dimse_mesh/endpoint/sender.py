@@ -20,7 +20,7 @@ from dimse_mesh.dimse import CommandField, CommandHead, CommandReceived, Message
 from dimse_mesh.endpoint.chunks import ChunkGatherer
 from dimse_mesh.endpoint.identity import RESPONSE, LinkIdentity, dimse_service, handler_of
 from dimse_mesh.endpoint.operations import Operation, OperationTable
-from dimse_mesh.endpoint.outbound import Outbound, Route, Segment
+from dimse_mesh.endpoint.outbound import Budget, Outbound, Route, Segment
 from dimse_mesh.endpoint.pending import PendingResponses, Run
 from dimse_mesh.endpoint.settings import LinkSettings
 from dimse_mesh.endpoint.tracing import OperationTracing
@@ -84,6 +84,7 @@ class Sender:
         self,
         *,
         courier: Courier,
+        budget: Budget,
         identity: LinkIdentity,
         settings: LinkSettings,
         operations: OperationTable,
@@ -107,7 +108,7 @@ class Sender:
         self._discarding = False
         self._operation: Operation | None = None
         self.operations = operations
-        self.outbound = Outbound(window=0)
+        self.outbound = Outbound(0, budget)
         self.progress_at = 0.0
         self.unsent = False
         """Whether a segment was not taken by the courier."""

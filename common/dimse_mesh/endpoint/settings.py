@@ -11,6 +11,8 @@ class LinkSettings:
 
     window: int
     """Unconsumed bytes that this endpoint is ready to hold for a link."""
+    max_buffered: int
+    """Bytes that all links of the instance may have in flight together, before each is held to a fair share."""
     chunk_size: int
     """Data set bytes in one DATA frame; with header and subject under nats-server's 64 KiB buffers (EVIDENCE)."""
     inline_limit: int

@@ -173,6 +173,7 @@ class Router:
             self.tell_abort(link.identity.local, remote, tell)
 
     def _forget(self, link: Link) -> None:
+        link.forgotten()
         if (
             self._links.pop(link.identity.local.channel, None) is not None
             and link.identity.remote is not None

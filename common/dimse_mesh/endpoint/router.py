@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dimse_mesh.dimse import CommandSet, DimseError, FailureReason, failure_status_for
+from dimse_mesh.endpoint.carrier import Carrier, DeathWatcher
 from dimse_mesh.endpoint.connection import RECEIVE_BUFFER_SIZE
 from dimse_mesh.endpoint.inbound import Arrival
 from dimse_mesh.endpoint.outbound import Budget, Route, Segment
 from dimse_mesh.endpoint.settings import LinkSettings
-from dimse_mesh.mesh import Delivery, EnvelopeError, Mesh, pack, unpack
-from dimse_mesh.mesh.liveness import Liveness
+from dimse_mesh.mesh import Delivery, EnvelopeError, pack, unpack
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.association import Endpoint
@@ -74,8 +74,8 @@ class Router:
     def __init__(
         self,
         *,
-        mesh: Mesh,
-        liveness: Liveness,
+        mesh: Carrier,
+        liveness: DeathWatcher,
         telemetry: Telemetry,
         counters: Counters,
         settings: LinkSettings,

@@ -18,8 +18,9 @@ from dimse_mesh.dimse import (
     parse_head,
     response_to,
 )
+from dimse_mesh.endpoint.carrier import Carrier
 from dimse_mesh.endpoint.identity import dimse_service, handler_of
-from dimse_mesh.mesh import Delivery, EnvelopeError, Mesh, pack, unpack
+from dimse_mesh.mesh import Delivery, EnvelopeError, pack, unpack
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.routing import DimseService, Route, route_for
 from dimse_mesh.runtime.telemetry import Telemetry
@@ -54,7 +55,7 @@ class OperationHandler:
         self,
         *,
         service: ServiceName,
-        mesh: Mesh,
+        mesh: Carrier,
         telemetry: Telemetry,
         counters: Counters,
         routes: Sequence[Route],

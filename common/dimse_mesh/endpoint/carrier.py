@@ -1,0 +1,61 @@
+"""What endpoints and handlers need of the mesh: the seam at which their tests lose and reorder messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from dimse_mesh.mesh import Delivery
+from dimse_mesh.schemas.subjects import Subjects
+
+
+class Interest(Protocol):
+    """A subscription."""
+
+    async def unsubscribe(self) -> None:
+        """End it at once."""
+
+
+class Carrier(Protocol):
+    """Publishes and subscribes for one instance; `mesh.Mesh` is the one there is."""
+
+    @property
+    def instance(self) -> str:
+        """The instance's id."""
+
+    @property
+    def subjects(self) -> Subjects:
+        """The subjects under the mesh's root."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages can be sent now."""
+
+    def on_change(self, callback: Callable[[bool], None]) -> None:
+        """Call `callback(connected)` whenever `connected` changes."""
+
+    def publish(
+        self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> bool:
+        """Publish in this very call; False: not taken."""
+
+    def publish_bulk(self, subject: str, payload: bytes, tail: bytes = b"") -> bool:
+        """Publish in this very call, apart from what must not wait behind it; False: not taken, try later."""
+
+    async def subscribe(
+        self, subject: str, callback: Callable[[Delivery], None], *, queue: str = "", bulk: bool = False
+    ) -> Interest:
+        """Call `callback` for every message."""
+
+
+class DeathWatcher(Protocol):
+    """Tells which instances died; `mesh.liveness.Liveness` is the one there is."""
+
+    def on_dead(self, callback: Callable[[str], None]) -> None:
+        """Call `callback(instance)` for each watched instance that died."""
+
+    def watch(self, instance: str) -> None:
+        """Care about an instance; counted."""
+
+    def unwatch(self, instance: str) -> None:
+        """Take back one `watch`."""

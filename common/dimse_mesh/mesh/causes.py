@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from nats import errors as nats_errors
 
+from dimse_mesh.mesh.reader import MalformedStream
+
 _TLS_VERIFY = {  # OpenSSL's X509_V_ERR_*
     10: ("certificate-expired", "the server's certificate has expired"),
     18: ("unknown-ca", "the server's certificate is self-signed and not trusted"),
@@ -60,6 +62,8 @@ def cause_of(error: BaseException) -> Cause:
             return Cause("closed", "the server closed the connection")
         case FileNotFoundError() | PermissionError():
             return Cause("file", "a file of credentials or certificates can't be read", retryable=False)
+        case MalformedStream() | nats_errors.ProtocolError():
+            return Cause("protocol", "the server sent what is not the NATS protocol")
         case nats_errors.StaleConnectionError():
             return Cause("stale", "the server does not answer pings")
         case nats_errors.ConnectionClosedError():

@@ -98,10 +98,8 @@ class Link:
         to = f"{subject} {reply}" if reply else subject
         if header:
             line = f"HPUB {to} {len(header)} {total}\r\n".encode()
-            wire.send((line, header, *parts, b"\r\n"), total)
-        else:
-            wire.send((f"PUB {to} {total}\r\n".encode(), *parts, b"\r\n"), total)
-        return True
+            return wire.send((line, header, *parts, b"\r\n"), total)
+        return wire.send((f"PUB {to} {total}\r\n".encode(), *parts, b"\r\n"), total)
 
     async def subscribe(self, subject: str, queue: str, receiver: Receiver) -> int:
         """Subscribe, now and after every reconnect; return the subscription's id.

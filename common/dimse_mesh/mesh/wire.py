@@ -3,9 +3,10 @@
 What stays nats-py's: handshake, authentication, TLS, websockets, pings. What is replaced, and why
 (EVIDENCE.md):
 
-- **Receiving** calls the subscriber at once, in the reader. nats-py puts each message in a queue that a task
-  per subscription empties: one wake-up more per message, and an overflow drops messages. Here the reader is
-  what waits, so a slow subscriber slows TCP down and nothing is dropped on this side.
+- **Receiving** calls the subscriber at once, in `reader.Reader`. nats-py puts each message in a queue that a
+  task per subscription empties: one wake-up more per message, and an overflow drops messages. Here the reader
+  is what waits, so a slow subscriber slows TCP down and nothing is dropped on this side. (Over a websocket
+  nats-py's parser stays, and calls the subscriber just so.)
 - **Sending** hands the bytes to the transport in the same call. nats-py concatenates them twice and wakes a
   task.
 - **Reconnection** is `link.Link`'s: nats-py retries a lost socket, but a generic -ERR closes its client for
@@ -16,7 +17,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +28,10 @@ from nats import errors as nats_errors
 from nats.aio.client import Client
 from nats.aio.transport import TcpTransport, WebSocketTransport
 
-_HEADER_LINE = b"NATS/1.0"
+from dimse_mesh.mesh.reader import MalformedStream, Reader
+
+_MAX_MESSAGE = 64 << 20
+"""nats-server's own limit of max_payload."""
 _NO_RESPONDERS = b"NATS/1.0 503"
 _NOT_FATAL = ("permissions violation", "maximum subscriptions exceeded", "invalid subject")
 
@@ -91,8 +96,27 @@ class WireClient(Client):
         if not self.is_connected:  # nats-py takes an EOF in place of PONG for success
             raise ConnectFailed from nats_errors.UnexpectedEOF()
         if isinstance(self._transport, TcpTransport):
-            assert self._transport._io_writer is not None
-            self._raw = self._transport._io_writer.transport
+            self._take_over(self._transport)
+
+    def _take_over(self, transport: TcpTransport) -> None:
+        """Put our reader in the place of nats-py's, with what that has read already."""
+        stream, writer = transport._io_reader, transport._io_writer
+        assert stream is not None
+        assert writer is not None
+        raw = writer.transport
+        reader = Reader(self, max_message=_MAX_MESSAGE)
+        raw.pause_reading()  # type: ignore[attr-defined] # a socket's transport reads too
+        raw.set_protocol(reader)
+        raw.resume_reading()  # type: ignore[attr-defined]
+        self._raw = raw
+        rest = bytes(stream._buffer)  # type: ignore[attr-defined] # no public way to take it without waiting
+        reader.feed(rest)
+        if stream._eof:  # type: ignore[attr-defined]
+            reader.eof_received()
+
+    async def _read_loop(self) -> None:
+        if not isinstance(self._transport, TcpTransport):
+            await super()._read_loop()
 
     async def _raise_connect_failed(self, exc: Exception) -> None:
         raise ConnectFailed from exc
@@ -107,19 +131,24 @@ class WireClient(Client):
 
     # --- sending
 
-    def send(self, parts: Iterable[bytes], size: int) -> None:
-        """Hand `parts` (`size` bytes in all) to the transport, now and in order."""
+    def send(self, parts: Iterable[bytes], size: int) -> bool:
+        """Hand `parts` (`size` bytes in all) to the transport, now and in order. False: the socket is gone."""
+        if self._raw is not None:
+            if self._raw.is_closing():  # uvloop's raises; `lost` follows when the reader has noticed
+                return False
+            self.stats["out_msgs"] += 1
+            self.stats["out_bytes"] += size
+            self._raw.writelines(parts)
+            return True
         self.stats["out_msgs"] += 1
         self.stats["out_bytes"] += size
-        if self._raw is not None:
-            self._raw.writelines(parts)
-            return
         assert self._transport is not None
         self._transport.write(b"".join(parts))
         self._pending_data_size += size
         assert self._flush_queue is not None
         if self._flush_queue.empty():
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+        return True
 
     def backlog(self) -> int:
         """Bytes taken by `send` that the socket has not taken yet."""
@@ -131,24 +160,39 @@ class WireClient(Client):
 
     # --- receiving
 
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        self.stats["in_msgs"] += 1
-        self.stats["in_bytes"] += len(data)
+    def on_message(self, sid: int, subject: str, reply: str, header: bytes, payload: bytes) -> None:
+        """Hand a message to its subscriber."""
         receiver = self._events.receivers.get(sid)
         if receiver is None:
             return
-        if headers:
-            receiver(
-                Delivery(
-                    subject.decode(),
-                    reply.decode(),
-                    data,
-                    self._parse_header_lines(headers[len(_HEADER_LINE) :].partition(b"\r\n")[2]),
-                    headers.startswith(_NO_RESPONDERS),
-                )
-            )
+        if header:
+            fields = self._parse_header_lines(header.partition(b"\r\n")[2])
+            receiver(Delivery(subject, reply, payload, fields, header.startswith(_NO_RESPONDERS)))
         else:
-            receiver(Delivery(subject.decode(), reply.decode(), data))
+            receiver(Delivery(subject, reply, payload))
+
+    def on_control(self, line: bytes) -> None:
+        """Do what the server says."""
+        verb = line[:4].upper()
+        if verb == b"PING":
+            self.send((b"PONG\r\n",), 6)
+        elif verb == b"PONG":
+            self._on_pong()
+        elif verb == b"-ERR":
+            self._on_error(line[4:].decode(errors="replace").strip().strip("'"))
+        elif verb == b"INFO":
+            _run_now(self._process_info(json.loads(line[5:])))
+        elif line != b"+OK":
+            raise MalformedStream("an unknown protocol line")
+
+    def on_end(self, reason: Exception | None) -> None:
+        """Note that the connection is over."""
+        self._end(reason or nats_errors.UnexpectedEOF())
+
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
+    ) -> None:
+        self.on_message(sid, subject.decode(), reply.decode(), headers or b"", data)
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         if initial_connection and self._tls_expected and not self.options["tls_handshake_first"]:
@@ -159,6 +203,9 @@ class WireClient(Client):
         await super()._process_info(info, initial_connection)
 
     async def _process_pong(self) -> None:
+        self._on_pong()
+
+    def _on_pong(self) -> None:
         # nats-py sets the result of a future that a flush's timeout has cancelled, which kills its reader.
         self._pings_outstanding = 0
         if self._pongs:
@@ -172,8 +219,10 @@ class WireClient(Client):
         self._end(e)
 
     async def _process_err(self, err_msg: str) -> None:
-        text = err_msg.strip("'")
-        if text.startswith(_NOT_FATAL):
+        self._on_error(err_msg.strip("'"))
+
+    def _on_error(self, text: str) -> None:
+        if text.lower().startswith(_NOT_FATAL):
             self._events.on_refused(text)
         else:
             self._end(nats_errors.Error(f"nats: {text}"))
@@ -203,6 +252,16 @@ class WireClient(Client):
                 task.cancel()
         if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:
             self._transport._io_writer.transport.abort()
+
+
+def _run_now(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine of nats-py that has nothing to wait for."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    coroutine.close()
+    raise MalformedStream("the server's INFO made nats-py wait")
 
 
 class _WebSocket(WebSocketTransport):

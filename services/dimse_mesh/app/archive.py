@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode_file_meta
 from pynetdicom.events import Event
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import time
@@ -39,7 +40,9 @@ class Archive:
 
     def store(self, event: Event) -> int:
         """Keep the data set of a C-STORE request as it came."""
-        data = event.request.DataSet.getvalue()
+        request = event.request
+        assert isinstance(request, C_STORE)
+        data = b"" if request.DataSet is None else request.DataSet.getvalue()
         self._count += 1
         # Never a UID in a path: it comes from the peer.
         name = f"{self._count:05}.dcm"
@@ -49,7 +52,7 @@ class Archive:
             return OUT_OF_RESOURCES
         digest = hashlib.sha256(data).hexdigest()
         syntax = event.context.transfer_syntax
-        print(event.request.AffectedSOPInstanceUID, syntax, len(data), digest, name, flush=True)
+        print(request.AffectedSOPInstanceUID, syntax, len(data), digest, name, flush=True)
         return 0
 
 

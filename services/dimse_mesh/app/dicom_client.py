@@ -50,7 +50,6 @@ DEADLINE = 60.0
 Context = tuple[str, str]
 """Abstract syntax and transfer syntax."""
 
-DEFLATED = "1.2.840.10008.1.2.1.99"
 IMPLICIT_LE = "1.2.840.10008.1.2"
 VERIFICATION: Context = (VERIFICATION_SOP_CLASS, IMPLICIT_LE)
 
@@ -129,8 +128,8 @@ class DicomClient:
                 piece = await source.read(min(PIECE, left))
                 left -= len(piece)
                 last = left == 0 or not piece
-                if last and file.size % 2 and file.transfer_syntax == DEFLATED:
-                    piece += b"\0"  # PS3.5 §A.5: a deflated data set of odd length is padded
+                if last:
+                    piece += file.padding
                 await self._send(encode_data(context, piece, last, self._max_pdu))
                 if progress is not None:
                     progress(len(piece))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAX_META_BYTES = 64 * 1024
+DEFLATED = "1.2.840.10008.1.2.1.99"
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT"))
 _SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX = 0x0002, 0x0003, 0x0010
@@ -31,6 +32,11 @@ class DicomFile:
     offset: int
     size: int
     """Of the data set."""
+
+    @property
+    def padding(self) -> bytes:
+        """What must follow the data set as it is sent: a deflated one of odd length is padded (PS3.5 §A.5)."""
+        return b"\0" if self.size % 2 and self.transfer_syntax == DEFLATED else b""
 
     def read(self) -> bytes:
         """Return the data set as it stands in the file."""

@@ -149,6 +149,7 @@ class WireClient(Client):
         if self._flush_queue.empty():
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
         return True
+        return True
 
     def backlog(self) -> int:
         """Bytes taken by `send` that the socket has not taken yet."""

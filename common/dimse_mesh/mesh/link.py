@@ -12,6 +12,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import anyio
@@ -25,6 +26,8 @@ from dimse_mesh.mesh.wire import ConnectFailed, Receiver, WireClient, WireEvents
 log = logging.getLogger(__name__)
 
 _FLUSH_TIMEOUT = 5.0
+_MAX_SERVERS = 64
+"""Servers tried in turn: those of the settings, and those that the cluster told us of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,13 @@ class Link:
         self._name = name
         self._backlog_limit = backlog_limit
         self._on_edge = on_edge
-        self._events = WireEvents(on_refused=self._refused)
+        self._events = WireEvents(on_lost=self._lost, on_refused=self._refused)
         self._interests: dict[int, _Interest] = {}
         self._last_sid = 0
         self._wire: WireClient | None = None
         self._pool = list(settings.servers)
+        self._tls_names: dict[str, str] = {}
+        """Of servers that we were told of by address only: whose certificate they show."""
         random.shuffle(self._pool)
         self._refusals: set[str] = set()
         self.connected = False
@@ -165,7 +170,6 @@ class Link:
             assert wire is not None
             await asyncio.wait((wire.lost,))
             cause = cause_of(wire.lost.result())
-            self._down()
             self.last_error = cause.code
             log.warning("lost the connection %s to NATS: %s; reconnecting", self._name, cause.text)
             await wire.discard()
@@ -221,7 +225,10 @@ class Link:
         opened = False
         try:
             with anyio.fail_after(self._settings.connect_timeout):
-                await wire.open(server, **connect_options(self._settings, name=self._name, tls=tls))
+                options = connect_options(self._settings, name=self._name, tls=tls)
+                if tls and server in self._tls_names:
+                    options.setdefault("tls_hostname", self._tls_names[server])
+                await wire.open(server, **options)
                 self._wire = wire
                 # No await between these two: `subscribe` sends for itself from here on.
                 commands = [interest.command(sid) for sid, interest in self._interests.items()]
@@ -243,6 +250,11 @@ class Link:
         self._on_edge()
         return None
 
+    def _lost(self, wire: WireClient) -> None:
+        """Stop sending at once: what a dead transport takes is gone."""
+        if wire is self._wire:
+            self._down()
+
     def _down(self) -> None:
         if self.connected:
             self.connected = False
@@ -253,16 +265,28 @@ class Link:
         parts = urlsplit(server)
         user = parts.netloc.rpartition("@")[0]
         known = {urlsplit(url).netloc.rpartition("@")[2] for url in self._pool}
+        name = self._tls_names.get(server) or parts.hostname or ""
         for found in wire.discovered_servers:
-            if found.netloc not in known:
+            if found.netloc not in known and len(self._pool) < _MAX_SERVERS:
                 netloc = f"{user}@{found.netloc}" if user else found.netloc
-                self._pool.append(parts._replace(netloc=netloc).geturl())
+                url = parts._replace(netloc=netloc).geturl()
+                self._pool.append(url)
+                if _is_address(found.hostname) and not _is_address(name):
+                    self._tls_names[url] = name
 
     def _refused(self, text: str) -> None:
         self.last_error = text
         if text not in self._refusals and len(self._refusals) < 1000:
             self._refusals.add(text)
             log.error("NATS refused, on connection %s: %s", self._name, text)
+
+
+def _is_address(host: str | None) -> bool:
+    try:
+        ip_address(host or "")
+    except ValueError:
+        return False
+    return True
 
 
 def check_subject(subject: str) -> None:

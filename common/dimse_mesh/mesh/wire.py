@@ -58,6 +58,8 @@ class WireEvents:
 
     receivers: dict[int, Receiver] = field(default_factory=dict)
     """By subscription id."""
+    on_lost: Callable[[WireClient], None] = lambda _: None
+    """The connection is over, as of now."""
     on_refused: Callable[[str], None] = lambda _: None
     """The server refused something, but the connection lives (permissions)."""
 
@@ -149,7 +151,6 @@ class WireClient(Client):
         if self._flush_queue.empty():
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
         return True
-        return True
 
     def backlog(self) -> int:
         """Bytes taken by `send` that the socket has not taken yet."""
@@ -231,6 +232,7 @@ class WireClient(Client):
     def _end(self, reason: Exception) -> None:
         if not self.lost.done():
             self.lost.set_result(reason)
+            self._events.on_lost(self)
 
     async def discard(self, timeout: float = 1.0) -> None:
         """Close the socket without waiting for anything that is queued; never raises."""

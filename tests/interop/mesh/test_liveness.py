@@ -55,10 +55,12 @@ class Deaths:
 
 
 @contextmanager
-def child(server: NatsServer) -> Iterator[subprocess.Popen[bytes]]:
+def child(server: NatsServer | str) -> Iterator[subprocess.Popen[bytes]]:
     """Run an instance called `child` in its own process."""
     with subprocess.Popen(
-        [sys.executable, "-c", CHILD, server.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", CHILD, server if isinstance(server, str) else server.url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
         try:

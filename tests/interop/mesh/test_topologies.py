@@ -1,0 +1,151 @@
+"""More than one nats-server: clusters, leaf links, websockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from dimse_mesh.mesh import NatsSettings, open_mesh
+from dimse_mesh.schemas.service import Obituary
+from dimse_mesh.schemas.subjects import Subject
+from tests.interop.mesh.test_first_connect import Pki
+from tests.interop.mesh.test_liveness import Deaths, child, known, watching
+from tests.support.nats import NatsServer, nats_server
+from tests.support.ports import reserve_port
+from tests.support.waiting import Edges, Mailbox
+
+pytestmark = pytest.mark.anyio
+
+ECHO = Subject("test.echo", Obituary, Obituary, "echoes")
+
+
+@pytest.fixture
+def hub_and_leaf(tmp_path: Path) -> Iterator[tuple[NatsServer, NatsServer]]:
+    """Two servers with a leaf link between them, as two zones have."""
+    port = reserve_port()
+    with (
+        nats_server(tmp_path / "hub", config=f'leafnodes {{ listen: "127.0.0.1:{port}" }}') as hub,
+        nats_server(
+            tmp_path / "leaf",
+            config=f'leafnodes {{ reconnect: "100ms", remotes = [ {{ url: "nats://127.0.0.1:{port}" }} ] }}',
+        ) as leaf,
+    ):
+        yield hub, leaf
+
+
+def at(server: NatsServer) -> NatsSettings:
+    return NatsSettings(servers=[server.url])
+
+
+async def test_a_client_moves_to_a_server_that_the_cluster_told_it_of(tmp_path: Path) -> None:
+    routes = [reserve_port(), reserve_port()]
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(
+                nats_server(
+                    tmp_path / str(route),
+                    config=f'cluster {{ name: c, listen: "127.0.0.1:{route}", '
+                    f"routes: [{', '.join(f'nats://127.0.0.1:{other}' for other in routes)}] }}",
+                )
+            )
+            for route in routes
+        ]
+        async with (
+            open_mesh(
+                at(servers[0]), root="D", zone="z", instance="one", name="t", first_connect_timeout=5
+            ) as one,
+            open_mesh(
+                at(servers[1]), root="D", zone="z", instance="two", name="t", first_connect_timeout=5
+            ) as two,
+        ):
+            mailbox, edges = Mailbox(), Edges(one)
+            await one.subscribe("test.control", mailbox)
+            with anyio.fail_after(10):  # until the servers have found each other
+                while not mailbox.deliveries:
+                    two.publish("test.control", b"")
+                    await anyio.lowlevel.checkpoint()
+            servers[0].kill()
+            await edges.until(False, True)
+            assert one.server_id == two.server_id
+            mailbox.deliveries.clear()
+            two.publish("test.control", b"again")
+            assert (await mailbox.until(1))[-1].payload == b"again"
+
+
+async def test_a_death_behind_a_leaf_link_is_told_by_a_witness_there(
+    hub_and_leaf: tuple[NatsServer, NatsServer],
+) -> None:
+    hub, leaf = hub_and_leaf
+    deaths = Deaths()
+    with child(leaf) as process:
+        async with (
+            open_mesh(
+                at(hub), root="DIMSE", zone="cloud", instance="far", name="t", first_connect_timeout=5
+            ) as f,
+            open_mesh(
+                at(leaf), root="DIMSE", zone="hospital", instance="w", name="t", first_connect_timeout=5
+            ) as w,
+            watching(f, deaths) as far,
+            watching(w, Deaths()),
+        ):
+            await known(far, "child")
+            far.watch("child")
+            process.kill()
+            assert await deaths.first(8) == "child"
+
+
+async def test_a_leaf_link_that_drops_kills_nobody(hub_and_leaf: tuple[NatsServer, NatsServer]) -> None:
+    hub, leaf = hub_and_leaf
+    deaths = Deaths()
+    with child(leaf):
+        async with (
+            open_mesh(
+                at(hub), root="DIMSE", zone="cloud", instance="far", name="t", first_connect_timeout=5
+            ) as f,
+            watching(f, deaths, probe_interval=0.1, confirm=0.2, grace=0.2) as far,
+        ):
+            await known(far, "child")
+            far.watch("child")
+            leaf.kill()
+            with anyio.move_on_after(1.5) as scope:
+                await deaths.first(10)
+            assert scope.cancelled_caught
+            await anyio.to_thread.run_sync(leaf.start)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
+async def test_over_a_websocket_everything_works_and_comes_back(tmp_path: Path, secure: bool) -> None:
+    port, pki = reserve_port(), Pki(tmp_path)
+    tls = pki.config() if secure else "no_tls: true"
+    url = f"{'wss' if secure else 'ws'}://127.0.0.1:{port}"
+    settings = NatsSettings.model_validate({"servers": [url], "tls": {"ca": pki.ca_file} if secure else None})
+    with nats_server(
+        tmp_path / "nats", config=f'websocket {{ listen: "127.0.0.1:{port}", {tls} }}'
+    ) as server:
+        async with open_mesh(
+            settings, root="D", zone="z", instance="one", name="t", first_connect_timeout=5
+        ) as mesh:
+
+            async def echo(request: Obituary, tail: memoryview, _: object) -> tuple[Obituary, bytes]:
+                return request, bytes(tail)
+
+            await mesh.serve(ECHO, echo, max_concurrent=1)
+            bulk, edges = Mailbox(), Edges(mesh)
+            await mesh.subscribe("test.bulk", bulk, bulk=True)
+            head = Obituary(instance="x", witness="y")
+            assert (await mesh.request(ECHO, head, b"t", timeout=5))[0] == head
+            for number in range(100):
+                assert mesh.publish_bulk("test.bulk", bytes([number]), bytes(60_000))
+            assert mesh.bulk_backlog() > 0
+            deliveries = await bulk.until(100)
+            assert [delivery.payload[0] for delivery in deliveries] == list(range(100))
+            server.kill()
+            await edges.until(False)
+            await anyio.to_thread.run_sync(server.start)
+            await edges.until(False, True)
+            assert (await mesh.request(ECHO, head, b"t", timeout=5))[0] == head

@@ -21,7 +21,7 @@ from dimse_mesh.endpoint.connection import PeerConnection
 from dimse_mesh.endpoint.identity import LinkIdentity, dimse_service
 from dimse_mesh.endpoint.inbound import Arrival, Inbound, WindowOverrun
 from dimse_mesh.endpoint.operations import Operation, OperationTable
-from dimse_mesh.endpoint.outbound import OutboundError
+from dimse_mesh.endpoint.outbound import OutboundError, Route
 from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.router import Router
 from dimse_mesh.endpoint.sender import Sender
@@ -51,6 +51,11 @@ _READ_SLACK = 1024 * 1024
 _RECEIVING = frozenset((State.STA6, State.STA7))
 """States in which P-DATA-TF may come (PS3.8 table 9-10)."""
 
+_PROBE_BACKOFF = 2
+"""Retransmission timeouts without progress between probes, from the second probe on."""
+_RESEND_PAUSE = 0.2
+"""Seconds in which the same segments are not sent a third time."""
+
 PROVIDER_ABORT = Abort(AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED)
 
 
@@ -78,9 +83,11 @@ class Link:
         "_connection",
         "_machine",
         "_on_end",
+        "_overdue",
         "_probes",
         "_receiver",
         "_release_deadline",
+        "_resent_at",
         "_router",
         "_sender",
         "_tracing",
@@ -104,7 +111,9 @@ class Link:
         self._on_end = on_end
         self._accepted_contexts: frozenset[int] = frozenset()
         self._attached = False
+        self._overdue = False
         self._probes = 0
+        self._resent_at = 0.0
         self._release_deadline: float | None = None
         self.identity = identity
         self.operations = OperationTable()
@@ -308,13 +317,18 @@ class Link:
         sender = self._sender
         if sender.outbound.acknowledge(consumed=consumed, received=received):
             sender.progress_at = self._router.now()
+            self._overdue = False
             self._probes = 0
             if not sender.outbound.exhausted and not sender.unsent:
                 self._connection.resume_reading()
 
     def _missing_told(self) -> None:
-        """Send again what the other side says it lacks."""
-        self._router.counters.retransmissions += self._sender.send_again(unsent_only=False)
+        """Send again what the other side says it lacks, but not for each of several that say so at once."""
+        now = self._router.now()
+        if now - self._resent_at < _RESEND_PAUSE:
+            return
+        self._resent_at = now
+        self._router.counters.retransmissions += self._sender.send_again()
 
     # acknowledgements
 
@@ -404,6 +418,9 @@ class Link:
                 self._mesh_deadline_passed()
             else:
                 self.probe_if_silent(now)
+        if self._router.outage(now) > settings.deadline:
+            for operation in self.operations:
+                self._fail_operation(operation, "mesh-deadline")
         if settings.operation_timeout:
             for operation in self.operations:
                 if now - max(operation.last_activity, self._sender.progress_at) > settings.operation_timeout:
@@ -417,21 +434,38 @@ class Link:
             self._router.send_probe(remote, self.identity.local, consumed=self._receiver.inbound.consumed)
 
     def probe_if_silent(self, now: float) -> None:
-        """Probe when there was no progress for a retransmission timeout, doubled with each probe."""
-        timeout = self._router.settings.retransmit_timeout * min(1 << self._probes, 8)
+        """Probe when there was no progress for a retransmission timeout, then for two."""
+        timeout = self._router.settings.retransmit_timeout * min(1 << self._probes, _PROBE_BACKOFF)
         if now - self._sender.progress_at > timeout:
             self.probe()
 
+    def mesh_returned(self) -> None:
+        """Say what was received, and ask the same: whichever side comes back last, the other hears it."""
+        if self.identity.remote is None:
+            return
+        settings, now = self._router.settings, self._router.now()
+        patience = settings.deadline - 2 * settings.retransmit_timeout
+        self._sender.progress_at = max(self._sender.progress_at, now - patience)
+        self._probes = 0
+        self._send_acknowledgement(answer=True)
+        self.probe()
+
+    def ask_handlers_again(self) -> None:
+        """Ask the queue group again for the operations that nobody took."""
+        if self.state is LinkState.LINKED:
+            self._router.counters.retransmissions += self._sender.send_again(route=Route.HANDLER)
+
     def _mesh_deadline_passed(self) -> None:
-        """Fail what the other side has not received; what can't fail alone takes the association with it."""
+        """Fail what the other side has not received; what can't fail alone keeps the association another deadline."""
         outbound = self._sender.outbound
         position = outbound.received
         for operation in sorted(self.operations, key=lambda o: o.position):
             if operation.position >= position and not operation.void:
                 self._fail_operation(operation, "mesh-deadline")
                 position = outbound.position if operation.end is None else operation.end
-        if position < outbound.position and not any(o.void for o in self.operations):
+        if position < outbound.position and self._overdue:
             self._fail("mesh-deadline", AbortReason.NOT_SPECIFIED)
+        self._overdue = True
         self._sender.progress_at = self._router.now()
 
     def _fail_operation(self, operation: Operation, code: str) -> None:

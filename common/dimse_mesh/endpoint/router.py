@@ -50,6 +50,8 @@ SWEEP_INTERVAL = 0.25
 """Seconds between looks at deadlines, while there is anything to look at."""
 UNSENT_INTERVAL = 0.01
 """The same while a link waits for the bulk connection to take more."""
+UNHANDLED_INTERVAL = 0.2
+"""Seconds until an operation whose queue group was empty is asked again."""
 ABORT_ATTEMPTS = 60
 """How often, a second apart, an ABORT is repeated to an endpoint that doesn't answer."""
 BATCH_LIMIT = 60 * 1024
@@ -98,6 +100,8 @@ class Router:
         self._released: set[Link] = set()
         self._pending_aborts: dict[int, _PendingAbort] = {}
         self._sweeping: asyncio.TimerHandle | None = None
+        self._unhandled: set[Link] = set()
+        self._down_since: float | None = None
         self._handler_subjects: dict[tuple[str, ServiceName], str] = {}
         self._link_subjects: dict[str, str] = {}
         self._data_subjects: dict[str, str] = {}
@@ -131,6 +135,10 @@ class Router:
     def connected(self) -> bool:
         """Whether the mesh can be reached."""
         return self._mesh.connected
+
+    def outage(self, now: float) -> float:
+        """Return for how many seconds the mesh could not be reached; 0: it can."""
+        return 0.0 if self._down_since is None else now - self._down_since
 
     def __len__(self) -> int:
         return len(self._links)
@@ -358,7 +366,10 @@ class Router:
         if link is None or link in self._released:
             return
         if delivery.no_responders:
-            # No handler is there just now; sweeps ask again until the deadline.
+            # No handler is there just now: one is being restarted. Ask again until the deadline.
+            if not self._unhandled:
+                self._loop.call_later(UNHANDLED_INTERVAL, self._ask_again)
+            self._unhandled.add(link)
             return
         try:
             _, tail = unpack(Refusal, delivery.payload)
@@ -410,10 +421,18 @@ class Router:
         if self._watched or self._released or self._pending_aborts:
             self._schedule_sweep()
 
+    def _ask_again(self) -> None:
+        links, self._unhandled = self._unhandled, set()
+        for link in links:
+            link.ask_handlers_again()
+
     def _mesh_changed(self, connected: bool) -> None:
-        if connected:
-            for link in self._links.values():
-                link.probe()
+        if not connected:
+            self._down_since = self.now()
+            return
+        self._down_since = None
+        for link in list(self._links.values()):
+            link.mesh_returned()
 
     def _instance_died(self, instance: str) -> None:
         for link in list(self._links.values()):

@@ -320,15 +320,21 @@ class Sender:
             segment.attempts = 0
             self.unsent = True
 
-    def send_again(self, *, unsent_only: bool) -> int:
-        """Send what the other side hasn't received, or what was never taken; return how many segments were."""
+    def send_again(self, *, unsent_only: bool = False, route: Route | None = None) -> int:
+        """Send what the other side hasn't received, or what was never taken; return how many segments were.
+
+        Args:
+            unsent_only: only what the courier never took.
+            route: only what travels so.
+        """
         remote = self._identity.remote
         if remote is None:
             return 0
         count = 0
-        self.unsent = False
+        if route is None:
+            self.unsent = False
         for segment in self.outbound.unreceived():
-            if unsent_only and segment.attempts:
+            if (unsent_only and segment.attempts) or (route is not None and segment.route is not route):
                 continue
             if not self._courier.send(remote.instance, segment):
                 self.unsent = True

@@ -145,6 +145,13 @@ class Mesh:
             return self._bulk.send(subject, "", b"", (payload, tail), len(payload) + len(tail))
         return self._bulk.send(subject, "", b"", (payload,), len(payload))
 
+    def on_bulk_room(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when the bulk connection takes more, after `publish_bulk` refused for its backlog.
+
+        It may be called without a refusal too. After a reconnect `on_change` tells instead.
+        """
+        self._bulk.on_room(callback)
+
     def bulk_backlog(self) -> int:
         """Bytes accepted by `publish_bulk` and not yet handed to the socket."""
         return self._bulk.backlog()

@@ -64,6 +64,10 @@ class Link:
         self.last_error = ""
         """What the server last refused, or why the connection was last lost or could not be made."""
 
+    def on_room(self, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever the backlog, after refusing something, has become small."""
+        self._events.on_room = callback
+
     # --- what it is connected to
 
     @property
@@ -221,7 +225,7 @@ class Link:
 
     async def _try(self, server: str) -> Cause | None:
         tls = wants_tls(self._settings, server)
-        wire = WireClient(self._events, tls_expected=tls)
+        wire = WireClient(self._events, tls_expected=tls, backlog_limit=self._backlog_limit)
         opened = False
         try:
             with anyio.fail_after(self._settings.connect_timeout):

@@ -31,6 +31,9 @@ class Sink(Protocol):
     def on_control(self, line: bytes) -> None:
         """Take a line that is not a message: INFO, PING, PONG, +OK, -ERR."""
 
+    def on_room(self) -> None:
+        """The transport's backlog, which had grown, is small again."""
+
     def on_end(self, reason: Exception | None) -> None:
         """Nothing more will come. None: the server closed the connection."""
 
@@ -73,6 +76,10 @@ class Reader(asyncio.BufferedProtocol):
         """End."""
         self._sink.on_end(None)
         return False
+
+    def resume_writing(self) -> None:
+        """Tell that there is room."""
+        self._sink.on_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""

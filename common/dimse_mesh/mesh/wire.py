@@ -60,6 +60,8 @@ class WireEvents:
     """By subscription id."""
     on_lost: Callable[[WireClient], None] = lambda _: None
     """The connection is over, as of now."""
+    on_room: Callable[[], None] = lambda: None
+    """The backlog, which had grown over half of its limit, is under an eighth of it."""
     on_refused: Callable[[str], None] = lambda _: None
     """The server refused something, but the connection lives (permissions)."""
 
@@ -71,8 +73,9 @@ class ConnectFailed(Exception):
 class WireClient(Client):
     """One connection to one nats-server; never reconnects. `lost` is set once, with the reason."""
 
-    def __init__(self, events: WireEvents, *, tls_expected: bool) -> None:
+    def __init__(self, events: WireEvents, *, tls_expected: bool, backlog_limit: int) -> None:
         super().__init__()
+        self._backlog_limit = backlog_limit
         self._events = events
         self._tls_expected = tls_expected
         self._raw: asyncio.WriteTransport | None = None
@@ -85,7 +88,7 @@ class WireClient(Client):
             ConnectFailed: for every reason, with nats-py's, ssl's or the socket's exception as its cause.
         """
         if server.startswith("ws"):
-            self._transport = _WebSocket()
+            self._transport = _WebSocket(self._backlog_limit // 8, self.on_room)
         try:
             await self.connect(
                 servers=[server], allow_reconnect=False, error_cb=self._raise_connect_failed, **options
@@ -109,6 +112,7 @@ class WireClient(Client):
         reader = Reader(self, max_message=_MAX_MESSAGE)
         raw.pause_reading()  # type: ignore[attr-defined] # a socket's transport reads too
         raw.set_protocol(reader)
+        raw.set_write_buffer_limits(high=self._backlog_limit // 2, low=self._backlog_limit // 8)
         raw.resume_reading()  # type: ignore[attr-defined]
         self._raw = raw
         rest = bytes(stream._buffer)  # type: ignore[attr-defined] # no public way to take it without waiting
@@ -186,6 +190,10 @@ class WireClient(Client):
             _run_now(self._process_info(json.loads(line[5:])))
         elif line != b"+OK":
             raise MalformedStream("an unknown protocol line")
+
+    def on_room(self) -> None:
+        """Tell the link that the backlog is small again."""
+        self._events.on_room()
 
     def on_end(self, reason: Exception | None) -> None:
         """Note that the connection is over."""
@@ -270,9 +278,11 @@ def _run_now(coroutine: Coroutine[Any, Any, None]) -> None:
 class _WebSocket(WebSocketTransport):
     """nats-py's websocket transport, counting its queue, and with aiohttp's present way to say a timeout."""
 
-    def __init__(self) -> None:
+    def __init__(self, low: int, on_room: Callable[[], None]) -> None:
         super().__init__()
         self.queued = 0
+        self._low = low
+        self._on_room = on_room
 
     async def connect(self, uri: Any, buffer_size: int, connect_timeout: int) -> None:  # noqa: ARG002 - nats-py's interface
         self._ws = await self._client.ws_connect(
@@ -299,4 +309,6 @@ class _WebSocket(WebSocketTransport):
         while self._ws is not None and not self._pending.empty():
             message = self._pending.get_nowait()
             await self._ws.send_bytes(message)
-            self.queued -= len(message)
+            before, self.queued = self.queued, self.queued - len(message)
+            if self.queued < self._low <= before:
+                self._on_room()

@@ -64,6 +64,19 @@ async def test_bulk_backlog_is_bounded_and_says_false(join: Join) -> None:
             assert accepted < 10_000
 
 
+async def test_who_was_refused_is_told_when_there_is_room(join: Join) -> None:
+    async with join(bulk_backlog=1_000_000) as mesh:
+        room = anyio.Event()
+        mesh.on_bulk_room(room.set)
+        body = bytes(100_000)
+        while mesh.publish_bulk("test.bulk", body):
+            pass
+        with anyio.fail_after(5):
+            await room.wait()
+        assert mesh.bulk_backlog() <= 125_000
+        assert mesh.publish_bulk("test.bulk", body)
+
+
 async def test_publish_is_handed_to_the_socket_before_it_returns(pair: tuple[Mesh, Mesh]) -> None:
     one, two = pair
     mailbox = Mailbox()

@@ -139,11 +139,14 @@ async def test_over_a_websocket_everything_works_and_comes_back(tmp_path: Path, 
             await mesh.subscribe("test.bulk", bulk, bulk=True)
             head = Obituary(instance="x", witness="y")
             assert (await mesh.request(ECHO, head, b"t", timeout=5))[0] == head
+            room = anyio.Event()
+            mesh.on_bulk_room(room.set)
             for number in range(100):
                 assert mesh.publish_bulk("test.bulk", bytes([number]), bytes(60_000))
             assert mesh.bulk_backlog() > 0
             deliveries = await bulk.until(100)
             assert [delivery.payload[0] for delivery in deliveries] == list(range(100))
+            assert room.is_set()
             server.kill()
             await edges.until(False)
             await anyio.to_thread.run_sync(server.start)

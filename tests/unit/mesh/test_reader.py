@@ -27,6 +27,9 @@ class Seen:
     def on_control(self, line: bytes) -> None:
         self.events.append(line)
 
+    def on_room(self) -> None:
+        self.events.append(b"room")
+
     def on_end(self, reason: Exception | None) -> None:
         self.ends.append(reason)
 

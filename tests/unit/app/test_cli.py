@@ -1,0 +1,127 @@
+"""The command line's own words: each mistake is a line on standard error and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.ports import reserve_port
+
+ZONE = "zone: hospital\n"
+
+
+def dimse_mesh(*arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dimse_mesh.app", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def one_line(result: subprocess.CompletedProcess[str], code: int) -> str:
+    """Return the only line on standard error; nothing may stand on standard output."""
+    assert result.returncode == code, result.stderr
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+def test_check_prints_the_complete_configuration(tmp_path: Path) -> None:
+    result = dimse_mesh("check", write(tmp_path / "zone.yaml", ZONE))
+    assert result.returncode == 0
+    printed = yaml.safe_load(result.stdout)
+    assert printed["zone"] == "hospital"
+    assert printed["association"]["max_associations"] == 1000
+
+
+@pytest.mark.parametrize("command", [["check"], ["up"], ["run", "scu", "--config"]])
+def test_wrong_field_names_file_field_and_what_is_allowed(tmp_path: Path, command: list[str]) -> None:
+    file = write(tmp_path / "zone.yaml", "zone: a\nscu: {remote_aes: [{ae_title: A, host: h, prot: 1}]}\n")
+    result = dimse_mesh(*command, file)
+    assert result.returncode == 2
+    first, second = sorted(result.stderr.splitlines())
+    assert first == f"{file}: scu.remote_aes[0].port: required, but not given"
+    assert second.startswith(f"{file}: scu.remote_aes[0].prot: unknown field; did you mean 'port'?")
+
+
+def test_missing_file_is_one_line(tmp_path: Path) -> None:
+    line = one_line(dimse_mesh("check", tmp_path / "none.yaml"), 2)
+    assert line == f"{tmp_path / 'none.yaml'}: can't be read: No such file or directory"
+
+
+def test_up_reports_the_problems_of_all_files_at_once(tmp_path: Path) -> None:
+    files = [write(tmp_path / f"{name}.yaml", "zone: 'a b'\n") for name in ("one", "two")]
+    result = dimse_mesh("up", *files)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize("service", ["association", "query-retrieve"])
+def test_unreachable_nats_is_one_line(tmp_path: Path, service: str) -> None:
+    port = reserve_port()
+    file = write(tmp_path / "zone.yaml", f"zone: a\nnats: {{servers: ['nats://127.0.0.1:{port}']}}\n")
+    line = one_line(dimse_mesh("run", service, "--config", file), 1)
+    assert f"nats://127.0.0.1:{port}" in line
+
+
+def test_up_with_unreachable_nats_is_one_line(tmp_path: Path) -> None:
+    port = reserve_port()
+    file = write(tmp_path / "zone.yaml", f"zone: a\nnats: {{servers: ['nats://127.0.0.1:{port}']}}\n")
+    line = one_line(dimse_mesh("up", file), 1)
+    assert f"nats://127.0.0.1:{port}" in line
+
+
+def test_two_zones_of_one_name_are_refused(tmp_path: Path) -> None:
+    files = [write(tmp_path / f"{name}.yaml", ZONE) for name in ("one", "two")]
+    line = one_line(dimse_mesh("up", *files), 1)
+    assert line == f"{files[1]}: zone: 'hospital' is the zone of {files[0]} too"
+
+
+def test_one_port_in_two_zones_is_refused(tmp_path: Path) -> None:
+    files = [
+        write(tmp_path / f"{name}.yaml", f"zone: {name}\nassociation: {{listeners: [{{port: 11112}}]}}\n")
+        for name in ("one", "two")
+    ]
+    line = one_line(dimse_mesh("up", *files), 1)
+    assert line == f"{files[1]}: association.listeners[0].port: 11112 is used in {files[0]} too"
+
+
+def test_missing_nats_server_is_one_line(tmp_path: Path) -> None:
+    # An interpreter without nats-server beside it, and a PATH without one.
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.symlink_to(Path(sys.executable).resolve())
+    result = subprocess.run(
+        [python, "-m", "dimse_mesh.app", "up", write(tmp_path / "zone.yaml", ZONE), "--nats-port", "0"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PATH": str(tmp_path), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert "nats-server" in one_line(result, 1)
+
+
+@pytest.mark.parametrize("command", [["echo", "PACS"], ["send", "PACS", "/dev/null"]])
+def test_echo_and_send_say_what_they_need(command: list[str]) -> None:
+    assert one_line(dimse_mesh(*command), 2) == "give --config FILE, or --nats URL: where the mesh is"
+
+
+def test_unknown_service_lists_the_five(tmp_path: Path) -> None:
+    result = dimse_mesh("run", "stroe", "--config", write(tmp_path / "zone.yaml", ZONE))
+    assert result.returncode == 2
+    for name in ("association", "store", "query-retrieve", "n-service", "scu"):
+        assert name in result.stderr

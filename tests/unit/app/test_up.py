@@ -1,0 +1,125 @@
+"""`dimse-mesh up` as real processes: ready, restarts, obituaries, and an end that leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import anyio
+import pytest
+import yaml
+
+from dimse_mesh.mesh import NatsSettings, open_mesh, unpack
+from dimse_mesh.schemas.service import Obituary
+from tests.support.mesh import Mesh, zone_config
+from tests.support.ports import reserve_port
+from tests.support.process import Child, wait_until
+from tests.support.waiting import Mailbox
+
+SMALL = {"instances": {"store": 1, "scu": 1, "association": 1, "query_retrieve": 0, "n_service": 0}}
+ONE = {"instances": {"store": 1, "scu": 0, "association": 0, "query_retrieve": 0, "n_service": 0}}
+
+
+def runs(pid: int) -> bool:
+    """Tell whether a process runs (a zombie that nobody has reaped yet does not)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in {"Z", "X"}
+
+
+def assert_nothing_left(pids: dict[str, int]) -> None:
+    wait_until(lambda: not any(runs(pid) for pid in pids.values()), f"the end of {pids}", timeout=15)
+
+
+def test_sigterm_drains_and_leaves_no_process(tmp_path: Path) -> None:
+    mesh = Mesh.start(tmp_path, [zone_config("a", listener=reserve_port(), more=SMALL)])
+    pids = mesh.pids()
+    assert set(pids) == {"supervisor", "nats-server", "a/association", "a/store", "a/scu"}
+    assert mesh.stop() == 0
+    assert_nothing_left(pids)
+    assert mesh.child.output.splitlines().count("ready") == 1
+
+
+def test_ctrl_c_drains_too(tmp_path: Path) -> None:
+    with Mesh.start(tmp_path, [zone_config("a", more=ONE)]) as mesh:
+        pids = mesh.pids()
+        mesh.child.send_signal(signal.SIGINT)
+        assert mesh.child.wait(timeout=20) == 0
+        assert_nothing_left(pids)
+
+
+def test_killed_supervisor_takes_everything_with_it(tmp_path: Path) -> None:
+    with Mesh.start(tmp_path, [zone_config("a", listener=reserve_port(), more=SMALL)]) as mesh:
+        pids = mesh.pids()
+        os.kill(mesh.child.pid, signal.SIGKILL)
+        assert_nothing_left(pids)
+
+
+async def _obituary_after_kill(mesh: Mesh) -> None:
+    settings = NatsSettings(servers=[f"nats://127.0.0.1:{mesh.nats_port}"])
+    async with open_mesh(
+        settings, root="DIMSE", zone="a", instance="test", name="test", first_connect_timeout=10
+    ) as nats:
+        mailbox = Mailbox()
+        await nats.subscribe(nats.subjects.dead, mailbox)
+        killed = mesh.pids()["a/store"]
+        os.kill(killed, signal.SIGKILL)
+        (delivery,) = await mailbox.until(1)
+        obituary, _ = unpack(Obituary, delivery.payload)
+        # The dead can't have said it: who did is another.
+        assert obituary.instance != obituary.witness
+    wait_until(lambda: mesh.pids().get("a/store", killed) != killed, "another store handler")
+
+
+def test_killed_child_is_mourned_and_replaced(tmp_path: Path) -> None:
+    with Mesh.start(tmp_path, [zone_config("a", more=ONE)]) as mesh:
+        anyio.run(_obituary_after_kill, mesh)
+
+
+@pytest.mark.parametrize("what", ["listener", "nats"])
+def test_port_in_use_is_one_line_and_nothing_is_left(tmp_path: Path, what: str) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = int(taken.getsockname()[1])
+        listener = port if what == "listener" else reserve_port()
+        nats = port if what == "nats" else reserve_port()
+        file = tmp_path / "a.yaml"
+        config = zone_config("a", listener=listener, more={**SMALL, "observability": {"log_level": "error"}})
+        file.write_text(yaml.safe_dump(config))
+        command = [
+            *_command(),
+            "up",
+            str(file),
+            "--nats-port",
+            str(nats),
+            "--data-dir",
+            str(tmp_path / "data"),
+        ]
+        with Child(command, log=tmp_path / "log") as child:
+            assert child.wait(timeout=60) == 1
+            (line,) = child.output.splitlines()
+            assert f"127.0.0.1:{port}" in line
+            assert "in use" in line
+
+
+def _command() -> tuple[str, ...]:
+    from tests.support.mesh import COMMAND
+
+    return COMMAND
+
+
+def test_signal_while_starting_ends_it(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(yaml.safe_dump(zone_config("a", more=SMALL)))
+    command = [*_command(), "up", str(file), "--nats-port", str(reserve_port())]
+    with Child(command, log=tmp_path / "log") as child:
+        child.wait_for_line("embedded nats-server")
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(timeout=30) == 0
+        assert "ready" not in child.output.splitlines()

@@ -57,10 +57,14 @@ def start_ways(
                 started.append(ways.direct(targets))
             case "relay":
                 started.append(ways.double_relay(stack, targets, directory))
+            case "relay-8k":
+                started.append(ways.double_relay(stack, targets, directory, buffer=8192))
             case "pynetdicom":
                 started.append(ways.pynetdicom_relay(stack, targets, directory))
             case "orthanc":
                 started.append(ways.orthanc_auto_routing(stack, targets, directory))
+            case "orthanc-nodelay":
+                started.append(ways.orthanc_auto_routing(stack, targets, directory, no_delay=True))
             case "mesh" | "mesh-untraced" | "mesh-traced":
                 title, ratio = {
                     "mesh": ("mesh, 10 % traced", 0.1),

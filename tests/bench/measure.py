@@ -18,7 +18,7 @@ from tests.support.dcmtk import NO_DELAY as NO_DELAY_ENV
 from tests.support.process import cpu_seconds, resident_bytes, wait_until
 from tests.support.scripted import Client
 
-DELIVERY_TIMEOUT = 300.0
+DELIVERY_TIMEOUT = 60.0
 
 
 class RunFailed(Exception):

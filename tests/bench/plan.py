@@ -12,10 +12,13 @@ from tests.bench.measure import Sample
 from tests.bench.ways import Targets, WayUnderTest
 from tests.bench.workload import Workload
 
-MESHES = ("mesh", "mesh-untraced", "mesh-traced")
 PLAIN = ("direct", "relay", "mesh")
 STOCK = ("direct", "mesh")
-EVERY = ("direct", "relay", "mesh", "mesh-untraced", "mesh-traced", "pynetdicom", "orthanc")
+TRACED = ("direct", "relay", "mesh", "mesh-untraced", "mesh-traced")
+EVERY = (
+    *("direct", "relay", "relay-8k", "mesh", "mesh-untraced", "mesh-traced"),
+    *("pynetdicom", "orthanc", "orthanc-nodelay"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ def quick_plan(targets: Targets, files: Path, only: Sequence[str] = ()) -> list[
     return [cell for cell in cells if not only or cell.key.startswith(tuple(only))]
 
 
-def echo_cell(count: int, ways: Sequence[str] = EVERY[:5]) -> Cell:
+def echo_cell(count: int, ways: Sequence[str] = TRACED) -> Cell:
     """Return the row of C-ECHO."""
     return Cell(
         "echo",

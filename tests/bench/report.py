@@ -7,6 +7,7 @@ import platform
 import re
 import statistics
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,7 +166,9 @@ def machine() -> dict[str, str]:
         "memory": f"{int(memory.group(1)) >> 20} GiB" if memory else "unknown",
         "system": f"Linux {platform.release()}, Python {platform.python_version()}",
         "DCMTK": _version(["/usr/bin/storescp", "--version"], r"v([\d.]+)"),
-        "nats-server": _version(["nats-server", "--version"], r"v([\d.]+)"),
+        "nats-server": _version(
+            [str(Path(sys.executable).with_name("nats-server")), "--version"], r"v([\d.]+)"
+        ),
         "socat": _version(["/usr/bin/socat", "-V"], r"version ([\d.]+)"),
     }
 

@@ -78,25 +78,34 @@ def direct(targets: Targets) -> WayUnderTest:
     return WayUnderTest("direct", "direct, no proxy", targets.ports)
 
 
-def double_relay(stack: ExitStack, targets: Targets, directory: Path) -> WayUnderTest:
+RELAY_BUFFER = 65536
+"""socat's own default of 8 KB makes it up to twice as slow with image data: no honest yardstick."""
+
+
+def double_relay(
+    stack: ExitStack, targets: Targets, directory: Path, *, buffer: int = RELAY_BUFFER
+) -> WayUnderTest:
     """Two socat relays in series: the floor for anything that copies bytes twice."""
+    name, title = (
+        ("relay", "two socat relays") if buffer == RELAY_BUFFER else ("relay-8k", "the same, -b 8192")
+    )
     entry = {}
     pids = {}
-    for title, port in targets.ports.items():
+    for ae_title, port in targets.ports.items():
         destination = port
         for hop in ("far", "near"):
             listen = reserve_port()
             command = [
-                require_tool(SOCAT),
+                *(require_tool(SOCAT), "-b", str(buffer)),
                 f"TCP-LISTEN:{listen},bind=127.0.0.1,reuseaddr,fork,nodelay,backlog=64",
                 f"TCP:127.0.0.1:{destination},nodelay",
             ]
-            child = stack.enter_context(Child(command, log=directory / f"socat-{title}-{hop}.log"))
+            child = stack.enter_context(Child(command, log=directory / f"{name}-{ae_title}-{hop}.log"))
             child.wait_for_port(listen)
-            pids[f"socat {title} {hop}"] = child.pid
+            pids[f"socat {ae_title} {hop}"] = child.pid
             destination = listen
-        entry[title] = destination
-    return WayUnderTest("relay", "two socat relays", entry, lambda: pids)
+        entry[ae_title] = destination
+    return WayUnderTest(name, title, entry, lambda: pids)
 
 
 def pynetdicom_relay(stack: ExitStack, targets: Targets, directory: Path) -> WayUnderTest:
@@ -120,14 +129,17 @@ end
 """
 
 
-def orthanc_auto_routing(stack: ExitStack, targets: Targets, directory: Path) -> WayUnderTest:
-    """Orthanc forwarding whatever it stores, as its book teaches."""
+def orthanc_auto_routing(
+    stack: ExitStack, targets: Targets, directory: Path, *, no_delay: bool = False
+) -> WayUnderTest:
+    """Orthanc forwarding whatever it stores, as its book teaches; in its stock environment, or TCP_NODELAY=1."""
+    name = "orthanc-nodelay" if no_delay else "orthanc"
     orthanc = stack.enter_context(
         Orthanc.start(
-            directory / "orthanc",
+            directory / name,
             modalities={"sink": (COUNTED, targets.ports[COUNTED])},
             lua=AUTO_ROUTE,
-            env=dcmtk.NO_DELAY,
+            env=dcmtk.NO_DELAY if no_delay else {},
             verbose=False,
         )
     )
@@ -137,8 +149,8 @@ def orthanc_auto_routing(stack: ExitStack, targets: Targets, directory: Path) ->
             orthanc.delete(f"/patients/{patient}")
 
     return WayUnderTest(
-        "orthanc",
-        "Orthanc auto-routing",
+        name,
+        "Orthanc auto-routing" + (", TCP_NODELAY=1" if no_delay else ", as installed"),
         {NO_DELAY: orthanc.dicom_port},
         lambda: {"orthanc": orthanc.child.pid},
         forwards=True,

@@ -165,7 +165,7 @@ def _show(console: Console, report: Report) -> int:
     table.add_column("transfer syntax", no_wrap=True)
     for title in ("objects", "bytes", "time"):
         table.add_column(title, justify="right")
-    table.add_column("in the archive")
+    table.add_column("bytes found in the archive", no_wrap=True)
     for syntax, row in sorted(report.rows.items()):
         verdict = "[red]FAILED" if row.failures else "[green]identical"
         table.add_row(
@@ -214,4 +214,4 @@ def _name(syntax: str) -> str:
     from pydicom.uid import UID
 
     name = UID(syntax).name
-    return name if len(name) <= 40 else f"{name[:37]}..."
+    return name if len(name) <= 34 else f"{name[:31]}..."

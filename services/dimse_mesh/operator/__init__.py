@@ -1,0 +1,1 @@
+"""The operator: DimseProxy custom resources made into Kubernetes objects."""

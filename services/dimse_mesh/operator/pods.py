@@ -1,0 +1,111 @@
+"""What the pods of a zone say: why they aren't ready, and how many associations they carry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import aiohttp
+import anyio
+
+from dimse_mesh.operator.names import Manifest
+from dimse_mesh.operator.scaling import ASSOCIATIONS_METRIC
+
+PROBE_SECONDS = 2.0
+MAX_ANSWER = 1 << 20
+MAX_TEXT = 300
+
+_GAUGE = re.compile(rf"^{ASSOCIATIONS_METRIC}(?:\{{[^}}]*\}})? ([0-9.eE+-]+)$", re.MULTILINE)
+
+# Waiting reasons that pass by themselves.
+_NORMAL = {"ContainerCreating", "PodInitializing"}
+
+
+@dataclass(frozen=True, slots=True)
+class PodReport:
+    """One pod: `complaint` says in one line why it isn't ready, if anybody said it."""
+
+    name: str
+    ready: bool
+    complaint: str = ""
+    associations: int | None = None
+    deletion_cost: int | None = None
+
+
+def report_of(pod: Manifest) -> PodReport:
+    """Read a pod's own status: the kubelet's word, and the last words of a container that ended."""
+    status = pod.get("status", {})
+    conditions = {one["type"]: one for one in status.get("conditions", ())}
+    ready = conditions.get("Ready", {}).get("status") == "True"
+    cost = pod["metadata"].get("annotations", {}).get("controller.kubernetes.io/pod-deletion-cost")
+    return PodReport(
+        name=pod["metadata"]["name"],
+        ready=ready,
+        complaint="" if ready else _complaint(status, conditions),
+        deletion_cost=int(cost) if cost else None,
+    )
+
+
+def _complaint(status: Manifest, conditions: Mapping[str, Manifest]) -> str:
+    for container in status.get("containerStatuses", ()):
+        state, last = container.get("state", {}), container.get("lastState", {})
+        for ended in (state.get("terminated"), last.get("terminated")):
+            if ended and ended.get("message"):
+                return _one_line(ended["message"].strip().splitlines()[-1])
+        waiting = state.get("waiting", {})
+        if waiting.get("reason", "ContainerCreating") not in _NORMAL:
+            return _one_line(f"{waiting['reason']}: {waiting.get('message', '')}")
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        return _one_line(f"not scheduled: {scheduled.get('message', '')}")
+    return ""
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 1] + "…"
+
+
+async def ask(pods: Sequence[Manifest], *, metrics: bool) -> list[PodReport]:
+    """Report on pods, asking those that run: /readyz when they aren't ready, /metrics if wanted.
+
+    Who can't be asked within two seconds is reported as the API server knows it.
+    """
+    reports = [report_of(pod) for pod in pods]
+    timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout) as session, anyio.create_task_group() as tasks:
+        for index, pod in enumerate(pods):
+            address = _address(pod)
+            if address is None:
+                continue
+
+            async def one(index: int = index, address: str = address) -> None:
+                report = reports[index]
+                if not report.ready and not report.complaint:
+                    text = await _text(session, f"{address}/readyz")
+                    report = replace(report, complaint=_one_line(text) if text != "ready\n" else "")
+                if metrics and (found := _GAUGE.search(await _text(session, f"{address}/metrics"))):
+                    report = replace(report, associations=int(float(found.group(1))))
+                reports[index] = report
+
+            tasks.start_soon(one)
+    return reports
+
+
+def _address(pod: Manifest) -> str | None:
+    status = pod.get("status", {})
+    if status.get("phase") != "Running" or not status.get("podIP"):
+        return None
+    ports = [port for container in pod["spec"]["containers"] for port in container.get("ports", ())]
+    number = next((port["containerPort"] for port in ports if port.get("name") == "http"), None)
+    host = f"[{status['podIP']}]" if ":" in status["podIP"] else status["podIP"]
+    return f"http://{host}:{number}" if number is not None else None
+
+
+async def _text(session: aiohttp.ClientSession, url: str) -> str:
+    try:
+        async with session.get(url) as response:
+            return (await response.content.read(MAX_ANSWER)).decode(errors="replace")
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return ""

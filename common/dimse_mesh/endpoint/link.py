@@ -27,7 +27,15 @@ from dimse_mesh.endpoint.router import Router
 from dimse_mesh.endpoint.sender import Sender
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.schemas.association import Endpoint
-from dimse_mesh.schemas.frames import WHOLE, Frame, FrameError, FrameKind, decode_u64, segment_span
+from dimse_mesh.schemas.frames import (
+    WHOLE,
+    Frame,
+    FrameError,
+    FrameKind,
+    decode_u64,
+    encode_u32,
+    segment_span,
+)
 from dimse_mesh.upper_layer import (
     RELEASE_RP_PDU,
     RELEASE_RQ_PDU,
@@ -252,16 +260,24 @@ class Link:
         kind = frame.kind
         self._attached = True
         if kind == FrameKind.ABORT:
+            if not self._is_from_remote(frame.payload[2:]):
+                return
             source, reason = (frame.payload[0], frame.payload[1]) if len(frame.payload) >= 2 else (2, 0)
             self._end("aborted-by-other-side", abort=Abort(source, reason))
             return
         if kind == FrameKind.GONE:
+            if not self._is_from_remote(frame.payload):
+                self._router.abort_arrived(self)
+                return
             self._end("other-side-gone", abort=PROVIDER_ABORT)
             return
         if kind == FrameKind.ACK:
             self._acknowledged(frame.acknowledged, received=frame.position)
             if frame.flags & WHOLE:
                 self._missing_told()
+            return
+        if kind == FrameKind.TAKEN:
+            self._router.taken(frame)
             return
         if frame.acknowledged:
             self._acknowledged(frame.acknowledged)
@@ -275,6 +291,11 @@ class Link:
         else:
             span = segment_span(kind, len(frame.payload))
             self._arrived(Arrival(frame.position, span, kind, frame.flags, frame.context_id, frame.payload))
+
+    def _is_from_remote(self, sender: memoryview) -> bool:
+        """Tell whether a frame comes from our other endpoint, not from one that was given up while opening."""
+        remote = self.identity.remote
+        return remote is not None and sender == encode_u32(remote.channel) + remote.instance.encode()
 
     def operation_approved(self, arrival: Arrival, acknowledged: int) -> None:
         """Handle a request that came through a handler."""

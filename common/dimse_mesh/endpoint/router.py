@@ -19,6 +19,7 @@ from dimse_mesh.dimse import CommandSet, DimseError, FailureReason, failure_stat
 from dimse_mesh.endpoint.carrier import Carrier, DeathWatcher
 from dimse_mesh.endpoint.connection import RECEIVE_BUFFER_SIZE
 from dimse_mesh.endpoint.inbound import Arrival
+from dimse_mesh.endpoint.openings import Openings
 from dimse_mesh.endpoint.outbound import Budget, Route, Segment
 from dimse_mesh.endpoint.settings import LinkSettings
 from dimse_mesh.mesh import Delivery, EnvelopeError, pack, unpack
@@ -39,7 +40,7 @@ from dimse_mesh.schemas.frames import (
 )
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
 from dimse_mesh.schemas.service import ServiceName
-from dimse_mesh.upper_layer import Abort
+from dimse_mesh.upper_layer import Abort, AbortReason, AbortSource
 
 if TYPE_CHECKING:
     from dimse_mesh.endpoint.link import Link
@@ -100,6 +101,7 @@ class Router:
         self._released: set[Link] = set()
         self._pending_aborts: dict[int, _PendingAbort] = {}
         self._sweeping: asyncio.TimerHandle | None = None
+        self.openings = Openings(liveness, self._abandon)
         self._unhandled: set[Link] = set()
         self._down_since: float | None = None
         self._handler_subjects: dict[tuple[str, ServiceName], str] = {}
@@ -200,6 +202,25 @@ class Router:
         self._pending_aborts[local.channel] = _PendingAbort(remote, frame)
         self._post(remote.instance, frame)
         self._schedule_sweep()
+
+    def tell_taken(self, remote: Endpoint, local: Endpoint) -> None:
+        """Tell a front-end that its `OpenRequest` is in our hands."""
+        self._post(
+            remote.instance,
+            encode_frame(remote.channel, FrameKind.TAKEN, encode_u32(local.channel), local.instance.encode()),
+        )
+
+    def abort_arrived(self, link: Link) -> None:
+        """Stop repeating an ABORT to an endpoint that was given up."""
+        self._pending_aborts.pop(link.identity.local.channel, None)
+
+    def taken(self, frame: Frame) -> None:
+        """Note who has taken our `OpenRequest`."""
+        self.openings.took(frame.channel, _endpoint_in(frame.payload))
+
+    def _abandon(self, channel: int, taker: Endpoint) -> None:
+        local = Endpoint(instance=self._mesh.instance, channel=channel)
+        self.tell_abort(local, taker, Abort(AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED))
 
     # what links send
 
@@ -310,7 +331,7 @@ class Router:
                     link.operation_approved(arrival, frame.acknowledged)
                 else:
                     link.frame_received(frame)
-                    if frame.kind == FrameKind.ABORT:
+                    if frame.kind == FrameKind.ABORT and link.identity.remote is not None:
                         self._answer_gone(frame)
         except FrameError:
             log.warning("dropped a malformed message on %s", delivery.subject.rsplit(".", 1)[-1])
@@ -325,16 +346,18 @@ class Router:
     def _unknown_channel(self, frame: Frame) -> None:
         if frame.kind == FrameKind.GONE:
             self._pending_aborts.pop(frame.channel, None)
+        elif frame.kind == FrameKind.TAKEN:
+            self.taken(frame)
         elif frame.kind in {FrameKind.PROBE, FrameKind.ABORT}:
+            if frame.kind == FrameKind.ABORT:
+                self.openings.give_up(frame.channel)
             self._answer_gone(frame)
 
     def _answer_gone(self, frame: Frame) -> None:
-        sender = frame.payload[2:] if frame.kind == FrameKind.ABORT else frame.payload
-        try:
-            channel, instance = decode_u32(sender), bytes(sender[4:]).decode("ascii")
-        except UnicodeDecodeError:
-            raise FrameError("not an instance") from None
-        self._post(instance, encode_frame(channel, FrameKind.GONE))
+        sender = _endpoint_in(frame.payload[2:] if frame.kind == FrameKind.ABORT else frame.payload)
+        instance = self._mesh.instance.encode()
+        gone = encode_frame(sender.channel, FrameKind.GONE, encode_u32(frame.channel), instance)
+        self._post(sender.instance, gone)
 
     def _on_approved(self, delivery: Delivery) -> None:
         try:
@@ -431,10 +454,12 @@ class Router:
             self._down_since = self.now()
             return
         self._down_since = None
+        self.openings.mesh_returned()
         for link in list(self._links.values()):
             link.mesh_returned()
 
     def _instance_died(self, instance: str) -> None:
+        self.openings.instance_died(instance)
         for link in list(self._links.values()):
             if link.identity.remote is not None and link.identity.remote.instance == instance:
                 if link in self._released:
@@ -447,3 +472,15 @@ class Router:
             for channel, pending in self._pending_aborts.items()
             if pending.remote.instance != instance
         }
+
+
+def _endpoint_in(payload: memoryview) -> Endpoint:
+    """Return the endpoint that a frame's payload names.
+
+    Raises:
+        FrameError: it names none.
+    """
+    try:
+        return Endpoint(channel=decode_u32(payload), instance=bytes(payload[4:]).decode("ascii"))
+    except UnicodeDecodeError:
+        raise FrameError("not an instance") from None

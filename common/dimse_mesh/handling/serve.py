@@ -23,4 +23,4 @@ async def serve_operations(context: ServiceContext) -> None:
     subscription = await context.mesh.subscribe(subject.name, handler.handle, queue=subject.queue)
     context.ready()
     await context.draining.wait()
-    await subscription.unsubscribe()
+    await subscription.drain()

@@ -51,6 +51,10 @@ class Subscription:
         """End the interest at once."""
         self._link.unsubscribe(self._sid)
 
+    async def drain(self) -> None:
+        """End the interest, and return when everything that the server had sent before is handled."""
+        await self._link.drain(self._sid)
+
 
 class Mesh:
     """What an instance sends and receives with. Made by `open_mesh`."""

@@ -136,6 +136,14 @@ class Link:
             command = f"UNSUB {sid}\r\n".encode()
             self._wire.send((command,), len(command))
 
+    async def drain(self, sid: int) -> None:
+        """Take back a subscription; messages that the server has sent already are still delivered."""
+        if self._interests.pop(sid, None) is not None and self.connected and self._wire is not None:
+            command = f"UNSUB {sid}\r\n".encode()
+            self._wire.send((command,), len(command))
+            await self.flush()
+        self._events.receivers.pop(sid, None)
+
     def stop_receiving(self) -> None:
         """Take back every subscription; messages that the server has sent already are still delivered."""
         if self._wire is not None and self.connected:

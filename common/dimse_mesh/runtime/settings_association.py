@@ -73,7 +73,7 @@ class AssociationSettings(SettingsModel):
         default=None, description="calling AE titles that are let in; none: all"
     )
     max_associations: Count = Field(
-        default=1000, description="open associations per instance; more are rejected, transient"
+        default=4096, description="open associations per instance; more are rejected, transient"
     )
     max_pdu_length: PduLength = Field(
         default=131072, description="bytes: the maximum PDU length advertised to clients (PS3.8 Annex D.1)"

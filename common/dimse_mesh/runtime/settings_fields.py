@@ -63,6 +63,8 @@ SecondsOrOff = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)
 """0 means off."""
 PduLength = Annotated[int, Field(ge=4096, le=MAX_BYTES)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+CountOrUnlimited = Annotated[int, Field(ge=0, le=1_000_000)]
+"""0 means no limit."""
 TlsFile = FilePath
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from dimse_mesh.runtime.settings_fields import (
     AeTitle,
     Count,
+    CountOrUnlimited,
     Host,
     PduLength,
     Port,
@@ -54,8 +55,9 @@ class RemoteAe(SettingsModel):
     )
     tls: RemoteTls | None = Field(default=None, description="speak DICOM over TLS to it")
     default: bool = Field(default=False, description="what is sent to the zone as such goes to this AE")
-    max_associations: Count = Field(
-        default=100, description="associations to it from the whole zone; more are rejected, transient"
+    max_associations: CountOrUnlimited = Field(
+        default=0,
+        description="associations to it from the whole zone; more are rejected, transient; 0: no limit",
     )
     connect_timeout: Seconds = Field(default=10.0, description="seconds for TCP and TLS to stand")
     association_timeout: Seconds = Field(
@@ -70,7 +72,7 @@ class ScuSettings(SettingsModel):
         default=(), description="the AEs that this zone serves to the whole mesh"
     )
     max_associations: Count = Field(
-        default=1000, description="open associations per instance, over all targets"
+        default=4096, description="open associations per instance, over all targets"
     )
     max_pdu_length: PduLength = Field(
         default=131072, description="bytes: the maximum PDU length advertised to targets (PS3.8 Annex D.1)"

@@ -53,7 +53,7 @@ class OpenReply(WireModel):
 
     result: OpenResult
     sink: Endpoint | None = None
-    """The executor's end of the link, when accepted."""
+    """The executor's end of the link, of no use unless it was accepted; none: it did not try."""
     window: int = 0
     """Bytes that the executor is ready to hold unconsumed."""
     detail: str = ""

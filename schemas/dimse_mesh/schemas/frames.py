@@ -52,6 +52,8 @@ class FrameKind(IntEnum):
     """Payload: source and reason of the A-ABORT (PS3.8 §9.3.8)."""
     GONE = 19
     """There is no such channel. Payload: the channel (4 bytes) and the instance that the frame was sent to."""
+    TAKEN = 20
+    """An executor has the `OpenRequest` of this channel. Payload: its own channel (4 bytes) and instance."""
 
 
 _U32_SIZE = 4

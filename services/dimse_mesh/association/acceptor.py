@@ -36,7 +36,16 @@ class Acceptor:
         artim_timeout: seconds until the A-ASSOCIATE-RQ must be here, and for the client to close after a reject.
     """
 
-    __slots__ = ("_artim", "_artim_timeout", "_connection", "_on_error", "_on_request", "gone", "machine")
+    __slots__ = (
+        "_artim",
+        "_artim_timeout",
+        "_connection",
+        "_on_error",
+        "_on_request",
+        "gone",
+        "machine",
+        "on_gone",
+    )
 
     def __init__(
         self,
@@ -54,6 +63,8 @@ class Acceptor:
         self.machine.handle(Event.EVT5)
         self.gone = False
         """Whether the client is no longer there to be answered."""
+        self.on_gone: Callable[[], None] | None = None
+        """Called when it goes before it was answered."""
         connection.receiver = self
         self._artim = asyncio.get_running_loop().call_later(artim_timeout, self._artim_expired)
 
@@ -69,6 +80,8 @@ class Acceptor:
                 self.machine.handle(Event.EVT16)
                 self._leave()
                 self._connection.abort()
+                if self.on_gone is not None:
+                    self.on_gone()
                 return
             if pdu_type != PduType.ASSOCIATE_RQ or self.machine.state is not State.STA2:
                 self._abort("unexpected-pdu", AbortReason.UNEXPECTED_PDU)
@@ -89,6 +102,8 @@ class Acceptor:
     def transport_lost(self) -> None:
         """Note that the client has gone."""
         self._leave()
+        if self.on_gone is not None:
+            self.on_gone()
 
     def writable_again(self) -> None:
         """Nothing waits to be written."""

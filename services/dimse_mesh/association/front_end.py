@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 
+import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.association.acceptor import Acceptor
@@ -37,7 +38,7 @@ class FrontEnd:
         self._settings = context.settings.association
         self._router = router
         self._tasks = tasks
-        self._opener = Opener(context.mesh)
+        self._opener = Opener(context.mesh, router.openings)
         self.occupancy = Occupancy()
         self.draining = False
 
@@ -65,7 +66,7 @@ class FrontEnd:
             self._reject(acceptor, request, rejection, code)
             return
         self.occupancy.enter()
-        self._tasks.start_soon(self._open, acceptor, request, pdu)
+        self._tasks.start_soon(self._open_unless_gone, acceptor, request, pdu)
 
     def _reject(self, acceptor: Acceptor, request: AssociateRQ, rejection: AssociateRJ, code: str) -> None:
         self._context.counters.association_rejected(rejection.result, rejection.source, rejection.reason)
@@ -78,6 +79,11 @@ class FrontEnd:
             rejection.describe(),
         )
         acceptor.reject(rejection)
+
+    async def _open_unless_gone(self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes) -> None:
+        with anyio.CancelScope() as scope:
+            acceptor.on_gone = scope.cancel
+            await self._open(acceptor, request, pdu)
 
     async def _open(self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes) -> None:
         """Open the association with the target and answer the client."""

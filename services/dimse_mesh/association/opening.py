@@ -8,17 +8,22 @@ from dataclasses import dataclass
 import anyio
 
 from dimse_mesh.association.admission import CALLED_NOT_RECOGNIZED, CONGESTION, LIMIT_EXCEEDED
+from dimse_mesh.endpoint.openings import Openings
 from dimse_mesh.mesh import Mesh, MeshError, NoResponders
-from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
+from dimse_mesh.schemas.association import Endpoint, OpenReply, OpenRequest, OpenResult
 from dimse_mesh.schemas.subjects import Subject
 from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, MalformedPdu, PduType
 
-BUSY_ATTEMPTS = 5
+BUSY_ATTEMPTS = 12
 """How many executors are asked before the client is told to come again."""
+BUSY_PAUSE = 0.025
+"""Seconds between asking one and the next: the queue group chooses by chance, perhaps the same again."""
 FAILOVER_PATIENCE = 3.0
 """Seconds that a destination which answered before may have no executor: one is being restarted."""
 RETRY_PAUSE = 0.1
 """Seconds between asking again."""
+TAKING_TIMEOUT = 2.0
+"""Seconds in which an executor has to say that it has the request; doubled with each attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +45,9 @@ class Refused:
 class Opener:
     """Opens associations through the mesh. One for a front-end: it remembers which destinations have answered."""
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, openings: Openings) -> None:
         self._mesh = mesh
+        self._openings = openings
         self._answered: set[str] = set()
 
     async def open(
@@ -64,14 +70,20 @@ class Opener:
         loop = asyncio.get_running_loop()
         end = loop.time() + request.deadline
         unserved_until = loop.time() + (FAILOVER_PATIENCE if subject.name in self._answered else 0.0)
-        busy = 0
+        busy = attempts = 0
         while True:
             remaining = end - loop.time()
             if remaining <= 0:
                 return Refused(CONGESTION, "open-timeout")
+            attempts += 1
             try:
-                reply, tail = await self._mesh.request(
-                    subject, request, pdu, timeout=remaining, headers=headers
+                answer = await self._ask(
+                    subject,
+                    request,
+                    pdu,
+                    timeout=remaining,
+                    taking_timeout=TAKING_TIMEOUT * 2 ** (attempts - 1),
+                    headers=headers,
                 )
             except NoResponders:
                 if loop.time() >= unserved_until:
@@ -82,14 +94,55 @@ class Opener:
                 if not error.retryable:
                     return Refused(CONGESTION, f"mesh-{error.code}")
             else:
+                if answer is None:
+                    continue
+                reply, tail = answer
                 self._answered.add(subject.name)
                 if reply.result is not OpenResult.BUSY:
                     return _outcome(reply, bytes(tail))
                 busy += 1
                 if busy >= BUSY_ATTEMPTS:
                     return Refused(LIMIT_EXCEEDED, "executors-busy")
+                await anyio.sleep(BUSY_PAUSE)
                 continue
             await anyio.sleep(RETRY_PAUSE)
+
+    async def _ask(
+        self,
+        subject: Subject[OpenRequest, OpenReply],
+        request: OpenRequest,
+        pdu: bytes,
+        *,
+        timeout: float,
+        taking_timeout: float,
+        headers: dict[str, str] | None,
+    ) -> tuple[OpenReply, memoryview] | None:
+        """Ask once; None: the request is lost, or whoever had it is.
+
+        Raises:
+            MeshError: as `Mesh.request`.
+        """
+        channel = request.source.channel
+        scope = anyio.CancelScope()
+
+        def unless_taken() -> None:
+            if not self._openings.is_taken(channel):
+                scope.cancel()
+
+        self._openings.ask(channel, scope.cancel)
+        timer = asyncio.get_running_loop().call_later(taking_timeout, unless_taken)
+        chosen: Endpoint | None = None
+        try:
+            with scope:
+                reply, tail = await self._mesh.request(
+                    subject, request, pdu, timeout=timeout, headers=headers
+                )
+                chosen = reply.sink
+                return reply, tail
+        finally:
+            timer.cancel()
+            self._openings.settle(channel, chosen)
+        return None
 
 
 def _outcome(reply: OpenReply, pdu: bytes) -> Accepted | Refused:

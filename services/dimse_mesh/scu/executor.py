@@ -7,13 +7,15 @@ import logging
 import ssl
 from collections import Counter
 
+import anyio
+
 from dimse_mesh.endpoint import Link, LinkIdentity, Occupancy, Router
 from dimse_mesh.endpoint.own import with_own_items
 from dimse_mesh.endpoint.tls import remote_context
 from dimse_mesh.mesh import Delivery
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.settings_scu import RemoteAe
-from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
+from dimse_mesh.schemas.association import Endpoint, OpenReply, OpenRequest, OpenResult
 from dimse_mesh.scu.requestor import OpeningFailed, Requestor, connect, request_association
 from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, UpperLayerError
 
@@ -59,7 +61,7 @@ class Executor:
         """Answer an `OpenRequest` for one of our targets."""
         if self.draining or self.occupancy.count >= self._settings.max_associations:
             return OpenReply(result=OpenResult.BUSY), b""
-        if self.open_by_ae[remote.ae_title] >= remote.max_associations:
+        if 0 < remote.max_associations <= self.open_by_ae[remote.ae_title]:
             return OpenReply(result=OpenResult.LIMIT), b""
         telemetry = self._context.telemetry
         span = telemetry.start_span(
@@ -69,22 +71,28 @@ class Executor:
             attributes={"dicom.association": request.association, "dicom.ae.remote": remote.ae_title},
         )
         self._enter(remote)
-        reply = OpenReply(result=OpenResult.UNREACHABLE, detail="cancelled")
+        local = self._router.new_endpoint()
+        reply = OpenReply(result=OpenResult.UNREACHABLE, sink=local, detail="given-up")
+        tail = b""
         try:
-            reply, tail = await self._open(remote, request, pdu)
+            with anyio.CancelScope() as scope:
+                self._router.openings.take(local.channel, scope.cancel)
+                self._router.tell_taken(request.source, local)
+                reply, tail = await self._open(remote, request, pdu, local)
         except OpeningFailed as failure:
             log.warning("target %s (%s:%s): %s", remote.ae_title, remote.host, remote.port, failure.detail)
-            reply = OpenReply(result=failure.result, detail=failure.detail)
-            return reply, b""
-        else:
-            return reply, tail
+            reply = OpenReply(result=failure.result, sink=local, detail=failure.detail)
         finally:
+            self._router.openings.done(local.channel)
             accepted = reply.result is OpenResult.ACCEPTED
             if not accepted:
                 self._leave(remote)
             telemetry.end(span, error_code=None if accepted else reply.result.value)
+        return reply, tail
 
-    async def _open(self, remote: RemoteAe, request: OpenRequest, pdu: memoryview) -> tuple[OpenReply, bytes]:
+    async def _open(
+        self, remote: RemoteAe, request: OpenRequest, pdu: memoryview, local: Endpoint
+    ) -> tuple[OpenReply, bytes]:
         try:
             client_request = AssociateRQ.decode(pdu[6:])
         except UpperLayerError as error:
@@ -101,16 +109,21 @@ class Executor:
         assert answer is not None
         if answer.result is not OpenResult.ACCEPTED:
             connection.close(within=self._settings.release_timeout)
-            return OpenReply(result=answer.result), answer.pdu
+            return OpenReply(result=answer.result, sink=local), answer.pdu
         try:
             accepted = AssociateAC.decode(answer.body)
         except UpperLayerError as error:
             connection.abort()
             raise OpeningFailed(OpenResult.UNREACHABLE, error.code) from error
-        return self._link(remote, request, requestor, accepted)
+        return self._link(remote, request, requestor, accepted, local)
 
     def _link(
-        self, remote: RemoteAe, request: OpenRequest, requestor: Requestor, accepted: AssociateAC
+        self,
+        remote: RemoteAe,
+        request: OpenRequest,
+        requestor: Requestor,
+        accepted: AssociateAC,
+        local: Endpoint,
     ) -> tuple[OpenReply, bytes]:
         """Join the target's association to the front-end's end of the link."""
         answer, connection = requestor.answer, requestor.connection
@@ -121,11 +134,12 @@ class Executor:
             calling_ae=request.calling_ae,
             called_ae=request.called_ae,
             from_client=False,
-            local=self._router.new_endpoint(),
+            local=local,
             remote=request.source,
         )
 
         def ended(_: str) -> None:
+            unattached.cancel()
             self._leave(remote)
             self._context.counters.association_closed()
 
@@ -137,6 +151,9 @@ class Executor:
             on_end=ended,
         )
         self._router.register(link)
+        unattached = asyncio.get_running_loop().call_later(
+            self._settings.attach_timeout, link.abort_unless_attached
+        )
         connection.max_length = self._settings.max_pdu_length
         self._context.counters.association_opened()
         link.establish(
@@ -152,7 +169,6 @@ class Executor:
         if answer.following:
             link.pdus_received([(pdu_type, memoryview(body)) for pdu_type, body in answer.following])
         connection.resume_reading()
-        asyncio.get_running_loop().call_later(self._settings.attach_timeout, link.abort_unless_attached)
         reply = OpenReply(
             result=OpenResult.ACCEPTED, sink=identity.local, window=self._router.settings.window
         )

@@ -46,6 +46,6 @@ async def run(context: ServiceContext) -> None:
         await context.draining.wait()
         executor.draining = True
         for subscription in subscriptions:
-            await subscription.unsubscribe()
+            await subscription.drain()
         with anyio.move_on_after(settings.drain_timeout):
             await executor.occupancy.empty()

@@ -44,7 +44,7 @@ def test_check_prints_the_complete_configuration(tmp_path: Path) -> None:
     assert result.returncode == 0
     printed = yaml.safe_load(result.stdout)
     assert printed["zone"] == "hospital"
-    assert printed["association"]["max_associations"] == 1000
+    assert printed["association"]["max_associations"] == 4096
 
 
 @pytest.mark.parametrize("command", [["check"], ["up"], ["run", "scu", "--config"]])

@@ -52,7 +52,7 @@ def test_design_example_is_accepted(tmp_path: Path) -> None:
 def test_zone_alone_has_defaults_for_everything_else(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path, "zone: a"))
     assert settings.subject_root == "DIMSE"
-    assert settings.association.max_associations == 1000
+    assert settings.association.max_associations == 4096
     assert settings.instances.of(ServiceName.QUERY_RETRIEVE) == 1
 
 

@@ -1,0 +1,99 @@
+"""Associations that are being opened: so that neither a death nor a change of mind is waited for.
+
+An executor that takes an `OpenRequest` says so at once (TAKEN): the front-end then knows whom to tell that its client
+has gone, and whose death means that the request must be made again. An opening that was given up is aborted, as a
+link would be, on every executor that has said that it took it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dimse_mesh.endpoint.carrier import DeathWatcher
+from dimse_mesh.schemas.association import Endpoint
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A front-end's request. `takers` are the executors' ends, in the order in which they took it."""
+
+    lost: Callable[[], None]
+    takers: list[Endpoint] = field(default_factory=list)
+
+
+class Openings:
+    """The openings of one instance, by its own channel.
+
+    Args:
+        liveness: watched for each executor that took a request.
+        abandon: tells an executor that an opening is not wanted: (our channel, its end).
+    """
+
+    def __init__(self, liveness: DeathWatcher, abandon: Callable[[int, Endpoint], None]) -> None:
+        self._liveness = liveness
+        self._abandon = abandon
+        self._asked: dict[int, _Asked] = {}
+        self._taken: dict[int, Callable[[], None]] = {}
+
+    # the front-end's side
+
+    def ask(self, channel: int, lost: Callable[[], None]) -> None:
+        """Begin; `lost` is called when the request must be taken for lost: its executor died, or NATS was away."""
+        self._asked[channel] = _Asked(lost)
+
+    def is_taken(self, channel: int) -> bool:
+        """Tell whether a living executor has the request."""
+        asked = self._asked.get(channel)
+        return asked is not None and bool(asked.takers)
+
+    def took(self, channel: int, taker: Endpoint) -> None:
+        """Note who has the request; when nobody wants it any more, tell him."""
+        asked = self._asked.get(channel)
+        if asked is None:
+            self._abandon(channel, taker)
+        elif taker not in asked.takers:
+            asked.takers.append(taker)
+            self._liveness.watch(taker.instance)
+
+    def settle(self, channel: int, chosen: Endpoint | None) -> None:
+        """End: every executor but the `chosen` one is told to give up."""
+        asked = self._asked.pop(channel, None)
+        if asked is None:
+            return
+        for taker in asked.takers:
+            self._liveness.unwatch(taker.instance)
+            if taker != chosen:
+                self._abandon(channel, taker)
+
+    # the executor's side
+
+    def take(self, channel: int, give_up: Callable[[], None]) -> None:
+        """Begin; `give_up` is called when the front-end doesn't want it any more."""
+        self._taken[channel] = give_up
+
+    def done(self, channel: int) -> None:
+        """End."""
+        self._taken.pop(channel, None)
+
+    def give_up(self, channel: int) -> None:
+        """Handle ABORT or GONE for a channel that may be an opening."""
+        give_up = self._taken.pop(channel, None)
+        if give_up is not None:
+            give_up()
+
+    # both
+
+    def instance_died(self, instance: str) -> None:
+        """Forget an executor; who has waited for it, and for no other, must ask again."""
+        for asked in list(self._asked.values()):
+            left = [taker for taker in asked.takers if taker.instance != instance]
+            if len(left) < len(asked.takers):
+                asked.takers = left
+                if not left:
+                    asked.lost()
+
+    def mesh_returned(self) -> None:
+        """Take every request for lost: it, or its reply, may have been on the way."""
+        for asked in list(self._asked.values()):
+            asked.lost()

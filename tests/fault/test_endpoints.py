@@ -1,0 +1,128 @@
+"""Front-ends and executors die: the surviving peer is told at once, and the next association goes to another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
+from tests.fault.conftest import HANDLERS, TARGET, each, ground
+from tests.fault.ledger import Ledger
+from tests.support.mesh import Ae, two_zones
+from tests.support.ports import reserve_port
+from tests.support.process import wait_until
+from tests.support.scripted import Aborted, Client, Closed, Server, ServerPeer, success
+from tests.support.wire import RELEASE_RP_PDU, Message, PduType, fragments, pdu, store_rq
+
+TOLD_WITHIN = 3.0
+
+
+def open_client(port: int, *, timeout: float = 20.0) -> Client:
+    """Open an association with the archive through the mesh."""
+    return Client.open(port, called=TARGET, contexts=CONTEXTS, extra=GET_ROLES, timeout=timeout)
+
+
+class Target:
+    """Accepts, serves, and notes when and how each association ended."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[float, int]] = []
+        self.ended = threading.Event()
+
+    def __call__(self, peer: ServerPeer) -> None:
+        peer.accept_association()
+        while True:
+            try:
+                received = peer.receive()
+            except Closed:
+                self._end(0)
+                return
+            if isinstance(received, Message):
+                for message in success(received):
+                    peer.send_message(message)
+                continue
+            if received.kind == PduType.RELEASE_RQ:
+                peer.send(RELEASE_RP_PDU)
+            self._end(received.kind)
+            return
+
+    def _end(self, kind: int) -> None:
+        self.ends.append((time.monotonic(), kind))
+        self.ended.set()
+
+
+def test_peers_of_killed_endpoints_are_told_and_others_take_over(tmp_path: Path) -> None:
+    hospital = {"association": {"reuse_port": True}}
+    instances = [*each("association", 2), *each("scu", 2, "cloud"), *(("hospital", name) for name in HANDLERS)]
+    with ground(tmp_path, *instances, hospital=hospital) as where:
+        for victim in ("scu", "association"):
+            target = Target()
+            with Server(target, port=where.target) as server:
+                held = [open_client(where.entry) for _ in range(8)]
+                half = list(fragments(store_rq(1, "1.2.3", bytes(2_000_000), context_id=STORE), [16378]))
+                for client in held[:4]:
+                    client.send(b"".join(pdu(4, value) for value in half[: len(half) // 2]))
+                server.wait_for_peers(8)
+                dead = where.fleet.of(victim)[0]
+                where.fleet.kill(dead)
+                killed = time.monotonic()
+                for _ in range(4):
+                    with open_client(where.entry) as client:
+                        assert client.echo() == 0
+                        client.release()
+                took_over = time.monotonic() - killed
+                assert took_over < TOLD_WITHIN, f"new associations waited {took_over:.1f} s for another {victim}"
+                told = 0
+                for client in held:
+                    client.sock.settimeout(max(0.1, killed + TOLD_WITHIN - time.monotonic()))
+                    try:
+                        with pytest.raises((Aborted, Closed)):
+                            client.receive_message()
+                        told += 1
+                    except TimeoutError:
+                        pass  # its association does not run through the victim
+                if victim == "association":
+                    wait_until(lambda: len(target.ends) >= told + 4, "targets of a dead front-end are told")
+                    last = max(when for when, kind in target.ends if kind != PduType.RELEASE_RQ)
+                    assert last - killed < TOLD_WITHIN
+                    assert all(kind != 0 for _, kind in target.ends), "a target was not told by A-ABORT"
+                assert 0 < told < 8, f"{told} of 8 associations ran through the killed {victim}"
+                for client in held:
+                    client.close()
+            where.fleet.start(dead.zone, dead.service)
+
+
+@pytest.mark.parametrize("service", ["association", "scu"])
+def test_supervisor_has_a_killed_endpoint_back_within_two_seconds(tmp_path: Path, service: str) -> None:
+    target = Ae(TARGET, reserve_port(), "cloud")
+    zone = "hospital" if service == "association" else "cloud"
+    with two_zones(tmp_path, target=target) as mesh, Server(Target(), port=target.port):
+        entry = mesh.listeners["hospital"]
+        survivor = open_client(entry)
+        pids = mesh.pids()
+        killed = time.monotonic()
+        import os
+        import signal
+
+        os.kill(pids[f"{zone}/{service}"], signal.SIGKILL)
+        if service == "scu":
+            survivor.sock.settimeout(TOLD_WITHIN)
+            with pytest.raises(Aborted):
+                survivor.receive_message()
+            assert time.monotonic() - killed < TOLD_WITHIN
+        survivor.close()
+
+        def back() -> bool:
+            try:
+                with open_client(entry, timeout=5) as client:
+                    assert client.echo() == 0
+                    client.release()
+            except (OSError, Closed, AssertionError):
+                return False
+            return True
+
+        wait_until(back, f"{service} is back")
+        assert time.monotonic() - killed < 2.0 + 0.5

@@ -1,0 +1,192 @@
+"""Two ends of a link, back to back: client - link - channel - link - target, with the real handlers between."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+from dimse_mesh.endpoint import Link, LinkIdentity, LinkSettings, PeerConnection, Router
+from dimse_mesh.handling import OperationHandler
+from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.runtime.routing import Route
+from dimse_mesh.runtime.telemetry import Telemetry
+from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.upper_layer import AssociationMachine, State
+from tests.unit.endpoint.channel import CALM, SUBJECTS, Channel, Faults, Instance
+from tests.unit.endpoint.peers import MemoryPeer
+
+ZONE = "home"
+CONTEXTS = frozenset((1, 3, 5))
+SETTINGS = LinkSettings(
+    window=16 * 1024,
+    max_buffered=1024 * 1024,
+    chunk_size=1000,
+    inline_limit=300,
+    retransmit_timeout=1.0,
+    deadline=100_000.0,
+    ack_delay=0.1,
+    operation_timeout=0.0,
+    stalled_write_timeout=60.0,
+    release_timeout=10.0,
+)
+
+
+@dataclass(eq=False)
+class End:
+    """One endpoint instance with the one link that it holds."""
+
+    router: Router
+    carrier: Instance
+    link: Link
+    peer: MemoryPeer
+    counters: Counters
+    ended: list[str]
+
+
+@dataclass(eq=False)
+class Joined:
+    """A client and a target that are associated through the mesh."""
+
+    channel: Channel
+    front: End
+    executor: End
+
+    @property
+    def client(self) -> MemoryPeer:
+        """The peer at the front-end."""
+        return self.front.peer
+
+    @property
+    def target(self) -> MemoryPeer:
+        """The peer at the executor."""
+        return self.executor.peer
+
+    @property
+    def ends(self) -> tuple[End, End]:
+        """Both."""
+        return self.front, self.executor
+
+    async def settle(self, seconds: float = 0.0) -> None:
+        """Let everything happen that happens within this (virtual) time."""
+        if seconds:
+            await asyncio.sleep(seconds)
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    def assert_nothing_is_left(self) -> None:
+        """Check that both routers have forgotten the link, with everything that it held."""
+        for end in self.ends:
+            router = end.router
+            assert len(router) == 0
+            assert router.budget.used == 0
+            for registry in (
+                router._acknowledging,
+                router._watched,
+                router._released,
+                router._pending_aborts,
+                router._batches,
+                router._batch_sizes,
+            ):
+                assert not registry
+            assert end.carrier.watched == []
+            assert len(end.ended) == 1
+            assert len(end.link.operations) == 0
+
+
+def _machine(*, requestor: bool) -> AssociationMachine:
+    return AssociationMachine(requestor=requestor, state=State.STA6)
+
+
+def _end(router: Router, carrier: Instance, counters: Counters, *, from_client: bool, **more: Any) -> End:
+    ended: list[str] = []
+    connection = PeerConnection(router.receive_buffer, max_length=131072)
+    peer = MemoryPeer(connection)
+    identity = LinkIdentity(
+        association="a1",
+        home_zone=ZONE,
+        calling_ae="CLIENT",
+        called_ae="TARGET",
+        from_client=from_client,
+        local=router.new_endpoint(),
+    )
+    link = Link(
+        router=router,
+        connection=connection,
+        machine=_machine(requestor=not from_client),
+        identity=identity,
+        on_end=ended.append,
+        **more,
+    )
+    router.register(link)
+    return End(router, carrier, link, peer, counters, ended)
+
+
+@asynccontextmanager
+async def joined(
+    *,
+    random: Random | None = None,
+    faults: Faults = CALM,
+    settings: LinkSettings = SETTINGS,
+    routes: Sequence[Route] = (),
+    handlers: int = 2,
+    max_pdus: tuple[int, int] = (16384, 16384),
+    front_end: dict[str, Any] | None = None,
+) -> AsyncIterator[Joined]:
+    """Associate a client and a target; on leaving both routers stop.
+
+    Args:
+        handlers: of each service.
+        max_pdus: Maximum Length of client and target.
+        front_end: more arguments of the client's `Link`.
+    """
+    channel = Channel(random or Random(0), faults)
+    async with AsyncExitStack() as stack:
+        ends = []
+        for name in ("front", "executor"):
+            carrier, counters = channel.instance(name), Counters()
+            timeouts = settings if name == "front" else replace(settings, operation_timeout=0.0)
+            router = Router(
+                mesh=carrier, liveness=carrier, telemetry=Telemetry(), counters=counters, settings=timeouts
+            )
+            await stack.enter_async_context(router.running())
+            client = name == "front"
+            ends.append(
+                _end(router, carrier, counters, from_client=client, **(front_end or {} if client else {}))
+            )
+        for number in range(handlers):
+            await serve(channel, f"handler{number}", routes)
+        front, executor = ends
+        for end, other, max_pdu in ((executor, front, max_pdus[1]), (front, executor, max_pdus[0])):
+            end.link.establish(
+                remote=other.link.identity.local,
+                window=settings.window,
+                max_pdu=max_pdu,
+                accepted_contexts=CONTEXTS,
+            )
+        front.link.attach()
+        yield Joined(channel, front, executor)
+
+
+async def serve(channel: Channel, name: str, routes: Sequence[Route] = ()) -> list[Any]:
+    """Add a handler of each service; return their subscriptions."""
+    carrier = channel.instance(name)
+    interests = []
+    for service in (ServiceName.STORE, ServiceName.QUERY_RETRIEVE, ServiceName.N_SERVICE):
+        handler = OperationHandler(
+            service=service, mesh=carrier, telemetry=Telemetry(), counters=Counters(), routes=routes
+        )
+        subject = SUBJECTS.operations(ZONE, service)
+        interests.append(await carrier.subscribe(subject.name, handler.handle, queue=subject.queue))
+    return interests
+
+
+def assert_collected(references: Sequence[weakref.ref[Any]]) -> None:
+    """Check that nothing holds what these references point to."""
+    gc.collect()
+    assert [reference() for reference in references if reference() is not None] == []

@@ -134,6 +134,17 @@ def send(
         raise SystemExit(send_paths(WayIn.of(config, nats, subject_root, calling), ae_title, paths))
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def operator(context: typer.Context) -> None:
+    """Kubernetes: run the operator, or print CRD, rendered objects, field reference (operator --help)."""
+    from dimse_mesh.operator.__main__ import main as operator_main
+
+    with _failures():
+        raise SystemExit(operator_main(context.args))
+
+
 def main() -> None:
     """Run the command line."""
     app()

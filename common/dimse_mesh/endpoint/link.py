@@ -49,6 +49,7 @@ from dimse_mesh.upper_layer import (
     PduType,
     State,
     UpperLayerError,
+    check_release,
     iter_pdvs,
 )
 
@@ -224,13 +225,19 @@ class Link:
             machine.handle(Event.EVT16)
             self._end("aborted-by-peer", tell=abort)
         elif pdu_type == PduType.RELEASE_RQ and machine.state in _RECEIVING:
-            machine.handle(Event.EVT12)
-            self._sender.send_release(FrameKind.RELEASE_RQ)
+            check_release(body)
+            if machine.handle(Event.EVT12) is Action.AR_2:
+                self._sender.send_release(FrameKind.RELEASE_RQ)
+            elif machine.requestor:  # a collision (PS3.8 §7.2.2.7): the acceptor awaits our answer first
+                machine.handle(Event.EVT14)
+                self._connection.write(RELEASE_RP_PDU)
         elif pdu_type == PduType.RELEASE_RP and machine.state in {State.STA7, State.STA10, State.STA11}:
-            action = machine.handle(Event.EVT13)
+            check_release(body)
+            if machine.handle(Event.EVT13) is Action.AR_10:
+                machine.handle(Event.EVT14)
+                self._connection.write(RELEASE_RP_PDU)
             self._sender.send_release(FrameKind.RELEASE_RP)
-            if action is Action.AR_3:
-                self._end("released")
+            self._end("released")
         else:
             self._fail("unexpected-pdu", AbortReason.UNEXPECTED_PDU)
 
@@ -498,20 +505,22 @@ class Link:
     # ending
 
     def _release_from_mesh(self, kind: FrameKind) -> None:
-        """Pass on the other side's A-RELEASE-RQ or -RP, in its place among the messages."""
+        """Pass on the other side's A-RELEASE-RQ or -RP, in its place among the messages.
+
+        An A-RELEASE-RQ that has crossed our own peer's in the mesh answers it: both get their A-RELEASE-RP.
+        """
         machine = self._machine
-        if kind is FrameKind.RELEASE_RQ:
+        if kind is FrameKind.RELEASE_RQ and machine.state is not State.STA8:
             machine.handle(Event.EVT11)
             self._connection.write(RELEASE_RQ_PDU)
             self._release_deadline = self._router.now() + self._router.settings.release_timeout
             self._router.watch(self)
             return
-        action = machine.handle(Event.EVT14)
+        machine.handle(Event.EVT14)
         self._connection.write(RELEASE_RP_PDU)
-        if action is Action.AR_4:
-            self._receiver.inbound.consumed_next()
-            self._send_acknowledgement(answer=False)
-            self._end("released")
+        self._receiver.inbound.consumed_next()
+        self._send_acknowledgement(answer=False)
+        self._end("released")
 
     def abort(self, code: str, reason: AbortReason = AbortReason.NOT_SPECIFIED) -> None:
         """End the association on both sides: the mesh can't carry it any further."""

@@ -102,7 +102,8 @@ class MemoryPeer:
             self.controls.append(pdu.kind)
             assert self._releasing
             self.released = True
-            self.transport.feed_eof()
+            if self.accepts_release:
+                self.transport.feed_eof()
         else:
             raise AssertionError(f"PDU of type {pdu.kind}")
 

@@ -30,8 +30,6 @@ from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.subjects import Subjects
 
-FIRST_CONNECT_SECONDS = 10.0
-"""How long a service that starts waits for NATS."""
 STOP_SECONDS = 10.0
 """What closing NATS and flushing spans may take, after the service's own drain."""
 
@@ -137,7 +135,7 @@ async def _connected(  # noqa: PLR0917 - all of them are what a context is made 
             zone=settings.zone,
             instance=supervised.instance,
             name=f"dimse-mesh {settings.zone} {service.value} {supervised.instance}",
-            first_connect_timeout=FIRST_CONNECT_SECONDS,
+            first_connect_timeout=settings.mesh.first_connect_timeout,
         ) as mesh,
         open_liveness(mesh, service, load=lambda: dict(by_ae), settings=settings.liveness) as liveness,
         anyio.create_task_group() as tasks,

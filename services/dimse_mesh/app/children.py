@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import anyio
 
+from dimse_mesh.app.nursery import Nursery
 from dimse_mesh.app.services import spelt
-from dimse_mesh.runtime.supervised import FAILED, INSTANCE, PARENT, READY, REPORT_FD, new_instance
+from dimse_mesh.runtime.supervised import FAILED, INSTANCE, PARENT, READY, new_instance
 from dimse_mesh.schemas.service import ServiceName
 
 MAX_REPORT_BYTES = 4096
@@ -37,61 +36,51 @@ class ChildSpec:
 
 
 class Child:
-    """A running instance. The kernel sends it SIGTERM when this process dies, however it dies."""
+    """A running instance, made by `start`. The kernel sends it SIGTERM when this process dies, however it dies."""
 
-    def __init__(self, spec: ChildSpec) -> None:
-        """Start the process.
-
-        Raises:
-            OSError: it can't be started.
-        """
+    def __init__(self, spec: ChildSpec, instance: str, pid: int, report: int) -> None:
         self.spec = spec
-        self.instance = new_instance()
+        self.instance = instance
+        self.pid = pid
         self.ready = False
         self.failure: str | None = None
         """Why it could not start, as it said itself."""
+        self._report = report
         self._waiting = anyio.Lock()
-        self._report, theirs = os.pipe()
+        self._ended = os.pidfd_open(pid)
+        self._code: int | None = None
+
+    @classmethod
+    async def start(cls, spec: ChildSpec, nursery: Nursery) -> Self:
+        """Start an instance.
+
+        Raises:
+            StartError: it can't be started.
+        """
+        instance = new_instance()
+        report, theirs = os.pipe()
         try:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "dimse_mesh.app",
-                    "run",
-                    spelt(spec.service),
-                    "--config",
-                    str(spec.config),
-                ],
-                stdin=subprocess.DEVNULL,
-                env={
-                    **os.environ,
-                    **spec.environment,
-                    INSTANCE: self.instance,
-                    PARENT: str(os.getpid()),
-                    REPORT_FD: str(theirs),
-                },
-                pass_fds=(theirs,),
-                # Ctrl-C at a terminal goes to the supervisor alone: it stops its children in order.
-                process_group=0,
+            pid = await nursery.fork(
+                ["run", spelt(spec.service), "--config", str(spec.config)],
+                {**spec.environment, INSTANCE: instance, PARENT: str(os.getpid())},
+                theirs,
             )
         except BaseException:
-            os.close(self._report)
+            os.close(report)
             raise
         finally:
             os.close(theirs)
-        os.set_blocking(self._report, False)
-        self._ended = os.pidfd_open(self._process.pid)
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
+        os.set_blocking(report, False)
+        return cls(spec, instance, pid, report)
 
     @property
     def running(self) -> bool:
         """Whether it has not ended yet."""
-        return self._process.poll() is None
+        if self._code is None:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            if ended:
+                self._code = os.waitstatus_to_exitcode(status)
+        return self._code is None
 
     async def hear(self) -> None:
         """Wait for its one line: then `ready` is true, or `failure` says why not, or it died without a word."""
@@ -111,9 +100,10 @@ class Child:
     async def wait(self) -> int:
         """Wait for its end; return its exit code, negative for a signal."""
         async with self._waiting:  # one descriptor, one waiter at a time
-            while self._process.poll() is None:
+            while self.running:
                 await anyio.wait_readable(self._ended)
-        return self._process.returncode
+        assert self._code is not None
+        return self._code
 
     async def stop(self, grace: float) -> None:
         """End it: SIGTERM, and SIGKILL after `grace` seconds."""
@@ -127,8 +117,8 @@ class Child:
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, if it still runs."""
-        with suppress(ProcessLookupError):
-            self._process.send_signal(number)
+        if self.running:
+            os.kill(self.pid, number)
 
     def close(self) -> None:
         """Give the descriptors back, once it has ended."""

@@ -18,13 +18,14 @@ from pathlib import Path
 import anyio
 
 from dimse_mesh.app.children import Child, ChildSpec, nats_environment
+from dimse_mesh.app.nursery import Nursery
 from dimse_mesh.mesh.connection import Mesh, open_mesh
 from dimse_mesh.mesh.embedded import EmbeddedServer, embedded_server
 from dimse_mesh.mesh.liveness import announce_death
 from dimse_mesh.mesh.settings import NatsSettings
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.logging import EventLog
-from dimse_mesh.runtime.process import FIRST_CONNECT_SECONDS, STOP_SECONDS, drain_seconds
+from dimse_mesh.runtime.process import STOP_SECONDS, drain_seconds
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.signals import drain_on_signal, drained
 from dimse_mesh.runtime.supervised import new_instance
@@ -118,6 +119,7 @@ class Supervisor:
         self._all_ready = anyio.Event()
         self._draining = anyio.Event()
         self._stopping = False
+        self._nursery = Nursery()
 
     async def run(self) -> None:
         """Start everything, keep it running, stop it in order.
@@ -131,8 +133,12 @@ class Supervisor:
             await tasks.start(
                 partial(drain_on_signal, self._draining, grace=grace, insist=self._kill_everything)
             )
-            async with self._nats() as server:
-                await self._supervise(server)
+            self._nursery.start()
+            try:
+                async with self._nats() as server:
+                    await self._supervise(server)
+            finally:
+                self._nursery.close()
             tasks.cancel_scope.cancel()
         drained()
 
@@ -179,7 +185,7 @@ class Supervisor:
             zone=settings.zone,
             instance=instance,
             name=f"dimse-mesh {settings.zone} supervisor {instance}",
-            first_connect_timeout=FIRST_CONNECT_SECONDS,
+            first_connect_timeout=settings.mesh.first_connect_timeout,
         ) as mesh:
             self._meshes[settings.zone] = mesh
             await anyio.sleep_forever()
@@ -200,7 +206,7 @@ class Supervisor:
         pause = 0.0
         while not self._stopping:
             started = time.monotonic()
-            child = self._children[spec] = Child(spec)
+            child = self._children[spec] = await Child.start(spec, self._nursery)
             await child.hear()
             if child.ready:
                 self._waiting.discard(spec)

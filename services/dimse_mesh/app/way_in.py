@@ -27,7 +27,6 @@ from dimse_mesh.mesh.liveness import open_liveness
 from dimse_mesh.runtime.context import Readiness, ServiceContext
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.logging import configure_logging
-from dimse_mesh.runtime.process import FIRST_CONNECT_SECONDS
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings, settings_from
 from dimse_mesh.runtime.settings_association import Listener
 from dimse_mesh.runtime.settings_errors import ConfigurationError
@@ -138,7 +137,7 @@ async def open_door(way: WayIn) -> AsyncIterator[Door]:
                 zone=settings.zone,
                 instance=instance,
                 name=f"dimse-mesh {settings.zone} command-line {instance}",
-                first_connect_timeout=FIRST_CONNECT_SECONDS,
+                first_connect_timeout=settings.mesh.first_connect_timeout,
             ) as mesh,
             open_liveness(mesh, ServiceName.ASSOCIATION, settings=settings.liveness) as liveness,
             anyio.create_task_group() as tasks,

@@ -13,6 +13,9 @@ import yaml
 from tests.support.ports import reserve_port
 
 ZONE = "zone: hospital\n"
+UNREACHABLE = (
+    "zone: a\nnats: {{servers: ['nats://127.0.0.1:{port}']}}\nmesh: {{first_connect_timeout: 0.5}}\n"
+)
 
 
 def dimse_mesh(*arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
@@ -72,14 +75,14 @@ def test_up_reports_the_problems_of_all_files_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("service", ["association", "query-retrieve"])
 def test_unreachable_nats_is_one_line(tmp_path: Path, service: str) -> None:
     port = reserve_port()
-    file = write(tmp_path / "zone.yaml", f"zone: a\nnats: {{servers: ['nats://127.0.0.1:{port}']}}\n")
+    file = write(tmp_path / "zone.yaml", UNREACHABLE.format(port=port))
     line = one_line(dimse_mesh("run", service, "--config", file), 1)
     assert f"nats://127.0.0.1:{port}" in line
 
 
 def test_up_with_unreachable_nats_is_one_line(tmp_path: Path) -> None:
     port = reserve_port()
-    file = write(tmp_path / "zone.yaml", f"zone: a\nnats: {{servers: ['nats://127.0.0.1:{port}']}}\n")
+    file = write(tmp_path / "zone.yaml", UNREACHABLE.format(port=port))
     line = one_line(dimse_mesh("up", file), 1)
     assert f"nats://127.0.0.1:{port}" in line
 

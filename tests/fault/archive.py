@@ -141,7 +141,12 @@ def archive(port: int, ledger: Ledger | None = None, *, timeout: float = 120.0) 
 def find_rq(message_id: int, count: int) -> Message:
     """Return a C-FIND-RQ for `count` answers."""
     return request(
-        Command.C_FIND, message_id, STUDY_ROOT_FIND, data=question(count), context_id=FIND, more={Tag.PRIORITY: 0}
+        Command.C_FIND,
+        message_id,
+        STUDY_ROOT_FIND,
+        data=question(count),
+        context_id=FIND,
+        more={Tag.PRIORITY: 0},
     )
 
 

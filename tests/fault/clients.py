@@ -8,8 +8,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from tests.fault.archive import CONTEXTS, FIND, GET, GET_ROLES, PENDING, STORE, find_rq, get_rq, match_identifier
-from tests.fault.archive import whole_instances
+from tests.fault.archive import (
+    CONTEXTS,
+    FIND,
+    GET,
+    GET_ROLES,
+    PENDING,
+    STORE,
+    find_rq,
+    get_rq,
+    match_identifier,
+    whole_instances,
+)
 from tests.fault.ledger import Ledger, content, instance_uid
 from tests.support.scripted import Aborted, Client, Closed, Rejected
 from tests.support.wire import VERIFICATION, Command, request, response, store_rq
@@ -134,7 +144,9 @@ def echo_study(count: int = 5) -> Study:
     return echo
 
 
-def ask_find(client: Client, count: int, *, message_id: int = 1, on_answer: Callable[[int], None] | None = None) -> None:
+def ask_find(
+    client: Client, count: int, *, message_id: int = 1, on_answer: Callable[[int], None] | None = None
+) -> None:
     """Send a C-FIND and check that each of `count` answers comes once and in order."""
     answer = client.exchange(find_rq(message_id, count))
     number = 0
@@ -164,7 +176,9 @@ def ask_get(client: Client, count: int, size: int, *, on_store: Callable[[int], 
         if on_store is not None:
             on_store(len(uids))
         client.send_message(response(message))
-    assert len(set(uids)) == len(uids) == count, f"{len(set(uids))} of {count} instances, {len(uids)} messages"
+    assert len(set(uids)) == len(uids) == count, (
+        f"{len(set(uids))} of {count} instances, {len(uids)} messages"
+    )
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 from tests.fault.archive import Archive, archive
 from tests.fault.fleet import Fleet, fleet
 from tests.fault.ledger import Ledger
-from tests.support.mesh import Ae, zone_config
+from tests.support.mesh import zone_config
 from tests.support.nats import NatsServer, nats_server
 from tests.support.ports import reserve_port
 from tests.support.scripted import Server

@@ -12,7 +12,6 @@ from typing import Any
 
 import yaml
 
-from tests.support.nats import NatsServer
 from tests.support.process import Child, cpu_seconds, resident_bytes
 
 COMMAND = (sys.executable, "-m", "dimse_mesh.app", "run")

@@ -10,7 +10,6 @@ import pytest
 
 from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
 from tests.fault.conftest import HANDLERS, TARGET, each, ground
-from tests.fault.ledger import Ledger
 from tests.support.mesh import Ae, two_zones
 from tests.support.ports import reserve_port
 from tests.support.process import wait_until
@@ -56,7 +55,11 @@ class Target:
 
 def test_peers_of_killed_endpoints_are_told_and_others_take_over(tmp_path: Path) -> None:
     hospital = {"association": {"reuse_port": True}}
-    instances = [*each("association", 2), *each("scu", 2, "cloud"), *(("hospital", name) for name in HANDLERS)]
+    instances = [
+        *each("association", 2),
+        *each("scu", 2, "cloud"),
+        *(("hospital", name) for name in HANDLERS),
+    ]
     with ground(tmp_path, *instances, hospital=hospital) as where:
         for victim in ("scu", "association"):
             target = Target()
@@ -74,7 +77,9 @@ def test_peers_of_killed_endpoints_are_told_and_others_take_over(tmp_path: Path)
                         assert client.echo() == 0
                         client.release()
                 took_over = time.monotonic() - killed
-                assert took_over < TOLD_WITHIN, f"new associations waited {took_over:.1f} s for another {victim}"
+                assert took_over < TOLD_WITHIN, (
+                    f"new associations waited {took_over:.1f} s for another {victim}"
+                )
                 told = 0
                 for client in held:
                     client.sock.settimeout(max(0.1, killed + TOLD_WITHIN - time.monotonic()))

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from dimse_mesh.schemas.association import OpenReply, OpenRequest
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
 from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.slots import SlotReply, SlotRequest
 
 RequestT = TypeVar("RequestT")
 ReplyT = TypeVar("ReplyT")
@@ -81,6 +82,10 @@ class Subjects:
         return Subject(
             f"{self.root}.zone.{encode_token(zone)}.{service}", OperationRequest, Refusal, str(service)
         )
+
+    def slots(self, instance: str) -> Subject[SlotRequest, SlotReply]:
+        """Where `instance`, when it is its zone's slot keeper, is asked for slots and told of free ones."""
+        return Subject(f"{self.root}.i.{instance}.slots", SlotRequest, SlotReply)
 
     def link(self, instance: str) -> str:
         """Frames for `instance`, control connection."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections import Counter
 
 import anyio
 
@@ -17,6 +16,7 @@ from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.schemas.association import Endpoint, OpenReply, OpenRequest, OpenResult
 from dimse_mesh.scu.requestor import OpeningFailed, Requestor, connect, request_association
+from dimse_mesh.scu.slots import Slots
 from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, UpperLayerError
 
 log = logging.getLogger(__name__)
@@ -33,26 +33,21 @@ class Executor:
         StartError: a TLS file of a target is unusable.
     """
 
-    def __init__(self, context: ServiceContext, router: Router) -> None:
+    def __init__(self, context: ServiceContext, router: Router, slots: Slots) -> None:
         self._context = context
         self._settings = context.settings.scu
         self._router = router
+        self._slots = slots
         self._contexts: dict[str, ssl.SSLContext] = {
             remote.ae_title: remote_context(remote.tls)
             for remote in self._settings.remote_aes
             if remote.tls is not None
         }
-        self.open_by_ae: Counter[str] = Counter()
-        """Associations that are being opened or stand, by AE title."""
         self.occupancy = Occupancy()
         self.draining = False
 
-    def _enter(self, remote: RemoteAe) -> None:
-        self.open_by_ae[remote.ae_title] += 1
-        self.occupancy.enter()
-
     def _leave(self, remote: RemoteAe) -> None:
-        self.open_by_ae[remote.ae_title] -= 1
+        self._slots.give_back(remote.ae_title, remote.max_associations)
         self.occupancy.leave()
 
     async def open(
@@ -61,8 +56,6 @@ class Executor:
         """Answer an `OpenRequest` for one of our targets."""
         if self.draining or self.occupancy.count >= self._settings.max_associations:
             return OpenReply(result=OpenResult.BUSY), b""
-        if 0 < remote.max_associations <= self.open_by_ae[remote.ae_title]:
-            return OpenReply(result=OpenResult.LIMIT), b""
         telemetry = self._context.telemetry
         span = telemetry.start_span(
             "open association",
@@ -70,15 +63,21 @@ class Executor:
             parent=delivery.headers.get(_TRACEPARENT) if delivery.headers else None,
             attributes={"dicom.association": request.association, "dicom.ae.remote": remote.ae_title},
         )
-        self._enter(remote)
+        self.occupancy.enter()
         local = self._router.new_endpoint()
         reply = OpenReply(result=OpenResult.UNREACHABLE, sink=local, detail="given-up")
         tail = b""
+        counted = False
         try:
             with anyio.CancelScope() as scope:
                 self._router.openings.take(local.channel, scope.cancel)
                 self._router.tell_taken(request.source, local)
-                reply, tail = await self._open(remote, request, pdu, local)
+                limit = remote.max_associations
+                counted = await self._slots.take(remote.ae_title, limit, within=request.deadline)
+                if counted:
+                    reply, tail = await self._open(remote, request, pdu, local)
+                else:
+                    reply = OpenReply(result=OpenResult.LIMIT, sink=local, detail="association-limit")
         except OpeningFailed as failure:
             log.warning("target %s (%s:%s): %s", remote.ae_title, remote.host, remote.port, failure.detail)
             reply = OpenReply(result=failure.result, sink=local, detail=failure.detail)
@@ -86,7 +85,9 @@ class Executor:
             self._router.openings.done(local.channel)
             accepted = reply.result is OpenResult.ACCEPTED
             if not accepted:
-                self._leave(remote)
+                if counted:
+                    self._slots.give_back(remote.ae_title, remote.max_associations)
+                self.occupancy.leave()
             telemetry.end(span, error_code=None if accepted else reply.result.value)
         return reply, tail
 

@@ -12,6 +12,7 @@ from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.schemas.association import OpenReply, OpenRequest
 from dimse_mesh.schemas.subjects import Subject
 from dimse_mesh.scu.executor import Executor
+from dimse_mesh.scu.slots import Slots
 
 
 async def run(context: ServiceContext) -> None:
@@ -27,7 +28,14 @@ async def run(context: ServiceContext) -> None:
         stalled_write_timeout=settings.stalled_write_timeout,
         release_timeout=settings.release_timeout,
     ) as router:
-        executor = Executor(context, router)
+        slots = Slots(
+            context.mesh,
+            context.liveness,
+            holding=context.associations_by_ae,
+            interval=context.settings.liveness.interval,
+        )
+        await slots.start()
+        executor = Executor(context, router, slots)
         subjects = context.mesh.subjects
         subscriptions: list[Subscription] = []
         for remote in settings.remote_aes:
@@ -44,7 +52,7 @@ async def run(context: ServiceContext) -> None:
             ]
         context.ready()
         await context.draining.wait()
-        executor.draining = True
+        executor.draining = slots.draining = True
         for subscription in subscriptions:
             await subscription.drain()
         with anyio.move_on_after(settings.drain_timeout):

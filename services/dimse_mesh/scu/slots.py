@@ -1,4 +1,4 @@
-"""A target's `max_associations`, kept by all executors of a zone together (docs/adr/0006).
+"""A target's `max_associations`, kept by all executors of a zone together (docs/adr/0007).
 
 The live executor with the lowest instance id is the **keeper**. Who wants to open an association with a limited target
 says to it how many it would then hold; the keeper adds up what each of the others last said, and grants or doesn't.

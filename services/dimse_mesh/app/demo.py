@@ -164,8 +164,8 @@ def _show(console: Console, report: Report) -> int:
     table = Table(box=None, pad_edge=False)
     table.add_column("transfer syntax", no_wrap=True)
     for title in ("objects", "bytes", "time"):
-        table.add_column(title, justify="right")
-    table.add_column("bytes found in the archive", no_wrap=True)
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("in archive", no_wrap=True)
     for syntax, row in sorted(report.rows.items()):
         verdict = "[red]FAILED" if row.failures else "[green]identical"
         table.add_row(

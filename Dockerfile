@@ -17,7 +17,7 @@ RUN --mount=type=secret,id=ca set -eu; \
     if [ -e /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
     if ls /wheels/*.whl >/dev/null 2>&1; then set -- --no-index --find-links /wheels; fi; \
     /opt/venv/bin/pip install "$@" '.[operator]'; \
-    /opt/venv/bin/pip uninstall --yes pip; \
+    /opt/venv/bin/pip uninstall --yes pip setuptools; \
     /opt/venv/bin/python -m compileall -q /opt/venv/lib
 
 # --- base of what runs -------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ ENTRYPOINT ["python3", "/opt/reload.py", "dimse-mesh"]
 FROM runtime AS service
 EXPOSE 11112 9090
 HEALTHCHECK --interval=5s --timeout=3s --start-period=15s --retries=3 \
-    CMD ["python3", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('DIMSE_MESH_OBSERVABILITY__HTTP__PORT', '9090') + '/readyz', timeout=2)"]
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/${DIMSE_MESH_OBSERVABILITY__HTTP__PORT:-9090} && printf 'GET /readyz HTTP/1.1\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200 '"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["dimse-mesh"]
 CMD ["--help"]

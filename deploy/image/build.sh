@@ -1,0 +1,29 @@
+#!/bin/sh
+# Build the image where no registry can be reached: a base from Debian's packages, wheels from PyPI.
+#   deploy/image/build.sh [TAG]          (with a registry: docker build -t TAG .)
+# DOCKER: the client (default docker). PYTHON: a Python of the base's version, 3.11, to fetch wheels for it.
+set -eu
+cd "$(dirname "$0")/../.."
+tag=${1:-dimse-mesh:latest}
+docker=${DOCKER:-docker}
+python=${PYTHON:-.venv/bin/python}
+base=dimse-mesh-base:bookworm
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+if ! $docker image inspect "$base" >/dev/null 2>&1; then
+    mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*' \
+        bookworm "$scratch/base.tar"
+    $docker import -c 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
+        "$scratch/base.tar" "$base" >/dev/null
+fi
+
+rm -f deploy/image/wheels/*.whl
+"$python" -m pip wheel --quiet --disable-pip-version-check --wheel-dir "$scratch/wheels" '.[operator]' hatchling
+rm -f "$scratch"/wheels/dimse_mesh-*.whl   # the image builds its own, from the sources
+cp "$scratch"/wheels/*.whl deploy/image/wheels/
+DOCKER_BUILDKIT=1 $docker build --quiet --network=none --build-arg BASE="$base" --tag "$tag" .
+rm -f deploy/image/wheels/*.whl

@@ -24,6 +24,7 @@ class DimseErrorCode(StrEnum):
     """A value whose length or characters its value representation forbids."""
     MISSING_COMMAND_FIELD = "missing_command_field"
     MISSING_DATA_SET_TYPE = "missing_data_set_type"
+    MISSING_MESSAGE_ID = "missing_message_id"
     COMMAND_TOO_LONG = "command_too_long"
     """More command fragments, or more bytes in them, than the limit allows."""
     UNEXPECTED_COMMAND = "unexpected_command"

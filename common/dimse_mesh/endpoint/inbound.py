@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from dimse_mesh.schemas.frames import FrameKind
+
 
 @dataclass(slots=True)
 class Arrival:
@@ -67,6 +69,9 @@ class Inbound:
     def _append(self, arrival: Arrival) -> None:
         self._ready.append(arrival)
         self.received = arrival.position + arrival.span
+        if arrival.kind == FrameKind.SKIP:  # pieces of what it skips may have come behind it
+            for passed in [position for position in self._early if position < self.received]:
+                del self._early[passed]
 
     def skip(self, position: int, span: int) -> bool:
         """Pass over segments that will not come; return False when part of them was already received."""
@@ -74,7 +79,7 @@ class Inbound:
             return position + span <= self.received
         for early in [p for p in self._early if position <= p < position + span]:
             del self._early[early]
-        return self.accept(Arrival(position, span, 0, 0, 0, memoryview(b"")))
+        return self.accept(Arrival(position, span, FrameKind.SKIP, 0, 0, memoryview(b"")))
 
     @property
     def next_segment(self) -> Arrival | None:

@@ -24,7 +24,7 @@ from dimse_mesh.endpoint.operations import Operation, OperationTable
 from dimse_mesh.endpoint.outbound import OutboundError, Route
 from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.router import Router
-from dimse_mesh.endpoint.sender import Sender
+from dimse_mesh.endpoint.sender import Objection, Sender
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.schemas.association import Endpoint
 from dimse_mesh.schemas.frames import (
@@ -84,6 +84,7 @@ class Link:
         connection: to our peer.
         machine: the peer's side of the association (PS3.8 §9.2), in whatever state it is.
         on_end: called once when the association has ended, with a code for logs and spans.
+        objection: to requests of our peer that no handler is asked about; None: there is none.
     """
 
     __slots__ = (
@@ -113,6 +114,7 @@ class Link:
         machine: AssociationMachine,
         identity: LinkIdentity,
         on_end: Callable[[str], None],
+        objection: Objection | None = None,
     ) -> None:
         self._router = router
         self._connection = connection
@@ -138,6 +140,7 @@ class Link:
             tracing=self._tracing,
             acknowledged=self._take_acknowledgement,
             on_void_complete=self._answer_void,
+            objection=objection,
         )
         self._receiver = Receiver(
             connection=connection,
@@ -148,6 +151,7 @@ class Link:
             now=router.now,
             on_operation_end=self._operation_ended,
             on_release=self._release_from_mesh,
+            on_skip=self._sender.send_skipped,
         )
 
     @property
@@ -318,8 +322,9 @@ class Link:
     def operation_refused(self, position: int, status: int) -> None:
         """Handle the refusal of an operation of our own peer."""
         operation = self.operations.at(position)
-        if operation is not None and not operation.void:
-            self._guarded(lambda: self._void(operation, status, "refused"))
+        if operation is None or operation.void or position < self._sender.outbound.received:
+            return  # answered already, or another handler has let it pass
+        self._guarded(lambda: self._void(operation, status, "refused"))
 
     def _arrived(self, arrival: Arrival) -> None:
         if self.state is LinkState.ENDED:
@@ -410,8 +415,6 @@ class Link:
             category(status).name.lower(),
             self._router.now() - operation.started,
         )
-        if operation.skipped:
-            self.operations.remove(operation)  # the other side never sees it, so no late response will come
 
     # deadlines (called by the router while something is outstanding)
 
@@ -491,13 +494,19 @@ class Link:
             if operation.position >= position and not operation.void:
                 self._fail_operation(operation, "mesh-deadline")
                 position = outbound.position if operation.end is None else operation.end
+        if self.state is LinkState.ENDED:
+            return
         if position < outbound.position and self._overdue:
             self._fail("mesh-deadline", AbortReason.NOT_SPECIFIED)
         self._overdue = True
         self._sender.progress_at = self._router.now()
 
     def _fail_operation(self, operation: Operation, code: str) -> None:
-        if not operation.void:
+        if self.state is LinkState.ENDED or operation.void:
+            return
+        if self._sender.is_half_received(operation):
+            self._fail(code, AbortReason.NOT_SPECIFIED)
+        else:
             status = failure_status_for(operation.head.command_field, FailureReason.OUT_OF_RESOURCES)
             self._void(operation, status, code)
             self._connection.resume_reading()

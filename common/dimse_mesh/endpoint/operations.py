@@ -28,43 +28,56 @@ class Operation:
     """We answered it ourselves: what the other side still says about it is dropped."""
     void_status: int | None = None
     """The status to answer with, once the peer has sent the whole request."""
-    skipped: bool = False
-    """The other side will never see it."""
 
 
 class OperationTable:
-    """Operations by message id. A message id is unique among the outstanding ones (PS3.7 §9.3)."""
+    """Operations by message id, the oldest first.
 
-    __slots__ = ("_by_message_id",)
+    A message id is unique among the outstanding operations (PS3.7 §9.3), but what we have answered ourselves is over
+    for its peer, which may use the id again, and not for the other side, which may still respond. As responses to one
+    id come in the order of their requests, the oldest gets the next one.
+    """
+
+    __slots__ = ("_by_message_id", "_count")
 
     def __init__(self) -> None:
-        self._by_message_id: dict[int, Operation] = {}
+        self._by_message_id: dict[int, list[Operation]] = {}
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._by_message_id)
+        return self._count
 
     def __iter__(self) -> Iterator[Operation]:
-        return iter(tuple(self._by_message_id.values()))
+        return iter([operation for same_id in self._by_message_id.values() for operation in same_id])
 
     def add(self, operation: Operation) -> None:
-        """Note an operation; a peer that uses a message id again has only itself to blame for the older one."""
-        self._by_message_id[operation.head.message_id] = operation
+        """Note an operation."""
+        self._by_message_id.setdefault(operation.head.message_id, []).append(operation)
+        self._count += 1
 
     def get(self, message_id: int) -> Operation | None:
         """Return the operation that a response belongs to."""
-        return self._by_message_id.get(message_id)
+        same_id = self._by_message_id.get(message_id)
+        return same_id[0] if same_id else None
 
     def at(self, position: int) -> Operation | None:
         """Return the operation whose first segment is at `position`."""
-        return next((o for o in self._by_message_id.values() if o.position == position), None)
+        return next((operation for operation in self if operation.position == position), None)
 
     def remove(self, operation: Operation) -> None:
-        """Forget an operation that got its final response."""
-        if self._by_message_id.get(operation.head.message_id) is operation:
-            del self._by_message_id[operation.head.message_id]
+        """Forget an operation that got its final response, or will get none."""
+        same_id = self._by_message_id.get(operation.head.message_id, [])
+        for index, other in enumerate(same_id):
+            if other is operation:
+                del same_id[index]
+                self._count -= 1
+                break
+        if not same_id:
+            self._by_message_id.pop(operation.head.message_id, None)
 
     def clear(self) -> list[Operation]:
         """Forget and return all."""
-        operations = list(self._by_message_id.values())
+        operations = list(self)
         self._by_message_id.clear()
+        self._count = 0
         return operations

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dimse_mesh.dimse import (
     COMMAND_FLAG,
     CommandSet,
+    DimseErrorCode,
+    MessageError,
     encode_command,
     encode_data,
     encode_message,
@@ -30,6 +32,7 @@ from dimse_mesh.schemas.frames import (
     FrameKind,
     decode_message_payload,
     decode_pdus_payload,
+    decode_u64,
 )
 from dimse_mesh.upper_layer import Framer, iter_pdvs
 
@@ -47,6 +50,7 @@ class Receiver:
         "_now",
         "_on_operation_end",
         "_on_release",
+        "_on_skip",
         "_operations",
         "_tracing",
         "bytes_written",
@@ -65,6 +69,7 @@ class Receiver:
         now: Callable[[], float],
         on_operation_end: Callable[[Operation, int], None],
         on_release: Callable[[FrameKind], None],
+        on_skip: Callable[[int], None],
     ) -> None:
         self._connection = connection
         self._identity = identity
@@ -73,6 +78,7 @@ class Receiver:
         self._now = now
         self._on_operation_end = on_operation_end
         self._on_release = on_release
+        self._on_skip = on_skip
         self._blocked = True
         self._mid_message = False
         self._dropping = False
@@ -135,6 +141,14 @@ class Receiver:
             self._pass_on_pdus(arrival)
         elif kind in {FrameKind.RELEASE_RQ, FrameKind.RELEASE_RP}:
             self._on_release(FrameKind(kind))
+        elif kind == FrameKind.SKIP:
+            self._on_skip(arrival.position)
+        elif kind == FrameKind.SKIPPED:
+            skipped = self._operations.at(decode_u64(arrival.payload))
+            if skipped is not None:
+                self._operations.remove(skipped)
+        else:
+            raise FrameError("a segment of unknown kind")
 
     def _pass_on_message(self, arrival: Arrival) -> None:
         if self._mid_message:
@@ -191,7 +205,14 @@ class Receiver:
             self._mid_message = self._dropping = True
 
     def answer(self, operation: Operation, status: int) -> None:
-        """Answer an operation ourselves, between messages."""
-        response = response_to(CommandSet.parse(operation.command), status)
+        """Answer an operation ourselves, between messages.
+
+        Raises:
+            MessageError: it has no message id to answer to.
+        """
+        request = CommandSet.parse(operation.command)
+        if request.message_id is None:
+            raise MessageError(DimseErrorCode.MISSING_MESSAGE_ID, "a request without MessageID (0000,0110)")
+        response = response_to(request, status)
         self._local.append(encode_command(operation.context_id, response.encode(), self.max_pdu))
         self.pump()

@@ -16,7 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from dimse_mesh.dimse import CommandField, CommandHead, CommandReceived, MessageAssembler
+from dimse_mesh.dimse import (
+    CommandField,
+    CommandHead,
+    CommandReceived,
+    FailureReason,
+    MessageAssembler,
+    failure_status_for,
+)
 from dimse_mesh.endpoint.chunks import ChunkGatherer
 from dimse_mesh.endpoint.identity import RESPONSE, LinkIdentity, dimse_service, handler_of
 from dimse_mesh.endpoint.operations import Operation, OperationTable
@@ -37,6 +44,9 @@ from dimse_mesh.schemas.frames import (
 from dimse_mesh.schemas.operation import OperationRequest
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.upper_layer import PDU_HEADER_LENGTH
+
+Objection = Callable[[int], FailureReason | None]
+"""Says by its command field why a request that no handler is asked about is refused, or None."""
 
 
 class Courier(Protocol):
@@ -69,10 +79,13 @@ class Sender:
         "_gatherer",
         "_head",
         "_identity",
+        "_objection",
         "_on_void_complete",
         "_operation",
         "_pending",
         "_settings",
+        "_skipped",
+        "_streaming",
         "_tracing",
         "operations",
         "outbound",
@@ -91,6 +104,7 @@ class Sender:
         tracing: OperationTracing,
         acknowledged: Callable[[], int],
         on_void_complete: Callable[[Operation], None],
+        objection: Objection | None = None,
     ) -> None:
         self._courier = courier
         self._identity = identity
@@ -98,6 +112,7 @@ class Sender:
         self._tracing = tracing
         self._acknowledged = acknowledged
         self._on_void_complete = on_void_complete
+        self._objection = objection
         self._assembler = MessageAssembler()
         self._gatherer = ChunkGatherer(settings.chunk_size)
         self._pending = PendingResponses()
@@ -107,6 +122,8 @@ class Sender:
         self._command_held = False
         self._discarding = False
         self._operation: Operation | None = None
+        self._streaming = False
+        self._skipped: list[int] = []
         self.operations = operations
         self.outbound = Outbound(0, budget)
         self.progress_at = 0.0
@@ -175,10 +192,29 @@ class Sender:
         self._context_id = event.context_id
         self._discarding = False
         self._operation = None
+        if self._objection is not None and self._refused_here(event.head, self._objection):
+            return
         if event.head.has_data_set:
             self._command_held = True
         else:
             self._send_message((), whole=True)
+
+    def _refused_here(self, head: CommandHead, objection: Objection) -> bool:
+        """Refuse a request for which no handler would be asked; it takes no place in the order of segments."""
+        if head.command_field & RESPONSE or handler_of(head.command_field) is not None:
+            return False
+        reason = objection(head.command_field)
+        if reason is None:
+            return False
+        operation = self._new_operation(head, self.outbound.position, None)
+        operation.void = True
+        operation.void_status = failure_status_for(head.command_field, reason)
+        if head.has_data_set:
+            self._operation = operation
+            self._discarding = True
+        else:
+            self._on_void_complete(operation)
+        return True
 
     def _data_received(self, fragment: memoryview, *, last: bool) -> None:
         if self._discarding:
@@ -203,7 +239,10 @@ class Sender:
     def _message_ended(self) -> None:
         """Note the end of a message that was not sent whole."""
         operation, self._operation = self._operation, None
-        self._discarding = False
+        self._discarding = self._streaming = False
+        skipped, self._skipped = self._skipped, []
+        for position in skipped:
+            self.send_skipped(position)
         if operation is not None:
             operation.end = self.outbound.position
             if operation.void_status is not None:
@@ -215,6 +254,7 @@ class Sender:
         head = self._head
         assert head is not None
         self._command_held = False
+        self._streaming = not whole
         identity, outbound = self._identity, self.outbound
         assert identity.remote is not None
         payload = b"".join(data)
@@ -270,6 +310,13 @@ class Sender:
         self._send(segment)
 
     def _start_operation(self, head: CommandHead, position: int, end: int | None) -> str | None:
+        operation = self._new_operation(head, position, end)
+        self.operations.add(operation)
+        if end is None:
+            self._operation = operation
+        return operation.traceparent
+
+    def _new_operation(self, head: CommandHead, position: int, end: int | None) -> Operation:
         now = self._courier.now()
         operation = Operation(
             head=head,
@@ -281,10 +328,7 @@ class Sender:
             end=end,
         )
         self._tracing.operation_started(operation, dimse_service(head.command_field), self._identity)
-        self.operations.add(operation)
-        if end is None:
-            self._operation = operation
-        return operation.traceparent
+        return operation
 
     def _send_chunk(self, parts: list[bytes | memoryview], *, last: bool) -> None:
         remote = self._identity.remote
@@ -309,6 +353,19 @@ class Sender:
         position = self.outbound.position
         frame = encode_frame(remote.channel, kind, position=position, acknowledged=self._acknowledged())
         self._send(Segment(position, 1, Route.LINK, frame))
+
+    def send_skipped(self, position: int) -> None:
+        """Tell the other side that a SKIP came in time, between messages: what one spans may be skipped as a whole."""
+        if self._streaming:
+            self._skipped.append(position)
+            return
+        remote = self._identity.remote
+        assert remote is not None
+        payload, at = encode_u64(position), self.outbound.position
+        frame = encode_frame(
+            remote.channel, FrameKind.SKIPPED, payload, position=at, acknowledged=self._acknowledged()
+        )
+        self._send(Segment(at, len(payload), Route.LINK, frame))
 
     def _send(self, segment: Segment) -> None:
         remote = self._identity.remote
@@ -348,7 +405,9 @@ class Sender:
     def void(self, operation: Operation, status: int) -> None:
         """Answer `operation` with `status` ourselves, as soon as its peer has sent all of it.
 
-        What the other side has not received of it will not be sent: it learns that by SKIP.
+        If the other side has received nothing of it, nothing will be sent: it learns that by SKIP, and says SKIPPED
+        unless it had received the operation after all. The operation stays in the table until then, or until its late
+        response was dropped. One that `is_half_received` can't be voided.
         """
         operation.void = True
         operation.void_status = status
@@ -359,12 +418,16 @@ class Sender:
         else:
             self._on_void_complete(operation)
 
+    def is_half_received(self, operation: Operation) -> bool:
+        """Tell whether the other side has begun with an operation that our peer has not sent all of yet."""
+        return operation.end is None and operation.position < self.outbound.received
+
     def _skip(self, operation: Operation) -> None:
         remote = self._identity.remote
-        end = operation.end if operation.end is not None else self.outbound.position
-        if remote is None or end <= self.outbound.received:
+        assert remote is not None
+        if operation.position < self.outbound.received:
             return
-        operation.skipped = operation.position >= self.outbound.received
+        end = operation.end if operation.end is not None else self.outbound.position
         span = end - operation.position
         frame = encode_frame(
             remote.channel,

@@ -14,15 +14,17 @@ from dimse_mesh.dimse import (
     CommandSet,
     DimseError,
     FailureReason,
+    Tag,
     failure_status_for,
     parse_head,
     response_to,
 )
 from dimse_mesh.endpoint.carrier import Carrier
 from dimse_mesh.endpoint.identity import dimse_service, handler_of
+from dimse_mesh.handling.policy import objection
 from dimse_mesh.mesh import Delivery, EnvelopeError, pack, unpack
 from dimse_mesh.runtime.counters import Counters
-from dimse_mesh.runtime.routing import DimseService, Route, route_for
+from dimse_mesh.runtime.routing import Route, route_for
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
 from dimse_mesh.schemas.service import ServiceName
@@ -104,12 +106,9 @@ class OperationHandler:
         """Return why the operation may not be performed, or None."""
         if handler_of(command_field) is not self._service:
             return FailureReason.UNRECOGNIZED_OPERATION
-        if not request.from_client or command_field == CommandField.C_CANCEL_RQ:
-            return None  # sub-operations, reports and cancels belong to what was allowed before
-        route = self._route(request.called_ae, request.calling_ae)
-        if not route.allows(DimseService(dimse_service(command_field))):
-            return FailureReason.NOT_AUTHORIZED
-        return None
+        if not request.from_client:
+            return None  # sub-operations and reports belong to what was allowed before
+        return objection(self._route(request.called_ae, request.calling_ae), command_field)
 
     def _route(self, called: str, calling: str) -> Route:
         key = (called, calling)
@@ -124,6 +123,8 @@ class OperationHandler:
         command_set = CommandSet.parse(command)
         field = command_set.command_field
         tail = b""
+        if command_set.message_id is None:  # the source will find that it can't answer
+            command_set = command_set.replace({Tag.MessageID: 0})
         if field != CommandField.C_CANCEL_RQ:
             tail = response_to(command_set, failure_status_for(field, reason)).encode()
         refusal = Refusal(

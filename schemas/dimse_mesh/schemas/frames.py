@@ -44,6 +44,8 @@ class FrameKind(IntEnum):
     RELEASE_RP = 5
     SKIP = 6
     """The segments from `position` on, for the span in the payload (8 bytes), will never be sent."""
+    SKIPPED = 7
+    """The SKIP at the position in the payload (8 bytes), in the other direction, came in time: no response follows."""
     ACK = 16
     """Position: received without a gap up to here. Acknowledged: consumed up to here."""
     PROBE = 17

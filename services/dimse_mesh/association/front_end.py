@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import uuid
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.association.acceptor import Acceptor
-from dimse_mesh.association.admission import CONGESTION, LIMIT_EXCEEDED, objection
+from dimse_mesh.association.admission import CONGESTION, LIMIT_EXCEEDED
+from dimse_mesh.association.admission import objection as admission_objection
 from dimse_mesh.association.opening import Opener, Refused
 from dimse_mesh.endpoint import PROVIDER_ABORT, Link, LinkIdentity, Occupancy, PeerConnection, Router
 from dimse_mesh.endpoint.own import with_own_items
+from dimse_mesh.handling import objection
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.routing import Route, route_for
 from dimse_mesh.runtime.settings_association import Listener
@@ -56,7 +59,9 @@ class FrontEnd:
         log.warning("connection from %s ended before an association: %s", host, code)
 
     def _requested(self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes, listener: Listener) -> None:
-        rejection = objection(request, called=listener.ae_titles, calling=self._settings.calling_ae_titles)
+        rejection = admission_objection(
+            request, called=listener.ae_titles, calling=self._settings.calling_ae_titles
+        )
         code = "not-admitted"
         if rejection is None and self.draining:
             rejection, code = CONGESTION, "draining"
@@ -120,6 +125,7 @@ class FrontEnd:
             machine=acceptor.machine,
             identity=identity,
             on_end=ended,
+            objection=partial(objection, route),
         )
         self._router.register(link)
         code = "cancelled"

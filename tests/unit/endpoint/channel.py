@@ -60,6 +60,8 @@ class Channel:
     instances: list[Instance] = field(default_factory=list)
     connected: bool = True
     messages: int = 0
+    loses: Callable[[Delivery], bool] = lambda _: False
+    """Says which messages are lost, beside those that `faults` takes."""
 
     def instance(self, name: str) -> Instance:
         """Connect an instance."""
@@ -78,7 +80,7 @@ class Channel:
         """Deliver a message, or lose it, or deliver it twice."""
         self.messages += 1
         draw = self.random.random
-        if draw() < self.faults.loss:
+        if draw() < self.faults.loss or self.loses(delivery):
             return
         loop = asyncio.get_running_loop()
         for _ in range(2 if draw() < self.faults.doubling else 1):

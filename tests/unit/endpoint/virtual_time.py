@@ -41,6 +41,18 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` in a loop of virtual time."""
+    """Run `main` in a loop of virtual time; raise what a callback raised, too."""
+    raised: list[BaseException] = []
+
+    def note(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        raised.append(context.get("exception") or AssertionError(context["message"]))
+
+    async def watched() -> T:
+        asyncio.get_running_loop().set_exception_handler(note)
+        return await main
+
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(main)
+        result = runner.run(watched())
+    if raised:
+        raise raised[0]
+    return result

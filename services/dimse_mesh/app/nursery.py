@@ -115,6 +115,11 @@ def _preload() -> None:
     import dimse_mesh.scu
     import dimse_mesh.store  # noqa: F401
     from dimse_mesh.app import cli, run  # noqa: F401
+    from dimse_mesh.runtime.telemetry import ENDPOINT_VARIABLES
+
+    if any(os.environ.get(name) for name in ENDPOINT_VARIABLES):
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter
+        import opentelemetry.sdk.trace.export  # noqa: F401
 
     gc.collect()
     gc.freeze()

@@ -1,26 +1,28 @@
 """`dimse-mesh up`: every service of some zones as local processes, with an embedded nats-server if wanted.
 
 A child that ends is mourned at once (an obituary on the mesh, so the other side of its associations knows) and
-started again: the first time immediately, then with a growing pause. The end goes in order: front-ends drain
-while executors and handlers still work, then executors, then handlers, and NATS last.
+started again: the first time immediately, then with a growing pause; so is the nats-server, on its port. The end
+goes in order: front-ends drain while executors and handlers still work, then executors, then handlers, and NATS
+last.
 """
 
 from __future__ import annotations
 
 import signal
+import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import anyio
+import anyio.abc
 
 from dimse_mesh.app.children import Child, ChildSpec, nats_environment
 from dimse_mesh.app.nursery import Nursery
 from dimse_mesh.mesh.connection import Mesh, open_mesh
-from dimse_mesh.mesh.embedded import EmbeddedServer, embedded_server
+from dimse_mesh.mesh.embedded import embedded_server
 from dimse_mesh.mesh.liveness import announce_death
 from dimse_mesh.mesh.settings import NatsSettings
 from dimse_mesh.runtime.errors import StartError
@@ -91,6 +93,10 @@ def children_of(zone: Zone, nats: dict[str, str]) -> list[ChildSpec]:
     return specs
 
 
+def _longer(pause: float) -> float:
+    return min(max(0.1, pause * 2), MAX_PAUSE)
+
+
 class Supervisor:
     """Keeps the services of `zones` running until SIGTERM or SIGINT.
 
@@ -135,35 +141,44 @@ class Supervisor:
             )
             self._nursery.start()
             try:
-                async with self._nats() as server:
-                    await self._supervise(server)
+                url = None if self._nats_port is None else await tasks.start(self._keep_nats)
+                await self._supervise(url)
             finally:
                 self._nursery.close()
             tasks.cancel_scope.cancel()
         drained()
 
-    @asynccontextmanager
-    async def _nats(self) -> AsyncIterator[EmbeddedServer | None]:
-        if self._nats_port is None:
-            yield None
-            return
-        async with embedded_server(self._nats_port, self._data_dir) as server:
-            yield server
+    async def _keep_nats(self, *, task_status: anyio.abc.TaskStatus[str]) -> None:
+        """Run the embedded nats-server, again and again on the same port, until cancelled; tell its URL."""
+        assert self._nats_port is not None
+        port, pause, told = self._nats_port, 0.0, False
+        with tempfile.TemporaryDirectory(prefix="dimse-mesh-jetstream-") as folder:
+            while True:
+                started = time.monotonic()
+                async with embedded_server(port, self._data_dir or Path(folder)) as server:
+                    port = server.port
+                    if not told:
+                        task_status.started(server.url)
+                        told = True
+                    code = await server.wait()
+                if time.monotonic() - started > STABLE_SECONDS:
+                    pause = 0.0
+                log.warning("restarting", child="nats-server", code=code, why=server.last_line, pause=pause)
+                await anyio.sleep(pause)
+                pause = _longer(pause)
 
-    async def _supervise(self, server: EmbeddedServer | None) -> None:
-        environment = {} if server is None else nats_environment(server.url)
+    async def _supervise(self, url: str | None) -> None:
+        environment = {} if url is None else nats_environment(url)
         specs = [spec for zone in self._zones for spec in children_of(zone, environment)]
         self._waiting = set(specs)
         if not specs:
             raise StartError("nothing to run: every zone's instances are 0")
         try:
             async with anyio.create_task_group() as tasks:
-                if server is not None:
-                    tasks.start_soon(self._die_with_nats, server)
                 for spec in specs:
                     tasks.start_soon(self._keep, spec)
                 for zone in self._zones:
-                    tasks.start_soon(self._connect, zone.settings, server)
+                    tasks.start_soon(self._connect, zone.settings, url)
                 tasks.start_soon(self._give_up_starting)
                 await self._first_of(self._all_ready, self._draining)
                 if self._all_ready.is_set():
@@ -176,11 +191,11 @@ class Supervisor:
             with anyio.CancelScope(shield=True):
                 await self._end(list(self._children.values()), KILL_SECONDS)
 
-    async def _connect(self, settings: ZoneSettings, server: EmbeddedServer | None) -> None:
+    async def _connect(self, settings: ZoneSettings, url: str | None) -> None:
         """Hold a connection for a zone's obituaries."""
         instance = new_instance()
         async with open_mesh(
-            settings.nats if server is None else NatsSettings(servers=[server.url]),
+            settings.nats if url is None else NatsSettings(servers=[url]),
             root=settings.subject_root,
             zone=settings.zone,
             instance=instance,
@@ -189,10 +204,6 @@ class Supervisor:
         ) as mesh:
             self._meshes[settings.zone] = mesh
             await anyio.sleep_forever()
-
-    async def _die_with_nats(self, server: EmbeddedServer) -> None:
-        code = await server.wait()
-        raise StartError(f"the embedded nats-server ended (exit code {code}): {server.last_line}")
 
     async def _give_up_starting(self) -> None:
         with anyio.move_on_after(START_SECONDS):
@@ -227,7 +238,7 @@ class Supervisor:
                 pause = 0.0
             log.warning("restarting", child=str(spec), code=code, why=child.failure, pause=pause)
             await anyio.sleep(pause)
-            pause = min(max(0.1, pause * 2), MAX_PAUSE)
+            pause = _longer(pause)
 
     @staticmethod
     async def _first_of(*events: anyio.Event) -> None:

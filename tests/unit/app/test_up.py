@@ -13,7 +13,7 @@ import yaml
 from dimse_mesh.mesh import NatsSettings, open_mesh, unpack
 from dimse_mesh.schemas.service import Obituary
 from tests.support.mesh import Mesh, zone_config
-from tests.support.ports import reserve_port
+from tests.support.ports import is_listening, reserve_port
 from tests.support.process import Child, wait_until
 from tests.support.waiting import Mailbox
 
@@ -77,6 +77,21 @@ async def _obituary_after_kill(mesh: Mesh) -> None:
 def test_killed_child_is_mourned_and_replaced(tmp_path: Path) -> None:
     with Mesh.start(tmp_path, [zone_config("a", more=ONE)]) as mesh:
         anyio.run(_obituary_after_kill, mesh)
+
+
+def test_killed_nats_server_comes_back_on_its_port(tmp_path: Path) -> None:
+    with Mesh.start(tmp_path, [zone_config("a", more=ONE)]) as mesh:
+        before = mesh.pids()
+        os.kill(before["nats-server"], signal.SIGKILL)
+        wait_until(
+            lambda: (
+                mesh.pids().get("nats-server", before["nats-server"]) != before["nats-server"]
+                and is_listening(mesh.nats_port)
+            ),
+            "another nats-server",
+        )
+        assert mesh.pids()["a/store"] == before["a/store"]
+        assert mesh.stop() == 0
 
 
 @pytest.mark.parametrize("what", ["listener", "nats"])

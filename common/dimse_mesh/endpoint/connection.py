@@ -96,6 +96,16 @@ class PeerConnection(asyncio.BufferedProtocol):
         return self._framer.contiguous
 
     @property
+    def reading(self) -> bool:
+        """Whether the socket is read: not held back."""
+        return self._reading
+
+    @property
+    def in_mid_pdu(self) -> bool:
+        """Whether the peer has begun a PDU and not ended it."""
+        return self._framer.pending > 0
+
+    @property
     def lost(self) -> bool:
         """Whether the transport is gone."""
         return self._lost

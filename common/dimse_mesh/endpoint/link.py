@@ -159,6 +159,34 @@ class Link:
         """Whether the courier has not taken everything."""
         return self._sender.unsent
 
+    # on patrol
+
+    @property
+    def traffic(self) -> int:
+        """A number that changes with every byte to or from the peer."""
+        return self._connection.bytes_received + self._receiver.bytes_written
+
+    @property
+    def in_mid_message(self) -> bool:
+        """Whether the peer owes us the rest of a message, and is not held back by us."""
+        connection = self._connection
+        return (
+            self.state is LinkState.LINKED
+            and connection.reading
+            and (connection.in_mid_pdu or self._sender.in_mid_message)
+        )
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no operation is under way, in either direction."""
+        return (
+            self.state is LinkState.LINKED
+            and self._sender.outbound.idle
+            and not self._sender.in_mid_message
+            and self._receiver.requests <= self._sender.answers
+            and all(operation.void for operation in self.operations)
+        )
+
     # opening
 
     def establish(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import anyio
+
+PATIENCE = 0.75
+"""Share of the drain timeout in which associations may end by themselves."""
 
 
 class Occupancy:
@@ -26,6 +31,15 @@ class Occupancy:
         self.count -= 1
         if self.count == 0:
             self._empty.set()
+
+    async def drain(self, insist: Callable[[], None], *, within: float) -> None:
+        """Wait until nothing is left: three quarters of the time for a natural end, then `insist` on one."""
+        with anyio.move_on_after(within):
+            with anyio.move_on_after(within * PATIENCE):
+                await self.empty()
+                return
+            insist()
+            await self.empty()
 
     async def empty(self) -> None:
         """Wait until nothing is left."""

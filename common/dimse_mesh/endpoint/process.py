@@ -15,6 +15,8 @@ async def open_router(
     context: ServiceContext,
     *,
     operation_timeout: float,
+    idle_timeout: float,
+    stalled_read_timeout: float,
     stalled_write_timeout: float,
     release_timeout: float,
 ) -> AsyncIterator[Router]:
@@ -34,6 +36,8 @@ async def open_router(
             deadline=mesh.deadline,
             ack_delay=mesh.ack_delay,
             operation_timeout=operation_timeout,
+            idle_timeout=idle_timeout,
+            stalled_read_timeout=stalled_read_timeout,
             stalled_write_timeout=stalled_write_timeout,
             release_timeout=release_timeout,
         ),

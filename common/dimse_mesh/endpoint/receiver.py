@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from dimse_mesh.dimse import (
     COMMAND_FLAG,
+    CommandField,
     CommandSet,
     DimseErrorCode,
     MessageError,
@@ -56,6 +57,7 @@ class Receiver:
         "bytes_written",
         "inbound",
         "max_pdu",
+        "requests",
     )
 
     def __init__(
@@ -87,6 +89,8 @@ class Receiver:
         self.max_pdu = 0
         """The peer's Maximum Length (PS3.8 §D.1.1); 0: no limit."""
         self.bytes_written = 0
+        self.requests = 0
+        """Requests passed on to the peer, that it has to answer."""
 
     def unblock(self, *, max_pdu: int) -> None:
         """Begin to write: the association stands."""
@@ -167,7 +171,9 @@ class Receiver:
                     return
                 if head.status not in PENDING:
                     self._on_operation_end(operation, head.status)
-        elif arrival.traceparent is not None:
+        elif head.command_field != CommandField.C_CANCEL_RQ:
+            self.requests += 1
+        if arrival.traceparent is not None and not head.command_field & RESPONSE:
             self._tracing.request_passed_on(head, arrival.traceparent, self._identity)
         if not head.has_data_set:
             self._write(encode_command(arrival.context_id, command, self.max_pdu))

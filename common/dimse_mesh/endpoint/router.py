@@ -21,6 +21,7 @@ from dimse_mesh.endpoint.connection import RECEIVE_BUFFER_SIZE
 from dimse_mesh.endpoint.inbound import Arrival
 from dimse_mesh.endpoint.openings import Openings
 from dimse_mesh.endpoint.outbound import Budget, Route, Segment
+from dimse_mesh.endpoint.patrol import Patrol
 from dimse_mesh.endpoint.settings import LinkSettings
 from dimse_mesh.mesh import Delivery, EnvelopeError, pack, unpack
 from dimse_mesh.runtime.counters import Counters
@@ -101,6 +102,7 @@ class Router:
         self._released: set[Link] = set()
         self._pending_aborts: dict[int, _PendingAbort] = {}
         self._sweeping: asyncio.TimerHandle | None = None
+        self.patrol = Patrol(self._links, settings)
         self.openings = Openings(liveness, self._abandon)
         self._unhandled: set[Link] = set()
         self._down_since: float | None = None
@@ -126,6 +128,7 @@ class Router:
             for link in list(self._links.values()):
                 link.abort("instance-stops")
             self._flush()
+            self.patrol.stop()
             if self._sweeping is not None:
                 self._sweeping.cancel()
             for subscription in subscriptions:
@@ -162,6 +165,7 @@ class Router:
         """Note that a link knows its other end: watch that instance."""
         assert link.identity.remote is not None
         self._liveness.watch(link.identity.remote.instance)
+        self.patrol.begin()
 
     def ended(self, link: Link, *, tell: Abort | None, keep: bool) -> None:
         """Forget a link, when the other endpoint knows.

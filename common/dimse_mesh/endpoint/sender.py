@@ -87,6 +87,7 @@ class Sender:
         "_skipped",
         "_streaming",
         "_tracing",
+        "answers",
         "operations",
         "outbound",
         "progress_at",
@@ -126,6 +127,8 @@ class Sender:
         self._skipped: list[int] = []
         self.operations = operations
         self.outbound = Outbound(0, budget)
+        self.answers = 0
+        """Final responses of the peer."""
         self.progress_at = 0.0
         self.unsent = False
         """Whether a segment was not taken by the courier."""
@@ -181,6 +184,11 @@ class Sender:
             acknowledged=self._acknowledged(),
         )
         self._send(Segment(position, len(pdus), Route.BULK, frame))
+
+    @property
+    def in_mid_message(self) -> bool:
+        """Whether the peer has begun a message and not ended it."""
+        return not self._assembler.idle
 
     def end_of_read(self) -> None:
         """Copy what refers to the receive buffer: it will be overwritten."""
@@ -266,6 +274,7 @@ class Sender:
             if head.command_field != CommandField.C_CANCEL_RQ:
                 traceparent = self._start_operation(head, position, None if not whole else position + span)
         else:
+            self.answers += not head.is_pending
             self._tracing.response_sent(head)
             if head.is_pending and head.has_data_set:
                 self._pending.remember(self._context_id, self._command, head.responded_to)

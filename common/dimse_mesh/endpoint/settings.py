@@ -25,5 +25,9 @@ class LinkSettings:
     """How long a peer may say nothing about an operation; 0: for ever."""
     stalled_write_timeout: float
     """How long a peer may take nothing of what is written to it."""
+    idle_timeout: float = 0.0
+    """How long a peer may send and get nothing while no operation is under way; 0: for ever."""
+    stalled_read_timeout: float = 60.0
+    """How long a peer may pause in the middle of a message."""
     release_timeout: float
     """How long a peer may take to answer A-RELEASE-RQ, or to close after A-RELEASE-RP or A-ABORT."""

@@ -87,6 +87,9 @@ class AssociationSettings(SettingsModel):
         default=0.0, description="seconds without traffic before A-ABORT; 0: off"
     )
     release_timeout: Seconds = Field(default=10.0, description="seconds to wait for A-RELEASE-RP")
+    stalled_read_timeout: Seconds = Field(
+        default=60.0, description="seconds that a peer may pause in the middle of a message"
+    )
     stalled_write_timeout: Seconds = Field(
         default=60.0, description="seconds that a peer may refuse to read what is sent to it"
     )
@@ -95,7 +98,8 @@ class AssociationSettings(SettingsModel):
         description="seconds without any response of the target before the operation fails; 0: off",
     )
     drain_timeout: Seconds = Field(
-        default=30.0, description="seconds that open associations get when the service stops"
+        default=30.0,
+        description="seconds that associations get when the service stops; the last quarter only their operations",
     )
 
     @field_validator("listeners")

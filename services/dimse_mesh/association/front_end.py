@@ -39,7 +39,7 @@ class FrontEnd:
     def __init__(self, context: ServiceContext, router: Router, tasks: TaskGroup) -> None:
         self._context = context
         self._settings = context.settings.association
-        self._router = router
+        self.router = router
         self._tasks = tasks
         self._opener = Opener(context.mesh, router.openings)
         self.occupancy = Occupancy()
@@ -101,7 +101,7 @@ class FrontEnd:
             calling_ae=request.calling_ae,
             called_ae=request.called_ae,
             from_client=True,
-            local=self._router.new_endpoint(),
+            local=self.router.new_endpoint(),
         )
         span = telemetry.start_span(
             "association",
@@ -120,14 +120,14 @@ class FrontEnd:
             telemetry.end(span, error_code=None if code == "released" else code)
 
         link = Link(
-            router=self._router,
+            router=self.router,
             connection=acceptor.connection,
             machine=acceptor.machine,
             identity=identity,
             on_end=ended,
             objection=partial(objection, route),
         )
-        self._router.register(link)
+        self.router.register(link)
         code = "cancelled"
         try:
             outcome = await self._opener.open(
@@ -139,7 +139,7 @@ class FrontEnd:
                     called_ae=identity.called_ae,
                     calling_ae=identity.calling_ae,
                     delivery=route.delivery.value,
-                    window=self._router.settings.window,
+                    window=self.router.settings.window,
                     deadline=self._settings.open_timeout,
                 ),
                 _rewritten(pdu, request, route),
@@ -156,7 +156,7 @@ class FrontEnd:
                 self._link(acceptor, request, link, outcome.reply, outcome.answer)
         finally:
             if not linked:
-                self._router.unregister(link)
+                self.router.unregister(link)
                 self.occupancy.leave()
                 telemetry.end(span, error_code=code)
                 acceptor.abort(PROVIDER_ABORT)
@@ -180,7 +180,7 @@ class FrontEnd:
     def _forget_target(self, identity: LinkIdentity, reply: OpenReply) -> None:
         """Tell the executor that the client has gone meanwhile."""
         if reply.sink is not None:
-            self._router.tell_abort(identity.local, reply.sink, PROVIDER_ABORT)
+            self.router.tell_abort(identity.local, reply.sink, PROVIDER_ABORT)
 
     def _link(
         self, acceptor: Acceptor, request: AssociateRQ, link: Link, reply: OpenReply, answer: AssociateAC

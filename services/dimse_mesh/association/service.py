@@ -39,8 +39,7 @@ async def run(context: ServiceContext) -> None:
         front_end.draining = True
         if settings.reuse_port:
             _close(servers)  # the kernel gives new connections to the other instances
-        with anyio.move_on_after(settings.drain_timeout):
-            await front_end.occupancy.empty()
+        await front_end.occupancy.drain(front_end.router.patrol.drain, within=settings.drain_timeout)
 
 
 @asynccontextmanager
@@ -64,6 +63,8 @@ async def listening(
         open_router(
             context,
             operation_timeout=settings.operation_timeout,
+            idle_timeout=settings.idle_timeout,
+            stalled_read_timeout=settings.stalled_read_timeout,
             stalled_write_timeout=settings.stalled_write_timeout,
             release_timeout=settings.release_timeout,
         ) as router,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import anyio
-
 from dimse_mesh.endpoint.process import open_router
 from dimse_mesh.mesh import Subscription
 from dimse_mesh.runtime.context import ServiceContext
@@ -25,6 +23,8 @@ async def run(context: ServiceContext) -> None:
     async with open_router(
         context,
         operation_timeout=0.0,  # the front-end answers the client when a target says nothing
+        idle_timeout=settings.idle_timeout,
+        stalled_read_timeout=settings.stalled_read_timeout,
         stalled_write_timeout=settings.stalled_write_timeout,
         release_timeout=settings.release_timeout,
     ) as router:
@@ -55,5 +55,4 @@ async def run(context: ServiceContext) -> None:
         executor.draining = slots.draining = True
         for subscription in subscriptions:
             await subscription.drain()
-        with anyio.move_on_after(settings.drain_timeout):
-            await executor.occupancy.empty()
+        await executor.occupancy.drain(router.patrol.drain, within=settings.drain_timeout)

@@ -1,0 +1,96 @@
+"""Rounds over all links: who is idle, who stopped in mid-message, who is at rest while we drain.
+
+One timer for the instance and none for a link: what a link last moved is compared with what it has moved now, so the
+hot path pays for nothing but its counters. Deadlines are kept to within a quarter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from dimse_mesh.endpoint.settings import LinkSettings
+
+DRAIN_INTERVAL = 0.1
+"""Seconds between rounds while draining."""
+
+
+class Patrolled(Protocol):
+    """What a round looks at."""
+
+    @property
+    def traffic(self) -> int:
+        """A number that changes with every byte to or from the peer."""
+
+    @property
+    def in_mid_message(self) -> bool:
+        """Whether the peer owes us the rest of a message, and is not held back by us."""
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no operation is under way, in either direction."""
+
+    def abort(self, code: str) -> None:
+        """End the association on both sides."""
+
+
+class Patrol:
+    """Makes its rounds as long as there are links.
+
+    Args:
+        links: all links of the instance by channel, as they are at each round.
+    """
+
+    def __init__(self, links: Mapping[int, Patrolled], settings: LinkSettings) -> None:
+        self._links = links
+        self._idle_timeout = settings.idle_timeout
+        self._stalled_read_timeout = settings.stalled_read_timeout
+        self._loop = asyncio.get_running_loop()
+        self._last_seen: dict[int, tuple[int, float]] = {}
+        self._next_round: asyncio.TimerHandle | None = None
+        self._draining = False
+
+    def begin(self) -> None:
+        """Go on rounds, now that there is a link."""
+        if self._next_round is None:
+            self._next_round = self._loop.call_later(self._interval(), self._round)
+
+    def drain(self) -> None:
+        """From now on abort each association as soon as it is at rest."""
+        self._draining = True
+        self.stop()
+        self._round()
+
+    def stop(self) -> None:
+        """Make no more rounds."""
+        if self._next_round is not None:
+            self._next_round.cancel()
+            self._next_round = None
+
+    def _interval(self) -> float:
+        if self._draining:
+            return DRAIN_INTERVAL
+        return min(self._stalled_read_timeout, self._idle_timeout or self._stalled_read_timeout) / 4
+
+    def _round(self) -> None:
+        self._next_round = None
+        now = self._loop.time()
+        before, self._last_seen = self._last_seen, {}
+        for channel, link in list(self._links.items()):
+            traffic = link.traffic
+            seen, since = before.get(channel, (None, now))
+            if seen != traffic:
+                since = now
+            self._last_seen[channel] = (traffic, since)
+            self._judge(link, now - since)
+        if self._links:
+            self.begin()
+
+    def _judge(self, link: Patrolled, silence: float) -> None:
+        if self._draining and link.at_rest:
+            link.abort("draining")
+        elif silence >= self._stalled_read_timeout and link.in_mid_message:
+            link.abort("stalled-in-mid-message")
+        elif self._idle_timeout and silence >= self._idle_timeout and link.at_rest:
+            link.abort("idle-timeout")

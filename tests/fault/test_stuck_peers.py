@@ -1,0 +1,226 @@
+"""Peers that stop reading, sending or answering: bounded memory, bounded time, and nobody else notices."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fault.archive import CONTEXTS, FIND, GET_ROLES, STORE, find_rq
+from tests.fault.conftest import SOLO, TARGET, Ground, ground
+from tests.support.scripted import Aborted, Client, Closed, Server, ServerPeer, success
+from tests.support.wire import VERIFICATION, Command, Message, fragments, pdu, request, response, store_rq
+
+PATIENCE = 2.0
+"""What every timeout is set to."""
+WITHIN = PATIENCE * 2 + 1
+MIB = 1 << 20
+OUT_OF_RESOURCES = 0xA700
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """A mesh with short timeouts."""
+    bounds = {
+        "operation_timeout": PATIENCE,
+        "stalled_read_timeout": PATIENCE,
+        "stalled_write_timeout": PATIENCE,
+        "release_timeout": 1.0,
+    }
+    with ground(
+        tmp_path_factory.mktemp("impatient"),
+        *SOLO,
+        hospital={"association": {**bounds, "operation_timeout": PATIENCE * 2}},
+        cloud={"scu": bounds},
+    ) as where:
+        yield where
+
+
+def open_client(where: Ground) -> Client:
+    """Open an association with the archive through the mesh."""
+    return Client.open(where.entry, called=TARGET, contexts=CONTEXTS, extra=GET_ROLES)
+
+
+class Healthy:
+    """An association that must not feel anything: its C-ECHOs go on, and none is slow."""
+
+    def __init__(self, where: Ground) -> None:
+        self._client = open_client(where)
+        self._stop = threading.Event()
+        self.slowest = 0.0
+        self.count = 0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.02):
+            began = time.monotonic()
+            assert self._client.echo(self.count % 60000 + 1) == 0
+            self._client.received.clear()
+            self.slowest = max(self.slowest, time.monotonic() - began)
+            self.count += 1
+
+    def __enter__(self) -> Healthy:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(10)
+        if kind is None:
+            self._client.release()
+            assert self.count > 10
+            assert self.slowest < 1.0, f"a C-ECHO of another association took {self.slowest:.2f} s"
+        self._client.close()
+
+
+def memory(where: Ground) -> dict[str, int]:
+    """Return the resident MiB of each process."""
+    return {i.service: i.resident() // MIB for i in where.fleet.instances}
+
+
+class Mixed:
+    """A target that serves the first association and runs `script` in the others."""
+
+    def __init__(self, script: object) -> None:
+        self._first = True
+        self._script = script
+
+    def __call__(self, peer: ServerPeer) -> None:
+        first, self._first = self._first, False
+        peer.accept_association()
+        try:
+            if first:
+                peer.serve(success)
+            else:
+                self._script(peer)  # type: ignore[operator]
+        except (Closed, TimeoutError):
+            pass
+
+
+def test_target_that_stops_reading_is_given_up_in_bounded_memory(impatient: Ground) -> None:
+    over = threading.Event()
+    with Server(Mixed(lambda _: over.wait(30)), port=impatient.target), Healthy(impatient):
+        before = memory(impatient)
+        with open_client(impatient) as client:
+            began = time.monotonic()
+            with pytest.raises((Aborted, Closed)):
+                client.exchange(store_rq(1, "1.2.3", bytes(64 * MIB), context_id=STORE))
+            assert time.monotonic() - began < WITHIN
+        grown = {name: size - before[name] for name, size in memory(impatient).items()}
+        over.set()
+    assert max(grown.values()) < 32, f"MiB grown: {grown}"
+
+
+def test_client_that_stops_reading_is_given_up_in_bounded_memory(impatient: Ground) -> None:
+    ended = threading.Event()
+
+    def flood(peer: ServerPeer) -> None:
+        asked = peer.receive_message()
+        block = bytes(16000)
+        try:
+            for _ in range(20_000):
+                peer.send_message(response(asked, 0xFF00, data=block))
+        except Closed:
+            ended.set()
+
+    with Server(Mixed(flood), port=impatient.target), Healthy(impatient):
+        before = memory(impatient)
+        with open_client(impatient) as client:
+            client.send_message(find_rq(1, 1))
+            assert ended.wait(WITHIN), "the target is told that its client is stuck"
+        grown = {name: size - before[name] for name, size in memory(impatient).items()}
+    assert max(grown.values()) < 32, f"MiB grown: {grown}"
+
+
+@pytest.mark.parametrize("where_it_stops", ["between PDUs", "inside a PDU", "after the command"])
+def test_client_that_stops_in_mid_object_is_aborted_on_both_sides(
+    impatient: Ground, where_it_stops: str
+) -> None:
+    ends: list[object] = []
+
+    def target(peer: ServerPeer) -> None:
+        ends.append(peer.receive())
+
+    whole = [
+        pdu(4, value) for value in fragments(store_rq(1, "1.2.3", bytes(MIB), context_id=STORE), [16000])
+    ]
+    sent = {
+        "between PDUs": b"".join(whole[:30]),
+        "inside a PDU": b"".join(whole[:30])[:-100],
+        "after the command": whole[0],
+    }[where_it_stops]
+    server = Server(Mixed(target), port=impatient.target)
+    with server, Healthy(impatient), open_client(impatient) as client:
+        client.send(sent)
+        began = time.monotonic()
+        with pytest.raises(Aborted):
+            client.receive_message()
+        assert PATIENCE * 0.9 < time.monotonic() - began < WITHIN
+    (end,) = ends
+    assert getattr(end, "kind", None) == 7
+
+
+def test_target_that_never_answers_fails_the_operation_and_spares_the_association(impatient: Ground) -> None:
+    def deaf(peer: ServerPeer) -> None:
+        peer.receive_message()
+        peer.serve(success)
+
+    with Server(Mixed(deaf), port=impatient.target), Healthy(impatient), open_client(impatient) as client:
+        began = time.monotonic()
+        answer = client.exchange(store_rq(1, "1.2.3", bytes(1000), context_id=STORE))
+        assert answer.status == OUT_OF_RESOURCES
+        assert time.monotonic() - began < WITHIN
+        assert client.exchange(store_rq(2, "1.2.4", bytes(100_000), context_id=STORE)).status == 0
+        client.release()
+
+
+def test_pause_between_messages_is_no_offence(impatient: Ground) -> None:
+    with Server(Mixed(lambda peer: peer.serve(success)), port=impatient.target), Healthy(impatient):
+        with open_client(impatient) as client:
+            assert client.echo() == 0
+            with pytest.raises(TimeoutError):
+                client.sock.settimeout(PATIENCE * 2)
+                client.read_pdu()
+            client.sock.settimeout(20)
+            assert client.echo(2) == 0
+            client.release()
+
+
+@pytest.mark.parametrize("side", ["hospital", "cloud"])
+def test_idle_association_is_aborted_and_a_waiting_one_is_not(tmp_path: Path, side: str) -> None:
+    answer = threading.Event()
+
+    def target(peer: ServerPeer) -> None:
+        peer.accept_association()
+
+        def slowly(message: Message) -> tuple[Message, ...]:
+            if message.field == Command.C_FIND:
+                answer.wait(20)
+            return (response(message),)
+
+        try:
+            peer.serve(slowly)
+        except (Closed, TimeoutError):
+            pass
+
+    section = {"association" if side == "hospital" else "scu": {"idle_timeout": PATIENCE}}
+    more = {side: section}
+    with ground(tmp_path, *SOLO, hospital=more.get("hospital"), cloud=more.get("cloud")) as where:
+        with Server(target, port=where.target), open_client(where) as idle, open_client(where) as waiting:
+            assert idle.exchange(request(Command.C_ECHO, 1, VERIFICATION)).status == 0
+            waiting.send_message(find_rq(1, 0))
+            began = time.monotonic()
+            with pytest.raises(Aborted):
+                idle.receive_message()
+            assert PATIENCE * 0.9 < time.monotonic() - began < WITHIN
+            with pytest.raises(TimeoutError):
+                waiting.sock.settimeout(PATIENCE * 1.5)
+                waiting.read_pdu()
+            answer.set()
+            waiting.sock.settimeout(20)
+            final = waiting.receive_message()
+            assert (final.status, final.context_id) == (0, FIND)
+            waiting.release()

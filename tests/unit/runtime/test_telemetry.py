@@ -153,6 +153,10 @@ async def _stop_quickly(on: Telemetry) -> None:
 
 def test_unreachable_collector_does_not_hold_up_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     on = telemetry({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
     on.end(on.start_span("association", root=True))
     anyio.run(_stop_quickly, on)
+    for thread in threading.enumerate():
+        if thread.name == "span-flush":
+            thread.join(60)  # or it would log when pytest has said its last word

@@ -429,6 +429,7 @@ class Link:
             self.identity.called_ae,
             code,
         )
+        operation.void_code = code
         self._sender.void(operation, status)
 
     def _answer_void(self, operation: Operation) -> None:
@@ -437,12 +438,22 @@ class Link:
         assert status is not None
         operation.void_status = None
         self._receiver.answer(operation, status)
-        self._tracing.operation_ended(operation, status=status, code="void")
+        self._tracing.operation_ended(operation, status=status, code=operation.void_code)
         self._router.counters.operation_finished(
             dimse_service(operation.head.command_field),
             category(status).name.lower(),
             self._router.now() - operation.started,
         )
+
+    def _operation_cut_off(self, operation: Operation, code: str) -> None:
+        """Note that an operation gets no response: its association has ended."""
+        self._tracing.operation_ended(operation, status=None, code=code)
+        if not operation.void or operation.void_status is not None:
+            self._router.counters.operation_finished(
+                dimse_service(operation.head.command_field),
+                "aborted",
+                self._router.now() - operation.started,
+            )
 
     # deadlines (called by the router while something is outstanding)
 
@@ -587,7 +598,7 @@ class Link:
         else:
             connection.close(within=settings.release_timeout)
         for operation in self.operations.clear():
-            self._tracing.operation_ended(operation, status=0, code=code)
+            self._operation_cut_off(operation, code)
         self._tracing.close()
         self._router.ended(self, tell=tell, keep=code == "released" and not self._sender.outbound.idle)
         if code != "released":

@@ -28,6 +28,8 @@ class Operation:
     """We answered it ourselves: what the other side still says about it is dropped."""
     void_status: int | None = None
     """The status to answer with, once the peer has sent the whole request."""
+    void_code: str = "refused"
+    """Why we answered it, for spans."""
 
 
 class OperationTable:

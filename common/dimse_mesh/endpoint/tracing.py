@@ -1,16 +1,31 @@
-"""Spans of operations at one end of a link: one trace across front-end, handler and executor."""
+"""Spans of operations at one end of a link: one trace across front-end, handler and executor.
+
+    server    at the endpoint whose peer asks                     root, or child of the operation that it serves
+    consumer  in the handler (dimse_mesh.handling)                child of the server span
+    client    at the endpoint whose peer is asked                 child of the handler's, of the server's for C-ECHO
+
+What the target asks while it performs one operation (a C-GET's C-STOREs) belongs to that operation's trace.
+Names and attributes: docs/observability.md.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from dimse_mesh.dimse import CommandHead
+from dimse_mesh.dimse import CommandHead, StatusCategory, category
 from dimse_mesh.endpoint.identity import LinkIdentity, dimse_service
 from dimse_mesh.endpoint.operations import Operation
 from dimse_mesh.runtime.telemetry import Telemetry
+from dimse_mesh.runtime.tracing import AttributeValue
 
 PENDING = frozenset((0xFF00, 0xFF01))
 """Statuses after which more responses follow (PS3.7 §C, PS3.4 §C.4)."""
+
+RPC_SYSTEM = "dicom"
+INVALID_UID = "invalid"
+"""What stands for a UID that isn't one: it could be anything, a name for example."""
+_UID_CHARACTERS = frozenset("0123456789.")
 
 
 class OperationTracing:
@@ -23,39 +38,37 @@ class OperationTracing:
         self._passed_on: dict[int, Any] = {}
 
     def operation_started(self, operation: Operation, service: str, identity: LinkIdentity) -> None:
-        """Start the root span of an operation that our peer asks for."""
+        """Start the span of an operation that our peer asks for."""
         if not self._telemetry.tracing:
             return
         span = self._telemetry.start_span(
             service,
             kind="server",
-            parent=None,
+            parent=self._performed(),
             root=True,
-            attributes={
-                "dicom.dimse.service": service,
-                "dicom.association": identity.association,
-                "dicom.ae.calling": identity.calling_ae,
-                "dicom.ae.called": identity.called_ae,
-                "dicom.sop_class_uid": operation.head.sop_class,
-            },
+            attributes=_attributes(operation.head, service, identity),
         )
         operation.span = span
         operation.traceparent = self._telemetry.traceparent(span) if span is not None else None
 
-    def operation_ended(self, operation: Operation, *, status: int, code: str | None = None) -> None:
-        """End the root span of an operation."""
+    def _performed(self) -> str | None:
+        """Return the trace of the one operation that our peer is performing, if there is exactly one."""
+        if len(self._passed_on) != 1:
+            return None
+        return self._telemetry.traceparent(next(iter(self._passed_on.values())))
+
+    def operation_ended(self, operation: Operation, *, status: int | None, code: str | None = None) -> None:
+        """End the span of an operation: with the status that our peer gets, None if it gets none."""
         if operation.span is not None:
-            self._telemetry.end(operation.span, error_code=code, dicom__status=f"{status:04X}")
+            size = None if operation.void or operation.end is None else operation.end - operation.position
+            self._end(operation.span, status, code, size)
             operation.span = None
 
     def request_passed_on(self, head: CommandHead, traceparent: str, identity: LinkIdentity) -> None:
         """Start the span of a request that our peer is asked now."""
         service = dimse_service(head.command_field)
         span = self._telemetry.start_span(
-            service,
-            kind="client",
-            parent=traceparent,
-            attributes={"dicom.dimse.service": service, "dicom.association": identity.association},
+            service, kind="client", parent=traceparent, attributes=_attributes(head, service, identity)
         )
         if span is not None:
             self._passed_on[head.message_id] = span
@@ -65,10 +78,35 @@ class OperationTracing:
         if self._passed_on and head.status not in PENDING:
             span = self._passed_on.pop(head.responded_to, None)
             if span is not None:
-                self._telemetry.end(span, dicom__status=f"{head.status:04X}")
+                self._end(span, head.status)
 
     def close(self) -> None:
         """End every span that is still open."""
         for span in self._passed_on.values():
-            self._telemetry.end(span, error_code="association-ended")
+            self._end(span, None, "association-ended")
         self._passed_on.clear()
+
+    def _end(self, span: Any, status: int | None, code: str | None = None, size: int | None = None) -> None:
+        attributes: dict[str, AttributeValue] = {}
+        if status is not None:
+            text = f"{status & 0xFFFF:04X}"
+            attributes["rpc__response__status_code"] = text
+            if code is None and category(status) is StatusCategory.FAILURE:
+                code = text
+        if size is not None:
+            attributes["dicom__message__size"] = size
+        self._telemetry.end(span, error_code=code, **attributes)
+
+
+def _attributes(head: CommandHead, service: str, identity: LinkIdentity) -> Mapping[str, AttributeValue]:
+    sop_class = head.sop_class
+    return {
+        "rpc.system.name": RPC_SYSTEM,
+        "rpc.method": service,
+        "dicom.association": identity.association,
+        "dicom.ae.calling": identity.calling_ae,
+        "dicom.ae.called": identity.called_ae,
+        "dicom.sop_class_uid": sop_class
+        if len(sop_class) <= 64 and _UID_CHARACTERS.issuperset(sop_class)
+        else INVALID_UID,
+    }

@@ -21,6 +21,7 @@ from dimse_mesh.dimse import (
 )
 from dimse_mesh.endpoint.carrier import Carrier
 from dimse_mesh.endpoint.identity import dimse_service, handler_of
+from dimse_mesh.endpoint.tracing import RPC_SYSTEM
 from dimse_mesh.handling.policy import objection
 from dimse_mesh.mesh import Delivery, EnvelopeError, pack, unpack
 from dimse_mesh.runtime.counters import Counters
@@ -85,8 +86,13 @@ class OperationHandler:
         if parent is not None:
             span = self._telemetry.start_span(
                 f"{self._service.value} {dimse_service(head.command_field)}",
+                kind="consumer",
                 parent=parent,
-                attributes={"dicom.association": request.association, "dimse_mesh.attempt": request.attempt},
+                attributes={
+                    "rpc.system.name": RPC_SYSTEM,
+                    "rpc.method": dimse_service(head.command_field),
+                    "dicom.association": request.association,
+                },
             )
         reason = self._objection(request, head.command_field)
         if reason is None:

@@ -29,5 +29,8 @@ class ObservabilitySettings(SettingsModel):
     )
     http: HttpSettings | None = Field(default=None, description="health and metrics; none: off")
     tracing_ratio: float = Field(
-        default=1.0, ge=0, le=1, description="share of associations traced; OTEL_TRACES_SAMPLER_ARG wins"
+        default=1.0,
+        ge=0,
+        le=1,
+        description="share of associations and operations traced; OTEL_TRACES_SAMPLER(_ARG) win",
     )

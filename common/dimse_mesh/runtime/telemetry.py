@@ -1,11 +1,12 @@
 """Traces and metrics of one process. Built by the process, handed to its services; nothing global.
 
 Spans cost 50-100 us each when sampled, so: one per association and one per operation, never per chunk.
-`start_span` takes under a microsecond when tracing is off or the parent isn't sampled.
+`start_span` takes under a microsecond when tracing is off or the span isn't sampled.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -32,10 +33,13 @@ class Telemetry:
         metrics: the instruments, when they are on.
     """
 
-    __slots__ = ("_tracing", "metrics", "tracing")
+    __slots__ = ("_ratio", "_tracing", "metrics", "tracing")
 
-    def __init__(self, tracing: Tracing | None = None, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, tracing: Tracing | None = None, metrics: Metrics | None = None, *, ratio: float = 1.0
+    ) -> None:
         self._tracing = tracing
+        self._ratio = ratio
         self.tracing = tracing is not None
         self.metrics = metrics
 
@@ -51,25 +55,32 @@ class Telemetry:
         environ: Mapping[str, str],
     ) -> Telemetry:
         """Build what the settings and the OTEL_ environment ask for."""
-        traced = any(environ.get(name) for name in ENDPOINT_VARIABLES)
+        traced = is_traced(environ)
         if not traced and settings.http is None:
             return cls()
-        from opentelemetry.sdk.resources import Resource
+        from importlib.metadata import version
 
-        resource = Resource.create(
+        from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+
+        # The resource that the environment describes (OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES) wins.
+        named = Resource(
             {
                 "service.name": f"dimse-mesh-{service.value.replace('_', '-')}",
+                "service.namespace": "dimse-mesh",
+                "service.version": version("dimse-mesh"),
                 "service.instance.id": instance,
                 "dimse_mesh.zone": zone,
             }
         )
+        described = OTELResourceDetector().detect()
+        resource = Resource.create().merge(named).merge(described)
         metrics: Metrics | None = None
         if settings.http is not None:
             from dimse_mesh.runtime.metrics import Metrics
 
             metrics = Metrics(counters, resource)
-        tracing = Tracing(resource, _ratio(settings, environ)) if traced else None
-        return cls(tracing, metrics)
+        tracing = Tracing(resource, environ) if traced else None
+        return cls(tracing, metrics, ratio=sampling_ratio(settings, environ))
 
     def start_span(
         self,
@@ -97,7 +108,7 @@ class Telemetry:
             context = parse_traceparent(parent)
             if context is not None:
                 return self._tracing.start(name, kind=kind, parent=context, attributes=attributes)
-        if not root:
+        if not root or random.random() >= self._ratio:
             return None
         return self._tracing.start(name, kind=kind, parent=None, attributes=attributes)
 
@@ -126,7 +137,23 @@ class Telemetry:
         await anyio.to_thread.run_sync(done.wait, deadline)
 
 
-def _ratio(settings: ObservabilitySettings, environ: Mapping[str, str]) -> float:
+def is_traced(environ: Mapping[str, str]) -> bool:
+    """Tell whether the environment says where spans go, and doesn't say that there should be none."""
+    if (
+        environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        or environ.get("OTEL_TRACES_EXPORTER") == "none"
+    ):
+        return False
+    return any(environ.get(name) for name in ENDPOINT_VARIABLES)
+
+
+def sampling_ratio(settings: ObservabilitySettings, environ: Mapping[str, str]) -> float:
+    """Return the share of traces begun here that are sampled: the environment's, else the settings'."""
+    match environ.get("OTEL_TRACES_SAMPLER", "").removeprefix("parentbased_"):
+        case "always_on":
+            return 1.0
+        case "always_off":
+            return 0.0
     try:
         ratio = float(environ["OTEL_TRACES_SAMPLER_ARG"])
     except (KeyError, ValueError):

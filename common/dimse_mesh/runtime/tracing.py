@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 SpanKind = Literal["internal", "server", "client", "producer", "consumer"]
 AttributeValue = str | int | float | bool
 
+EXPORT_MILLISECONDS = 1000
+"""Between exports, unless OTEL_BSP_SCHEDULE_DELAY says otherwise."""
 _TRACEPARENT_LENGTH = 55
 _HEX = frozenset("0123456789abcdef")
 
@@ -40,15 +42,18 @@ def parse_traceparent(text: str) -> tuple[int, int, int] | None:
 
 
 class Tracing:
-    """Makes spans and exports them over OTLP/HTTP in the background."""
+    """Makes spans and exports them over OTLP/HTTP in the background.
 
-    def __init__(self, resource: Resource, ratio: float) -> None:
+    What is sampled was decided before: a root by its ratio, a child by its parent.
+    """
+
+    def __init__(self, resource: Resource, environ: Mapping[str, str]) -> None:
         from opentelemetry import trace
         from opentelemetry.context import Context
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+        from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
         self._trace = trace
         self._no_context = Context()
@@ -59,10 +64,9 @@ class Tracing:
             "producer": trace.SpanKind.PRODUCER,
             "consumer": trace.SpanKind.CONSUMER,
         }
-        self._provider = TracerProvider(
-            sampler=ParentBasedTraceIdRatio(ratio), resource=resource, shutdown_on_exit=False
-        )
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=1000))
+        self._provider = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
+        delay = None if environ.get("OTEL_BSP_SCHEDULE_DELAY") else EXPORT_MILLISECONDS
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=delay))
         self._tracer = self._provider.get_tracer("dimse_mesh")
 
     def start(

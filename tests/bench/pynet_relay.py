@@ -11,6 +11,7 @@ import queue
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,10 @@ class Relay:
             if not status or status.Status != 0:
                 print(f"not forwarded: {status}", flush=True)
             path.unlink()
+            # pynetdicom 3.0.4: a send right after another may find the reactor "paused" that is just waking up,
+            # which then swallows the response, and the sender waits for ever. Let it wake up first.
+            while assoc._is_paused and assoc.is_established:
+                time.sleep(0.0001)
         assoc.release()
 
 

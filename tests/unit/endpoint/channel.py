@@ -42,7 +42,8 @@ class _Interest:
 
     async def unsubscribe(self) -> None:
         """Take back the interest."""
-        self.channel.interests.remove(self)
+        if self in self.channel.interests:
+            self.channel.interests.remove(self)
 
     def matches(self, subject: str) -> bool:
         """Compare token by token; `*` matches any."""

@@ -72,6 +72,10 @@ class Joined:
         """Both."""
         return self.front, self.executor
 
+    async def settle_once(self) -> None:
+        """Let the event loop turn once."""
+        await asyncio.sleep(0)
+
     async def settle(self, seconds: float = 0.0) -> None:
         """Let everything happen that happens within this (virtual) time."""
         if seconds:

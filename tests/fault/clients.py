@@ -37,10 +37,19 @@ class Modality:
     """One client: studies one after another until told to stop."""
 
     def __init__(
-        self, number: int, *, port: int, called: str, ledger: Ledger, studies: Sequence[Study], timeout: float
+        self,
+        number: int,
+        *,
+        port: int,
+        called: str,
+        ledger: Ledger,
+        studies: Sequence[Study],
+        timeout: float,
+        pause: float,
     ) -> None:
         self.number = number
         self.ledger = ledger
+        self._pause = pause
         self._port = port
         self._called = called
         self._studies = studies
@@ -50,7 +59,7 @@ class Modality:
 
     def work(self, stop: threading.Event) -> None:
         """Do studies until `stop`."""
-        while not stop.is_set():
+        while not stop.wait(self._pause):
             self._study += 1
             client = self._open(stop)
             if client is None:
@@ -190,13 +199,23 @@ def at_work(
     clients: int,
     studies: Sequence[Study],
     timeout: float = 60.0,
+    pause: float = 0.02,
 ) -> Iterator[threading.Event]:
-    """Run `clients` modalities for the length of the block; each finishes its study at the end."""
+    """Run `clients` modalities for the length of the block; each finishes its study at the end.
+
+    `pause` are the seconds between two studies of a client.
+    """
     stop = threading.Event()
     threads = [
         threading.Thread(
             target=Modality(
-                number, port=port, called=called, ledger=ledger, studies=studies, timeout=timeout
+                number,
+                port=port,
+                called=called,
+                ledger=ledger,
+                studies=studies,
+                timeout=timeout,
+                pause=pause,
             ).work,
             args=(stop,),
             daemon=True,

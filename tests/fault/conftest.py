@@ -13,6 +13,7 @@ import pytest
 from tests.fault.archive import Archive, archive
 from tests.fault.fleet import Fleet, fleet
 from tests.fault.ledger import Ledger
+from tests.fault.relay import Relay
 from tests.support.mesh import zone_config
 from tests.support.nats import NatsServer, nats_server
 from tests.support.ports import reserve_port
@@ -55,17 +56,54 @@ def ground(
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Ground]:
     """Start a nats-server and these (zone, service); `hospital`, `cloud`, `remote` are more configuration."""
-    entry, target = reserve_port(), reserve_port()
-    with nats_server(directory / "nats") as nats, fleet(directory, env=env) as made:
-        ae: dict[str, Any] = {"ae_title": TARGET, "host": "127.0.0.1", "port": target, **(remote or {})}
-        made.zone(zone_config("hospital", listener=entry, more=_sections(hospital)), nats.url)
-        made.zone(zone_config("cloud", remote_aes=[ae], more=_sections(cloud)), nats.url)
-        made.start_all(*instances)
+    with (
+        nats_server(directory / "nats") as nats,
+        _zones(directory, (nats, nats), instances, hospital, cloud, remote, env) as (made, entry, target),
+    ):
         yield Ground(made, nats, entry, target)
 
 
-def _sections(more: Mapping[str, Any] | None) -> dict[str, Any]:
-    return dict(more or {})
+@contextmanager
+def split_ground(
+    directory: Path,
+    *instances: tuple[str, str],
+    hospital: Mapping[str, Any] | None = None,
+    cloud: Mapping[str, Any] | None = None,
+    remote: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[tuple[Ground, Relay]]:
+    """Like `ground`, each zone with a nats-server of its own, and a leaf link between them through a relay."""
+    port = reserve_port()
+    with (
+        nats_server(directory / "hub", config=f'leafnodes {{ listen: "127.0.0.1:{port}" }}') as hub,
+        Relay(port) as relay,
+        nats_server(
+            directory / "leaf",
+            config="leafnodes "
+            f'{{ reconnect: "100ms", remotes = [ {{ url: "nats://127.0.0.1:{relay.port}" }} ] }}',
+        ) as leaf,
+        _zones(directory, (leaf, hub), instances, hospital, cloud, remote, env) as (made, entry, target),
+    ):
+        yield Ground(made, leaf, entry, target), relay
+
+
+@contextmanager
+def _zones(
+    directory: Path,
+    servers: tuple[NatsServer, NatsServer],
+    instances: Sequence[tuple[str, str]],
+    hospital: Mapping[str, Any] | None,
+    cloud: Mapping[str, Any] | None,
+    remote: Mapping[str, Any] | None,
+    env: Mapping[str, str] | None,
+) -> Iterator[tuple[Fleet, int, int]]:
+    entry, target = reserve_port(), reserve_port()
+    ae: dict[str, Any] = {"ae_title": TARGET, "host": "127.0.0.1", "port": target, **(remote or {})}
+    with fleet(directory, env=env) as made:
+        made.zone(zone_config("hospital", listener=entry, more=hospital), servers[0].url)
+        made.zone(zone_config("cloud", remote_aes=[ae], more=cloud), servers[1].url)
+        made.start_all(*instances)
+        yield made, entry, target
 
 
 def each(service: str, count: int, zone: str = "hospital") -> Sequence[tuple[str, str]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
-from tests.fault.conftest import HANDLERS, TARGET, each, ground
+from tests.fault.conftest import HANDLERS, TARGET, Ground, each, ground
 from tests.support.mesh import Ae, two_zones
 from tests.support.ports import reserve_port
 from tests.support.process import wait_until
@@ -53,51 +56,55 @@ class Target:
         self.ended.set()
 
 
-def test_peers_of_killed_endpoints_are_told_and_others_take_over(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """A mesh with two front-ends and two executors."""
+    services = [*each("association", 2), *each("scu", 2, "cloud"), *(("hospital", name) for name in HANDLERS)]
     hospital = {"association": {"reuse_port": True}}
-    instances = [
-        *each("association", 2),
-        *each("scu", 2, "cloud"),
-        *(("hospital", name) for name in HANDLERS),
-    ]
-    with ground(tmp_path, *instances, hospital=hospital) as where:
-        for victim in ("scu", "association"):
-            target = Target()
-            with Server(target, port=where.target) as server:
-                held = [open_client(where.entry) for _ in range(8)]
-                half = list(fragments(store_rq(1, "1.2.3", bytes(2_000_000), context_id=STORE), [16378]))
-                for client in held[:4]:
-                    client.send(b"".join(pdu(4, value) for value in half[: len(half) // 2]))
-                server.wait_for_peers(8)
-                dead = where.fleet.of(victim)[0]
-                where.fleet.kill(dead)
-                killed = time.monotonic()
-                for _ in range(4):
-                    with open_client(where.entry) as client:
-                        assert client.echo() == 0
-                        client.release()
-                took_over = time.monotonic() - killed
-                assert took_over < TOLD_WITHIN, (
-                    f"new associations waited {took_over:.1f} s for another {victim}"
-                )
-                told = 0
-                for client in held:
-                    client.sock.settimeout(max(0.1, killed + TOLD_WITHIN - time.monotonic()))
-                    try:
-                        with pytest.raises((Aborted, Closed)):
-                            client.receive_message()
-                        told += 1
-                    except TimeoutError:
-                        pass  # its association does not run through the victim
-                if victim == "association":
-                    wait_until(lambda: len(target.ends) >= told + 4, "targets of a dead front-end are told")
-                    last = max(when for when, kind in target.ends if kind != PduType.RELEASE_RQ)
-                    assert last - killed < TOLD_WITHIN
-                    assert all(kind != 0 for _, kind in target.ends), "a target was not told by A-ABORT"
-                assert 0 < told < 8, f"{told} of 8 associations ran through the killed {victim}"
-                for client in held:
-                    client.close()
-            where.fleet.start(dead.zone, dead.service)
+    with ground(tmp_path_factory.mktemp("pairs"), *services, hospital=hospital) as where:
+        yield where
+
+
+@pytest.mark.parametrize("victim", ["scu", "association"])
+def test_peers_of_a_killed_endpoint_are_told_and_another_takes_over(pairs: Ground, victim: str) -> None:
+    target = Target()
+    with Server(target, port=pairs.target) as server:
+        held = [open_client(pairs.entry) for _ in range(8)]
+        half = list(fragments(store_rq(1, "1.2.3", bytes(2_000_000), context_id=STORE), [16378]))
+        for client in held[:4]:
+            client.send(b"".join(pdu(4, value) for value in half[: len(half) // 2]))
+        server.wait_for_peers(8)
+        dead = pairs.fleet.of(victim)[0]
+        pairs.fleet.kill(dead)
+        killed = time.monotonic()
+        for _ in range(4):
+            with open_client(pairs.entry) as client:
+                assert client.echo() == 0
+                client.release()
+        took_over = time.monotonic() - killed
+        assert took_over < TOLD_WITHIN, f"new associations waited {took_over:.1f} s for another {victim}"
+        told = sum(is_told(client, killed + TOLD_WITHIN) for client in held)
+        assert 0 < told < 8, f"{told} of 8 associations ran through the killed {victim}"
+        if victim == "association":
+            wait_until(lambda: len(target.ends) >= told + 4, "targets of a dead front-end are told")
+            last = max(when for when, kind in target.ends if kind != PduType.RELEASE_RQ)
+            assert last - killed < TOLD_WITHIN
+            assert all(kind != 0 for _, kind in target.ends), "a target was not told by A-ABORT"
+        for client in held:
+            client.close()
+    pairs.fleet.start(dead.zone, dead.service)
+
+
+def is_told(client: Client, end: float) -> bool:
+    """Tell whether a client hears of the end of its association before `end`."""
+    client.sock.settimeout(max(0.1, end - time.monotonic()))
+    try:
+        client.receive_message()
+    except (Aborted, Closed):
+        return True
+    except TimeoutError:
+        return False  # its association does not run through the victim
+    raise AssertionError("an answer to half an object")
 
 
 @pytest.mark.parametrize("service", ["association", "scu"])
@@ -109,9 +116,6 @@ def test_supervisor_has_a_killed_endpoint_back_within_two_seconds(tmp_path: Path
         survivor = open_client(entry)
         pids = mesh.pids()
         killed = time.monotonic()
-        import os
-        import signal
-
         os.kill(pids[f"{zone}/{service}"], signal.SIGKILL)
         if service == "scu":
             survivor.sock.settimeout(TOLD_WITHIN)

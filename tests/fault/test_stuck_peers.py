@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -84,20 +85,18 @@ def memory(where: Ground) -> dict[str, int]:
 class Mixed:
     """A target that serves the first association and runs `script` in the others."""
 
-    def __init__(self, script: object) -> None:
+    def __init__(self, script: Callable[[ServerPeer], object]) -> None:
         self._first = True
         self._script = script
 
     def __call__(self, peer: ServerPeer) -> None:
         first, self._first = self._first, False
         peer.accept_association()
-        try:
+        with contextlib.suppress(Closed, TimeoutError):
             if first:
                 peer.serve(success)
             else:
-                self._script(peer)  # type: ignore[operator]
-        except (Closed, TimeoutError):
-            pass
+                self._script(peer)
 
 
 def test_target_that_stops_reading_is_given_up_in_bounded_memory(impatient: Ground) -> None:
@@ -178,15 +177,18 @@ def test_target_that_never_answers_fails_the_operation_and_spares_the_associatio
 
 
 def test_pause_between_messages_is_no_offence(impatient: Ground) -> None:
-    with Server(Mixed(lambda peer: peer.serve(success)), port=impatient.target), Healthy(impatient):
-        with open_client(impatient) as client:
-            assert client.echo() == 0
-            with pytest.raises(TimeoutError):
-                client.sock.settimeout(PATIENCE * 2)
-                client.read_pdu()
-            client.sock.settimeout(20)
-            assert client.echo(2) == 0
-            client.release()
+    with (
+        Server(Mixed(lambda peer: peer.serve(success)), port=impatient.target),
+        Healthy(impatient),
+        open_client(impatient) as client,
+    ):
+        assert client.echo() == 0
+        client.sock.settimeout(PATIENCE * 2)
+        with pytest.raises(TimeoutError):
+            client.read_pdu()
+        client.sock.settimeout(20)
+        assert client.echo(2) == 0
+        client.release()
 
 
 @pytest.mark.parametrize("side", ["hospital", "cloud"])
@@ -201,26 +203,28 @@ def test_idle_association_is_aborted_and_a_waiting_one_is_not(tmp_path: Path, si
                 answer.wait(20)
             return (response(message),)
 
-        try:
+        with contextlib.suppress(Closed, TimeoutError):
             peer.serve(slowly)
-        except (Closed, TimeoutError):
-            pass
 
     section = {"association" if side == "hospital" else "scu": {"idle_timeout": PATIENCE}}
     more = {side: section}
-    with ground(tmp_path, *SOLO, hospital=more.get("hospital"), cloud=more.get("cloud")) as where:
-        with Server(target, port=where.target), open_client(where) as idle, open_client(where) as waiting:
-            assert idle.exchange(request(Command.C_ECHO, 1, VERIFICATION)).status == 0
-            waiting.send_message(find_rq(1, 0))
-            began = time.monotonic()
-            with pytest.raises(Aborted):
-                idle.receive_message()
-            assert PATIENCE * 0.9 < time.monotonic() - began < WITHIN
-            with pytest.raises(TimeoutError):
-                waiting.sock.settimeout(PATIENCE * 1.5)
-                waiting.read_pdu()
-            answer.set()
-            waiting.sock.settimeout(20)
-            final = waiting.receive_message()
-            assert (final.status, final.context_id) == (0, FIND)
-            waiting.release()
+    with (
+        ground(tmp_path, *SOLO, hospital=more.get("hospital"), cloud=more.get("cloud")) as where,
+        Server(target, port=where.target),
+        open_client(where) as idle,
+        open_client(where) as waiting,
+    ):
+        assert idle.exchange(request(Command.C_ECHO, 1, VERIFICATION)).status == 0
+        waiting.send_message(find_rq(1, 0))
+        began = time.monotonic()
+        with pytest.raises(Aborted):
+            idle.receive_message()
+        assert PATIENCE * 0.9 < time.monotonic() - began < WITHIN
+        waiting.sock.settimeout(PATIENCE * 1.5)
+        with pytest.raises(TimeoutError):
+            waiting.read_pdu()
+        answer.set()
+        waiting.sock.settimeout(20)
+        final = waiting.receive_message()
+        assert (final.status, final.context_id) == (0, FIND)
+        waiting.release()

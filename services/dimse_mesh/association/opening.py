@@ -69,7 +69,7 @@ class Opener:
         headers = {"traceparent": traceparent} if traceparent is not None else None
         loop = asyncio.get_running_loop()
         end = loop.time() + request.deadline
-        unserved_until = loop.time() + (FAILOVER_PATIENCE if subject.name in self._answered else 0.0)
+        asked_at = loop.time()
         busy = attempts = 0
         while True:
             remaining = end - loop.time()
@@ -86,7 +86,7 @@ class Opener:
                     headers=headers,
                 )
             except NoResponders:
-                if loop.time() >= unserved_until:
+                if loop.time() >= self._unserved_until(subject, asked_at):
                     if subject.name in self._answered:
                         return Refused(CONGESTION, "executor-gone")
                     return Refused(CALLED_NOT_RECOGNIZED, "called-ae-unknown")
@@ -106,6 +106,13 @@ class Opener:
                 await anyio.sleep(BUSY_PAUSE)
                 continue
             await anyio.sleep(RETRY_PAUSE)
+
+    def _unserved_until(self, subject: Subject[OpenRequest, OpenReply], asked_at: float) -> float:
+        """Return until when the lack of an executor may be one that is coming back."""
+        until = asked_at + (FAILOVER_PATIENCE if subject.name in self._answered else 0.0)
+        if self._mesh.control_connects > 1:  # NATS was away: the executors may need longer than we did
+            until = max(until, self._mesh.connected_since + FAILOVER_PATIENCE)
+        return until
 
     async def _ask(
         self,

@@ -1,0 +1,60 @@
+"""Handlers are killable at any moment of any operation: nothing fails, and nothing is done twice."""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+
+from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
+from tests.fault.clients import at_work, echo_study, find_study, get_study, store_study
+from tests.fault.conftest import TARGET, each, ground
+from tests.fault.ledger import Ledger, content, instance_uid
+from tests.support.scripted import Client
+from tests.support.wire import store_rq
+
+KILLS = 5
+
+
+def test_killed_handlers_fail_and_repeat_nothing_under_load(tmp_path: Path, ledger: Ledger) -> None:
+    dice = random.Random(4)
+    services = [
+        ("hospital", "association"),
+        *each("store", 2),
+        *each("query-retrieve", 2),
+        ("cloud", "scu"),
+    ]
+    studies = [store_study(), store_study((3_000_000,)), find_study(), get_study(), echo_study()]
+    with (
+        ground(tmp_path, *services) as where,
+        where.archive(ledger),
+        at_work(where.entry, called=TARGET, ledger=ledger, clients=4, studies=studies),
+    ):
+        for number in range(KILLS):
+            victims = where.fleet.of("store" if number % 2 else "query-retrieve")
+            threading.Event().wait(dice.uniform(0.1, 0.5))
+            victim = dice.choice(victims)
+            where.fleet.kill(victim)
+            where.fleet.start("hospital", victim.service)
+    assert ledger.done["C-STORE"] > 100
+    ledger.check()
+    assert ledger.slowest < 5
+
+
+def test_operation_waits_for_the_only_handler_to_come_back(tmp_path: Path, ledger: Ledger) -> None:
+    services = [("hospital", "association"), ("hospital", "store"), ("cloud", "scu")]
+    with (
+        ground(tmp_path, *services) as where,
+        where.archive(ledger),
+        Client.open(where.entry, called=TARGET, contexts=CONTEXTS, extra=GET_ROLES) as client,
+    ):
+        for number, size in enumerate((100, 30_000, 2_000_000), 1):
+            where.fleet.kill(where.fleet.of("store")[0])
+            uid = instance_uid(1, 1, number, size)
+            began = ledger.begin("C-STORE", uid)
+            client.send_message(store_rq(number, uid, content(uid, size), context_id=STORE))
+            where.fleet.start("hospital", "store")
+            assert client.receive_message().status == 0
+            ledger.succeeded("C-STORE", began, uid)
+        client.release()
+    ledger.check()

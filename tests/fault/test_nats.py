@@ -1,0 +1,166 @@
+"""nats-server is killed, the link between two of them is cut: operations pause, go on, and not a byte is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
+from tests.fault.clients import ask_find, ask_get, at_work, find_study, store_study
+from tests.fault.conftest import SOLO, TARGET, Ground, ground, split_ground
+from tests.fault.ledger import Ledger, content, instance_uid
+from tests.support.scripted import Aborted, Client, Closed
+from tests.support.wire import Message, store_rq
+
+MIB = 1 << 20
+OUT_OF_RESOURCES = 0xA700
+OUTAGE = 1.0
+
+Break = Callable[[], None]
+
+
+@contextmanager
+def one_server(directory: Path) -> Iterator[tuple[Ground, Break, Break]]:
+    """Yield a ground, what kills its nats-server, and what starts it again."""
+    with ground(directory, *SOLO) as where:
+        yield where, where.nats.kill, where.nats.start
+
+
+@contextmanager
+def leaf_link(directory: Path) -> Iterator[tuple[Ground, Break, Break]]:
+    """Yield a ground with a nats-server for each zone, what cuts the link between them, and what heals it."""
+    with split_ground(directory, *SOLO) as (where, relay):
+        yield where, relay.cut, relay.heal
+
+
+@contextmanager
+def frozen_link(directory: Path) -> Iterator[tuple[Ground, Break, Break]]:
+    """The same, but the link just carries nothing: no connection ends."""
+    with split_ground(directory, *SOLO) as (where, relay):
+        yield where, relay.freeze, relay.heal
+
+
+class Outage:
+    """Breaks something once, when told, for `OUTAGE` seconds."""
+
+    def __init__(self, breaks: Break, heals: Break) -> None:
+        self._breaks = breaks
+        self._heals = heals
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Break now, in the background."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+
+    def after(self, seconds: float) -> None:
+        """Break later, in the background."""
+        timer = threading.Timer(seconds, self._run)
+        self._thread = timer
+        timer.start()
+
+    def _run(self) -> None:
+        self._breaks()
+        time.sleep(OUTAGE)
+        self._heals()
+
+    def over(self) -> None:
+        """Wait for its end."""
+        assert self._thread is not None, "the operation was over before anything was broken"
+        self._thread.join(30)
+
+
+def open_client(where: Ground) -> Client:
+    """Open an association with the archive through the mesh."""
+    return Client.open(where.entry, called=TARGET, contexts=CONTEXTS, extra=GET_ROLES, timeout=90)
+
+
+@pytest.mark.parametrize("kind", [one_server, leaf_link, frozen_link], ids=lambda kind: kind.__name__)
+def test_operations_survive_an_outage(
+    tmp_path: Path,
+    ledger: Ledger,
+    kind: Callable[[Path], AbstractContextManager[tuple[Ground, Break, Break]]],
+) -> None:
+    size = 192 * MIB
+    with kind(tmp_path) as (where, breaks, heals), where.archive(ledger), open_client(where) as client:
+        uid = instance_uid(1, 1, 1, size)
+        message = store_rq(1, uid, content(uid, size), context_id=STORE)
+        outage = Outage(breaks, heals)
+        outage.after(0.3)
+        began = ledger.begin("C-STORE", uid)
+        assert client.exchange(message).status == 0
+        ledger.succeeded("C-STORE", began, uid)
+        outage.over()
+        assert ledger.slowest > OUTAGE
+
+        outage = Outage(breaks, heals)
+        ask_find(client, 10_000, on_answer=lambda number: outage.begin() if number == 2_000 else None)
+        outage.over()
+
+        outage = Outage(breaks, heals)
+        ask_get(client, 60, 300_000, on_store=lambda number: outage.begin() if number == 20 else None)
+        outage.over()
+        client.release()
+    ledger.check()
+
+
+def test_repeated_restarts_under_load_fail_nothing(tmp_path: Path, ledger: Ledger) -> None:
+    with (
+        ground(tmp_path, *SOLO) as where,
+        where.archive(ledger),
+        at_work(
+            where.entry, called=TARGET, ledger=ledger, clients=4, studies=[store_study(), find_study(500)]
+        ),
+    ):
+        for _ in range(4):
+            done = sum(ledger.done.values())
+            where.nats.restart()
+            end = time.monotonic() + 20
+            while sum(ledger.done.values()) < done + 20 and time.monotonic() < end:
+                time.sleep(0.05)
+    assert ledger.done["C-STORE"] > 50
+    ledger.check()
+
+
+def test_outage_beyond_the_deadline_fails_operations_and_spares_the_association(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    short = {"mesh": {"deadline": 2.0}}
+    with (
+        ground(tmp_path, *SOLO, hospital=short, cloud=short) as where,
+        where.archive(ledger),
+        open_client(where) as client,
+        open_client(where) as in_the_middle,
+    ):
+        half = content(instance_uid(1, 1, 1, 40 * MIB), 40 * MIB)
+        whole = store_rq(1, instance_uid(1, 1, 1, 40 * MIB), half, context_id=STORE)
+        sender = threading.Thread(target=_send_until_aborted, args=(in_the_middle, whole), daemon=True)
+        where.nats.kill()
+        uid = instance_uid(1, 1, 2, 1000)
+        began = time.monotonic()
+        sender.start()
+        answer = client.exchange(store_rq(2, uid, content(uid, 1000), context_id=STORE))
+        assert answer.status == OUT_OF_RESOURCES
+        assert 2.0 < time.monotonic() - began < 4.0
+        where.nats.start()
+        sender.join(20)
+        assert not sender.is_alive(), "the client that was in mid-object never got an answer"
+        uid = instance_uid(1, 1, 3, 100_000)
+        began = ledger.begin("C-STORE", uid)
+        assert client.exchange(store_rq(3, uid, content(uid, 100_000), context_id=STORE)).status == 0
+        ledger.succeeded("C-STORE", began, uid)
+        client.release()
+    ledger.check()
+    assert list(ledger.stored) == [uid], "what failed must not arrive later"
+
+
+def _send_until_aborted(client: Client, message: Message) -> None:
+    with contextlib.suppress(Aborted, Closed):
+        assert client.exchange(message).status == OUT_OF_RESOURCES

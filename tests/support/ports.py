@@ -37,20 +37,39 @@ def _is_bindable(port: int) -> bool:
 
 def reserve_port() -> int:
     """Return a TCP port that nobody listens on, reserved for this process until it ends."""
-    directory = _lock_directory()
+    return reserve_ports(1)
+
+
+def reserve_ports(count: int) -> int:
+    """Return the first of `count` consecutive TCP ports, reserved like one of `reserve_port`."""
     for _ in range(2000):
-        port = random.randint(FIRST_PORT, LAST_PORT)
-        lock = (directory / str(port)).open("wb")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        first = random.randint(FIRST_PORT, LAST_PORT + 1 - count)
+        locks: list[IO[bytes]] = []
+        for port in range(first, first + count):
+            lock = _locked(port)
+            if lock is None:
+                break
+            locks.append(lock)
+        if len(locks) == count:
+            _held.extend(locks)
+            return first
+        for lock in locks:
             lock.close()
-            continue
-        if _is_bindable(port):
-            _held.append(lock)
-            return port
+    raise RuntimeError(f"no {count} free TCP ports between {FIRST_PORT} and {LAST_PORT}")
+
+
+def _locked(port: int) -> IO[bytes] | None:
+    """Return the lock of a port that nobody holds or listens on, or None."""
+    lock = (_lock_directory() / str(port)).open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
         lock.close()
-    raise RuntimeError(f"no free TCP port between {FIRST_PORT} and {LAST_PORT}")
+        return None
+    if _is_bindable(port):
+        return lock
+    lock.close()
+    return None
 
 
 def is_listening(port: int) -> bool:

@@ -55,8 +55,10 @@ from dimse_mesh.upper_layer import (
 
 log = logging.getLogger(__name__)
 
-_READ_SLACK = 1024 * 1024
-"""What one read of a socket may add to a full window: receive buffer and the rest of a PDU, generously."""
+_READ_SLACK = 4 * 1024 * 1024
+"""What one read of a socket may add to a full window: receive buffer, a PDU under way and a chunk, each at its most."""
+_SHORTEST_PDU = 7
+"""A PDV's header is 6 bytes long (PS3.8 §9.3.5.1): below this Maximum Length nothing can be said to a peer."""
 _RECEIVING = frozenset((State.STA6, State.STA7))
 """States in which P-DATA-TF may come (PS3.8 table 9-10)."""
 
@@ -206,6 +208,9 @@ class Link:
         self.state = LinkState.LINKED
         self._connection.receiver = self
         self._router.linked(self)
+        if 0 < max_pdu < _SHORTEST_PDU:
+            self._fail("maximum-length-too-small", AbortReason.INVALID_PDU_PARAMETER_VALUE)
+            return
         self._guarded(lambda: self._receiver.unblock(max_pdu=max_pdu))
 
     def attach(self) -> None:
@@ -614,7 +619,10 @@ class Link:
     def still_unacknowledged(self, frame: Frame) -> bool:
         """After a release: handle an ACK of what was sent last; return whether something is still missing."""
         if frame.kind == FrameKind.ACK:
-            self._sender.outbound.acknowledge(consumed=frame.acknowledged, received=frame.position)
+            try:
+                self._sender.outbound.acknowledge(consumed=frame.acknowledged, received=frame.position)
+            except OutboundError:
+                return False
             if frame.flags & WHOLE:
                 self._missing_told()
         elif frame.kind == FrameKind.PROBE:

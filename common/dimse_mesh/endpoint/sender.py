@@ -79,6 +79,7 @@ class Sender:
         "_gatherer",
         "_head",
         "_identity",
+        "_inline_limit",
         "_objection",
         "_on_void_complete",
         "_operation",
@@ -115,7 +116,9 @@ class Sender:
         self._on_void_complete = on_void_complete
         self._objection = objection
         self._assembler = MessageAssembler()
-        self._gatherer = ChunkGatherer(settings.chunk_size)
+        # An even size, so that the other side makes fragments of even length (PS3.8 §9.3.5.1).
+        self._gatherer = ChunkGatherer(settings.chunk_size & ~1)
+        self._inline_limit = min(settings.inline_limit, self._gatherer.chunk_size)
         self._pending = PendingResponses()
         self._head: CommandHead | None = None
         self._command = b""
@@ -231,7 +234,7 @@ class Sender:
             return
         gatherer = self._gatherer
         if self._command_held:
-            if gatherer.size + len(fragment) <= self._settings.inline_limit:
+            if gatherer.size + len(fragment) <= self._inline_limit:
                 for _ in gatherer.add(fragment):
                     raise AssertionError("the inline limit is below the chunk size")
                 if last:

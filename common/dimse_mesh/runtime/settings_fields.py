@@ -61,7 +61,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
 SecondsOrOff = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
 """0 means off."""
-PduLength = Annotated[int, Field(ge=4096, le=MAX_BYTES)]
+PduLength = Annotated[int, Field(ge=4096, le=2 << 20)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 CountOrUnlimited = Annotated[int, Field(ge=0, le=1_000_000)]
 """0 means no limit."""

@@ -76,6 +76,8 @@ class Acceptor:
     def pdus_received(self, pdus: list[tuple[int, memoryview]]) -> None:
         """Take the A-ASSOCIATE-RQ; anything else but an abort is out of order."""
         for pdu_type, body in pdus:
+            if self.gone:  # rejected: what still comes is ignored (PS3.8 Sta13, AA-6)
+                return
             if pdu_type == PduType.ABORT:
                 self.machine.handle(Event.EVT16)
                 self._leave()
@@ -128,6 +130,8 @@ class Acceptor:
     def _abort(self, code: str, reason: AbortReason) -> None:
         self._on_error(code, self._connection.peer_host)
         self._finish(Abort(AbortSource.SERVICE_PROVIDER, reason).encode())
+        if self.on_gone is not None:
+            self.on_gone()
 
     def _finish(self, pdu: bytes) -> None:
         self._leave()

@@ -21,7 +21,7 @@ from dimse_mesh.runtime.routing import Route, route_for
 from dimse_mesh.runtime.settings_association import Listener
 from dimse_mesh.schemas.association import OpenReply, OpenRequest
 from dimse_mesh.schemas.subjects import Subject
-from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, AssociateRQ
+from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, AssociateRQ, MalformedPdu
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +152,15 @@ class FrontEnd:
                 code = "client-gone"
                 self._forget_target(identity, outcome.reply)
             else:
+                try:
+                    accept_pdu = self._accept_pdu(request, outcome.answer)
+                except MalformedPdu:
+                    code = "malformed-answer"
+                    self._forget_target(identity, outcome.reply)
+                    self._reject(acceptor, request, CONGESTION, code)
+                    return
                 linked = True
+                acceptor.accept(accept_pdu)
                 self._link(acceptor, request, link, outcome.reply, outcome.answer)
         finally:
             if not linked:
@@ -182,14 +190,21 @@ class FrontEnd:
         if reply.sink is not None:
             self.router.tell_abort(identity.local, reply.sink, PROVIDER_ABORT)
 
+    def _accept_pdu(self, request: AssociateRQ, answer: AssociateAC) -> bytes:
+        """Return what the target answered, as the client gets it.
+
+        Raises:
+            MalformedPdu: the target says so much about itself that our own items don't fit.
+        """
+        own = with_own_items(answer, maximum_length=self._settings.max_pdu_length)
+        # PS3.8 §9.3.3: these fields are sent back as they came in the request.
+        return own.with_ae_title_bytes(request.called_ae_bytes, request.calling_ae_bytes).encode()
+
     def _link(
         self, acceptor: Acceptor, request: AssociateRQ, link: Link, reply: OpenReply, answer: AssociateAC
     ) -> None:
-        """Answer what the target answered, and join the two."""
+        """Join the client, who was answered, to the target."""
         assert reply.sink is not None
-        own = with_own_items(answer, maximum_length=self._settings.max_pdu_length)
-        # PS3.8 §9.3.3: these fields are sent back as they came in the request.
-        acceptor.accept(own.with_ae_title_bytes(request.called_ae_bytes, request.calling_ae_bytes).encode())
         acceptor.connection.max_length = self._settings.max_pdu_length
         self._context.counters.association_opened()
         link.establish(

@@ -96,9 +96,9 @@ class Executor:
     ) -> tuple[OpenReply, bytes]:
         try:
             client_request = AssociateRQ.decode(pdu[6:])
+            own = with_own_items(client_request, maximum_length=self._settings.max_pdu_length)
         except UpperLayerError as error:
             raise OpeningFailed(OpenResult.UNREACHABLE, error.code) from error
-        own = with_own_items(client_request, maximum_length=self._settings.max_pdu_length)
         own = own.with_ae_titles(remote.called_ae, remote.calling_ae)
         connection = await connect(
             remote,

@@ -100,8 +100,9 @@ class Requestor:
         self._fail(error.code)
 
     def transport_lost(self) -> None:
-        """Give up: the target has closed."""
-        self._fail("closed-by-target")
+        """Give up: the target has closed. After its reject or abort that is in order."""
+        if self.answer is None or self.answer.result is OpenResult.ACCEPTED:
+            self._fail("closed-by-target")
 
     def writable_again(self) -> None:
         """Nothing waits to be written."""

@@ -69,6 +69,10 @@ class MemoryPeer:
         self.transport.feed(abort(source, reason))
         self.transport.feed_eof()
 
+    def stall(self, *, stalled: bool) -> None:
+        """Take nothing of what is sent, or everything again."""
+        self.transport.stall(stalled=stalled)
+
     # what happens to it
 
     def _gone(self) -> None:

@@ -1,0 +1,161 @@
+"""Settings and peers at the edge of what is allowed, and beyond it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dimse_mesh.schemas.frames import FrameKind, encode_frame
+from tests.support.wire import VERIFICATION, Command, Message, p_data, pdu, pdv, request, response, store_rq
+from tests.unit.endpoint.joined import SETTINGS, Joined, joined
+from tests.unit.endpoint.virtual_time import run
+
+
+def store(message_id: int, size: int) -> Message:
+    return store_rq(message_id, "1.2.3", bytes(size), context_id=3)
+
+
+@pytest.mark.parametrize("size", [999, 1000, 1001, 5000, 8000])
+def test_an_inline_limit_above_the_chunk_size_is_held_to_it(size: int) -> None:
+    async def main() -> None:
+        async with joined(settings=replace(SETTINGS, chunk_size=1001, inline_limit=6000)) as both:
+            both.client.send(store(1, size))
+            await both.settle(1)
+            assert both.target.received == both.client.sent
+
+    run(main())
+
+
+def test_a_peer_that_takes_only_pdus_without_room_for_data_is_aborted() -> None:
+    async def main() -> None:
+        async with joined(max_pdus=(6, 16384)) as both:
+            await both.settle(30)
+            assert both.client.aborts == [(2, 6)]
+            assert both.target.aborts == [(2, 0)]
+            both.assert_nothing_is_left()
+
+    run(main())
+
+
+def test_a_maximum_length_with_room_for_one_byte_is_kept() -> None:
+    async def main() -> None:
+        async with joined(max_pdus=(7, 7)) as both:
+            both.client.send(store(1, 50))
+            await both.settle(1)
+            assert both.target.received == both.client.sent
+            assert both.target.longest_pdu == 7
+
+    run(main())
+
+
+def test_a_read_of_large_pdus_does_not_overrun_the_smallest_window() -> None:
+    async def main() -> None:
+        link_settings = replace(SETTINGS, window=256 * 1024, chunk_size=1020 * 1024, inline_limit=512 * 1024)
+        async with joined(settings=link_settings) as both:
+            for end in both.ends:
+                end.peer.connection.max_length = 2 << 20
+            both.target.stall(stalled=True)
+            both.client.max_pdu = 2 << 20
+            for number in range(1, 4):
+                both.client.send(store(number, 5_000_000))
+            await both.settle(5)
+            both.target.stall(stalled=False)
+            await both.settle(30)
+            assert both.target.received == both.client.sent
+
+    run(main())
+
+
+async def _aborted(both: Joined, source: int, reason: int) -> None:
+    await both.settle(30)
+    assert both.client.aborts == [(source, reason)]
+    assert both.target.aborts == [(2, 0)]
+    both.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (p_data(store_rq(1, "1.2", b"", context_id=7)), 6),  # a context that was not accepted
+        (pdu(4, b""), 6),
+        (pdu(4, b"\0\0\0\x01\x01"), 6),
+        (pdu(4, pdv(1, is_command=False, is_last=True, fragment=b"")), 6),
+        (pdu(4, pdv(1, is_command=True, is_last=True, fragment=b"\0")), 6),
+        (pdu(1, bytes(100)), 2),
+        (pdu(2, bytes(100)), 2),
+        (pdu(6, bytes(4)), 2),
+        (pdu(5, bytes(3)), 6),
+        (pdu(9, b""), 1),
+        (b"\x04\0\xff\xff\xff\xff", 6),
+    ],
+)
+def test_what_a_peer_must_not_send_ends_in_an_abort_with_the_reason(data: bytes, reason: int) -> None:
+    async def main() -> None:
+        async with joined() as both:
+            both.client.transport.feed(data)
+            await _aborted(both, 2, reason)
+
+    run(main())
+
+
+def test_what_was_whole_before_the_mistake_still_counts() -> None:
+    async def main() -> None:
+        async with joined() as both:
+            both.client.transport.feed(p_data(request(Command.C_ECHO, 1, VERIFICATION)) + b"\x63\0\0\0\0\0")
+            await both.settle(0.01)
+            assert [message.field for message in both.target.received] == [Command.C_ECHO]
+            await _aborted(both, 2, 1)
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", [9, 25])
+def test_a_segment_of_unknown_kind_is_never_passed_over(kind: int) -> None:
+    async def main() -> None:
+        async with joined() as both:
+            frame = bytearray(encode_frame(both.front.link.identity.local.channel, FrameKind.DATA, b"x"))
+            frame[4] = kind
+            both.executor.carrier.publish("T.i.front.link", bytes(frame))
+            await both.settle(30)
+            assert both.client.aborts == both.target.aborts == [(2, 0)]
+
+    run(main())
+
+
+def test_garbage_between_endpoints_is_dropped() -> None:
+    async def main() -> None:
+        async with joined() as both:
+            channel = both.front.link.identity.local.channel
+            for subject in ("link", "data", "op", f"refused.{channel}.0", f"refused.{channel}.7"):
+                for payload in (b"", b"\0", bytes(40), b"\xff" * 40, bytes(4) + b"{}"):
+                    both.executor.carrier.publish(f"T.i.front.{subject}", payload)
+            both.client.send(store(1, 5000))
+            both.target.on_message = lambda message: both.target.send(response(message))
+            await both.settle(5)
+            assert both.client.received == both.target.sent
+            both.client.release()
+            await both.settle(30)
+            both.assert_nothing_is_left()
+
+    run(main())
+
+
+def test_a_target_that_takes_nothing_holds_the_client_back_and_is_aborted_in_the_end() -> None:
+    async def main() -> None:
+        async with joined() as both:
+            both.target.stall(stalled=True)
+            for number in range(1, 200):
+                both.client.send(store(number, 50_000))
+            await both.settle(10)
+            assert not both.client.connection.reading
+            sender = both.front.link._sender
+            assert sender.outbound.in_flight < SETTINGS.window + 512 * 1024
+            await both.settle(60)
+            assert both.client.aborts == [(2, 0)]
+            assert both.executor.ended == ["peer-stalled"]
+            both.target.transport.reset()
+            await both.settle(30)
+            both.assert_nothing_is_left()
+
+    run(main())

@@ -161,6 +161,12 @@ class Router:
         """Forget a link that was never established."""
         self._links.pop(link.identity.local.channel, None)
 
+    def abort(self, channel: int, code: str) -> None:
+        """Abort the link of one of our channels, if it stands."""
+        link = self._links.get(channel)
+        if link is not None:
+            link.abort(code)
+
     def linked(self, link: Link) -> None:
         """Note that a link knows its other end: watch that instance."""
         assert link.identity.remote is not None

@@ -68,8 +68,9 @@ class Executor:
         reply = OpenReply(result=OpenResult.UNREACHABLE, sink=local, detail="given-up")
         tail = b""
         counted = False
+        scope = anyio.CancelScope()
         try:
-            with anyio.CancelScope() as scope:
+            with scope:
                 self._router.openings.take(local.channel, scope.cancel)
                 self._router.tell_taken(request.source, local)
                 limit = remote.max_associations
@@ -88,7 +89,10 @@ class Executor:
                 if counted:
                     self._slots.give_back(remote.ae_title, remote.max_associations)
                 self.occupancy.leave()
+            self._context.counters.opening_answered(remote.ae_title, reply.result.value)
             telemetry.end(span, error_code=None if accepted else reply.result.value)
+        if accepted and scope.cancel_called:  # the target's answer was faster than the cancellation
+            self._router.abort(local.channel, "given-up")
         return reply, tail
 
     async def _open(
@@ -139,10 +143,10 @@ class Executor:
             remote=request.source,
         )
 
-        def ended(_: str) -> None:
+        def ended(code: str) -> None:
             unattached.cancel()
             self._leave(remote)
-            self._context.counters.association_closed()
+            self._context.counters.association_closed(code)
 
         link = Link(
             router=self._router,

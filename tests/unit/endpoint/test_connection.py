@@ -1,0 +1,276 @@
+"""PeerConnection over real sockets on loopback: reads of any size, back-pressure, every way to end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from dimse_mesh.endpoint.connection import WRITE_HIGH_WATER, PeerConnection
+from dimse_mesh.upper_layer import FramingError, PduTooLong, UnrecognizedPdu, UpperLayerError
+from tests.support.wire import RELEASE_RQ_PDU, abort, pdu
+
+pytestmark = pytest.mark.anyio
+
+TIMEOUT = 10.0
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@dataclass
+class Notes:
+    """A receiver that notes what it is told."""
+
+    pdus: list[tuple[int, bytes]] = field(default_factory=list)
+    errors: list[UpperLayerError] = field(default_factory=list)
+    completed: list[tuple[int, bytes]] = field(default_factory=list)
+    lost: int = 0
+    writable: int = 0
+    on_pdus: Callable[[], None] = lambda: None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def pdus_received(self, pdus: list[tuple[int, memoryview]]) -> None:
+        self.pdus += [(kind, bytes(body)) for kind, body in pdus]
+        self.changed.set()
+        self.on_pdus()
+
+    def protocol_error(self, error: UpperLayerError) -> None:
+        self.errors.append(error)
+        if isinstance(error, FramingError):
+            self.completed += [(kind, bytes(body)) for kind, body in error.completed]
+        self.changed.set()
+
+    def transport_lost(self) -> None:
+        self.lost += 1
+        self.changed.set()
+
+    def writable_again(self) -> None:
+        self.writable += 1
+        self.changed.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something to be told."""
+        async with asyncio.timeout(TIMEOUT):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@dataclass
+class Pair:
+    """A connection and the socket of its peer."""
+
+    connection: PeerConnection
+    notes: Notes
+    peer: socket.socket
+
+    async def send(self, data: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(self.peer, data)
+
+    async def read(self, size: int = 1 << 20) -> bytes:
+        async with asyncio.timeout(TIMEOUT):
+            return await asyncio.get_running_loop().sock_recv(self.peer, size)
+
+    async def read_all(self) -> bytes:
+        data = b""
+        while piece := await self.read():
+            data += piece
+        return data
+
+
+@asynccontextmanager
+async def connected(*, buffer: int = 4096, max_length: int = 10_000) -> AsyncIterator[Pair]:
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        notes = Notes()
+        _, connection = await loop.create_connection(
+            lambda: PeerConnection(bytearray(buffer), max_length=max_length), *server.getsockname()
+        )
+        connection.receiver = notes
+        peer, _ = await loop.sock_accept(server)
+        peer.setblocking(False)
+        with peer:
+            yield Pair(connection, notes, peer)
+            connection.abort()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+
+async def test_pdus_split_anywhere_and_longer_than_the_buffer_come_out_whole() -> None:
+    async with connected(buffer=64) as pair:
+        pdus = [pdu(4, bytes(range(size % 256)) * (size // 256 + 1)) for size in (1, 57, 58, 59, 700, 3000)]
+        wire = b"".join(pdus)
+        for start in range(0, 400, 7):
+            await pair.send(wire[start : start + 7])
+        await pair.send(wire[406:])
+        await pair.notes.until(lambda: len(pair.notes.pdus) == len(pdus))
+        assert [pdu(kind, body) for kind, body in pair.notes.pdus] == pdus
+        assert pair.connection.bytes_received == len(wire)
+
+
+async def test_nothing_is_read_while_reading_is_paused() -> None:
+    async with connected(buffer=100) as pair:
+        pair.notes.on_pdus = pair.connection.pause_reading
+        await pair.send(RELEASE_RQ_PDU * 25)
+        await pair.notes.until(lambda: len(pair.notes.pdus) == 10)
+        assert not pair.connection.reading
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(pair.notes.pdus) == 10
+        pair.connection.resume_reading()
+        await pair.notes.until(lambda: len(pair.notes.pdus) == 20)
+        pair.connection.resume_reading()
+        await pair.notes.until(lambda: len(pair.notes.pdus) == 25)
+
+
+async def test_what_is_beyond_the_high_water_mark_makes_it_unwritable_until_the_peer_reads() -> None:
+    async with connected() as pair:
+        assert pair.connection.stalled_since is None
+        written = 0
+        while pair.connection.writable:
+            pair.connection.write(bytes(100_000))
+            written += 100_000
+        assert written > WRITE_HIGH_WATER
+        assert pair.connection.stalled_since is not None
+        received = 0
+        while received < written:
+            received += len(await pair.read())
+        await pair.notes.until(lambda: pair.notes.writable == 1)
+        assert pair.connection.writable
+        assert pair.connection.stalled_since is None
+
+
+async def test_close_sends_what_was_written_first() -> None:
+    async with connected() as pair:
+        pair.connection.write(bytes(300_000))
+        pair.connection.close(within=TIMEOUT)
+        assert len(await pair.read_all()) == 300_000
+        await pair.notes.until(lambda: pair.notes.lost == 1)
+        assert pair.connection.lost
+
+
+async def test_close_does_not_wait_longer_than_told_for_a_peer_that_reads_nothing() -> None:
+    async with connected() as pair:
+        pair.connection.write(bytes(20_000_000))
+        pair.connection.close(within=0.05)
+        await pair.notes.until(lambda: pair.notes.lost == 1)
+
+
+async def test_linger_lets_the_peer_read_the_last_pdu_although_it_still_sends() -> None:
+    async with connected() as pair:
+        pair.connection.pause_reading()
+        await pair.send(bytes(100_000))
+        pair.connection.write(abort(2, 1))
+        pair.connection.receiver = None
+        pair.connection.linger(within=TIMEOUT)
+        await pair.send(bytes(1_000_000))
+        pair.peer.shutdown(socket.SHUT_WR)
+        assert await pair.read_all() == abort(2, 1)
+        assert pair.notes.pdus == []
+        assert pair.notes.errors == []
+
+
+async def test_linger_ends_when_the_peer_never_closes() -> None:
+    async with connected() as pair:
+        pair.connection.linger(within=0.05)
+        await pair.notes.until(lambda: pair.notes.lost == 1)
+        assert await pair.read() == b""
+
+
+async def test_abort_resets_nothing_but_this_connection_and_is_told_once() -> None:
+    async with connected() as pair, connected() as other:
+        pair.connection.abort()
+        pair.connection.abort()
+        await pair.notes.until(lambda: pair.notes.lost == 1)
+        pair.connection.write(b"x")
+        pair.connection.close(within=1)
+        pair.connection.linger(within=1)
+        pair.connection.pause_reading()
+        pair.connection.resume_reading()
+        assert pair.notes.lost == 1
+        await other.send(RELEASE_RQ_PDU)
+        await other.notes.until(lambda: len(other.notes.pdus) == 1)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_the_receiver_learns_of_the_peers_end_after_its_last_pdu(reset: bool) -> None:
+    async with connected() as pair:
+        await pair.send(RELEASE_RQ_PDU)
+        await pair.notes.until(lambda: len(pair.notes.pdus) == 1)
+        if reset:
+            pair.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        pair.peer.close()
+        await pair.notes.until(lambda: pair.notes.lost == 1)
+
+
+async def test_a_receiver_that_hands_over_within_a_read_gets_all_of_that_read() -> None:
+    async with connected(buffer=100) as pair:
+        second = Notes()
+
+        def hand_over() -> None:
+            pair.connection.receiver = second
+
+        pair.notes.on_pdus = hand_over
+        await pair.send(RELEASE_RQ_PDU * 13)
+        await second.until(lambda: len(second.pdus) == 3)
+        assert len(pair.notes.pdus) == 10
+
+
+async def test_a_pdu_begun_before_the_handover_goes_to_the_next_receiver() -> None:
+    async with connected() as pair:
+        second = Notes()
+
+        def hand_over() -> None:
+            pair.connection.receiver = second
+            pair.connection.max_length = 3
+
+        pair.notes.on_pdus = hand_over
+        await pair.send(RELEASE_RQ_PDU + b"\x04\0\0\0")
+        await pair.notes.until(lambda: len(pair.notes.pdus) == 1)
+        assert pair.connection.in_mid_pdu
+        await pair.send(b"\0\x03abc\x04\0\0\0\0\x04")
+        await second.until(lambda: bool(second.errors))
+        assert second.completed == [(4, b"abc")]
+        assert isinstance(second.errors[0], PduTooLong)
+
+
+async def test_an_oversized_pdu_is_an_error_at_its_header_and_what_came_before_counts() -> None:
+    async with connected() as pair:
+        await pair.send(RELEASE_RQ_PDU + b"\x04\0\x7f\xff\xff\xff")
+        await pair.notes.until(lambda: bool(pair.notes.errors))
+        assert isinstance(pair.notes.errors[0], PduTooLong)
+        assert pair.notes.completed == [(5, bytes(4))]
+        assert pair.notes.pdus == []
+
+
+async def test_what_is_no_pdu_is_an_error() -> None:
+    async with connected() as pair:
+        await pair.send(b"GET / HTTP/1.1\r\n\r\n")
+        await pair.notes.until(lambda: bool(pair.notes.errors))
+        assert isinstance(pair.notes.errors[0], UnrecognizedPdu)
+
+
+async def test_small_writes_are_not_held_back() -> None:
+    async with connected() as pair:
+        transport = pair.connection._transport
+        assert transport is not None
+        sock = transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert pair.connection.peer_host == "127.0.0.1"
+
+
+async def test_the_duplicated_descriptor_is_closed_with_the_connection() -> None:
+    async with connected() as pair:
+        duplicate = pair.connection._quickack
+        pair.connection.abort()
+        await pair.notes.until(lambda: pair.notes.lost == 1)
+        assert duplicate is None or duplicate.fileno() == -1

@@ -1,0 +1,188 @@
+"""One operation in a handler: who may do what, and what the source is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from dimse_mesh.dimse import CommandSet
+from dimse_mesh.handling import OperationHandler, objection
+from dimse_mesh.mesh import Delivery, pack, unpack
+from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.runtime.routing import DimseService, Route
+from dimse_mesh.runtime.telemetry import Telemetry
+from dimse_mesh.schemas.association import Endpoint
+from dimse_mesh.schemas.operation import OperationRequest, Refusal
+from dimse_mesh.schemas.service import ServiceName
+from tests.support.wire import VERIFICATION, Command, cancel_rq, request, response, store_rq
+from tests.unit.endpoint.channel import Channel, Instance
+
+SERVICE_OF = {
+    Command.C_STORE: ServiceName.STORE,
+    Command.C_FIND: ServiceName.QUERY_RETRIEVE,
+    Command.C_MOVE: ServiceName.QUERY_RETRIEVE,
+    Command.C_GET: ServiceName.QUERY_RETRIEVE,
+    Command.N_EVENT_REPORT: ServiceName.N_SERVICE,
+    Command.N_GET: ServiceName.N_SERVICE,
+    Command.N_SET: ServiceName.N_SERVICE,
+    Command.N_ACTION: ServiceName.N_SERVICE,
+    Command.N_CREATE: ServiceName.N_SERVICE,
+    Command.N_DELETE: ServiceName.N_SERVICE,
+}
+
+
+@dataclass
+class Sent:
+    """A channel that keeps what is published, and delivers nothing."""
+
+    messages: list[Delivery] = field(default_factory=list)
+
+    def keep(self, delivery: Delivery) -> bool:
+        """Take a message off the channel."""
+        self.messages.append(delivery)
+        return True
+
+    def handler(self, service: ServiceName, *routes: Route) -> OperationHandler:
+        """Return a handler that publishes here."""
+        channel = Channel(loses=self.keep)
+        return OperationHandler(
+            service=service,
+            mesh=Instance(channel, "handler"),
+            telemetry=Telemetry(),
+            counters=Counters(),
+            routes=routes,
+        )
+
+
+def operation(
+    command: bytes, *, called: str = "PACS", calling: str = "CT1", from_client: bool = True, data: bytes = b""
+) -> Delivery:
+    head = OperationRequest(
+        association="a",
+        position=7,
+        span=len(command) + len(data),
+        source=Endpoint(instance="front", channel=1),
+        sink=Endpoint(instance="executor", channel=2),
+        context_id=1,
+        command_length=len(command),
+        whole=True,
+        acknowledged=0,
+        calling_ae=calling,
+        called_ae=called,
+        from_client=from_client,
+    )
+    return Delivery("T.zone.home.x", "T.i.front.refused.1.7", pack(head, command + data))
+
+
+def refused_with(sent: Sent) -> int | None:
+    """Return the status of the only message, a refusal; None: it was let through."""
+    (message,) = sent.messages
+    if message.subject == "T.i.executor.op":
+        return None
+    assert message.subject == "T.i.front.refused.1.7"
+    refusal, tail = unpack(Refusal, message.payload)
+    assert (refusal.channel, refusal.position) == (1, 7)
+    return CommandSet.parse(bytes(tail)).status
+
+
+@pytest.mark.parametrize("kind", list(SERVICE_OF))
+def test_without_a_list_everything_passes_as_it_came(kind: Command) -> None:
+    sent = Sent()
+    asked = operation(request(kind, 1, "1.2.3").command, data=b"abc")
+    sent.handler(SERVICE_OF[kind]).handle(asked)
+    assert refused_with(sent) is None
+    assert sent.messages[0].payload == asked.payload
+
+
+@pytest.mark.parametrize("kind", list(SERVICE_OF))
+@pytest.mark.parametrize("allowed", list(DimseService))
+def test_a_list_lets_through_what_it_names_and_nothing_else(kind: Command, allowed: DimseService) -> None:
+    sent = Sent()
+    handler = sent.handler(SERVICE_OF[kind], Route(allow=frozenset((allowed,))))
+    handler.handle(operation(request(kind, 1, "1.2.3").command))
+    named = allowed.value.replace("-", "_") == kind.name
+    assert refused_with(sent) == (None if named else 0x0124)
+
+
+def test_the_first_route_that_matches_decides() -> None:
+    routes = (
+        Route(called="PACS", calling="CT*", allow=frozenset((DimseService.C_STORE,))),
+        Route(called="PACS", allow=frozenset()),
+    )
+    store = store_rq(1, "1.2.3", b"").command
+    for calling, status in (("CT1", None), ("MR1", 0x0124), ("CT1", None)):
+        sent = Sent()
+        sent.handler(ServiceName.STORE, *routes).handle(operation(store, calling=calling))
+        assert refused_with(sent) == status
+    sent = Sent()
+    sent.handler(ServiceName.STORE, *routes).handle(operation(store, called="OTHER", calling="MR1"))
+    assert refused_with(sent) is None
+
+
+def test_sub_operations_and_cancels_belong_to_what_was_allowed_before() -> None:
+    nothing = Route(allow=frozenset())
+    sent = Sent()
+    sent.handler(ServiceName.STORE, nothing).handle(
+        operation(store_rq(1, "1.2.3", b"").command, from_client=False)
+    )
+    assert refused_with(sent) is None
+    sent = Sent()
+    sent.handler(ServiceName.QUERY_RETRIEVE, nothing).handle(operation(cancel_rq(1).command))
+    assert refused_with(sent) is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        request(Command.C_FIND, 1, "1.2.3").command,
+        request(Command.C_ECHO, 1, VERIFICATION).command,
+        request(0x0222, 1, "1.2.3").command,
+    ],
+)
+def test_an_operation_of_another_service_is_not_recognized(command: bytes) -> None:
+    sent = Sent()
+    sent.handler(ServiceName.STORE).handle(operation(command))
+    assert refused_with(sent) == 0x0211
+
+
+def test_a_refusal_repeats_what_the_response_must_say() -> None:
+    sent = Sent()
+    asked = store_rq(4711, "1.2.3.4", b"")
+    sent.handler(ServiceName.STORE, Route(allow=frozenset())).handle(operation(asked.command))
+    _, tail = unpack(Refusal, sent.messages[0].payload)
+    assert bytes(tail) == response(asked, 0x0124).command
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\xff" * 40,
+        operation(b"").payload,
+        operation(b"\0\0").payload,
+        operation(store_rq(1, "1.2.3", b"").command).payload[:-3],
+    ],
+)
+def test_a_malformed_operation_is_dropped(payload: bytes) -> None:
+    sent = Sent()
+    sent.handler(ServiceName.STORE).handle(Delivery("T.zone.home.store", "T.i.front.refused.1.7", payload))
+    assert sent.messages == []
+
+
+@pytest.mark.parametrize(
+    ("allow", "command_field", "name"),
+    [
+        (None, 0x0030, None),
+        (None, 0x0222, None),
+        (frozenset((DimseService.C_ECHO,)), 0x0030, None),
+        (frozenset((DimseService.C_STORE,)), 0x0030, "NOT_AUTHORIZED"),
+        (frozenset((DimseService.C_STORE,)), 0x0222, "UNRECOGNIZED_OPERATION"),
+        (frozenset(), 0x0FFF, None),
+    ],
+)
+def test_a_route_objects_to_what_it_does_not_allow(
+    allow: frozenset[DimseService] | None, command_field: int, name: str | None
+) -> None:
+    reason = objection(Route(allow=allow), command_field)
+    assert (reason.name if reason is not None else None) == name

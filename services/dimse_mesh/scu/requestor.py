@@ -136,8 +136,15 @@ async def connect(
             )
     except TimeoutError:
         raise OpeningFailed(OpenResult.TIMED_OUT, "connect-timeout") from None
+    except ssl.SSLCertVerificationError as error:  # OpenSSL's words; a name in them is from our settings
+        detail = f"its certificate is refused: {error.verify_message}"
+        raise OpeningFailed(OpenResult.TLS_FAILED, detail) from error
     except ssl.SSLError as error:
-        raise OpeningFailed(OpenResult.TLS_FAILED, error.reason or "tls") from error
+        raise OpeningFailed(OpenResult.TLS_FAILED, f"TLS failed: {error.reason or 'handshake'}") from error
+    except (ConnectionResetError, ConnectionAbortedError, BrokenPipeError) as error:
+        if context is None:
+            raise OpeningFailed(OpenResult.UNREACHABLE, "unreachable") from error
+        raise OpeningFailed(OpenResult.TLS_FAILED, "closed in the TLS handshake: no TLS there?") from error
     except OSError as error:
         raise OpeningFailed(OpenResult.UNREACHABLE, "unreachable") from error
     return connection

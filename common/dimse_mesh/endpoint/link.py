@@ -26,6 +26,7 @@ from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.router import Router
 from dimse_mesh.endpoint.sender import Objection, Sender
 from dimse_mesh.endpoint.tracing import OperationTracing
+from dimse_mesh.runtime.counters import Load
 from dimse_mesh.schemas.association import Endpoint
 from dimse_mesh.schemas.frames import (
     WHOLE,
@@ -187,6 +188,21 @@ class Link:
             and not self._sender.in_mid_message
             and self._receiver.requests <= self._sender.answers
             and all(operation.void for operation in self.operations)
+        )
+
+    @property
+    def load(self) -> Load:
+        """What it carries now."""
+        if self.state is not LinkState.LINKED:
+            return Load()
+        connection, inbound = self._connection, self._receiver.inbound
+        return Load(
+            operations=sum(not operation.void for operation in self.operations),
+            bytes_in=connection.bytes_received,
+            bytes_out=self._receiver.bytes_written,
+            undelivered=inbound.received - inbound.consumed,
+            held_back=not connection.reading,
+            stalled=connection.stalled_since is not None,
         )
 
     # opening
@@ -587,11 +603,15 @@ class Link:
 
     def _fail(self, code: str, reason: AbortReason) -> None:
         abort = Abort(AbortSource.SERVICE_PROVIDER, reason)
-        self._router.counters.protocol_error(code)
+        if reason is not AbortReason.NOT_SPECIFIED:  # what a peer did wrong has one
+            self._router.counters.protocol_error(code)
         self._end(code, abort=abort, tell=PROVIDER_ABORT)
 
     def _end(self, code: str, *, abort: Abort | None = None, tell: Abort | None = None) -> None:
         """End the association: `abort` goes to our peer, `tell` to the other endpoint."""
+        if self.state is LinkState.LINKED:
+            self._router.counters.bytes_in += self._connection.bytes_received
+            self._router.counters.bytes_out += self._receiver.bytes_written
         self.state = LinkState.ENDED
         self._receiver.block()
         connection, settings = self._connection, self._router.settings

@@ -24,7 +24,7 @@ from dimse_mesh.endpoint.outbound import Budget, Route, Segment
 from dimse_mesh.endpoint.patrol import Patrol
 from dimse_mesh.endpoint.settings import LinkSettings
 from dimse_mesh.mesh import Delivery, EnvelopeError, pack, unpack
-from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.runtime.counters import Counters, Load
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.association import Endpoint
 from dimse_mesh.schemas.frames import (
@@ -109,6 +109,7 @@ class Router:
         self._handler_subjects: dict[tuple[str, ServiceName], str] = {}
         self._link_subjects: dict[str, str] = {}
         self._data_subjects: dict[str, str] = {}
+        counters.load = self.load
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -147,6 +148,11 @@ class Router:
 
     def __len__(self) -> int:
         return len(self._links)
+
+    def load(self) -> Load:
+        """Return what all links carry now."""
+        sums = map(sum, zip(Load(), *(link.load for link in self._links.values()), strict=True))
+        return Load(*sums)._replace(unacknowledged=self.budget.used, unacknowledged_limit=self.budget.limit)
 
     def new_endpoint(self) -> Endpoint:
         """Return a fresh endpoint of this instance."""

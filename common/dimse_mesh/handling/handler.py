@@ -24,7 +24,7 @@ from dimse_mesh.endpoint.identity import dimse_service, handler_of
 from dimse_mesh.endpoint.tracing import RPC_SYSTEM
 from dimse_mesh.handling.policy import objection
 from dimse_mesh.mesh import Delivery, EnvelopeError, pack, unpack
-from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.runtime.counters import APPROVED, Counters
 from dimse_mesh.runtime.routing import Route, route_for
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
@@ -50,8 +50,6 @@ class OperationHandler:
         "_routes_by_titles",
         "_service",
         "_telemetry",
-        "approved",
-        "refused",
     )
 
     def __init__(
@@ -69,8 +67,6 @@ class OperationHandler:
         self._counters = counters
         self._routes = routes
         self._routes_by_titles: dict[tuple[str, str], Route] = {}
-        self.approved = 0
-        self.refused = 0
 
     def handle(self, delivery: Delivery) -> None:
         """Approve or refuse one operation."""
@@ -81,22 +77,23 @@ class OperationHandler:
         except (EnvelopeError, DimseError) as error:
             log.warning("dropped a malformed operation: %s", error.code)
             return
+        service = dimse_service(head.command_field)
         parent = delivery.headers.get(_TRACEPARENT) if delivery.headers else None
         span = None
         if parent is not None:
             span = self._telemetry.start_span(
-                f"{self._service.value} {dimse_service(head.command_field)}",
+                f"{self._service.value} {service}",
                 kind="consumer",
                 parent=parent,
                 attributes={
                     "rpc.system.name": RPC_SYSTEM,
-                    "rpc.method": dimse_service(head.command_field),
+                    "rpc.method": service,
                     "dicom.association": request.association,
                 },
             )
         reason = self._objection(request, head.command_field)
         if reason is None:
-            self.approved += 1
+            self._counters.operation_handled(service, APPROVED)
             traceparent = self._telemetry.traceparent(span) or parent
             headers = {_TRACEPARENT: traceparent} if traceparent is not None else None
             self._mesh.publish(
@@ -104,7 +101,7 @@ class OperationHandler:
             )
             self._telemetry.end(span)
         else:
-            self.refused += 1
+            self._counters.operation_handled(service, reason.name.lower())
             self._refuse(request, command, reason, delivery.reply)
             self._telemetry.end(span, error_code=reason.name.lower())
 

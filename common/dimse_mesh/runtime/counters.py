@@ -1,13 +1,56 @@
 """What a process counts: plain numbers that the hot path increments, read by the metrics when asked.
 
-Keys are codes of the standard or of ours, never AE titles, UIDs or text from a peer: so their number
-stays bounded.
+Keys are codes of the standard or of ours, or AE titles of the configuration; never AE titles, UIDs or text from a
+peer: so their number stays bounded.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Upper bounds of the buckets of durations."""
+MAX_REJECT_KEYS = 64
+OTHER_REJECT = (0, 0, 0)
+"""Key of rejections beyond that many kinds: a target may answer any three bytes."""
+APPROVED = "approved"
+"""Outcome of an operation that a handler let pass."""
+
+
+class Load(NamedTuple):
+    """What the links of an endpoint carry now; bytes by associations that ended are in `Counters`."""
+
+    operations: int = 0
+    """Asked for by our peers, not answered."""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    unacknowledged: int = 0
+    """Bytes sent to other endpoints, kept until these have consumed them."""
+    unacknowledged_limit: int = 0
+    undelivered: int = 0
+    """Bytes received from other endpoints, not yet written to peers."""
+    held_back: int = 0
+    """Associations whose peer isn't read, because the other side takes no more."""
+    stalled: int = 0
+    """Associations whose peer doesn't take what is written to it."""
+
+
+class Durations:
+    """A histogram of seconds over the buckets `SECONDS`."""
+
+    __slots__ = ("buckets", "total")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(SECONDS) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one duration."""
+        self.buckets[bisect_left(SECONDS, seconds)] += 1
+        self.total += seconds
 
 
 @dataclass(slots=True)
@@ -17,41 +60,68 @@ class Counters:
     associations_open: int = 0
     associations_total: int = 0
     """Accepted, since the start."""
+    associations_ended: dict[str, int] = field(default_factory=dict)
+    """Accepted ones that ended, by code: `released`, `aborted-by-peer`, ..."""
     rejected: dict[tuple[int, int, int], int] = field(default_factory=dict)
     """Associations rejected, by (result, source, reason): PS3.8 §9.3.4."""
+    openings: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Associations that an executor was asked to open, by (AE title of the configuration, `OpenResult`)."""
     operations: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Operations finished, by (DIMSE service, outcome): `success`, `warning`, `failure`, ..."""
+    """Operations finished, by (DIMSE service, outcome): `success`, `warning`, `failure`, `cancel`, `aborted`."""
+    durations: dict[str, Durations] = field(default_factory=dict)
+    """How long they took, by DIMSE service."""
+    handled: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Operations that a handler decided on, by (DIMSE service, `approved` or why not)."""
     bytes_in: int = 0
-    """Bytes read from DICOM peers."""
+    """Bytes read from DICOM peers whose association has ended."""
     bytes_out: int = 0
-    """Bytes written to DICOM peers."""
+    """Bytes written to them."""
     protocol_errors: dict[str, int] = field(default_factory=dict)
     """Associations ended by a peer's mistake, by its code."""
     retransmissions: int = 0
     """Segments sent again over the mesh."""
-    record_duration: Callable[[str, float], None] | None = None
-    """Set by the metrics, when they are on: takes (DIMSE service, seconds)."""
+    mesh_outages: int = 0
+    """How often the connection to NATS was lost."""
+    load: Callable[[], Load] | None = None
+    """What the links carry now; set by an endpoint's router."""
+    mesh_connected: Callable[[], bool] | None = None
+    """Whether NATS is connected; set when it was for the first time."""
 
     def association_opened(self) -> None:
         """Count an accepted association."""
         self.associations_open += 1
         self.associations_total += 1
 
-    def association_closed(self) -> None:
+    def association_closed(self, code: str) -> None:
         """Count the end of an accepted association."""
         self.associations_open -= 1
+        self.associations_ended[code] = self.associations_ended.get(code, 0) + 1
 
     def association_rejected(self, result: int, source: int, reason: int) -> None:
         """Count an A-ASSOCIATE-RJ (PS3.8 §9.3.4)."""
         key = (result, source, reason)
+        if key not in self.rejected and len(self.rejected) >= MAX_REJECT_KEYS:
+            key = OTHER_REJECT
         self.rejected[key] = self.rejected.get(key, 0) + 1
+
+    def opening_answered(self, ae_title: str, result: str) -> None:
+        """Count the answer of an executor; the AE title is the configuration's."""
+        key = (ae_title, result)
+        self.openings[key] = self.openings.get(key, 0) + 1
 
     def operation_finished(self, service: str, outcome: str, seconds: float) -> None:
         """Count an operation of a DIMSE service, with its outcome and how long it took."""
         key = (service, outcome)
         self.operations[key] = self.operations.get(key, 0) + 1
-        if self.record_duration is not None:
-            self.record_duration(service, seconds)
+        durations = self.durations.get(service)
+        if durations is None:
+            durations = self.durations[service] = Durations()
+        durations.add(seconds)
+
+    def operation_handled(self, service: str, decision: str) -> None:
+        """Count what a handler decided on an operation."""
+        key = (service, decision)
+        self.handled[key] = self.handled.get(key, 0) + 1
 
     def protocol_error(self, code: str) -> None:
         """Count a peer's mistake by its code."""

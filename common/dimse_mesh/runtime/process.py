@@ -19,7 +19,7 @@ from dimse_mesh.mesh.discovery import EndpointStats, ServiceDescription, Service
 from dimse_mesh.mesh.errors import MeshError
 from dimse_mesh.mesh.liveness import open_liveness
 from dimse_mesh.runtime.context import Readiness, ServiceContext
-from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.runtime.counters import APPROVED, Counters
 from dimse_mesh.runtime.errors import StartError, first_of
 from dimse_mesh.runtime.health import HealthServer
 from dimse_mesh.runtime.logging import EventLog, configure_logging
@@ -154,6 +154,8 @@ async def _connected(  # noqa: PLR0917 - all of them are what a context is made 
         )
         await announce(mesh, describe(service, settings, counters))
         readiness.depends_on(lambda: mesh.connected)
+        counters.mesh_connected = lambda: mesh.connected
+        mesh.on_change(partial(_count_outage, counters))
         grace = drain_seconds(service, settings) + STOP_SECONDS
         await tasks.start(partial(drain_on_signal, draining, grace=grace))
         tasks.start_soon(_unready_when_draining, context)
@@ -163,6 +165,10 @@ async def _connected(  # noqa: PLR0917 - all of them are what a context is made 
             raise StartError(f"{service.value}: ended by itself")
         log.info("drained")
         tasks.cancel_scope.cancel()
+
+
+def _count_outage(counters: Counters, connected: bool) -> None:
+    counters.mesh_outages += not connected
 
 
 async def _unready_when_draining(context: ServiceContext) -> None:
@@ -180,10 +186,9 @@ def describe(service: ServiceName, settings: ZoneSettings, counters: Counters) -
     endpoints: list[ServiceEndpoint] = []
 
     def stats() -> EndpointStats:
-        total = sum(counters.operations.values())
-        good = sum(
-            count for (_, outcome), count in counters.operations.items() if outcome in {"success", "pending"}
-        )
+        done = counters.handled or counters.operations
+        total = sum(done.values())
+        good = sum(count for (_, outcome), count in done.items() if outcome in {APPROVED, "success"})
         return EndpointStats(requests=total, errors=total - good)
 
     match service:

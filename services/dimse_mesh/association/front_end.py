@@ -116,7 +116,7 @@ class FrontEnd:
 
         def ended(code: str) -> None:
             self.occupancy.leave()
-            self._context.counters.association_closed()
+            self._context.counters.association_closed(code)
             telemetry.end(span, error_code=None if code == "released" else code)
 
         link = Link(

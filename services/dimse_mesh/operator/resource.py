@@ -213,7 +213,7 @@ class Scaler(StrEnum):
 
 
 class Autoscaling(ResourceModel):
-    """Scale a service by its load: open associations (association, scu), operations in flight (handlers)."""
+    """Scale a service by its load: open associations (association, scu), operations per second (handlers)."""
 
     scaler: Scaler = Field(
         default=Scaler.HPA,
@@ -222,8 +222,12 @@ class Autoscaling(ResourceModel):
     )
     min_replicas: int = Field(default=1, ge=1, le=1000, description="Never fewer.")
     max_replicas: int = Field(default=10, ge=1, le=1000, description="Never more.")
-    target_per_pod: int = Field(
-        default=20, ge=1, le=100000, description="Load that one pod should carry on average."
+    target_per_pod: int | None = Field(
+        default=None,
+        ge=1,
+        le=100000,
+        description="Load that one pod should carry on average: associations (20 if not set), or for handlers "
+        "operations per second (1000).",
     )
     scale_in_after_seconds: int = Field(
         default=300, ge=0, le=3600, description="How long the load must be low first."

@@ -6,7 +6,12 @@ from dimse_mesh.operator.names import Component, Manifest, Owner
 from dimse_mesh.operator.resource import Autoscaling, DimseProxySpec, Scaler
 
 ASSOCIATIONS_METRIC = "dimse_mesh_associations_open"
-OPERATIONS_METRIC = "dimse_mesh_operations_in_flight"
+HANDLER_METRIC = "dimse_mesh_handler_operations_total"
+"""A handler decides at once and holds nothing, so what loads it is a rate, not a number in flight."""
+HANDLER_RATE = HANDLER_METRIC.removesuffix("_total")
+"""That counter per second, as the default rules of prometheus-adapter name it."""
+DEFAULT_TARGET = {True: 20, False: 1000}
+"""By `Component.holds_associations`: associations, or operations per second."""
 
 
 def disruption_budget(owner: Owner, component: Component) -> Manifest:
@@ -29,8 +34,19 @@ def autoscaler(owner: Owner, spec: DimseProxySpec, component: Component, rule: A
 
 
 def load_metric(component: Component) -> str:
-    """Return the gauge of the services that says how loaded a pod of `component` is."""
-    return ASSOCIATIONS_METRIC if component.holds_associations else OPERATIONS_METRIC
+    """Return the metric of the custom metrics API that says how loaded a pod of `component` is."""
+    return ASSOCIATIONS_METRIC if component.holds_associations else HANDLER_RATE
+
+
+def load_query(component: Component, selector: str) -> str:
+    """Return the PromQL of the load that the pods of `component` carry together."""
+    if component.holds_associations:
+        return f"sum({ASSOCIATIONS_METRIC}{{{selector}}})"
+    return f"sum(rate({HANDLER_METRIC}{{{selector}}}[2m]))"
+
+
+def _target(component: Component, rule: Autoscaling) -> str:
+    return str(rule.target_per_pod or DEFAULT_TARGET[component.holds_associations])
 
 
 def _horizontal_pod_autoscaler(owner: Owner, component: Component, rule: Autoscaling) -> Manifest:
@@ -48,7 +64,7 @@ def _horizontal_pod_autoscaler(owner: Owner, component: Component, rule: Autosca
                     "type": "Pods",
                     "pods": {
                         "metric": {"name": load_metric(component)},
-                        "target": {"type": "AverageValue", "averageValue": str(rule.target_per_pod)},
+                        "target": {"type": "AverageValue", "averageValue": _target(component, rule)},
                     },
                 }
             ],
@@ -59,9 +75,7 @@ def _horizontal_pod_autoscaler(owner: Owner, component: Component, rule: Autosca
 
 def _scaled_object(owner: Owner, component: Component, rule: Autoscaling, prometheus: str) -> Manifest:
     name = owner.child(component)
-    query = (
-        f'sum({load_metric(component)}{{namespace="{owner.namespace}",pod=~"{name}-[a-z0-9]+-[a-z0-9]+"}})'
-    )
+    query = load_query(component, f'namespace="{owner.namespace}",pod=~"{name}-[a-z0-9]+-[a-z0-9]+"')
     return {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "ScaledObject",
@@ -77,7 +91,7 @@ def _scaled_object(owner: Owner, component: Component, rule: Autoscaling, promet
                     "metadata": {
                         "serverAddress": prometheus,
                         "query": query,
-                        "threshold": str(rule.target_per_pod),
+                        "threshold": _target(component, rule),
                         # A scrape that fails must not scale to the maximum, nor to the minimum.
                         "ignoreNullValues": "false",
                     },

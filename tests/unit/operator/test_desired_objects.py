@@ -160,7 +160,7 @@ def test_autoscaler_owns_the_replicas() -> None:
     assert "replicas" not in objects["Deployment", "zone-store"]["spec"]
     assert objects["Deployment", "zone-scu"]["spec"]["replicas"] == 2
     scaler = objects["HorizontalPodAutoscaler", "zone-store"]["spec"]
-    assert scaler["metrics"][0]["pods"]["metric"]["name"] == "dimse_mesh_operations_in_flight"
+    assert scaler["metrics"][0]["pods"]["metric"]["name"] == "dimse_mesh_handler_operations"
 
 
 def test_pods_outlive_their_drain() -> None:

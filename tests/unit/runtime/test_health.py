@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.runtime.counters import Counters, Load
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.health import MAX_REQUEST_BYTES, HealthServer
 from dimse_mesh.runtime.settings_observability import HttpSettings, ObservabilitySettings
@@ -75,12 +75,20 @@ def test_counters_come_out_as_metrics() -> None:
     counters.operation_finished("C-STORE", "success", 0.02)
     counters.protocol_error("unknown-context")
     counters.bytes_in += 7
+    counters.load = lambda: Load(operations=2, bytes_in=5)
     assert telemetry.metrics is not None
     text = telemetry.metrics.exposition().decode()
-    assert "dimse_mesh_associations_open 1.0" in text
-    assert 'dimse_mesh_associations_rejected_total{reason="7",result="1",source="1"} 1.0' in text
-    assert 'dimse_mesh_operations_total{outcome="success",service="C-STORE"} 1.0' in text
-    assert 'dimse_mesh_operation_duration_seconds_bucket{le="0.025",service="C-STORE"} 1.0' in text
-    assert 'dimse_mesh_protocol_errors_total{code="unknown-context"} 1.0' in text
-    assert "dimse_mesh_dicom_received_bytes_total 7.0" in text
+    rejected = 'reason="called_ae_title_not_recognized",result="permanent",source="service_user"'
+    for line in (
+        "dimse_mesh_associations_open 1.0",
+        f"dimse_mesh_associations_rejected_total{{{rejected}}} 1.0",
+        'dimse_mesh_operations_total{outcome="success",service="C-STORE"} 1.0',
+        "dimse_mesh_operations_in_flight 2.0",
+        'dimse_mesh_operation_duration_seconds_bucket{le="0.01",service="C-STORE"} 0.0',
+        'dimse_mesh_operation_duration_seconds_bucket{le="0.025",service="C-STORE"} 1.0',
+        'dimse_mesh_operation_duration_seconds_sum{service="C-STORE"} 0.02',
+        'dimse_mesh_protocol_errors_total{code="unknown-context"} 1.0',
+        "dimse_mesh_dicom_received_bytes_total 12.0",
+    ):
+        assert line in text.splitlines()
     telemetry.metrics.shutdown()

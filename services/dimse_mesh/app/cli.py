@@ -11,6 +11,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from dimse_mesh.app.query_models import Level, ModelName
+
 app = typer.Typer(
     name="dimse-mesh",
     help="A DICOM DIMSE proxy raised onto NATS.",
@@ -42,6 +44,16 @@ NatsOption = Annotated[str | None, typer.Option("--nats", help="URL of NATS, ins
 RootOption = Annotated[
     str, typer.Option("--subject-root", help="First token(s) of every subject, with --nats.")
 ]
+KeysOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--key", "-k", metavar="KEYWORD[=VALUE]", help="A key to match or, without a value, to return."
+    ),
+]
+LevelOption = Annotated[
+    Level | None, typer.Option(case_sensitive=False, help="Query/retrieve level. None: as the keys say.")
+]
+ModelOption = Annotated[ModelName, typer.Option(case_sensitive=False, help="Information model.")]
 CallingOption = Annotated[str, typer.Option("--calling", help="The calling AE title.")]
 
 
@@ -132,6 +144,83 @@ def send(
 
     with _failures():
         raise SystemExit(send_paths(WayIn.of(config, nats, subject_root, calling), ae_title, paths))
+
+
+@app.command()
+def find(
+    ae_title: Annotated[str, typer.Argument(metavar="AET", help="The AE to ask.")],
+    *,
+    keys: KeysOption = None,
+    level: LevelOption = None,
+    model: ModelOption = ModelName.STUDY,
+    limit: Annotated[int, typer.Option("--max", min=0, help="Stop after so many matches. 0: all.")] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="DICOM JSON, one match a line.")] = False,
+    config: ZoneOption = None,
+    nats: NatsOption = None,
+    subject_root: RootOption = "DIMSE",
+    calling: CallingOption = "DIMSE-MESH",
+) -> None:
+    """Query (C-FIND) from the mesh itself; prints a table. Ctrl-C cancels."""
+    from dimse_mesh.app.find import find as find_in
+    from dimse_mesh.app.way_in import WayIn
+
+    with _failures():
+        way = WayIn.of(config, nats, subject_root, calling)
+        raise SystemExit(
+            find_in(way, ae_title, keys or [], level=level, model=model, limit=limit, as_json=as_json)
+        )
+
+
+@app.command()
+def move(
+    ae_title: Annotated[str, typer.Argument(metavar="AET", help="The AE to retrieve from.")],
+    *,
+    to: Annotated[str, typer.Option("--to", metavar="DEST", help="The AE title that it shall send to.")],
+    keys: KeysOption = None,
+    level: LevelOption = None,
+    model: ModelOption = ModelName.STUDY,
+    config: ZoneOption = None,
+    nats: NatsOption = None,
+    subject_root: RootOption = "DIMSE",
+    calling: CallingOption = "DIMSE-MESH",
+) -> None:
+    """Have an AE send objects to another (C-MOVE), with a progress bar. Ctrl-C cancels."""
+    from dimse_mesh.app.retrieve import Retrieval
+    from dimse_mesh.app.retrieve import move as move_to
+    from dimse_mesh.app.way_in import WayIn
+
+    with _failures():
+        way = WayIn.of(config, nats, subject_root, calling)
+        raise SystemExit(move_to(way, Retrieval(ae_title, keys or [], level, model), to))
+
+
+@app.command()
+def get(
+    ae_title: Annotated[str, typer.Argument(metavar="AET", help="The AE to retrieve from.")],
+    *,
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.", file_okay=False)],
+    keys: KeysOption = None,
+    level: LevelOption = None,
+    model: ModelOption = ModelName.STUDY,
+    sop_class: Annotated[
+        list[str] | None,
+        typer.Option(help="Expect only these, by UID or keyword (CT), in any transfer syntax."),
+    ] = None,
+    config: ZoneOption = None,
+    nats: NatsOption = None,
+    subject_root: RootOption = "DIMSE",
+    calling: CallingOption = "DIMSE-MESH",
+) -> None:
+    """Retrieve objects into files (C-GET), with a progress bar. Ctrl-C cancels."""
+    from dimse_mesh.app.retrieve import Retrieval
+    from dimse_mesh.app.retrieve import get as get_into
+    from dimse_mesh.app.way_in import WayIn
+
+    with _failures():
+        way = WayIn.of(config, nats, subject_root, calling)
+        raise SystemExit(
+            get_into(way, Retrieval(ae_title, keys or [], level, model), output, sop_class or [])
+        )
 
 
 @app.command(

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from dimse_mesh.app.demo_echo import echo_responder
 from dimse_mesh.app.demo_mesh import DemoMesh, demo_mesh
-from dimse_mesh.app.dicom_client import VERIFICATION, AssociationError, DicomClient, connect_tcp
+from dimse_mesh.app.dicom_client import VERIFICATION, AssociationError, DicomClient, Proposal, connect_tcp
 from dimse_mesh.app.dicom_file import DicomFile, NotDicomError, files_below, read_dicom_file
 
 MODALITY = "MODALITY"
@@ -117,8 +117,8 @@ async def _exercise(mesh: DemoMesh, report: Report) -> None:
 async def _store(mesh: DemoMesh, syntax: str, files: list[DicomFile], row: Row) -> None:
     client = await connect_tcp("127.0.0.1", mesh.hospital_port)
     try:
-        contexts = sorted({(file.sop_class, syntax) for file in files})
-        await client.associate(called_ae=ARCHIVE, calling_ae=MODALITY, contexts=contexts)
+        contexts = [Proposal(name, (syntax,)) for name in sorted({file.sop_class for file in files})]
+        await client.associate(called_ae=ARCHIVE, calling_ae=MODALITY, proposals=contexts)
         for file in files:
             status = await client.store(file)
             if status == 0:
@@ -136,7 +136,7 @@ async def _echo(port: int) -> tuple[float, float]:
     client: DicomClient = await connect_tcp("127.0.0.1", port)
     try:
         began = time.perf_counter()
-        await client.associate(called_ae=ECHO, calling_ae=MODALITY, contexts=[VERIFICATION])
+        await client.associate(called_ae=ECHO, calling_ae=MODALITY, proposals=[VERIFICATION])
         opening = time.perf_counter() - began
         times: list[float] = []
         for _ in range(ECHOES):

@@ -1,12 +1,15 @@
-"""A small SCU over any stream: associate, C-ECHO, C-STORE, release. For the command line and the demo.
+"""A small SCU over any stream: associate, C-ECHO, C-STORE, messages, release. For the command line and the demo.
 
-After a method has raised, the association is gone: `close` and open another.
+C-FIND, C-MOVE and C-GET are in `dicom_query`. After a method has raised, the association is gone: `close` and
+open another.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import anyio
 
@@ -14,11 +17,16 @@ from dimse_mesh.app.dicom_file import DicomFile
 from dimse_mesh.dimse import (
     CommandReceived,
     CommandSet,
+    DataFragment,
     DimseError,
+    Event,
     MessageAssembler,
+    Status,
     echo_request,
     encode_command,
     encode_data,
+    encode_message,
+    response_to,
     store_request,
 )
 from dimse_mesh.dimse.requests import VERIFICATION_SOP_CLASS
@@ -36,6 +44,7 @@ from dimse_mesh.upper_layer import (
     Framer,
     PduType,
     PresentationContextRQ,
+    RoleSelection,
     UpperLayerError,
     iter_pdvs,
 )
@@ -46,23 +55,54 @@ PIECE = 256 * 1024
 """Bytes of a file read at once."""
 DEADLINE = 60.0
 """Seconds for the peer's next answer."""
+MAX_DATA_SET = 64 << 20
+"""Bytes of a data set that is read into memory: an identifier, an event's information."""
+MAX_REQUESTS = 1000
+"""Requests of the peer that wait for `next_request`."""
 
 Context = tuple[str, str]
 """Abstract syntax and transfer syntax."""
 
 IMPLICIT_LE = "1.2.840.10008.1.2"
-VERIFICATION: Context = (VERIFICATION_SOP_CLASS, IMPLICIT_LE)
+EXPLICIT_LE = "1.2.840.10008.1.2.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A presentation context to propose.
+
+    Attributes:
+        as_scp: the requests on it will come from the peer, as in C-GET (role selection, PS3.7 §D.3.3.4).
+    """
+
+    abstract_syntax: str
+    transfer_syntaxes: tuple[str, ...]
+    as_scp: bool = False
+
+
+VERIFICATION = Proposal(VERIFICATION_SOP_CLASS, (IMPLICIT_LE,))
 
 
 class AssociationError(Exception):
     """No association, or no longer: rejected, aborted, lost, silent. The message says which."""
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that the peer sent, whole."""
+
+    context_id: int
+    command: CommandSet
+    data_set: bytes | None
+
+
 class DicomClient:
-    """One association, made by `open_association`.
+    """One association, made by `associate`.
 
     Attributes:
         accepted: the context id for each context that the target accepted.
+        scp_for: the SOP classes that the target will send requests of.
+        deadline: seconds for the peer's next answer.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -70,34 +110,44 @@ class DicomClient:
         self._writer = writer
         self._framer = Framer(max_length=max(MAX_PDU_LENGTH, ASSOCIATE_LIMIT))
         self._pdus: list[tuple[int, bytes]] = []
+        self._events: deque[Event] = deque()
+        self._requests: deque[Message] = deque()
         self._assembler = MessageAssembler()
         self._max_pdu = 0
         self._message_id = 0
         self.accepted: dict[Context, int] = {}
+        self.scp_for: frozenset[str] = frozenset()
+        self.deadline = DEADLINE
 
-    async def associate(self, *, called_ae: str, calling_ae: str, contexts: Sequence[Context]) -> None:
-        """Propose `contexts`, at most 128.
+    async def associate(self, *, called_ae: str, calling_ae: str, proposals: Sequence[Proposal]) -> None:
+        """Propose presentation contexts, at most 128.
 
         Raises:
             AssociationError: the target doesn't want it.
         """
-        ids = {2 * number + 1: context for number, context in enumerate(contexts)}
+        ids = {2 * number + 1: proposal for number, proposal in enumerate(proposals)}
         request = AssociateRQ.build(
             called_ae=called_ae,
             calling_ae=calling_ae,
             contexts=[
-                PresentationContextRQ(number, name, (syntax,)) for number, (name, syntax) in ids.items()
+                PresentationContextRQ(number, proposal.abstract_syntax, proposal.transfer_syntaxes)
+                for number, proposal in ids.items()
             ],
             maximum_length=MAX_PDU_LENGTH,
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+            user_items=[RoleSelection(uid, scu_role=0, scp_role=1) for uid in _received(proposals)],
         )
         await self._send(request.encode())
         answer = AssociateAC.decode(await self._receive(PduType.ASSOCIATE_AC))
         self._max_pdu = answer.maximum_length or 0
         for context in answer.presentation_contexts:
             if context.accepted and context.context_id in ids:
-                self.accepted[ids[context.context_id]] = context.context_id
+                key = (ids[context.context_id].abstract_syntax, context.transfer_syntax)
+                self.accepted.setdefault(key, context.context_id)
+        self.scp_for = frozenset(
+            role.sop_class_uid for role in answer.user_items(RoleSelection) if role.scp_role
+        )
 
     async def echo(self) -> int:
         """Verify (PS3.7 §9.1.5); return the status.
@@ -105,10 +155,8 @@ class DicomClient:
         Raises:
             AssociationError: there is no answer.
         """
-        self._message_id = self._message_id % 65535 + 1
-        context = self._context(VERIFICATION)
-        await self._send(encode_command(context, echo_request(self._message_id).encode(), self._max_pdu))
-        return await self._status()
+        context_id, _ = self.context(VERIFICATION_SOP_CLASS)
+        return _status(await self.call(context_id, echo_request(self.next_message_id())))
 
     async def store(self, file: DicomFile, progress: Callable[[int], None] | None = None) -> int:
         """Store a file's data set as it stands there (PS3.7 §9.1.1); return the status.
@@ -117,10 +165,13 @@ class DicomClient:
             AssociationError: there is no answer, or no context for it.
             OSError: the file can't be read; the association can't go on.
         """
-        self._message_id = self._message_id % 65535 + 1
-        context = self._context((file.sop_class, file.transfer_syntax))
-        request = store_request(self._message_id, sop_class=file.sop_class, sop_instance=file.sop_instance)
-        await self._send(encode_command(context, request.encode(), self._max_pdu))
+        context_id = self.accepted.get((file.sop_class, file.transfer_syntax))
+        if context_id is None:
+            raise AssociationError("the target accepts no presentation context for it")
+        request = store_request(
+            self.next_message_id(), sop_class=file.sop_class, sop_instance=file.sop_instance
+        )
+        await self._send(encode_command(context_id, request.encode(), self._max_pdu))
         left = file.size
         async with await anyio.open_file(file.path, "rb") as source:
             await source.seek(file.offset)
@@ -130,12 +181,117 @@ class DicomClient:
                 last = left == 0 or not piece
                 if last:
                     piece += file.padding
-                await self._send(encode_data(context, piece, last, self._max_pdu))
+                await self._send(encode_data(context_id, piece, last, self._max_pdu))
                 if progress is not None:
                     progress(len(piece))
                 if last:
                     break
-        return await self._status()
+        return _status(await self._response())
+
+    def next_message_id(self) -> int:
+        """Return a message id for the next request."""
+        self._message_id = self._message_id % 65535 + 1
+        return self._message_id
+
+    def context(self, sop_class: str) -> tuple[int, str]:
+        """Return id and transfer syntax of an accepted context for `sop_class`.
+
+        Raises:
+            AssociationError: there is none.
+        """
+        for (abstract_syntax, transfer_syntax), context_id in self.accepted.items():
+            if abstract_syntax == sop_class:
+                return context_id, transfer_syntax
+        raise AssociationError("the target accepts no presentation context for it")
+
+    async def send(self, context_id: int, command: CommandSet, data_set: bytes | None = None) -> None:
+        """Send a message.
+
+        Raises:
+            AssociationError: the peer takes it no more.
+        """
+        await self._send(encode_message(context_id, command.encode(), data_set, self._max_pdu))
+
+    async def call(self, context_id: int, request: CommandSet, data_set: bytes | None = None) -> Message:
+        """Send a request and return its response; requests of the peer wait for `next_request` meanwhile.
+
+        Raises:
+            AssociationError: there is no answer.
+        """
+        await self.send(context_id, request, data_set)
+        return await self._response()
+
+    async def next_request(self) -> Message:
+        """Return the next request of the peer (PS3.7 §10.1.1, N-EVENT-REPORT); answer it with `send`.
+
+        Raises:
+            AssociationError: it sends none.
+        """
+        while not self._requests:
+            message = await self._next_message()
+            if message.command.is_response:
+                raise AssociationError("the target answers what nobody asked")
+            self._requests.append(message)
+        return self._requests.popleft()
+
+    async def next_event(self) -> Event:
+        """Return the next command set, or fragment of a data set.
+
+        Raises:
+            AssociationError: none comes.
+        """
+        while not self._events:
+            body = await self._receive(PduType.P_DATA_TF)
+            try:
+                events = (self._assembler.pdv(*pdv) for pdv in iter_pdvs(memoryview(body)))
+                self._events.extend(event for event in events if event is not None)
+            except (UpperLayerError, DimseError) as error:
+                raise AssociationError(f"the peer breaks the protocol: {error.code}") from error
+        return self._events.popleft()
+
+    async def message(self, received: CommandReceived) -> Message:
+        """Return a command set together with its data set, read into memory.
+
+        Raises:
+            AssociationError: it doesn't end, or is longer than `MAX_DATA_SET`.
+        """
+        try:
+            command = CommandSet.parse(received.command)
+        except DimseError as error:
+            raise AssociationError(f"the peer breaks the protocol: {error.code}") from error
+        if not received.head.has_data_set:
+            return Message(received.context_id, command, None)
+        parts: list[memoryview] = []
+        size, last = 0, False
+        while not last:
+            event = await self.next_event()
+            assert isinstance(event, DataFragment)  # the assembler lets nothing else follow
+            size += len(event.fragment)
+            if size > MAX_DATA_SET:
+                raise AssociationError(f"the peer sends a data set of more than {MAX_DATA_SET} bytes")
+            parts.append(event.fragment)
+            last = event.last
+        return Message(received.context_id, command, b"".join(parts))
+
+    async def refuse(self, request: Message) -> None:
+        """Answer a request that nobody here expects (PS3.7 §C.5.21, unrecognized operation)."""
+        if request.command.message_id is not None:
+            answer = response_to(request.command, Status.UNRECOGNIZED_OPERATION)
+            await self.send(request.context_id, answer)
+
+    async def _next_message(self) -> Message:
+        event = await self.next_event()
+        assert isinstance(event, CommandReceived)  # a data set is always read to its end
+        return await self.message(event)
+
+    async def _response(self) -> Message:
+        while True:
+            message = await self._next_message()
+            if message.command.is_response:
+                return message
+            if len(self._requests) == MAX_REQUESTS:
+                raise AssociationError(f"the target sends more than {MAX_REQUESTS} requests of its own")
+            self._requests.append(message)
 
     async def release(self) -> None:
         """Release (PS3.8 §9.1.3) and close."""
@@ -151,30 +307,13 @@ class DicomClient:
         """Close the stream: an association that stands is lost."""
         self._writer.close()
 
-    def _context(self, context: Context) -> int:
-        try:
-            return self.accepted[context]
-        except KeyError:
-            raise AssociationError("the target accepts no presentation context for it") from None
-
-    async def _status(self) -> int:
-        while True:
-            body = await self._receive(PduType.P_DATA_TF)
-            for pdv in iter_pdvs(body):
-                event = self._assembler.pdv(*pdv)
-                if isinstance(event, CommandReceived):
-                    status = CommandSet.parse(event.command).status
-                    if status is None:
-                        raise AssociationError("the target answers with a request")
-                    return status
-
     async def _send(self, data: bytes) -> None:
         try:
             self._writer.write(data)
-            with anyio.fail_after(DEADLINE):
+            with anyio.fail_after(self.deadline):
                 await self._writer.drain()
         except TimeoutError:
-            raise AssociationError(f"the peer takes nothing for {DEADLINE:g} s") from None
+            raise AssociationError(f"the peer takes nothing for {self.deadline:g} s") from None
         except OSError as error:
             # What the peer said before it closed explains more than that it did.
             raise AssociationError(await self._last_word() or "the connection is lost") from error
@@ -195,7 +334,7 @@ class DicomClient:
         """
         try:
             while not self._pdus:
-                with anyio.fail_after(DEADLINE):
+                with anyio.fail_after(self.deadline):
                     data = await self._reader.read(MAX_PDU_LENGTH)
                 if not data:
                     raise AssociationError("the peer closed the connection")
@@ -208,12 +347,24 @@ class DicomClient:
             if kind == PduType.ABORT:
                 raise AssociationError(f"aborted: {Abort.decode(body).describe()}")
         except TimeoutError:
-            raise AssociationError(f"no answer within {DEADLINE:g} s") from None
+            raise AssociationError(f"no answer within {self.deadline:g} s") from None
         except OSError as error:
             raise AssociationError("the connection is lost") from error
         except (UpperLayerError, DimseError) as error:
             raise AssociationError(f"the peer breaks the protocol: {error.code}") from error
         raise AssociationError(f"the peer sends a PDU of type {kind:02X}H")
+
+
+def _received(proposals: Iterable[Proposal]) -> list[str]:
+    """Return each SOP class once whose requests are to come from the peer."""
+    return list(dict.fromkeys(proposal.abstract_syntax for proposal in proposals if proposal.as_scp))
+
+
+def _status(response: Message) -> int:
+    status = response.command.status
+    if status is None:
+        raise AssociationError("the target answers without a status")
+    return status
 
 
 async def connect_tcp(host: str, port: int) -> DicomClient:

@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from dimse_mesh.app.dicom_client import MAX_CONTEXTS, AssociationError, Context, DicomClient
+from dimse_mesh.app.dicom_client import MAX_CONTEXTS, AssociationError, Context, DicomClient, Proposal
 from dimse_mesh.app.dicom_file import DicomFile, NotDicomError, files_below, read_dicom_file
 from dimse_mesh.app.way_in import Door, WayIn, open_door
 from dimse_mesh.dimse import StatusCategory, category
@@ -110,9 +110,10 @@ async def _send_batch(
 ) -> None:
     """Send a batch; when the association is lost, the file under way has failed and the rest gets a new one."""
     left = list(reversed(batch))
+    proposals = [Proposal(sop_class, (syntax,)) for sop_class, syntax in contexts]
     while left:
         try:
-            async with door.association(ae_title, contexts) as client:
+            async with door.association(ae_title, proposals) as client:
                 while left:
                     await _store(client, left.pop(), outcome, advance)
         except _Lost as lost:

@@ -1,6 +1,6 @@
 """Associations from the mesh itself: a front-end without a listener in this process, at the end of a socket pair.
 
-So `echo` and `send` take the very path that a hospital system's association takes, but for its TCP connection.
+So the commands take the very path that a hospital system's association takes, but for its TCP connection.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Self
 
 import anyio
 
-from dimse_mesh.app.dicom_client import Context, DicomClient
+from dimse_mesh.app.dicom_client import DicomClient, Proposal
 from dimse_mesh.association.front_end import FrontEnd
 from dimse_mesh.endpoint import PeerConnection, Router
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
@@ -85,7 +85,7 @@ class Door:
         self._listener = Listener(port=0)
 
     @asynccontextmanager
-    async def association(self, called_ae: str, contexts: list[Context]) -> AsyncIterator[DicomClient]:
+    async def association(self, called_ae: str, proposals: Sequence[Proposal]) -> AsyncIterator[DicomClient]:
         """Open an association with the AE of that title, wherever it is; release it at the end.
 
         Raises:
@@ -97,7 +97,7 @@ class Door:
         await asyncio.get_running_loop().connect_accepted_socket(self._accepted, theirs)
         client = DicomClient(*await asyncio.open_connection(sock=ours))
         try:
-            await client.associate(called_ae=called_ae, calling_ae=self._way.calling_ae, contexts=contexts)
+            await client.associate(called_ae=called_ae, calling_ae=self._way.calling_ae, proposals=proposals)
             yield client
             with anyio.CancelScope(shield=True):
                 await client.release()

@@ -26,7 +26,7 @@ class Result:
 
 def run(
     tool: str,
-    *arguments: str | Path | int,
+    *arguments: object,
     env: Mapping[str, str] | None = None,
     timeout: float = 60.0,
     cwd: Path | None = None,
@@ -140,7 +140,7 @@ def dcmqrscp(
     config.write_text(
         DCMQRSCP_CONFIG.format(port=port, max_pdu=max_pdu, hosts=hosts, ae_title=ae_title, storage=storage)
     )
-    command = [require_tool(f"{BIN}/dcmqrscp"), "-v", "--single-process", "-dhl", "-c", str(config)]
+    command = [require_tool(f"{BIN}/dcmqrscp"), "-v", "-dhl", "-c", str(config)]
     child = Child(command, log=directory / "dcmqrscp.log", env=env)
     child.wait_for_port(port)
     return child, port

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 import anyio
@@ -16,6 +16,9 @@ PROBE_SECONDS = 2.0
 MAX_ANSWER = 1 << 20
 MAX_TEXT = 300
 
+_OPENING = re.compile(
+    r'^dimse_mesh_target_openings_total\{ae_title="([^"]*)",result="([^"]*)"\} ([0-9.eE+-]+)$', re.MULTILINE
+)
 _GAUGE = re.compile(rf"^{ASSOCIATIONS_METRIC}(?:\{{[^}}]*\}})? ([0-9.eE+-]+)$", re.MULTILINE)
 
 # Waiting reasons that pass by themselves.
@@ -31,6 +34,8 @@ class PodReport:
     complaint: str = ""
     associations: int | None = None
     deletion_cost: int | None = None
+    openings: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Of an executor: associations that it was asked to open, by AE title and result, since it started."""
 
 
 def report_of(pod: Manifest) -> PodReport:
@@ -85,12 +90,21 @@ async def ask(pods: Sequence[Manifest], *, metrics: bool) -> list[PodReport]:
                 if not report.ready and not report.complaint:
                     text = await _text(session, f"{address}/readyz")
                     report = replace(report, complaint=_one_line(text) if text != "ready\n" else "")
-                if metrics and (found := _GAUGE.search(await _text(session, f"{address}/metrics"))):
-                    report = replace(report, associations=int(float(found.group(1))))
+                if metrics:
+                    report = _with_metrics(report, await _text(session, f"{address}/metrics"))
                 reports[index] = report
 
             tasks.start_soon(one)
     return reports
+
+
+def _with_metrics(report: PodReport, text: str) -> PodReport:
+    gauge = _GAUGE.search(text)
+    return replace(
+        report,
+        associations=int(float(gauge.group(1))) if gauge else None,
+        openings={(one[1], one[2]): int(float(one[3])) for one in _OPENING.finditer(text)},
+    )
 
 
 def _address(pod: Manifest) -> str | None:

@@ -21,6 +21,7 @@ from dimse_mesh.operator.names import MANAGER, Component, Manifest, Owner
 from dimse_mesh.operator.pods import PodReport, ask
 from dimse_mesh.operator.resource import KIND, DimseProxySpec
 from dimse_mesh.operator.status import Observation, Problem, Seen, seen, status_of
+from dimse_mesh.operator.targets import Targets
 from dimse_mesh.operator.zone import InvalidResourceError, all_secret_uses, parse_spec
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Applied:
     generations: dict[str, int] = field(default_factory=dict)
     """Of the Deployments, as the API server answered."""
     stale: bool = False
+    targets: Targets = field(default_factory=Targets)
 
     def forget(self) -> None:
         """Apply everything again next time, also when this is said while it is being applied."""
@@ -71,11 +73,14 @@ class Reconciler:
             observation = Observation(generation, problems, await self._services(cluster, owner))
         else:
             await self._apply(cluster, owner, objects, applied)
+            services = await self._services(cluster, owner)
+            applied.targets.saw(services[Component.SCU].pods)
             observation = Observation(
                 generation,
                 [*missing, *applied.problems],
-                await self._services(cluster, owner),
+                services,
                 has_target=bool(spec.remote_aes or spec.target_dimse_host),
+                targets=applied.targets.latest,
                 objects=[(item["kind"], item["metadata"]["name"]) for item in objects],
             )
         await self._report(cluster, owner, resource, observation)

@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from dimse_mesh.operator.names import Component, Manifest
 from dimse_mesh.operator.pods import PodReport
+from dimse_mesh.schemas.association import OpenResult
+
+NO_ANSWER = frozenset({OpenResult.UNREACHABLE, OpenResult.TIMED_OUT, OpenResult.TLS_FAILED})
 
 
 class Phase(StrEnum):
@@ -50,6 +53,8 @@ class Observation:
     problems: Sequence[Problem] = ()
     services: Mapping[Component, Seen] = field(default_factory=dict)
     has_target: bool = False
+    targets: Mapping[str, str] = field(default_factory=dict)
+    """AE title -> what came of the latest association that an executor was asked to open there."""
     objects: Iterable[tuple[str, str]] = ()
     """(kind, name) of what was made."""
 
@@ -133,6 +138,8 @@ def _verdict(observation: Observation) -> tuple[Phase, str, str]:
     if waiting:
         counts = ", ".join(f"{name} {one.ready}/{one.desired}" for name, one in waiting.items())
         return Phase.PROGRESSING, "ServicesStarting", f"waiting for {counts}"
+    if failing := _failing(observation):
+        return Phase.DEGRADED, "TargetUnreachable", failing
     if not observation.services:
         return Phase.PROGRESSING, "ServicesStarting", "nothing was seen yet"
     return Phase.READY, "AllServicesReady", "all services are ready"
@@ -148,13 +155,18 @@ def _nats(observation: Observation) -> tuple[str, str, str]:
     return "Unknown", "NotSeen", "no pod has said yet"
 
 
+def _failing(observation: Observation) -> str:
+    """Name the targets that gave no answer when they were last asked; empty when there are none."""
+    failing = {title: result for title, result in observation.targets.items() if result in NO_ANSWER}
+    names = ", ".join(f"{title} ({result})" for title, result in sorted(failing.items()))
+    return f"no answer from {names}: the log of scu says why" if names else ""
+
+
 def _target(observation: Observation) -> tuple[str, str, str]:
     if not observation.has_target:
         return "Unknown", "NoTarget", "this zone has no remote AE"
-    pods = observation.services.get(Component.SCU, Seen()).pods
-    for pod in pods:
-        if "target" in pod.complaint:
-            return "False", "NoAnswer", pod.complaint
-    if any(pod.ready for pod in pods):
-        return "True", "Answers", "the executors can serve their remote AEs"
-    return "Unknown", "NotSeen", "no executor is ready"
+    if failing := _failing(observation):
+        return "False", "NoAnswer", failing
+    if observation.targets:
+        return "True", "Answers", f"{', '.join(sorted(observation.targets))} answered when last asked"
+    return "Unknown", "NotAsked", "nobody asked for an association yet"

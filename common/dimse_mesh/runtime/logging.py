@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = "dimse_mesh"
 MAX_TEXT = 200
+_VALUE = re.compile(r"""[:<(\[{'"\n]""")
 
 
 class EventLog:
@@ -67,6 +69,16 @@ def redacted(value: object) -> str | int | float | bool | None:
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
+def words_of(record: logging.LogRecord) -> str:
+    """Return what may be shown of another library's message: its template, or its words up to the first value.
+
+    Arguments may hold anything, and so may what the library has formatted itself: asyncio's "Exception in callback
+    ..." shows the callback's arguments, which may be bytes from a peer.
+    """
+    message = str(record.msg)
+    return message if record.args else _VALUE.split(message, maxsplit=1)[0].rstrip()
+
+
 def described(error: BaseException) -> str:
     """Return an exception's types, codes and places, without any message."""
     parts: list[str] = []
@@ -98,8 +110,7 @@ class _Formatter(logging.Formatter):
             "level": record.levelname.lower(),
             **self._constant,
             "logger": record.name,
-            # Another library's arguments may hold anything: its template says enough.
-            "event": redacted(record.getMessage() if ours else str(record.msg)),
+            "event": redacted(record.getMessage() if ours else words_of(record)),
         }
         extra = getattr(record, "fields", None)
         if isinstance(extra, dict):

@@ -48,10 +48,16 @@ class Observed:
         """Port of the hospital's listener."""
         return self.mesh.listeners["hospital"]
 
-    def open(self, calling: str, *, called: str = ARCHIVE, extra: bytes = GET_ROLES) -> Client:
+    def open(self, calling: str, *, called: str = ARCHIVE, timeout: float = 20.0) -> Client:
         """Associate with a target through the mesh."""
         return Client.open(
-            self.entry, called=called, calling=calling, contexts=ALL_CONTEXTS, extra=extra, max_length=16384
+            self.entry,
+            called=called,
+            calling=calling,
+            contexts=ALL_CONTEXTS,
+            extra=GET_ROLES,
+            max_length=16384,
+            timeout=timeout,
         )
 
     def exposition(self, where: str) -> str:

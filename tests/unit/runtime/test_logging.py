@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -86,6 +87,23 @@ def test_other_libraries_arguments_are_not_printed() -> None:
     logging.getLogger("pydicom").warning("bad value %s", "DOE^JANE")
     assert "DOE" not in stream.getvalue()
     assert "bad value" in stream.getvalue()
+
+
+def test_what_other_libraries_have_formatted_is_cut_at_the_first_value() -> None:
+    def callback(data: bytes) -> None:
+        raise ValueError(data)
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_soon(callback, b"DOE^JANE")
+        await asyncio.sleep(0)
+
+    stream = output()
+    asyncio.run(main())
+    logging.getLogger("pydicom").warning("Invalid value for VR PN: DOE^JANE")
+    assert "DOE" not in stream.getvalue()
+    assert 'logger=asyncio event="Exception in callback test_what_' in stream.getvalue()
+    assert 'error="ValueError at test_logging.py' in stream.getvalue()
+    assert 'event="Invalid value for VR PN"' in stream.getvalue()
 
 
 def test_level_is_respected() -> None:

@@ -85,7 +85,11 @@ def fail(asked: Message) -> Iterator[Message]:
     """Answer with everything that a response may say."""
     if asked.field & 0x8000 or Tag.MESSAGE_ID not in asked.elements:
         return
-    more = {Tag.ERROR_COMMENT: PATIENT, 0x0901: DATA[:4], Tag.AFFECTED_SOP_INSTANCE: PATIENT}
+    more: dict[int, int | str | bytes] = {
+        Tag.ERROR_COMMENT: PATIENT,
+        0x0901: DATA[:4],
+        Tag.AFFECTED_SOP_INSTANCE: PATIENT,
+    }
     if asked.field == Command.C_FIND:
         for _ in range(3):
             yield response(asked, 0xFF00, data=DATA)

@@ -56,6 +56,7 @@ class Modality:
         self._timeout = timeout
         self._random = random.Random(number)
         self._study = 0
+        self._operation = ""
 
     def work(self, stop: threading.Event) -> None:
         """Do studies until `stop`."""
@@ -65,12 +66,37 @@ class Modality:
             if client is None:
                 return
             kind = self._random.choice(self._studies)
+            began = time.monotonic()
+            self._operation = ""
             with client:
                 try:
                     kind(self, client, self._study)
                     client.release()
-                except (Aborted, Closed, TimeoutError, AssertionError, OSError) as error:
-                    self.ledger.failed(f"{kind.__name__}: {type(error).__name__}: {error}")
+                except (Aborted, Closed) as error:
+                    if self._operation:
+                        self.ledger.was_aborted(self._operation)
+                    else:
+                        self.ledger.away(type(error).__name__)
+                except (TimeoutError, AssertionError, OSError) as error:
+                    what = f"{kind.__name__}: {type(error).__name__}: {error}"
+                    self.ledger.failed(what, operation=bool(self._operation))
+                else:
+                    self.ledger.finished(self.number, began)
+
+    def begin(self, service: str, uid: str = "") -> float:
+        """Note that an operation begins; return when."""
+        self._operation = service
+        return self.ledger.begin(service, uid)
+
+    def succeeded(self, service: str, began: float, uid: str = "") -> None:
+        """Note that it was answered with success."""
+        self._operation = ""
+        self.ledger.succeeded(service, began, uid)
+
+    def failed(self, what: str) -> None:
+        """Note that it was answered with a failure."""
+        self._operation = ""
+        self.ledger.failed(what, operation=True)
 
     def _open(self, stop: threading.Event) -> Client | None:
         end = time.monotonic() + PATIENCE
@@ -107,13 +133,13 @@ def store_study(sizes: Sequence[int] = (8_000, 8_000, 30_000, 200_000)) -> Study
     def store(modality: Modality, client: Client, study: int) -> None:
         for number, size in enumerate(sizes, 1):
             uid = instance_uid(modality.number, study, number, size)
-            began = modality.ledger.begin("C-STORE", uid)
+            began = modality.begin("C-STORE", uid)
             status = client.exchange(store_rq(number, uid, content(uid, size), context_id=STORE)).status
             client.received.clear()
             if status:
-                modality.ledger.failed(f"C-STORE: status {status:04X}")
+                modality.failed(f"C-STORE: status {status:04X}")
             else:
-                modality.ledger.succeeded("C-STORE", began, uid)
+                modality.succeeded("C-STORE", began, uid)
 
     return store
 
@@ -122,9 +148,9 @@ def find_study(count: int = 200) -> Study:
     """Return a study that asks one C-FIND and checks each of `count` answers."""
 
     def find(modality: Modality, client: Client, _: int) -> None:
-        began = modality.ledger.begin("C-FIND")
+        began = modality.begin("C-FIND")
         ask_find(client, count)
-        modality.ledger.succeeded("C-FIND", began)
+        modality.succeeded("C-FIND", began)
 
     return find
 
@@ -133,9 +159,9 @@ def get_study(count: int = 4, size: int = 50_000) -> Study:
     """Return a study that retrieves `count` instances by C-GET and checks them."""
 
     def get(modality: Modality, client: Client, _: int) -> None:
-        began = modality.ledger.begin("C-GET")
+        began = modality.begin("C-GET")
         ask_get(client, count, size)
-        modality.ledger.succeeded("C-GET", began)
+        modality.succeeded("C-GET", began)
 
     return get
 
@@ -145,10 +171,10 @@ def echo_study(count: int = 5) -> Study:
 
     def echo(modality: Modality, client: Client, _: int) -> None:
         for number in range(1, count + 1):
-            began = modality.ledger.begin("C-ECHO")
+            began = modality.begin("C-ECHO")
             assert client.exchange(request(Command.C_ECHO, number, VERIFICATION)).status == 0
             client.received.clear()
-            modality.ledger.succeeded("C-ECHO", began)
+            modality.succeeded("C-ECHO", began)
 
     return echo
 

@@ -35,6 +35,8 @@ class Ground:
     """Port of the hospital's listener."""
     target: int
     """Port of the archive."""
+    servers: tuple[NatsServer, ...] = ()
+    """The nats-server of each zone."""
 
     @contextmanager
     def archive(self, ledger: Ledger | None = None) -> Iterator[tuple[Archive, Server]]:
@@ -58,9 +60,11 @@ def ground(
     """Start a nats-server and these (zone, service); `hospital`, `cloud`, `remote` are more configuration."""
     with (
         nats_server(directory / "nats") as nats,
-        _zones(directory, (nats, nats), instances, hospital, cloud, remote, env) as (made, entry, target),
+        _zones(
+            directory, (nats, nats), instances, hospital=hospital, cloud=cloud, remote=remote, env=env
+        ) as (made, entry, target),
     ):
-        yield Ground(made, nats, entry, target)
+        yield Ground(made, nats, entry, target, (nats,))
 
 
 @contextmanager
@@ -82,9 +86,13 @@ def split_ground(
             config="leafnodes "
             f'{{ reconnect: "100ms", remotes = [ {{ url: "nats://127.0.0.1:{relay.port}" }} ] }}',
         ) as leaf,
-        _zones(directory, (leaf, hub), instances, hospital, cloud, remote, env) as (made, entry, target),
+        _zones(directory, (leaf, hub), instances, hospital=hospital, cloud=cloud, remote=remote, env=env) as (
+            made,
+            entry,
+            target,
+        ),
     ):
-        yield Ground(made, leaf, entry, target), relay
+        yield Ground(made, leaf, entry, target, (leaf, hub)), relay
 
 
 @contextmanager
@@ -92,6 +100,7 @@ def _zones(
     directory: Path,
     servers: tuple[NatsServer, NatsServer],
     instances: Sequence[tuple[str, str]],
+    *,
     hospital: Mapping[str, Any] | None,
     cloud: Mapping[str, Any] | None,
     remote: Mapping[str, Any] | None,

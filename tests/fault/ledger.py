@@ -47,6 +47,11 @@ class Ledger:
     failures: list[str] = field(default_factory=list)
     turned_away: Counter[str] = field(default_factory=Counter)
     """Associations that were not opened, and why; the client came again."""
+    aborted: Counter[str] = field(default_factory=Counter)
+    """Operations in flight on an association that was aborted: its client knows that they failed."""
+    in_flight: int = 0
+    fresh: dict[int, float] = field(default_factory=dict)
+    """When the last study that a client has finished began."""
     slowest: float = 0.0
     """Seconds that the slowest operation took."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -55,6 +60,7 @@ class Ledger:
         """Note that an operation begins; return when."""
         with self.lock:
             self.tried[service] += 1
+            self.in_flight += 1
             if uid:
                 self.attempts[uid] += 1
         return time.monotonic()
@@ -63,14 +69,27 @@ class Ledger:
         """Note that an operation was answered with success."""
         with self.lock:
             self.done[service] += 1
+            self.in_flight -= 1
             self.slowest = max(self.slowest, time.monotonic() - began)
             if uid:
                 self.acknowledged.add(uid)
 
-    def failed(self, what: str) -> None:
-        """Note a failure."""
+    def failed(self, what: str, *, operation: bool = False) -> None:
+        """Note a failure; `operation`: of one that was in flight."""
         with self.lock:
             self.failures.append(what)
+            self.in_flight -= operation
+
+    def was_aborted(self, what: str) -> None:
+        """Note that an association ended under an operation."""
+        with self.lock:
+            self.aborted[what] += 1
+            self.in_flight -= 1
+
+    def finished(self, client: int, began: float) -> None:
+        """Note that a client has finished a study."""
+        with self.lock:
+            self.fresh[client] = began
 
     def away(self, why: str) -> None:
         """Note that an association was refused, and will be asked for again."""
@@ -100,4 +119,5 @@ class Ledger:
         assert not self.lost, f"lost: {self.lost[:3]} ({len(self.lost)})"
         assert not self.duplicated, f"duplicated: {self.duplicated[:3]} ({len(self.duplicated)})"
         assert not self.damaged, f"damaged: {self.damaged[:3]}"
+        assert not self.aborted, f"aborted: {self.aborted}"
         assert len(self.failures) <= failures, f"{len(self.failures)} failed: {Counter(self.failures)}"

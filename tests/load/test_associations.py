@@ -140,7 +140,7 @@ def test_associations_one_after_another_leave_nothing_behind(tmp_path: Path) -> 
                 case 0:
                     assert await member.release()
                 case 1:
-                    member.write(bytes.fromhex("070000000004" "00000000"))
+                    member.write(bytes.fromhex("07000000000400000000"))
                     await member.pdus.get()
                     member.close()
                 case 3:
@@ -160,7 +160,7 @@ def test_associations_one_after_another_leave_nothing_behind(tmp_path: Path) -> 
 
         async def main() -> None:
             async with host(where.target) as crowd:
-                await cycle(crowd, 1000)
+                await cycle(crowd, int(os.environ.get("LOAD_WARM", "1000")))
                 await files_settle(endpoints, [10_000] * len(endpoints))
                 await asyncio.sleep(2)
                 before = [Footprint(i) for i in endpoints]

@@ -8,7 +8,9 @@ one before has healed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -171,13 +173,13 @@ class Large:
         self._ledger = ledger
         self._stores = 0
         self._operations: dict[str, Callable[[Callable[[], None]], None]] = {
-            "C-STORE of 1 GB": self._store,
             "C-FIND of 10,000": self._find,
             "C-GET of 100 x 1 MB": self._get,
+            "C-STORE of 1 GB": self._store,
         }
 
     def rows(self, rounds: int) -> Iterator[Row]:
-        """Hit each operation `rounds` times by each fault; yield a row when it is complete."""
+        """Hit each operation `rounds` times by each fault, the 1 GB one a fifth of that; yield rows as they begin."""
         faults = {
             f"a zone's nats-server killed for {OUTAGE:g} s in": self._nats,
             f"leaf link cut for {OUTAGE:g} s in": self._link,
@@ -186,7 +188,8 @@ class Large:
             undisturbed = min(self._timed(run, lambda: None) for _ in range(3))
             for fault, breaks in faults.items():
                 row = Row(f"{fault} a {operation}", aborts=False)
-                for number in range(rounds):
+                yield row
+                for number in range(rounds if run != self._store else -(-rounds // 5)):
                     row.times += 1
                     row.in_flight += 1
                     failures = len(self._ledger.failures)
@@ -194,7 +197,6 @@ class Large:
                     row.recovery.append(max(0.0, self._timed(run, outage.start) - undisturbed))
                     outage.join()
                     row.failed += len(self._ledger.failures) - failures
-                yield row
 
     def _timed(self, run: Callable[[Callable[[], None]], None], hit: Callable[[], None]) -> float:
         began = time.monotonic()
@@ -313,7 +315,11 @@ class Report:
         assert not books.failures, books.failures[:5]
         wrong = {row.what: row.aborted for row in self.rows if row.aborted and not row.aborts}
         assert not wrong, f"aborted by what should only delay: {wrong}"
-        slow = {row.what: max(row.recovery) for row in self.rows if max(row.recovery) >= HEALED_WITHIN}
+        slow = {
+            row.what: max(row.recovery)
+            for row in self.rows
+            if row.recovery and max(row.recovery) >= HEALED_WITHIN
+        }
         assert not slow, f"not healed: {slow}"
         assert books.done.total() > 0
 
@@ -354,11 +360,15 @@ def soak(
     seed: int = 1,
     say: Callable[[str], None] = print,
 ) -> Report:
-    """Try every kind of fault `rounds` times, for at most `seconds`; then `large` times those in long operations."""
+    """Try every kind of fault `rounds` times, for at most `seconds`; then `large` times those in long operations.
+
+    Ctrl-C or SIGTERM ends the part that is running, and the report tells what was done.
+    """
     began = time.monotonic()
     with soaking(directory, seed) as (faults, where, ledger):
         before = footprint(where)
-        with at_work(
+        rows = [row for row, _ in faults.faults]
+        load = at_work(
             where.entry,
             called=TARGET,
             ledger=ledger,
@@ -366,7 +376,8 @@ def soak(
             studies=STUDIES,
             timeout=60,
             pause=0.05,
-        ):
+        )
+        with contextlib.suppress(KeyboardInterrupt), load:
             time.sleep(1)
             for number in range(1, rounds + 1):
                 for row in faults.round():
@@ -374,16 +385,16 @@ def soak(
                         f"{time.monotonic() - began:6.1f} s  round {number}/{rounds}  {row.what}: "
                         f"recovered in {row.recovery[-1]:.1f} s"
                         + (f", {row.aborted} aborted so far" if row.aborted else "")
-                        + (f", {row.failed} FAILED" if row.failed else "")
+                        + (f", {row.failed} FAILED: {ledger.failures[-1]}" if row.failed else "")
                     )
                     if time.monotonic() - began > seconds:
                         break
                 if time.monotonic() - began > seconds:
                     break
-        rows = [row for row, _ in faults.faults]
-        for row in Large(where, faults.relay, ledger).rows(large) if large else ():
-            say(f"{time.monotonic() - began:6.1f} s  {row.what}: {row.times} times, {row.failed} failed")
-            rows.append(row)
+        with contextlib.suppress(KeyboardInterrupt):
+            for row in Large(where, faults.relay, ledger).rows(large) if large else ():
+                say(f"{time.monotonic() - began:6.1f} s  {row.what}")
+                rows.append(row)
         after = footprint(where)
     return Report(rows, ledger, before, after, time.monotonic() - began)
 
@@ -396,6 +407,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600.0, help="stop after so long")
     parser.add_argument("--seed", type=int, default=1, help="of the dice that choose faults and moments")
     arguments = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="dimse-mesh-soak-") as directory:
         report = soak(
             Path(directory),

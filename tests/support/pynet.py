@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
@@ -59,3 +61,15 @@ def scu(
         raise
     if assoc.is_established:
         assoc.release()
+
+
+def store(assoc: Association, item: Dataset) -> int:
+    """Send C-STORE and return the status.
+
+    pynetdicom 3.0.4: a request right after another may find the reactor "paused" that is just waking up, and
+    which then swallows the response. Let it wake up first.
+    """
+    while assoc._is_paused and assoc.is_established:
+        time.sleep(0.0001)
+    status: int = assoc.send_c_store(item).Status
+    return status

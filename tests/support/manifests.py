@@ -13,7 +13,18 @@ from dimse_mesh.operator.render import render, resources_in
 from tests.support.process import require_tool
 
 K8S = Path("k8s")
-LEAVES = ("crd", "rbac", "operator", "nats", "demo", "base", "samples", "overlays/dev", "overlays/prod")
+LEAVES = (
+    "crd",
+    "rbac",
+    "operator",
+    "nats",
+    "demo",
+    "base",
+    "samples",
+    "dashboards",
+    "overlays/dev",
+    "overlays/prod",
+)
 SAMPLES = ("original", "full", "two-zones")
 
 

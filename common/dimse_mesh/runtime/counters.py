@@ -7,8 +7,9 @@ peer: so their number stays bounded.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import product
 from typing import NamedTuple
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -103,6 +104,10 @@ class Counters:
         if key not in self.rejected and len(self.rejected) >= MAX_REJECT_KEYS:
             key = OTHER_REJECT
         self.rejected[key] = self.rejected.get(key, 0) + 1
+
+    def expect_openings(self, ae_titles: Iterable[str], results: Iterable[str]) -> None:
+        """Begin to count, at 0, the answers of an executor to its AEs."""
+        self.openings.update(dict.fromkeys(product(ae_titles, map(str, results)), 0))
 
     def opening_answered(self, ae_title: str, result: str) -> None:
         """Count the answer of an executor; the AE title is the configuration's."""

@@ -43,6 +43,10 @@ class Executor:
             for remote in self._settings.remote_aes
             if remote.tls is not None
         }
+        # From the start, so that the first failure shows as an increase.
+        context.counters.expect_openings(
+            (remote.ae_title for remote in self._settings.remote_aes), OpenResult
+        )
         self.occupancy = Occupancy()
         self.draining = False
 

@@ -1,0 +1,233 @@
+"""Dashboards and alerts against the real Prometheus, scraping a real mesh under traffic of every kind."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import threading
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from tests.fault.archive import STORE
+from tests.fault.clients import ask_find
+from tests.interop.observability.observed import DEAD, READ_ONLY, Observed, Target
+from tests.support.ports import reserve_port
+from tests.support.process import Child, require_tool, wait_until
+from tests.support.scripted import Aborted, Closed, Rejected
+from tests.support.wire import pdu, store_rq
+
+DASHBOARDS = Path("k8s/dashboards")
+FILES = sorted(DASHBOARDS.glob("*.json"))
+RANGE = "15s"
+"""What stands for Grafana's $__rate_interval where the scrape interval is a second."""
+
+
+def panels(file: Path) -> list[dict[str, Any]]:
+    """Return the panels of a dashboard."""
+    return cast("list[dict[str, Any]]", json.loads(file.read_text())["panels"])
+
+
+def expressions() -> dict[str, str]:
+    """Return every expression of every dashboard by its place, variables filled in."""
+    return {
+        f"{file.stem}: {panel['title']} ({target['refId']})": target["expr"]
+        .replace("$__rate_interval", RANGE)
+        .replace("[1h]", f"[{RANGE}]")
+        .replace("$zone", "hospital|cloud")
+        for file in FILES
+        for panel in panels(file)
+        for target in panel["targets"]
+    }
+
+
+def rules() -> list[dict[str, Any]]:
+    """Return the alerting rules."""
+    (group,) = yaml.safe_load((DASHBOARDS / "alerts.yaml").read_text())["groups"]
+    return cast("list[dict[str, Any]]", group["rules"])
+
+
+class Prometheus:
+    """A running server."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def ask(self, path: str, **query: str) -> Any:
+        """Return the data of an API call that must succeed."""
+        url = f"http://127.0.0.1:{self._port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            reply = json.load(answer)
+        assert reply["status"] == "success", reply
+        return reply["data"]
+
+    def value(self, expression: str) -> list[dict[str, Any]]:
+        """Return what an instant query finds."""
+        return cast("list[dict[str, Any]]", self.ask("query", query=expression)["result"])
+
+
+@contextmanager
+def prometheus(directory: Path, watched: Observed) -> Iterator[Prometheus]:
+    """Scrape all processes of a mesh every second, for the length of the block."""
+    binary = require_tool("prometheus")
+    config = directory / "prometheus.yaml"
+    targets = [f"127.0.0.1:{port}" for port in watched.ports.values()]
+    scraping = {"job_name": "dimse-mesh", "scrape_interval": "1s", "static_configs": [{"targets": targets}]}
+    config.write_text(
+        yaml.safe_dump(
+            {"scrape_configs": [scraping], "rule_files": [str((DASHBOARDS / "alerts.yaml").absolute())]}
+        )
+    )
+    port = reserve_port()
+    command = [
+        binary,
+        f"--config.file={config}",
+        f"--storage.tsdb.path={directory / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--log.level=warn",
+    ]
+    with Child(command, log=directory / "prometheus.log") as child:
+        child.wait_for_port(port)
+        yield Prometheus(port)
+
+
+def traffic(watched: Observed, stop: threading.Event) -> None:
+    """Do a little of everything, good and bad, until told to stop."""
+    while not stop.wait(0.2):
+        with watched.open("TRAFFIC") as client:
+            assert client.echo() == 0
+            for uid in ("1.2.3", Target.BAD):
+                client.exchange(store_rq(1, uid, bytes(60_000), context_id=STORE))
+            client.received.clear()
+            ask_find(client, 20)
+            client.release()
+        with watched.open("REFUSED", called=READ_ONLY) as client:
+            client.exchange(store_rq(1, "1.2.3", b"", context_id=STORE))
+            client.release()
+        with pytest.raises(Rejected):
+            watched.open("UNREACHABLE", called=DEAD)
+        with watched.open("WRONG") as client:
+            client.send(pdu(4, bytes.fromhex("0000000b6303") + bytes(9)))
+            with pytest.raises((Aborted, Closed)):
+                client.receive_message()
+
+
+@pytest.fixture(scope="module")
+def scraped(watched: Observed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A Prometheus that has seen a mesh at work for a while; the mesh is still at work."""
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            traffic(watched, stop)
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            failures.append(error)
+
+    with prometheus(tmp_path_factory.mktemp("prometheus"), watched) as server:
+        worker = threading.Thread(target=work, daemon=True)
+        worker.start()
+        needed = 'min(count_over_time(dimse_mesh_protocol_errors_total{code="unknown-context"}[1m])) > 4'
+        wait_until(lambda: bool(server.value(needed)), "four scrapes of a mesh at work", timeout=40)
+        yield server
+        stop.set()
+        worker.join(30)
+    assert not failures, failures
+
+
+@pytest.mark.parametrize("place", expressions())
+def test_every_panel_shows_something(scraped: Prometheus, place: str) -> None:
+    found = scraped.value(expressions()[place])
+    assert found, f"{place} is empty: {expressions()[place]}"
+    for series in found:
+        assert float(series["value"][1]) == float(series["value"][1]), "not a number"
+
+
+def test_dashboards_have_their_variables(scraped: Prometheus) -> None:
+    zones = scraped.ask("label/dimse_mesh_zone/values", **{"match[]": "target_info"})
+    assert set(zones) == {"hospital", "cloud"}
+    for file in FILES:
+        model = json.loads(file.read_text())
+        assert [one["name"] for one in model["templating"]["list"]] == ["datasource", "zone"]
+
+
+def test_alerting_rules_are_loaded_and_find_the_dead_target(scraped: Prometheus) -> None:
+    (group,) = scraped.ask("rules")["groups"]
+    assert [rule["name"] for rule in group["rules"]] == [rule["alert"] for rule in rules()]
+    assert not [rule["lastError"] for rule in group["rules"] if rule.get("lastError")]
+    unreachable = next(rule["expr"] for rule in rules() if rule["alert"] == "DimseMeshTargetUnreachable")
+    assert [series["metric"] for series in scraped.value(unreachable)] == [{"ae_title": DEAD}]
+
+
+def test_metrics_pass_the_linter(watched: Observed) -> None:
+    promtool = require_tool("promtool")
+    for where in watched.ports:
+        run = subprocess.run(
+            [promtool, "check", "metrics"],
+            input=watched.exposition(where),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert run.returncode == 0, f"{where}: {run.stdout}{run.stderr}"
+
+
+def test_alerts_fire_when_they_must_and_not_otherwise(tmp_path: Path) -> None:
+    promtool = require_tool("promtool")
+    stripped = [{key: value for key, value in rule.items() if key != "annotations"} for rule in rules()]
+    alerts = tmp_path / "alerts.yaml"
+    alerts.write_text(yaml.safe_dump({"groups": [{"name": "dimse-mesh", "rules": stripped}]}))
+    cases = tmp_path / "cases.yaml"
+    template = Path(__file__).with_name("alerts_test.yaml").read_text()
+    cases.write_text(template.replace("[ALERTS]", f"[{alerts}]"))
+    run = subprocess.run(
+        [promtool, "test", "rules", str(cases)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    for rule in rules():
+        assert f"alertname: {rule['alert']}" in template
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert {"summary", "description"} <= rule["annotations"].keys()
+
+
+def test_dashboards_are_what_their_generator_writes() -> None:
+    spec = importlib.util.spec_from_file_location("generate", DASHBOARDS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert {file.name: file.read_text() for file in FILES} == module.rendered()
+    listed = yaml.safe_load((DASHBOARDS / "kustomization.yaml").read_text())["configMapGenerator"][0]["files"]
+    assert set(listed) == {file.name for file in FILES}
+
+
+def test_panels_lie_beside_each_other() -> None:
+    for file in FILES:
+        taken: set[tuple[int, int]] = set()
+        for panel in panels(file):
+            place = panel["gridPos"]
+            assert place["x"] + place["w"] <= 24
+            cells = {
+                (x, y)
+                for x in range(place["x"], place["x"] + place["w"])
+                for y in range(place["y"], place["y"] + place["h"])
+            }
+            assert not cells & taken, panel["title"]
+            taken |= cells
+
+
+def test_expressions_name_only_metrics_that_exist(watched: Observed) -> None:
+    served = {sample.name for where in watched.ports for sample in watched.samples(where)}
+    text = " ".join([*expressions().values(), *(rule["expr"] for rule in rules())])
+    named = set(re.findall(r"\b(?:dimse_mesh|process|target)_[a-z_]+\b(?=[^=~\"]*)", text))
+    labels = {"dimse_mesh_zone"}
+    assert named - labels <= served | {"dimse_mesh_protocol_errors_total"}

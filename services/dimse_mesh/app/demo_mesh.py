@@ -14,13 +14,24 @@ from pathlib import Path
 
 import yaml
 
+from dimse_mesh.app.demo_peer import Digest
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.supervised import PARENT
 
+MODALITY = "MODALITY"
+ARCHIVE = "ARCHIVE"
+ECHO = "ECHO"
 ARCHIVE_SECONDS = 30.0
 STOP_SECONDS = 20.0
 _HOST = "127.0.0.1"
-_FIXED = {"hospital": 11112, "nats": 4222, "archive": 11113, "echo": 11114}
+_FIXED = {
+    "hospital": 11112,
+    "archive": 11113,
+    "echo": 11114,
+    "cloud": 11115,
+    "modality": 11116,
+    "nats": 4222,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +41,17 @@ class DemoMesh:
     hospital_port: int
     echo_port: int
     """Where whoever measures latency has to answer as the AE `ECHO`."""
+    modality_port: int
+    """Where the modality has to answer as `MODALITY`."""
     nats_port: int
     index: Path
     """What the archive says."""
     supervisor: subprocess.Popen[str]
 
-    def stored(self) -> set[tuple[str, str, str]]:
-        """Return (SOP instance, transfer syntax, SHA-256 of the data set) of what the archive holds."""
+    def stored(self) -> dict[str, Digest]:
+        """Return what the archive holds, by SOP instance: the last of each."""
         lines = self.index.read_text().splitlines()[1:]
-        return {(words[0], words[1], words[3]) for words in (line.split() for line in lines)}
+        return {words[0]: (words[1], words[3]) for words in (line.split() for line in lines)}
 
     def wait(self) -> None:
         """Wait until the zones have ended, or Ctrl-C."""
@@ -56,10 +69,17 @@ def demo_mesh(folder: Path, *, fixed_ports: bool) -> Iterator[DemoMesh]:
     files = _write_zones(folder, ports)
     index = folder / "index.txt"
     with ExitStack() as stack:
-        archive = stack.enter_context(_archive(folder, ports["archive"], index))
+        archive = stack.enter_context(_archive(folder, ports, index))
         supervisor = stack.enter_context(_supervisor(folder, files, ports["nats"]))
         _await_archive(archive, index)
-        yield DemoMesh(ports["hospital"], ports["echo"], ports["nats"], index, supervisor)
+        yield DemoMesh(
+            hospital_port=ports["hospital"],
+            echo_port=ports["echo"],
+            modality_port=ports["modality"],
+            nats_port=ports["nats"],
+            index=index,
+            supervisor=supervisor,
+        )
 
 
 def _choose_ports(fixed: bool) -> dict[str, int]:
@@ -82,13 +102,17 @@ def _write_zones(folder: Path, ports: dict[str, int]) -> list[Path]:
         "hospital": {
             "zone": "hospital",
             "association": {"listeners": [{"host": _HOST, "port": ports["hospital"]}]},
+            "scu": {
+                "remote_aes": [{"ae_title": MODALITY, "host": _HOST, "port": ports["modality"]}],
+            },
         },
         "cloud": {
             "zone": "cloud",
+            "association": {"listeners": [{"host": _HOST, "port": ports["cloud"]}]},
             "scu": {
                 "remote_aes": [
-                    {"ae_title": "ARCHIVE", "host": _HOST, "port": ports["archive"], "default": True},
-                    {"ae_title": "ECHO", "host": _HOST, "port": ports["echo"]},
+                    {"ae_title": ARCHIVE, "host": _HOST, "port": ports["archive"], "default": True},
+                    {"ae_title": ECHO, "host": _HOST, "port": ports["echo"]},
                 ]
             },
         },
@@ -102,12 +126,16 @@ def _write_zones(folder: Path, ports: dict[str, int]) -> list[Path]:
 
 
 @contextmanager
-def _archive(folder: Path, port: int, index: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _archive(folder: Path, ports: dict[str, int], index: Path) -> Iterator[subprocess.Popen[bytes]]:
     objects = folder / "archive"
     objects.mkdir()
     with index.open("wb") as output, (folder / "archive.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dimse_mesh.app.archive", str(objects), str(port)],
+            [
+                *(sys.executable, "-m", "dimse_mesh.app.archive", str(objects)),
+                # What it calls is called through its own zone's front-end.
+                *(str(ports["archive"]), str(ports["cloud"])),
+            ],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=log,

@@ -11,7 +11,7 @@ base=dimse-mesh-base:bookworm
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-if ! $docker image inspect "$base" >/dev/null 2>&1; then
+make_base() {
     mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
@@ -19,11 +19,14 @@ if ! $docker image inspect "$base" >/dev/null 2>&1; then
         bookworm "$scratch/base.tar"
     $docker import -c 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
         "$scratch/base.tar" "$base" >/dev/null
-fi
+}
 
+$docker image inspect "$base" >/dev/null 2>&1 || make_base &
+making=$!
 rm -f deploy/image/wheels/*.whl
 "$python" -m pip wheel --quiet --disable-pip-version-check --wheel-dir "$scratch/wheels" '.[operator]' hatchling
 rm -f "$scratch"/wheels/dimse_mesh-*.whl   # the image builds its own, from the sources
 cp "$scratch"/wheels/*.whl deploy/image/wheels/
+wait "$making"
 DOCKER_BUILDKIT=1 $docker build --quiet --network=none --build-arg BASE="$base" --tag "$tag" .
 rm -f deploy/image/wheels/*.whl

@@ -109,7 +109,16 @@ def engine() -> Iterator[Engine]:
                 for name in made.run("ps", "--all", "--quiet").split():
                     made.run("rm", "--force", name)
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        remove_tree(root)
+
+
+def remove_tree(root: Path) -> None:
+    """Delete a folder of an engine, what it left mounted there first."""
+    for line in reversed(Path("/proc/mounts").read_text().splitlines()):
+        place = line.split()[1]
+        if place.startswith(f"{root}/"):
+            subprocess.run(["umount", place], check=False)
+    shutil.rmtree(root)
 
 
 def build_image(made: Engine) -> None:

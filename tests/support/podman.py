@@ -6,7 +6,6 @@ import copy
 import os
 import resource
 import shlex
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.containers import require_engine_tools
+from tests.support.containers import remove_tree, require_engine_tools
 from tests.support.ports import reserve_port
 
 PODMAN = "/usr/bin/podman"
@@ -84,7 +83,7 @@ def podman(archive: Path) -> Iterator[Podman]:
         yield made
     finally:
         made.run("pod", "rm", "--force", "--all", "--time", "5", check=False)
-        shutil.rmtree(root, ignore_errors=True)
+        remove_tree(root)
 
 
 def playable(objects: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, int]]:

@@ -26,6 +26,8 @@ from dimse_mesh.operator.controller import serve
 
 Manifest = dict[str, Any]
 NAMESPACE = "imaging"
+BY_TEST = "X-By-Test"
+"""Header of the requests that a test makes."""
 
 
 class ApiServer(kmock.KubernetesEmulator):
@@ -35,6 +37,8 @@ class ApiServer(kmock.KubernetesEmulator):
         """Declare the kinds that discovery must show, kopf's own included."""
         self.refusals: list[tuple[str, str, int]] = []
         """(plural, name, status): refuse one apply each."""
+        self.asked: set[tuple[str, str, str]] = set()
+        """(verb, group, resource[/subresource]) of every request that the test itself did not make."""
         self._numbers = itertools.count(1)
         for kind, (version, plural) in KINDS.items():
             info = self.resources[f"{version}/{plural}"]
@@ -51,6 +55,7 @@ class ApiServer(kmock.KubernetesEmulator):
             info.verbs.update({"get", "list", "watch", "create", "patch", "delete"})
 
     async def _handle(self, request: kmock.Request) -> aiohttp.web.StreamResponse:
+        self._note(request)
         # kmock looks through every request that there ever was, several times, for each new one.
         del self._requests[:-50]
         applies = request.headers.get("Content-Type", "").startswith("application/apply-patch")
@@ -75,6 +80,17 @@ class ApiServer(kmock.KubernetesEmulator):
             kind = "ADDED" if live is None else "MODIFIED"
             await self._buses[request.resource].put({"type": kind, "object": merged})
         return aiohttp.web.json_response(merged)
+
+    def _note(self, request: kmock.Request) -> None:
+        if request.resource is None or request.action is None or BY_TEST in request.headers:
+            return
+        if request.resource.plural is None:  # discovery: open to everybody
+            return
+        creates = request.headers.get("Content-Type", "").startswith("application/apply-patch")
+        verbs = {"FETCH": ["get"], "UPDATE": ["patch", "create"] if creates else ["patch"]}
+        plural = str(request.resource.plural) + (f"/{request.subresource}" if request.subresource else "")
+        for verb in verbs.get(request.action.value, [request.action.value.lower()]):
+            self.asked.add((verb, request.resource.group or "", plural))
 
     def stamped(self, wanted: Manifest, live: Manifest | None, manager: str) -> Manifest:
         """Return the object after `manager` applied `wanted`: its fields replaced, the server's kept."""
@@ -147,7 +163,9 @@ class Cluster:
                 await self._send("DELETE", self.url(child_kind, item["metadata"]["name"]), None)
 
     async def _send(self, method: str, path: str, body: Manifest | None) -> None:
-        headers = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {}
+        headers = {BY_TEST: "yes"}
+        if method == "PATCH":
+            headers["Content-Type"] = "application/merge-patch+json"
         async with self.server.request(method, path, json=body, headers=headers) as response:
             assert response.status < 400, await response.text()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dimse_mesh.operator.names import Component
 from dimse_mesh.operator.render import resources_in
@@ -15,6 +16,16 @@ from tests.support.kube import Cluster, api_server, operator, write_kubeconfig
 pytestmark = pytest.mark.anyio
 
 ORIGINAL: dict[str, Any] = resources_in(Path("k8s/samples/original.yaml"))[0]["spec"]
+ROLES = yaml.safe_load_all(Path("k8s/rbac/operator.yaml").read_text())
+ALLOWED = {
+    (verb, group, resource)
+    for role in ROLES
+    for rule in role.get("rules", ())
+    for verb in rule["verbs"]
+    for group in rule["apiGroups"]
+    for resource in rule["resources"]
+}
+"""What the operator's ClusterRole grants."""
 NAME = "archive-proxy"
 DEPLOYMENTS = {f"{NAME}-{component.value}" for component in Component}
 
@@ -203,6 +214,26 @@ async def test_refused_apply_is_tried_again(cluster: Cluster, status: int) -> No
         await cluster.create("DimseProxy", NAME, spec=ORIGINAL)
         await cluster.until(lambda: cluster.names("Deployment") == DEPLOYMENTS, "five Deployments")
     assert cluster.server.refusals == []
+
+
+async def test_operator_asks_for_nothing_that_its_role_does_not_allow(cluster: Cluster) -> None:
+    spec = {
+        **ORIGINAL,
+        "natsTokenSecret": "t",
+        "services": {"scu": {"replicas": 2}, "store": {"autoscaling": {}}},
+    }
+    labels = pod("scu.1")["metadata"]
+    async with operator():
+        await cluster.create("Secret", "t", data={"token": "eA=="})
+        await cluster.create("DimseProxy", NAME, spec=spec)
+        await cluster.create("Pod", "scu.1", metadata=labels, spec={"containers": []}, status={})
+        await cluster.until(lambda: bool(cluster.names("HorizontalPodAutoscaler")), "an autoscaler")
+        await cluster.patch("DimseProxy", NAME, {"spec": {"services": {"store": None}}})
+        await cluster.until(lambda: not cluster.names("HorizontalPodAutoscaler"), "no autoscaler")
+        await cluster.until(lambda: cluster.status(NAME)["observedGeneration"] == 2, "a status")
+    assert cluster.server.asked - ALLOWED == set()
+    assert ("get", "", "secrets") in cluster.server.asked
+    assert ("patch", "imaging-ingestion.alvearie.org", "dimseproxies/status") in cluster.server.asked
 
 
 async def test_two_resources_in_one_namespace_keep_apart(cluster: Cluster) -> None:

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Build the image where no registry can be reached: a base from Debian's packages, wheels from PyPI.
 #   deploy/image/build.sh [TAG]          (with a registry: docker build -t TAG .)
-# DOCKER: the client (default docker). PYTHON: a Python of the base's version, 3.11, to fetch wheels for it.
+# DEV_TAG: build the development stage too, and name it so. DOCKER: the client (default docker).
+# PYTHON: a Python of the base's version, 3.11, to fetch wheels for it (default .venv/bin/python).
 set -eu
 cd "$(dirname "$0")/../.."
 tag=${1:-dimse-mesh:latest}
@@ -28,5 +29,9 @@ rm -f deploy/image/wheels/*.whl
 rm -f "$scratch"/wheels/dimse_mesh-*.whl   # the image builds its own, from the sources
 cp "$scratch"/wheels/*.whl deploy/image/wheels/
 wait "$making"
-DOCKER_BUILDKIT=1 $docker build --quiet --network=none --build-arg BASE="$base" --tag "$tag" .
+build() {
+    DOCKER_BUILDKIT=1 $docker build --quiet --network=none --build-arg BASE="$base" "$@" .
+}
+build --tag "$tag"
+if [ -n "${DEV_TAG:-}" ]; then build --target dev --tag "$DEV_TAG"; fi
 rm -f deploy/image/wheels/*.whl

@@ -23,6 +23,7 @@ from tests.support.process import Child, require_tool, wait_until
 DOCKER = "/usr/bin/docker"
 COMPOSE = "/usr/bin/docker-compose"
 IMAGE = "dimse-mesh:test"
+DEV_IMAGE = "dimse-mesh:dev"
 BASE = "dimse-mesh-base:bookworm"
 """Debian with Python; see deploy/image/build.sh."""
 
@@ -123,7 +124,7 @@ def remove_tree(root: Path) -> None:
 
 def build_image(made: Engine) -> None:
     """Build the image as a developer without a registry does."""
-    environment = {**made.environment, "DOCKER": DOCKER, "PYTHON": sys.executable}
+    environment = {**made.environment, "DOCKER": DOCKER, "PYTHON": sys.executable, "DEV_TAG": DEV_IMAGE}
     done = subprocess.run(
         ["deploy/image/build.sh", IMAGE],
         env=environment,

@@ -7,13 +7,20 @@ so a description here is what `kubectl explain` and the documentation say.
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, model_validator
 
+from dimse_mesh.operator.fields import (
+    AeTitle,
+    HostName,
+    NatsAddress,
+    ObjectName,
+    Port,
+    ResourceModel,
+    Token,
+)
 from dimse_mesh.runtime.routing import Delivery, DimseService
 
 GROUP = "imaging-ingestion.alvearie.org"
@@ -23,45 +30,6 @@ PLURAL = "dimseproxies"
 
 LISTENER_PORT = 11112
 """The original product's listener Service port."""
-
-
-def _without_padding(title: str) -> str:
-    """Strip the spaces that PS3.5 calls insignificant; refuse a title of nothing else (PS3.8 §9.3.2)."""
-    title = title.strip(" ")
-    if not title:
-        raise ValueError("an AE title needs at least one character that is not a space")
-    return title
-
-
-# PS3.5 §6.2, VR AE: 16 characters of the default repertoire, no backslash, no control characters.
-AeTitle = Annotated[
-    str,
-    Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*$"),
-    AfterValidator(_without_padding),
-]
-Port = Annotated[int, Field(ge=1, le=65535)]
-ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
-Token = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s.*>]+$")]
-HostName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s/]+$")]
-
-
-def _without_scheme(address: str) -> str:
-    if re.search(r"[\s/@]", address):
-        raise ValueError("host:port without a scheme, please: natsSecure decides between nats:// and tls://")
-    return address
-
-
-NatsAddress = Annotated[
-    str,
-    Field(min_length=1, max_length=512, json_schema_extra={"pattern": r"^[^\s/@]+$"}),
-    AfterValidator(_without_scheme),
-]
-
-
-class ResourceModel(BaseModel):
-    """Base of every part of the resource: camelCase outside, immutable, unknown fields are an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 class PullPolicy(StrEnum):

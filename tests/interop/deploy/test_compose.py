@@ -15,8 +15,9 @@ import pytest
 
 from tests.support import dcmtk
 from tests.support.composed import Composed, compose_for_test
-from tests.support.containers import COMPOSE, IMAGE, Engine
+from tests.support.containers import COMPOSE, DEV_IMAGE, IMAGE, Engine
 from tests.support.files import synthetic, write_file
+from tests.support.nats import nats_server
 from tests.support.process import Child, require_tool, wait_until
 
 MAX_IMAGE_BYTES = 400_000_000
@@ -82,6 +83,27 @@ def test_image_is_small_and_starts_without_root(docker: Engine) -> None:
     assert config["User"] == "10001:10001"
     assert config["Entrypoint"] == ["dimse-mesh"]
     assert config["Healthcheck"]["Test"][0] == "CMD"
+
+
+def test_development_image_takes_new_code_and_restarts_in_place(docker: Engine, tmp_path: Path) -> None:
+    """What Tilt's live update does: files copied over, SIGHUP to process 1; the container goes on."""
+    zone = tmp_path / "zone.yaml"
+    name = f"dev-{tmp_path.name.replace('_', '-')}"
+    with nats_server(tmp_path / "nats") as nats:
+        zone.write_text(f"zone: dev\nnats: {{servers: ['{nats.url}']}}\n")
+        zone.chmod(0o644)
+        run = ["run", "--detach", "--name", name, "--network=host", "--volume", f"{zone}:/zone.yaml:ro"]
+        docker.run(*run, DEV_IMAGE, "run", "store", "--config", "/zone.yaml")
+        try:
+            wait_until(lambda: docker.run("logs", name).count("event=ready") == 1, "it is ready")
+            change = "echo 'print(\"new code\")' >> /src/services/dimse_mesh/store/service.py && kill -HUP 1"
+            docker.run("exec", name, "sh", "-c", change)
+            wait_until(lambda: "new code" in docker.run("logs", name), "the new code runs")
+            wait_until(lambda: docker.run("logs", name).count("event=ready") == 2, "it is ready again")
+            docker.run("stop", "--time", "20", name)
+            assert docker.state(name)["ExitCode"] == 0
+        finally:
+            docker.run("rm", "--force", name)
 
 
 def test_container_with_a_wrong_configuration_says_so_and_ends(docker: Engine, tmp_path: Path) -> None:

@@ -1,0 +1,48 @@
+"""Types that the parts of the custom resource share: AE titles, ports, names, addresses."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+def _without_padding(title: str) -> str:
+    """Strip the spaces that PS3.5 calls insignificant; refuse a title of nothing else (PS3.8 §9.3.2)."""
+    title = title.strip(" ")
+    if not title:
+        raise ValueError("an AE title needs at least one character that is not a space")
+    return title
+
+
+# PS3.5 §6.2, VR AE: 16 characters of the default repertoire, no backslash, no control characters.
+AeTitle = Annotated[
+    str,
+    Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*$"),
+    AfterValidator(_without_padding),
+]
+Port = Annotated[int, Field(ge=1, le=65535)]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+Token = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s.*>]+$")]
+HostName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s/]+$")]
+
+
+def _without_scheme(address: str) -> str:
+    if re.search(r"[\s/@]", address):
+        raise ValueError("host:port without a scheme, please: natsSecure decides between nats:// and tls://")
+    return address
+
+
+NatsAddress = Annotated[
+    str,
+    Field(min_length=1, max_length=512, json_schema_extra={"pattern": r"^[^\s/@]+$"}),
+    AfterValidator(_without_scheme),
+]
+
+
+class ResourceModel(BaseModel):
+    """Base of every part of the resource: camelCase outside, immutable, unknown fields are an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)

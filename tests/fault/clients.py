@@ -22,7 +22,16 @@ from tests.fault.archive import (
 )
 from tests.fault.ledger import Ledger, content, instance_uid
 from tests.support.scripted import Aborted, Client, Closed, Rejected
-from tests.support.wire import VERIFICATION, Command, request, response, store_rq
+from tests.support.wire import (
+    RELEASE_RQ_PDU,
+    VERIFICATION,
+    Command,
+    Pdu,
+    PduType,
+    request,
+    response,
+    store_rq,
+)
 
 TRANSIENT = 2
 COME_AGAIN = 0.05
@@ -64,14 +73,14 @@ class Modality:
             self._study += 1
             client = self._open(stop)
             if client is None:
-                return
+                continue
             kind = self._random.choice(self._studies)
             began = time.monotonic()
             self._operation = ""
             with client:
                 try:
                     kind(self, client, self._study)
-                    client.release()
+                    release(client)
                 except (Aborted, Closed) as error:
                     if self._operation:
                         self.ledger.was_aborted(self._operation)
@@ -119,12 +128,26 @@ class Modality:
             except (ConnectionRefusedError, Closed, Aborted, ConnectionResetError) as error:
                 self.ledger.away(type(error).__name__)
             except OSError as error:
-                self.ledger.failed(f"open: {type(error).__name__}")
+                self.ledger.failed(f"open: {type(error).__name__}: {error}")
             if time.monotonic() > end:
                 self.ledger.failed("open: turned away for too long")
                 return None
             if stop.wait(COME_AGAIN):
                 return None
+
+
+def release(client: Client) -> None:
+    """Release an association.
+
+    Raises:
+        Aborted, Closed: it ended otherwise.
+    """
+    client.send(RELEASE_RQ_PDU)
+    answer = client.receive()
+    assert isinstance(answer, Pdu)
+    if answer.kind == PduType.ABORT:
+        raise Aborted(answer)
+    assert answer.kind == PduType.RELEASE_RP, f"PDU type {answer.kind} in answer to A-RELEASE-RQ"
 
 
 def store_study(sizes: Sequence[int] = (8_000, 8_000, 30_000, 200_000)) -> Study:

@@ -31,7 +31,7 @@ class Heartbeat(WireModel):
     service: ServiceName
     server_id: str = Field(description="the nats-server that the instance's control connection is on")
     draining: bool = False
-    associations: dict[str, int] = Field(default_factory=dict, description="open associations by remote AE")
+    associations: dict[str, int] = Field(default_factory=dict, description="open associations by remote AE that it serves")
 
 
 class Obituary(WireModel):

@@ -10,7 +10,9 @@ import anyio
 from dimse_mesh.association.admission import CALLED_NOT_RECOGNIZED, CONGESTION, LIMIT_EXCEEDED
 from dimse_mesh.endpoint.openings import Openings
 from dimse_mesh.mesh import Mesh, MeshError, NoResponders
+from dimse_mesh.mesh.liveness import Liveness
 from dimse_mesh.schemas.association import Endpoint, OpenReply, OpenRequest, OpenResult
+from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.subjects import Subject
 from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, MalformedPdu, PduType
 
@@ -45,8 +47,9 @@ class Refused:
 class Opener:
     """Opens associations through the mesh. One for a front-end: it remembers which destinations have answered."""
 
-    def __init__(self, mesh: Mesh, openings: Openings) -> None:
+    def __init__(self, mesh: Mesh, liveness: Liveness, openings: Openings) -> None:
         self._mesh = mesh
+        self._liveness = liveness
         self._openings = openings
         self._answered: set[str] = set()
 
@@ -87,7 +90,7 @@ class Opener:
                 )
             except NoResponders:
                 if loop.time() >= self._unserved_until(subject, asked_at):
-                    if subject.name in self._answered:
+                    if self._is_known(subject):
                         return Refused(CONGESTION, "executor-gone")
                     return Refused(CALLED_NOT_RECOGNIZED, "called-ae-unknown")
             except MeshError as error:
@@ -107,9 +110,21 @@ class Opener:
                 continue
             await anyio.sleep(RETRY_PAUSE)
 
+    def _is_known(self, subject: Subject[OpenRequest, OpenReply]) -> bool:
+        """Tell whether there is, or was, an executor for a destination: then it is out of reach and not unknown."""
+        if subject.name in self._answered:
+            return True
+        subjects = self._mesh.subjects
+        return any(
+            subject == subjects.ae_open(ae_title)
+            for heartbeat in self._liveness.instances
+            if heartbeat.service is ServiceName.SCU
+            for ae_title in heartbeat.associations
+        )
+
     def _unserved_until(self, subject: Subject[OpenRequest, OpenReply], asked_at: float) -> float:
         """Return until when the lack of an executor may be one that is coming back."""
-        until = asked_at + (FAILOVER_PATIENCE if subject.name in self._answered else 0.0)
+        until = asked_at + (FAILOVER_PATIENCE if self._is_known(subject) else 0.0)
         if self._mesh.control_connects > 1:  # NATS was away: the executors may need longer than we did
             until = max(until, self._mesh.connected_since + FAILOVER_PATIENCE)
         return until

@@ -92,11 +92,7 @@ class Slots:
             self._mesh.publish(self._mesh.subjects.slots(keeper).name, pack(self._statement(ae_title, limit)))
 
     def _count(self, ae_title: str, change: int) -> None:
-        count = self._holding.get(ae_title, 0) + change
-        if count:
-            self._holding[ae_title] = count
-        else:
-            self._holding.pop(ae_title, None)
+        self._holding[ae_title] = self._holding.get(ae_title, 0) + change
 
     def _statement(self, ae_title: str, limit: int) -> SlotRequest:
         return SlotRequest(

@@ -15,8 +15,8 @@ from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
 from tests.fault.clients import ask_find, ask_get, at_work, find_study, store_study
 from tests.fault.conftest import SOLO, TARGET, Ground, ground, split_ground
 from tests.fault.ledger import Ledger, content, instance_uid
-from tests.support.scripted import Aborted, Client, Closed
-from tests.support.wire import Message, store_rq
+from tests.support.scripted import Aborted, Client, Closed, Server, ServerPeer, success
+from tests.support.wire import Message, PduType, associate_ac, associate_rq, store_rq
 
 MIB = 1 << 20
 OUT_OF_RESOURCES = 0xA700
@@ -127,6 +127,44 @@ def test_repeated_restarts_under_load_fail_nothing(tmp_path: Path, ledger: Ledge
                 time.sleep(0.05)
     assert ledger.done["C-STORE"] > 50
     ledger.check()
+
+
+def test_association_opens_though_the_reply_was_lost(tmp_path: Path) -> None:
+    asked, answer = threading.Event(), threading.Event()
+    first_ends: list[object] = []
+
+    def target(peer: ServerPeer) -> None:
+        first = not asked.is_set()
+        peer.read_request()
+        asked.set()
+        if first:
+            answer.wait(20)
+        peer.send(associate_ac(peer.request) if peer.request is not None else b"")
+        if first:
+            first_ends.append(peer.receive())
+        else:
+            peer.serve(success)
+
+    with (
+        split_ground(tmp_path, *SOLO) as (where, relay),
+        Server(target, port=where.target),
+        Client.connect(where.entry) as client,
+    ):
+        opening = threading.Thread(target=client.associate, args=(associate_rq(called=TARGET),), daemon=True)
+        began = time.monotonic()
+        opening.start()
+        assert asked.wait(10)
+        relay.cut()
+        answer.set()  # what the executor replies now reaches nobody
+        time.sleep(OUTAGE)
+        relay.heal()
+        opening.join(10)
+        assert client.accept is not None, "the association was not opened"
+        assert time.monotonic() - began < OUTAGE + 4
+        assert client.echo() == 0
+        client.release()
+    (end,) = first_ends
+    assert getattr(end, "kind", None) == PduType.ABORT, "the association whose acceptance was lost is aborted"
 
 
 def test_outage_beyond_the_deadline_fails_operations_and_spares_the_association(

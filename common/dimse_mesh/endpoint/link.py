@@ -327,9 +327,12 @@ class Link:
             return
         if kind == FrameKind.GONE:
             if not self._is_from_remote(frame.payload):
-                self._router.abort_arrived(self)
+                self._router.stranger_gone(self, frame)
                 return
             self._end("other-side-gone", abort=PROVIDER_ABORT)
+            return
+        if self.state is LinkState.OPENING and kind in {FrameKind.ACK, FrameKind.PROBE}:
+            self._router.openings.reply_lost(self.identity.local.channel)
             return
         if kind == FrameKind.ACK:
             self._acknowledged(frame.acknowledged, received=frame.position)

@@ -2,7 +2,8 @@
 
 An executor that takes an `OpenRequest` says so at once (TAKEN): the front-end then knows whom to tell that its client
 has gone, and whose death means that the request must be made again. An opening that was given up is aborted, as a
-link would be, on every executor that has said that it took it.
+link would be, on every executor that has said that it took it. An executor is probed while its reply is awaited, since
+the reply may be lost on a way that neither end sees broken.
 """
 
 from __future__ import annotations
@@ -66,11 +67,35 @@ class Openings:
             if taker != chosen:
                 self._abandon(channel, taker)
 
+    def takers(self, channel: int) -> tuple[Endpoint, ...]:
+        """Return the executors that have the request, as far as is known."""
+        asked = self._asked.get(channel)
+        return () if asked is None else tuple(asked.takers)
+
+    def reply_lost(self, channel: int) -> None:
+        """Ask again: an executor speaks as one whose association stands, and its reply came before or never will."""
+        asked = self._asked.get(channel)
+        if asked is not None:
+            asked.lost()
+
+    def gone(self, channel: int, taker: Endpoint) -> None:
+        """Ask again, if the last executor that had the request has it no more: its reply was lost."""
+        asked = self._asked.get(channel)
+        if asked is not None and taker in asked.takers:
+            asked.takers.remove(taker)
+            self._liveness.unwatch(taker.instance)
+            if not asked.takers:
+                asked.lost()
+
     # the executor's side
 
     def take(self, channel: int, give_up: Callable[[], None]) -> None:
         """Begin; `give_up` is called when the front-end doesn't want it any more."""
         self._taken[channel] = give_up
+
+    def has(self, channel: int) -> bool:
+        """Tell whether an opening is under way."""
+        return channel in self._taken
 
     def done(self, channel: int) -> None:
         """End."""

@@ -226,9 +226,16 @@ class Router:
             encode_frame(remote.channel, FrameKind.TAKEN, encode_u32(local.channel), local.instance.encode()),
         )
 
-    def abort_arrived(self, link: Link) -> None:
-        """Stop repeating an ABORT to an endpoint that was given up."""
-        self._pending_aborts.pop(link.identity.local.channel, None)
+    def stranger_gone(self, link: Link, frame: Frame) -> None:
+        """Handle GONE of an endpoint that is not the link's other end: it was given up, or is being waited for."""
+        channel = link.identity.local.channel
+        self._pending_aborts.pop(channel, None)
+        self.openings.gone(channel, _endpoint_in(frame.payload))
+
+    def probe_takers(self, local: Endpoint) -> None:
+        """Ask the executors that took our `OpenRequest` whether they still have it."""
+        for taker in self.openings.takers(local.channel):
+            self.send_probe(taker, local, consumed=0)
 
     def taken(self, frame: Frame) -> None:
         """Note who has taken our `OpenRequest`."""
@@ -364,6 +371,9 @@ class Router:
             self._pending_aborts.pop(frame.channel, None)
         elif frame.kind == FrameKind.TAKEN:
             self.taken(frame)
+        elif frame.kind == FrameKind.PROBE and self.openings.has(frame.channel):
+            local = Endpoint(instance=self._mesh.instance, channel=frame.channel)
+            self.tell_taken(_endpoint_in(frame.payload), local)
         elif frame.kind in {FrameKind.PROBE, FrameKind.ABORT}:
             if frame.kind == FrameKind.ABORT:
                 self.openings.give_up(frame.channel)

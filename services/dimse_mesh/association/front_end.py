@@ -41,7 +41,7 @@ class FrontEnd:
         self._settings = context.settings.association
         self.router = router
         self._tasks = tasks
-        self._opener = Opener(context.mesh, context.liveness, router.openings)
+        self._opener = Opener(context.mesh, context.liveness, router)
         self.occupancy = Occupancy()
         self.draining = False
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import anyio
 
 from dimse_mesh.association.admission import CALLED_NOT_RECOGNIZED, CONGESTION, LIMIT_EXCEEDED
-from dimse_mesh.endpoint.openings import Openings
+from dimse_mesh.endpoint import Router
 from dimse_mesh.mesh import Mesh, MeshError, NoResponders
 from dimse_mesh.mesh.liveness import Liveness
 from dimse_mesh.schemas.association import Endpoint, OpenReply, OpenRequest, OpenResult
@@ -24,6 +24,8 @@ FAILOVER_PATIENCE = 3.0
 """Seconds that a destination which answered before may have no executor: one is being restarted."""
 RETRY_PAUSE = 0.1
 """Seconds between asking again."""
+PROBE_INTERVAL = 1.0
+"""Seconds between looks at a request that is not answered: who has it, and has he still?"""
 TAKING_TIMEOUT = 2.0
 """Seconds in which an executor has to say that it has the request; doubled with each attempt."""
 
@@ -47,10 +49,11 @@ class Refused:
 class Opener:
     """Opens associations through the mesh. One for a front-end: it remembers which destinations have answered."""
 
-    def __init__(self, mesh: Mesh, liveness: Liveness, openings: Openings) -> None:
+    def __init__(self, mesh: Mesh, liveness: Liveness, router: Router) -> None:
         self._mesh = mesh
         self._liveness = liveness
-        self._openings = openings
+        self._router = router
+        self._openings = router.openings
         self._answered: set[str] = set()
 
     async def open(
@@ -147,12 +150,20 @@ class Opener:
         channel = request.source.channel
         scope = anyio.CancelScope()
 
-        def unless_taken() -> None:
-            if not self._openings.is_taken(channel):
+        loop = asyncio.get_running_loop()
+        until = loop.time() + taking_timeout
+        timer: asyncio.TimerHandle
+
+        def look() -> None:
+            nonlocal timer
+            if self._openings.is_taken(channel):
+                self._router.probe_takers(request.source)
+            elif loop.time() >= until:
                 scope.cancel()
+            timer = loop.call_later(PROBE_INTERVAL, look)
 
         self._openings.ask(channel, scope.cancel)
-        timer = asyncio.get_running_loop().call_later(taking_timeout, unless_taken)
+        timer = loop.call_later(PROBE_INTERVAL, look)
         chosen: Endpoint | None = None
         try:
             with scope:

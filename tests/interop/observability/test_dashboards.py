@@ -17,13 +17,10 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from tests.fault.archive import STORE
-from tests.fault.clients import ask_find
-from tests.interop.observability.observed import DEAD, READ_ONLY, Observed, Target
+from tests.interop.observability.observed import DEAD, Observed
+from tests.interop.observability.traffic import a_bit_of_everything
 from tests.support.ports import reserve_port
 from tests.support.process import Child, require_tool, wait_until
-from tests.support.scripted import Aborted, Closed, Rejected
-from tests.support.wire import pdu, store_rq
 
 DASHBOARDS = Path("k8s/dashboards")
 FILES = sorted(DASHBOARDS.glob("*.json"))
@@ -99,27 +96,6 @@ def prometheus(directory: Path, watched: Observed) -> Iterator[Prometheus]:
         yield Prometheus(port)
 
 
-def traffic(watched: Observed, stop: threading.Event) -> None:
-    """Do a little of everything, good and bad, until told to stop."""
-    while not stop.wait(0.2):
-        with watched.open("TRAFFIC") as client:
-            assert client.echo() == 0
-            for uid in ("1.2.3", Target.BAD):
-                client.exchange(store_rq(1, uid, bytes(60_000), context_id=STORE))
-            client.received.clear()
-            ask_find(client, 20)
-            client.release()
-        with watched.open("REFUSED", called=READ_ONLY) as client:
-            client.exchange(store_rq(1, "1.2.3", b"", context_id=STORE))
-            client.release()
-        with pytest.raises(Rejected):
-            watched.open("UNREACHABLE", called=DEAD)
-        with watched.open("WRONG") as client:
-            client.send(pdu(4, bytes.fromhex("0000000b6303") + bytes(9)))
-            with pytest.raises((Aborted, Closed)):
-                client.receive_message()
-
-
 @pytest.fixture(scope="module")
 def scraped(watched: Observed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus that has seen a mesh at work for a while; the mesh is still at work."""
@@ -128,7 +104,8 @@ def scraped(watched: Observed, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
     def work() -> None:
         try:
-            traffic(watched, stop)
+            while not stop.wait(0.2):
+                a_bit_of_everything(watched)
         except BaseException as error:  # noqa: BLE001 - raised again below
             failures.append(error)
 

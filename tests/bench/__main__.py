@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -107,6 +108,8 @@ def run_cell(cell: Cell, under_test: Sequence[WayUnderTest], rounds: int) -> Row
 def main() -> int:
     """Run the bench and return the exit code: 1 when a limit is broken (with --quick or --strict)."""
     options = arguments()
+    # So that everything started is stopped when `timeout` or CI ends the bench.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rounds = options.rounds or (3 if options.quick else 5)
     only = [key for key in options.only.split(",") if key]
     asked = [name for name in options.ways.split(",") if name]

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 from rich.console import Console
 
 from dimse_mesh.app import demo_objects, demo_workflow
@@ -73,10 +74,15 @@ def _wait(console: Console, mesh: DemoMesh) -> None:
         f"  {command} send {ARCHIVE} PATH... {nats}\n"
         f"  {command} find {ARCHIVE} -k PatientName='C*' {nats}\n"
         f"  {command} get {ARCHIVE} -k StudyInstanceUID=UID --output DIR {nats}\n"
-        f"  {command} move {ARCHIVE} --to {MODALITY} -k StudyInstanceUID=UID {nats}\n"
-        f"  storescp -v +B -od . {mesh.modality_port}    (is {MODALITY}; C-MOVE needs it)",
+        f"  {command} move {ARCHIVE} --to {MODALITY} -k StudyInstanceUID=UID {nats}",
         highlight=False,
         soft_wrap=True,
         markup=False,
     )
-    mesh.wait()
+    anyio.run(_stay, mesh)
+
+
+async def _stay(mesh: DemoMesh) -> None:
+    """Go on being the modality, so that what is moved to it arrives, until the zones have ended."""
+    async with listening(mesh.echo_port, mesh.modality_port):
+        await anyio.to_thread.run_sync(mesh.wait, abandon_on_cancel=True)

@@ -24,6 +24,7 @@ from dimse_mesh.runtime.settings_errors import ConfigurationError
 
 QUERY_SYNTAXES = (EXPLICIT_LE, IMPLICIT_LE)
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?")
+_COUNT = re.compile(r"NumberOf[A-Za-z]+Related(Studies|Series|Instances)")
 _INTEGERS = frozenset(("US", "SS", "UL", "SL", "UV", "SV"))
 _FLOATS = frozenset(("FL", "FD"))
 _BINARY = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN", "AT"))
@@ -113,8 +114,11 @@ def columns(identifier: Dataset) -> list[Path]:
 
 
 def title(path: Path) -> str:
-    """Return the keyword of an attribute, without the sequences around it."""
-    return keyword_for_tag(path[-1]) or str(path[-1])
+    """Return the keyword of an attribute, without the sequences around it; counts in short."""
+    keyword = keyword_for_tag(path[-1]) or str(path[-1])
+    if counted := _COUNT.fullmatch(keyword):
+        return counted[1]
+    return keyword
 
 
 def text_of(answer: Dataset, path: Path) -> str:

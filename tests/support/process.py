@@ -31,7 +31,7 @@ class ChildFailed(AssertionError):
 def require_tool(path: str) -> str:
     """Return `path`; without the program, skip on a laptop and fail in CI."""
     if shutil.which(path) is None:
-        reason = f"{path} is not installed (apt-get install dcmtk orthanc socat)"
+        reason = f"{path} is not installed: .ci/run says which package has it"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)

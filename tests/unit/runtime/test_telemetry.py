@@ -4,61 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import anyio
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.settings_observability import ObservabilitySettings
-from dimse_mesh.runtime.telemetry import Telemetry
+from dimse_mesh.runtime.telemetry import Telemetry, is_traced, sampling_ratio
 from dimse_mesh.runtime.tracing import parse_traceparent
 from dimse_mesh.schemas.service import ServiceName
+from tests.support.otlp import Collector
 
 SAMPLED = f"00-{'a' * 32}-{'b' * 16}-01"
 UNSAMPLED = f"00-{'a' * 32}-{'b' * 16}-00"
 
 
-class Collector:
-    """A minimal OTLP/HTTP receiver."""
-
-    def __init__(self) -> None:
-        self.requests: list[ExportTraceServiceRequest] = []
-        received = self.requests
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                import gzip
-
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.headers.get("Content-Encoding") == "gzip":
-                    body = gzip.decompress(body)
-                received.append(ExportTraceServiceRequest.FromString(body))
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Keep the tests' output quiet."""
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    collector = Collector()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
-    yield collector
-    collector.close()
+    with Collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+        yield collector
 
 
 def telemetry(environ: dict[str, str], ratio: float = 1.0) -> Telemetry:
@@ -89,21 +54,50 @@ def test_spans_reach_the_collector_as_children_of_their_parent(collector: Collec
     assert parse_traceparent(traceparent) is not None
     on.end(span, error_code="refused", dicom__status="0x0124")
     anyio.run(on.stop)
-    (resource_spans,) = collector.requests[0].resource_spans
-    resource = {item.key: item.value.string_value for item in resource_spans.resource.attributes}
-    assert resource["service.name"] == "dimse-mesh-query-retrieve"
-    assert resource["service.instance.id"] == "i1"
-    assert resource["dimse_mesh.zone"] == "a"
-    (exported,) = resource_spans.scope_spans[0].spans
-    assert exported.trace_id.hex() == "a" * 32
-    assert exported.parent_span_id.hex() == "b" * 16
-    assert exported.span_id.hex() == traceparent.split("-")[2]
-    attributes = {item.key: item.value.string_value for item in exported.attributes}
-    assert attributes == {
+    (exported,) = collector.spans
+    assert exported.resource["service.name"] == "dimse-mesh-query-retrieve"
+    assert exported.resource["service.instance.id"] == "i1"
+    assert exported.resource["dimse_mesh.zone"] == "a"
+    assert exported.trace == "a" * 32
+    assert exported.parent == "b" * 16
+    assert exported.id == traceparent.split("-")[2]
+    assert exported.attributes == {
         "dicom.calling_ae": "X",
         "dicom.status": "0x0124",
         "error.type": "refused",
     }
+    assert (exported.error, exported.status_text) == (True, "refused")
+
+
+@pytest.mark.parametrize(
+    ("environ", "sampled"),
+    [
+        ({}, 0.25),
+        ({"OTEL_TRACES_SAMPLER": "always_on"}, 1.0),
+        ({"OTEL_TRACES_SAMPLER": "parentbased_always_on"}, 1.0),
+        ({"OTEL_TRACES_SAMPLER": "always_off", "OTEL_TRACES_SAMPLER_ARG": "1"}, 0.0),
+        ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"}, 0.5),
+        ({"OTEL_TRACES_SAMPLER_ARG": "0.75"}, 0.75),
+        ({"OTEL_TRACES_SAMPLER_ARG": "7"}, 0.25),
+        ({"OTEL_TRACES_SAMPLER_ARG": "many"}, 0.25),
+    ],
+)
+def test_sampler_of_the_environment_wins(environ: dict[str, str], sampled: float) -> None:
+    assert sampling_ratio(ObservabilitySettings(tracing_ratio=0.25), environ) == sampled
+
+
+@pytest.mark.parametrize(
+    ("environ", "traced"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "TRUE"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_TRACES_EXPORTER": "none"}, False),
+    ],
+)
+def test_tracing_is_on_when_the_environment_says_where_to(environ: dict[str, str], traced: bool) -> None:
+    assert is_traced(environ) is traced
 
 
 def test_unsampled_parent_makes_no_span(collector: Collector) -> None:

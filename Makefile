@@ -5,6 +5,7 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m
 
 FUZZ_SECONDS ?= 60
+SOAK_ROUNDS ?= 50
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check lint format bench soak fuzz clean
@@ -47,8 +48,8 @@ format: .venv/.developing ## Format the code
 bench: .venv/.developing ## The comparison table
 	@$(RUN) tests.bench
 
-soak: .venv/.developing ## Minutes of mixed load
-	@$(RUN) pytest -q -m soak
+soak: .venv/.developing ## Half an hour of load with random kills, restarts and partitions; prints the table
+	@$(RUN) tests.fault.soak --rounds $(SOAK_ROUNDS) --large $(SOAK_ROUNDS)
 
 fuzz: .venv/.developing ## Damaged bytes into every parser, for FUZZ_SECONDS (60)
 	@end=$$(($$(date +%s) + $(FUZZ_SECONDS))); \

@@ -68,7 +68,7 @@ def test_draining_front_end_rejects_newcomers_and_finishes_what_it_has(tmp_path:
             finish.wait(20)
             peer.send_message(response(received))
 
-    hospital = {"association": {"drain_timeout": 8.0}}
+    hospital = {"association": {"drain_timeout": 4.0}}
     with (
         ground(tmp_path, *SOLO, hospital=hospital) as where,
         Server(target, port=where.target) as server,
@@ -99,13 +99,13 @@ def test_draining_front_end_rejects_newcomers_and_finishes_what_it_has(tmp_path:
         idle.sock.settimeout(10)
         with pytest.raises(Aborted):
             idle.receive_message()
-        assert time.monotonic() - began > 4, "an idle association gets time to end by itself"
+        assert time.monotonic() - began > 2, "an idle association gets time to end by itself"
         finish.set()
         assert busy.receive_message().status == 0, "an operation in flight is finished"
         with pytest.raises((Aborted, Closed)):
             busy.receive_message()
         assert front_end.child.wait(timeout=10) == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 6
         server.join()
     assert sorted(kinds) == [PduType.RELEASE_RQ, PduType.ABORT, PduType.ABORT]
 

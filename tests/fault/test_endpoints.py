@@ -69,11 +69,11 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 def test_peers_of_a_killed_endpoint_are_told_and_another_takes_over(pairs: Ground, victim: str) -> None:
     target = Target()
     with Server(target, port=pairs.target) as server:
-        held = [open_client(pairs.entry) for _ in range(8)]
+        held = [open_client(pairs.entry) for _ in range(16)]
         half = list(fragments(store_rq(1, "1.2.3", bytes(2_000_000), context_id=STORE), [16378]))
         for client in held[:4]:
             client.send(b"".join(pdu(4, value) for value in half[: len(half) // 2]))
-        server.wait_for_peers(8)
+        server.wait_for_peers(16)
         dead = pairs.fleet.of(victim)[0]
         pairs.fleet.kill(dead)
         killed = time.monotonic()
@@ -84,7 +84,7 @@ def test_peers_of_a_killed_endpoint_are_told_and_another_takes_over(pairs: Groun
         took_over = time.monotonic() - killed
         assert took_over < TOLD_WITHIN, f"new associations waited {took_over:.1f} s for another {victim}"
         told = sum(is_told(client, killed + TOLD_WITHIN) for client in held)
-        assert 0 < told < 8, f"{told} of 8 associations ran through the killed {victim}"
+        assert 0 < told < 16, f"{told} of 16 associations ran through the killed {victim}"
         if victim == "association":
             wait_until(lambda: len(target.ends) >= told + 4, "targets of a dead front-end are told")
             last = max(when for when, kind in target.ends if kind != PduType.RELEASE_RQ)

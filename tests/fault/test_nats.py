@@ -88,7 +88,7 @@ def test_operations_survive_an_outage(
     ledger: Ledger,
     kind: Callable[[Path], AbstractContextManager[tuple[Ground, Break, Break]]],
 ) -> None:
-    size = 192 * MIB
+    size = 128 * MIB
     with kind(tmp_path) as (where, breaks, heals), where.archive(ledger), open_client(where) as client:
         uid = instance_uid(1, 1, 1, size)
         message = store_rq(1, uid, content(uid, size), context_id=STORE)

@@ -15,9 +15,9 @@ from tests.fault.conftest import SOLO, TARGET, Ground, ground
 from tests.support.scripted import Aborted, Client, Closed, Server, ServerPeer, success
 from tests.support.wire import VERIFICATION, Command, Message, fragments, pdu, request, response, store_rq
 
-PATIENCE = 2.0
+PATIENCE = 1.0
 """What every timeout is set to."""
-WITHIN = PATIENCE * 2 + 1
+WITHIN = PATIENCE * 2 + 1.5
 MIB = 1 << 20
 OUT_OF_RESOURCES = 0xA700
 

@@ -160,7 +160,7 @@ def test_associations_one_after_another_leave_nothing_behind(tmp_path: Path) -> 
 
         async def main() -> None:
             async with host(where.target) as crowd:
-                await cycle(crowd, int(os.environ.get("LOAD_WARM", "1000")))
+                await cycle(crowd, 2000)
                 await files_settle(endpoints, [10_000] * len(endpoints))
                 await asyncio.sleep(2)
                 before = [Footprint(i) for i in endpoints]
@@ -172,7 +172,7 @@ def test_associations_one_after_another_leave_nothing_behind(tmp_path: Path) -> 
                     print(f"\n{instance.service}: {was.files} -> {now.files} files, {grown:+.1f} MB resident")
                     assert now.files <= was.files
                     assert now.threads <= was.threads
-                    assert grown < 1 + CYCLES * 0.0002, f"{instance.service} grew by {grown:.1f} MB"
+                    assert grown < 3, f"{instance.service} grew by {grown:.1f} MB"
 
         run(main())
 

@@ -233,10 +233,15 @@ class Link:
         """Let the other endpoint know that its association is wanted."""
         self._send_acknowledgement(answer=False)
 
-    def abort_unless_attached(self) -> None:
-        """Abort if the other endpoint has never been heard of: the reply that we opened for it was lost."""
-        if not self._attached:
-            self.abort("never-attached")
+    def ask_for_attachment(self) -> bool:
+        """Tell whether the other endpoint has said that it wants the association; if not, ask it.
+
+        It doesn't know of it when the reply that we opened it for was lost, and answers that it is GONE.
+        """
+        remote = self.identity.remote
+        if not self._attached and remote is not None and self.state is LinkState.LINKED:
+            self._router.send_probe(remote, self.identity.local, consumed=0)
+        return self._attached
 
     # from the peer (PduReceiver)
 
@@ -318,7 +323,8 @@ class Link:
 
     def _handle_frame(self, frame: Frame) -> None:
         kind = frame.kind
-        self._attached = True
+        if kind != FrameKind.PROBE:  # which is also sent by who waits for the reply
+            self._attached = True
         if kind == FrameKind.ABORT:
             if not self._is_from_remote(frame.payload[2:]):
                 return
@@ -331,8 +337,11 @@ class Link:
                 return
             self._end("other-side-gone", abort=PROVIDER_ABORT)
             return
-        if self.state is LinkState.OPENING and kind in {FrameKind.ACK, FrameKind.PROBE}:
+        if self.state is LinkState.OPENING and kind == FrameKind.ACK:
             self._router.openings.reply_lost(self.identity.local.channel)
+            return
+        if kind == FrameKind.PROBE and not self._is_from_remote(frame.payload):
+            self._router.stranger_asks(self, frame)
             return
         if kind == FrameKind.ACK:
             self._acknowledged(frame.acknowledged, received=frame.position)

@@ -232,6 +232,15 @@ class Router:
         self._pending_aborts.pop(channel, None)
         self.openings.gone(channel, _endpoint_in(frame.payload))
 
+    def stranger_asks(self, link: Link, frame: Frame) -> None:
+        """Handle PROBE of an executor that is not the link's other end: it holds an association that nobody wants."""
+        channel = link.identity.local.channel
+        if link.identity.remote is None:
+            self.openings.took(channel, _endpoint_in(frame.payload))
+            self.openings.reply_lost(channel)
+        else:
+            self._answer_gone(frame)
+
     def probe_takers(self, local: Endpoint) -> None:
         """Ask the executors that took our `OpenRequest` whether they still have it."""
         for taker in self.openings.takers(local.channel):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -52,6 +53,7 @@ def run_service(
     environ = os.environ if environ is None else environ
     supervised = Supervised.from_environment(environ)
     supervised.follow_parent()
+    _allow_open_files()
     configure_logging(
         settings.observability,
         {"service": service.value, "zone": settings.zone, "instance": supervised.instance},
@@ -231,6 +233,13 @@ def _health(settings: ZoneSettings, readiness: Readiness, telemetry: Telemetry) 
     return HealthServer(
         http, unready=readiness.unready, exposition=metrics.exposition, exposition_type=metrics.content_type
     )
+
+
+def _allow_open_files() -> None:
+    """Raise the limit of open files as far as it may be: an association takes two (its socket, and QUICKACK's)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _say_ready(supervised: Supervised) -> None:

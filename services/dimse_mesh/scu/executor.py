@@ -22,6 +22,8 @@ from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, UpperLayerError
 log = logging.getLogger(__name__)
 
 _TRACEPARENT = "traceparent"
+ATTACH_INTERVAL = 1.0
+"""Seconds between questions to a front-end that doesn't say that it wants the association opened for it."""
 ACCEPTANCE = 0
 """Result of a presentation context that the target accepted (PS3.8 §9.3.3.2)."""
 
@@ -160,9 +162,20 @@ class Executor:
             on_end=ended,
         )
         self._router.register(link)
-        unattached = asyncio.get_running_loop().call_later(
-            self._settings.attach_timeout, link.abort_unless_attached
-        )
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._settings.attach_timeout
+        unattached: asyncio.TimerHandle
+
+        def look() -> None:
+            nonlocal unattached
+            if link.ask_for_attachment():
+                return
+            if loop.time() >= until:
+                link.abort("never-attached")
+            else:
+                unattached = loop.call_later(ATTACH_INTERVAL, look)
+
+        unattached = loop.call_later(ATTACH_INTERVAL, look)
         connection.max_length = self._settings.max_pdu_length
         self._context.counters.association_opened()
         link.establish(

@@ -116,8 +116,8 @@ def test_associations_and_operations_are_counted_where_they_were_asked(watched: 
     assert executor.of("dimse_mesh_target_openings_total", ae_title=ARCHIVE, result="accepted") == 1
 
 
-def test_operations_in_flight_and_held_back_peers_show(tmp_path: Path) -> None:
-    with observed(tmp_path, script=None, more={"mesh": {"window": 262144}}) as where:
+def test_operation_is_in_flight_until_it_is_answered(tmp_path: Path) -> None:
+    with observed(tmp_path, more={"mesh": {"window": 262144}}) as where:
         with where.open("M-FLIGHT") as client:
             message = store_rq(1, "1.2.3", pattern(100_000), context_id=STORE)
             client.send_message(message, sizes=[16378])

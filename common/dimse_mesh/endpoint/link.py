@@ -349,7 +349,8 @@ class Link:
                 self._missing_told()
             return
         if kind == FrameKind.TAKEN:
-            self._router.taken(frame)
+            if not self._is_from_remote(frame.payload):  # else: overtaken by the reply
+                self._router.taken(frame)
             return
         if frame.acknowledged:
             self._acknowledged(frame.acknowledged)

@@ -57,6 +57,9 @@ class Cell:
     limits: Sequence[Limit] = ()
     must_seconds: float | None = None
     """What the mesh must stay below, whatever the relay takes."""
+    must_cpu: float | None = None
+    """CPU seconds per GB that the front-end, and the executor, must each stay below."""
+    aim_cpu: float = 0.5
 
 
 def store_cell(
@@ -78,6 +81,7 @@ def store_cell(
         ways,
         partial(_store, targets=targets, workload=workload, clients=clients, stock=stock),
         limits,
+        must_cpu=1.2 if clients == 1 and not stock and workload.gigabytes > 0.05 else None,
     )
 
 

@@ -83,6 +83,16 @@ def judge(rows: Sequence[Row], *, leniency: float = 1.0) -> list[Verdict]:
             median, must = statistics.median(mesh), row.cell.must_seconds
             text = f"mesh {median * 1000:.2f} ms, must be <= {must * 1000:.1f} ms"
             verdicts.append(Verdict(row.cell.title, text, median <= must * leniency, median <= must))
+        sample = row.sample("mesh")
+        if row.cell.must_cpu is not None and sample is not None:
+            cpu = row.cpu("mesh")
+            for name in (name for name in cpu if name.endswith(("/association", "/scu"))):
+                used = cpu[name] / sample.gigabytes
+                text = (
+                    f"{name} {used:.2f} CPU s/GB, must be <= {row.cell.must_cpu:g}, aim {row.cell.aim_cpu:g}"
+                )
+                passed, aimed = used <= row.cell.must_cpu * leniency, used <= row.cell.aim_cpu
+                verdicts.append(Verdict(row.cell.title, text, passed, aimed))
     return verdicts
 
 

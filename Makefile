@@ -8,10 +8,10 @@ FUZZ_SECONDS ?= 60
 SOAK_ROUNDS ?= 50
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check lint format bench soak fuzz clean
+.PHONY: help demo up test check lint format bench bench-quick bench-scale soak fuzz clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 .venv/.installed: pyproject.toml .ci/venv
 	@PYTHON="$(PYTHON)" sh .ci/venv
@@ -47,6 +47,12 @@ format: .venv/.developing ## Format the code
 
 bench: .venv/.developing ## The comparison table
 	@$(RUN) tests.bench
+
+bench-quick: .venv/.developing ## A few rows against two relays; fails above generous limits
+	@$(RUN) tests.bench --quick
+
+bench-scale: .venv/.developing ## Cost per operation from 1 to 1,000 associations and to 100,000 operations
+	@$(RUN) tests.bench.scale
 
 soak: .venv/.developing ## Half an hour of load with random kills, restarts and partitions; prints the table
 	@$(RUN) tests.fault.soak --rounds $(SOAK_ROUNDS) --large $(SOAK_ROUNDS)

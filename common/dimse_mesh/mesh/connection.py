@@ -90,6 +90,11 @@ class Mesh:
         return self._control.server_id
 
     @property
+    def server_url(self) -> str:
+        """URL of the nats-server of the control connection (the last one, while disconnected)."""
+        return self._control.server_url
+
+    @property
     def connected_since(self) -> float:
         """Loop time when the control connection was last established."""
         return self._control.connected_since

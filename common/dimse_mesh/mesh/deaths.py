@@ -11,6 +11,8 @@ An instance is dead when
 Of an instance on another server, 503 proves nothing: a leaf or cluster link may be down between us. Its death
 is declared by a **witness**: every instance probes those of its own zone on its own server whose heartbeat is
 overdue.
+When our server was replaced (another id at the same address), who was on the former one is taken to be on the
+new one until it says otherwise: it may have died before we heard it there.
 Nobody is declared dead while our own connection is down, and time spent so does not count as silence.
 
 Whoever finds a death by rule 2 announces it. Whoever knows of one by rule 1 or 2 repeats it with its heartbeats for
@@ -98,12 +100,14 @@ class DeathWatch:
 
     # --- what was learnt
 
-    def connected(self, server_id: str, now: float) -> None:
-        """Our control connection came (back)."""
+    def connected(self, server_id: str, now: float, *, replaced: bool = False) -> None:
+        """Our control connection came (back); `replaced`: at the address where the former server was."""
+        former, self._server_id = self._server_id, server_id
         self._up_since = now
-        self._server_id = server_id
         for peer in self._peers.values():
             peer.refused_since = None
+            if replaced and peer.server_id == former:
+                peer.server_id = server_id
 
     def disconnected(self) -> None:
         """Our control connection is gone."""

@@ -60,6 +60,8 @@ class Link:
         self._refusals: set[str] = set()
         self.connected = False
         self.connected_since = 0.0
+        self.server_url = ""
+        """Where it is, or was last, connected to."""
         self.connects = 0
         self.last_error = ""
         """What the server last refused, or why the connection was last lost or could not be made."""
@@ -256,6 +258,7 @@ class Link:
         if not opened:
             return cause_of(wire.lost.result() if wire.lost.done() else TimeoutError())
         self._learn_servers(server, wire)
+        self.server_url = server
         self.connected = True
         self.connected_since = asyncio.get_running_loop().time()
         self.connects += 1

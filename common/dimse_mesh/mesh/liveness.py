@@ -51,6 +51,7 @@ class Liveness:
         self._replies = f"{mesh.subjects.inbox(mesh.instance)}.ping"
         self._loop = asyncio.get_running_loop()
         self._connects = -1
+        self._server_url = ""
         self._next_beat = 0.0
         self._mourned: dict[str, float] = {}
         """Who died lately, and until when our heartbeats say so."""
@@ -179,7 +180,12 @@ class Liveness:
         if connects == 0:
             self._core.disconnected()
             return False
-        self._core.connected(self._mesh.server_id, self._mesh.connected_since)
+        self._core.connected(
+            self._mesh.server_id,
+            self._mesh.connected_since,
+            replaced=self._mesh.server_url == self._server_url,
+        )
+        self._server_url = self._mesh.server_url
         return True
 
     def _look(self, now: float) -> None:

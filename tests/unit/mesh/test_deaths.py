@@ -92,6 +92,19 @@ STORIES = [
         None,
     ),
     Story(
+        "died before we heard it on the server that replaced ours",
+        [(1, "beat"), (20, "down"), (21, "up there instead"), (21.1, "503")],
+        26.01,
+        Cause.NO_RESPONDERS,
+        announce=True,
+    ),
+    Story(
+        "was only slow to come to the server that replaced ours",
+        [(1, "beat"), (20, "down"), (21, "up there instead"), (21.1, "503"), (24, "beat there")],
+        26.01,
+        None,
+    ),
+    Story(
         "on our return we are on another server than it is",
         [(1, "beat"), (20, "down"), (21, "up there"), (22, "503")],
         50,
@@ -116,7 +129,7 @@ def test_stories(story: Story) -> None:
             case ["down"]:
                 watch.disconnected()
             case ["up", *where]:
-                watch.connected(THERE if where else HERE, now)
+                watch.connected(THERE if where else HERE, now, replaced="instead" in where)
             case _:
                 raise AssertionError(what)
     expected = (

@@ -135,7 +135,7 @@ class Link:
         self._tracing = OperationTracing(router.telemetry)
         inbound = Inbound(router.settings.window, slack=_READ_SLACK)
         self._sender = Sender(
-            courier=router,
+            courier=router.courier,
             budget=router.budget,
             identity=identity,
             settings=router.settings,
@@ -240,7 +240,7 @@ class Link:
         """
         remote = self.identity.remote
         if not self._attached and remote is not None and self.state is LinkState.LINKED:
-            self._router.send_probe(remote, self.identity.local, consumed=0)
+            self._router.courier.send_probe(remote, self.identity.local, consumed=0)
         return self._attached
 
     # from the peer (PduReceiver)
@@ -439,7 +439,7 @@ class Link:
     def _send_acknowledgement(self, *, answer: bool) -> None:
         if self.identity.remote is not None:
             received = self._receiver.inbound.received
-            self._router.send_ack(
+            self._router.courier.send_ack(
                 self.identity.remote, received=received, consumed=self._take_acknowledgement(), answer=answer
             )
 
@@ -534,7 +534,9 @@ class Link:
         remote = self.identity.remote
         if remote is not None and not self._sender.outbound.idle:
             self._probes = min(self._probes + 1, 16)
-            self._router.send_probe(remote, self.identity.local, consumed=self._receiver.inbound.consumed)
+            self._router.courier.send_probe(
+                remote, self.identity.local, consumed=self._receiver.inbound.consumed
+            )
 
     def probe_if_silent(self, now: float) -> None:
         """Probe when there was no progress for a retransmission timeout, then for two."""

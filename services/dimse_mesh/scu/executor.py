@@ -78,7 +78,7 @@ class Executor:
         try:
             with scope:
                 self._router.openings.take(local.channel, scope.cancel)
-                self._router.tell_taken(request.source, local)
+                self._router.courier.send_taken(request.source, local)
                 limit = remote.max_associations
                 counted = await self._slots.take(remote.ae_title, limit, within=request.deadline)
                 if counted:

@@ -242,9 +242,9 @@ class Router:
                         frame.payload,
                         traceparent,
                     )
-                    link.operation_approved(arrival, frame.acknowledged)
+                    link.other_end.operation_approved(arrival, frame.acknowledged)
                 else:
-                    link.frame_received(frame)
+                    link.other_end.frame_received(frame)
                     if frame.kind == FrameKind.ABORT and link.identity.remote is not None:
                         self._answer_gone(frame)
         except FrameError:
@@ -253,7 +253,7 @@ class Router:
     def _after_release(self, link: Link, frame: Frame) -> None:
         if frame.kind == FrameKind.ABORT:
             self._answer_gone(frame)
-        if frame.kind in {FrameKind.ABORT, FrameKind.GONE} or not link.still_unacknowledged(frame):
+        if frame.kind in {FrameKind.ABORT, FrameKind.GONE} or not link.other_end.still_unacknowledged(frame):
             self._released.discard(link)
             self._forget(link)
 
@@ -285,7 +285,7 @@ class Router:
             return
         command, data = tail[: request.command_length], tail[request.command_length :]
         traceparent = delivery.headers.get(TRACEPARENT) if delivery.headers else None
-        link.operation_approved(
+        link.other_end.operation_approved(
             Arrival(
                 request.position,
                 request.span,
@@ -317,7 +317,7 @@ class Router:
             return
         if status is None:
             status = failure_status_for(0, FailureReason.NOT_AUTHORIZED)
-        link.operation_refused(int(position), status)
+        link.other_end.operation_refused(int(position), status)
 
     # time
 
@@ -330,7 +330,7 @@ class Router:
     def _acknowledge(self) -> None:
         links, self._acknowledging = self._acknowledging, set()
         for link in links:
-            link.acknowledge_if_owed()
+            link.other_end.acknowledge_if_owed()
 
     def watch(self, link: Link) -> None:
         """Look at the link's deadlines until its `sweep` says that nothing is outstanding."""
@@ -339,7 +339,7 @@ class Router:
 
     def _schedule_sweep(self) -> None:
         if self._sweeping is None:
-            unsent = self._mesh.connected and any(link.unsent for link in self._watched)
+            unsent = self._mesh.connected and any(link.sender.unsent for link in self._watched)
             self._sweeping = self._loop.call_later(UNSENT_INTERVAL if unsent else SWEEP_INTERVAL, self._sweep)
 
     def _sweep(self) -> None:
@@ -349,7 +349,7 @@ class Router:
             if not link.sweep(now):
                 self._watched.discard(link)
         for link in self._released:
-            link.probe_if_silent(now)
+            link.deadlines.probe_if_silent(now)
         self._pending_aborts.repeat()
         if self._watched or self._released or self._pending_aborts:
             self._schedule_sweep()
@@ -357,7 +357,7 @@ class Router:
     def _ask_again(self) -> None:
         links, self._unhandled = self._unhandled, set()
         for link in links:
-            link.ask_handlers_again()
+            link.deadlines.ask_handlers_again()
 
     def _mesh_changed(self, connected: bool) -> None:
         if not connected:
@@ -366,7 +366,7 @@ class Router:
         self._down_since = None
         self.openings.mesh_returned()
         for link in list(self._links.values()):
-            link.mesh_returned()
+            link.deadlines.mesh_returned()
 
     def _instance_died(self, instance: str) -> None:
         self.openings.instance_died(instance)

@@ -95,7 +95,7 @@ class Soak:
             row.times += 1
             began = time.monotonic()
             fault()
-            row.recovery.append(self._healed(began))
+            row.recovery.append(self._healed(began, over=time.monotonic()))
             row.aborted += ledger.aborted.total() - before[0]
             row.failed += len(ledger.failures) - before[1]
             yield row
@@ -106,12 +106,15 @@ class Soak:
         while self._ledger.in_flight < 2 and time.monotonic() < end:
             time.sleep(0.001)
 
-    def _healed(self, began: float) -> float:
-        """Wait until each client has finished a study that it began after the fault; return how long it took."""
+    def _healed(self, began: float, *, over: float) -> float:
+        """Wait until each client has finished a study that it began after the fault was over; return how long it took.
+
+        So the next fault doesn't hit what this one has left.
+        """
         end = began + HEALED_WITHIN
         while time.monotonic() < end:
             fresh = dict(self._ledger.fresh)
-            if len(fresh) == CLIENTS and min(fresh.values()) > began:
+            if len(fresh) == CLIENTS and min(fresh.values()) > over:
                 break
             time.sleep(0.01)
         return time.monotonic() - began

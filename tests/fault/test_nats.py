@@ -167,6 +167,32 @@ def test_association_opens_though_the_reply_was_lost(tmp_path: Path) -> None:
     assert getattr(end, "kind", None) == PduType.ABORT, "the association whose acceptance was lost is aborted"
 
 
+def test_death_behind_a_cut_link_is_told_when_the_link_is_back(tmp_path: Path) -> None:
+    instances = [*SOLO, ("cloud", "scu")]
+    with split_ground(tmp_path, *instances) as (where, relay), where.archive():
+        clients = [open_client(where) for _ in range(12)]
+        try:
+            relay.cut()
+            where.fleet.kill(where.fleet.of("scu")[0])
+            time.sleep(4)  # its witness has announced the death, to nobody on our side
+            relay.heal()
+            healed = time.monotonic()
+            told = sum(_is_told(client, healed + 4) for client in clients)
+            assert 0 < told < len(clients), f"{told} of {len(clients)} were told"
+        finally:
+            for client in clients:
+                client.close()
+
+
+def _is_told(client: Client, end: float) -> bool:
+    client.sock.settimeout(max(0.05, end - time.monotonic()))
+    with contextlib.suppress(TimeoutError):
+        with pytest.raises((Aborted, Closed)):
+            client.receive_message()
+        return True
+    return False
+
+
 def test_outage_beyond_the_deadline_fails_operations_and_spares_the_association(
     tmp_path: Path, ledger: Ledger
 ) -> None:

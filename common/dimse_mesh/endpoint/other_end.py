@@ -67,7 +67,8 @@ class OtherEnd:
                 link.deadlines.missing_told()
             return
         if kind == FrameKind.TAKEN:
-            link.router.taken(frame)
+            if not self._is_from_remote(frame.payload):  # else: overtaken by the reply
+                link.router.taken(frame)
             return
         if frame.acknowledged:
             self._acknowledged(frame.acknowledged)

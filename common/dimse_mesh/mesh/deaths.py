@@ -13,7 +13,8 @@ is declared by a **witness**: every instance probes those of its own zone on its
 overdue.
 Nobody is declared dead while our own connection is down, and time spent so does not count as silence.
 
-Whoever finds a death by rule 2 announces it. Rule 3 is an opinion: it is kept.
+Whoever finds a death by rule 2 announces it. Whoever knows of one by rule 1 or 2 repeats it with its heartbeats for
+`deadline` seconds: who was cut off when it was announced hears of it then. Rule 3 is an opinion: it is kept.
 """
 
 from __future__ import annotations

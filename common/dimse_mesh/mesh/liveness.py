@@ -18,6 +18,9 @@ from dimse_mesh.schemas.service import Heartbeat, Obituary, ServiceName
 
 log = logging.getLogger(__name__)
 
+_REPEATED = 64
+"""How many deaths a heartbeat repeats at most."""
+
 Load = Callable[[], dict[str, int]]
 """Open associations by remote AE, for the heartbeat."""
 
@@ -49,6 +52,8 @@ class Liveness:
         self._loop = asyncio.get_running_loop()
         self._connects = -1
         self._next_beat = 0.0
+        self._mourned: dict[str, float] = {}
+        """Who died lately, and until when our heartbeats say so."""
 
     @property
     def instances(self) -> list[Heartbeat]:
@@ -85,7 +90,13 @@ class Liveness:
             server_id=self._mesh.server_id,
             draining=self._draining,
             associations=self._load(),
+            dead=self._lately_dead(),
         )
+
+    def _lately_dead(self) -> tuple[str, ...]:
+        now = self._loop.time()
+        self._mourned = {instance: until for instance, until in self._mourned.items() if until > now}
+        return tuple(self._mourned)[-_REPEATED:]
 
     def _beat(self) -> None:
         self._mesh.publish(self._mesh.subjects.live, pack(self._heartbeat()))
@@ -102,14 +113,21 @@ class Liveness:
         except EnvelopeError:
             return
         if self._core.heartbeat(heartbeat, self._loop.time()):
+            self._mourned.pop(heartbeat.instance, None)
             self._next_beat = 0.0  # in the next turn: so a newcomer knows everybody within half a second
+
+        for instance in heartbeat.dead:
+            self._bury(instance)
 
     def _on_obituary(self, delivery: Delivery) -> None:
         try:
             obituary, _ = unpack(Obituary, delivery.payload)
         except EnvelopeError:
             return
-        death = self._core.obituary(obituary.instance)
+        self._bury(obituary.instance)
+
+    def _bury(self, instance: str) -> None:
+        death = self._core.obituary(instance)
         if death is not None:
             self._mourn(death)
 
@@ -172,6 +190,8 @@ class Liveness:
         # Who stops in order says so itself, to everybody: that is no news unless it is watched.
         level = logging.DEBUG if death.cause is Cause.OBITUARY and not death.watched else logging.WARNING
         log.log(level, "instance %s is dead (%s)", death.instance, death.cause)
+        if death.cause is not Cause.SILENCE:
+            self._mourned[death.instance] = self._loop.time() + self._settings.deadline
         if death.announce:
             self._announce(death.instance)
         if death.watched:

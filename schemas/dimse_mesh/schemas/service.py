@@ -31,7 +31,12 @@ class Heartbeat(WireModel):
     service: ServiceName
     server_id: str = Field(description="the nats-server that the instance's control connection is on")
     draining: bool = False
-    associations: dict[str, int] = Field(default_factory=dict, description="open associations by remote AE that it serves")
+    associations: dict[str, int] = Field(
+        default_factory=dict, description="open associations by remote AE that it serves"
+    )
+    dead: tuple[str, ...] = Field(
+        default=(), description="instances that died lately: an obituary may have found nobody at home"
+    )
 
 
 class Obituary(WireModel):

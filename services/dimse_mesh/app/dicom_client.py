@@ -295,6 +295,7 @@ class DicomClient:
 
     async def release(self) -> None:
         """Release (PS3.8 §9.1.3) and close."""
+        self.deadline = DEADLINE
         try:
             await self._send(RELEASE_RQ_PDU)
             await self._receive(PduType.RELEASE_RP)

@@ -25,7 +25,7 @@ from dimse_mesh.app.identifier import (
     text_of,
     title,
 )
-from dimse_mesh.app.interruptible import INTERRUPTED, interruptible
+from dimse_mesh.app.interruptible import INTERRUPTED, Interrupted, interruptible
 from dimse_mesh.app.query_models import MODELS, RETURN_KEYS, WORKLIST_KEYS, Level, ModelName, level_for
 from dimse_mesh.app.way_in import WayIn, open_door
 from dimse_mesh.dimse import CommandField, Status, StatusCategory, category
@@ -97,25 +97,26 @@ async def _find(
     way: WayIn, ae_title: str, question: Question, found: Found, *, show: Callable[[str], None]
 ) -> None:
     sop_class, identifier = question.sop_class, question.identifier
-    try:
-        async with (
-            open_door(way) as door,
-            door.association(ae_title, [Proposal(sop_class, QUERY_SYNTAXES)]) as client,
-        ):
-            query = Query(client, CommandField.C_FIND_RQ, sop_class)
-            async with interruptible(query.cancel) as interruption:
-                async for response in query.responses(encode_identifier(identifier, query.transfer_syntax)):
-                    found.status = response.status
-                    if response.identifier is None or found.stopped or not response.command.is_pending:
-                        continue
-                    found.answers.append(decode_identifier(response.identifier, query.transfer_syntax))
-                    show(f"finding in {ae_title}: {len(found.answers)} matches")
-                    if len(found.answers) == question.limit:
-                        found.stopped = True
-                        await query.cancel()
-            found.interrupted = interruption.came
-    except (AssociationError, ValueError) as error:
-        found.failure = str(error)
+    async with open_door(way) as door:
+        try:
+            async with door.association(ae_title, [Proposal(sop_class, QUERY_SYNTAXES)]) as client:
+                query = Query(client, CommandField.C_FIND_RQ, sop_class)
+                request = encode_identifier(identifier, query.transfer_syntax)
+                async with interruptible(query.cancel) as interruption:
+                    async for response in query.responses(request):
+                        found.status = response.status
+                        if response.identifier is None or found.stopped or not response.command.is_pending:
+                            continue
+                        found.answers.append(decode_identifier(response.identifier, query.transfer_syntax))
+                        show(f"finding in {ae_title}: {len(found.answers)} matches")
+                        if len(found.answers) == question.limit:
+                            found.stopped = True
+                            await query.cancel()
+                found.interrupted = interruption.came
+        except Interrupted:
+            found.interrupted = True
+        except (AssociationError, ValueError) as error:
+            found.failure = str(error)
 
 
 def _print_table(answers: Sequence[Dataset], identifier: Dataset) -> None:

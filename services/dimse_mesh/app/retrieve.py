@@ -22,7 +22,7 @@ from dimse_mesh.app.identifier import (
     parse_path,
     text_of,
 )
-from dimse_mesh.app.interruptible import INTERRUPTED, interruptible
+from dimse_mesh.app.interruptible import INTERRUPTED, Interrupted, interruptible
 from dimse_mesh.app.query_models import MODELS, UNIQUE_KEYS, Level, ModelName, level_for
 from dimse_mesh.app.received_files import ReceivedFiles
 from dimse_mesh.app.retrieval import storage_proposals
@@ -100,24 +100,27 @@ def _retrieve(
         raise ConfigurationError(["-k: say what to retrieve, by a unique key such as StudyInstanceUID=UID"])
 
     async def run() -> None:
-        async with (
-            open_door(way) as door,
-            door.association(what.ae_title, [Proposal(sop_class, QUERY_SYNTAXES), *proposals]) as client,
-        ):
-            query = Query(client, operation, sop_class, destination=destination, storage=files)
-            async with interruptible(query.cancel) as interruption:
-                async for response in query.responses(encode_identifier(identifier, query.transfer_syntax)):
-                    _note(outcome, response, query.transfer_syntax)
-                    counts = response.counts
-                    progress.update(bar, total=counts.total, completed=counts.done)
-            outcome.interrupted = interruption.came
+        async with open_door(way) as door:
+            try:
+                async with door.association(
+                    what.ae_title, [Proposal(sop_class, QUERY_SYNTAXES), *proposals]
+                ) as client:
+                    query = Query(client, operation, sop_class, destination=destination, storage=files)
+                    request = encode_identifier(identifier, query.transfer_syntax)
+                    async with interruptible(query.cancel) as interruption:
+                        async for response in query.responses(request):
+                            _note(outcome, response, query.transfer_syntax)
+                            counts = response.counts
+                            progress.update(bar, total=counts.total, completed=counts.done)
+                    outcome.interrupted = interruption.came
+            except Interrupted:
+                outcome.interrupted = True
+            except AssociationError as error:
+                outcome.failures.append(str(error))
 
     with _progress() as progress:
         bar = progress.add_task(f"from {what.ae_title}", total=None)
-        try:
-            anyio.run(run)
-        except* AssociationError as group:
-            outcome.failures += map(str, group.exceptions)
+        anyio.run(run)
     return outcome, time.perf_counter() - began
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from pydicom import dcmread, dcmwrite
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from tests.support import dcmtk
 from tests.support.files import UID_ROOT, DicomFile, data_sets, real_files, synthetic, take_apart, write_file
@@ -40,7 +42,7 @@ class Archive:
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    with two_zones(tmp_path_factory.mktemp("mesh"), pool=2) as mesh:
+    with two_zones(tmp_path_factory.mktemp("mesh"), pool=4) as mesh:
         yield mesh
 
 
@@ -150,16 +152,58 @@ def test_move_to_an_unknown_destination_fails(archive: Archive) -> None:
     assert "status " in said
 
 
-def test_get_of_compressed_objects(archive: Archive, tmp_path: Path) -> None:
-    if archive.title == "CLOUD01":
-        pytest.skip("dcmqrscp takes nothing compressed")
+def test_get_of_compressed_objects(mesh: Mesh, tmp_path: Path) -> None:
     path = next(path for path in real_files()[JPEG] if path.name == "color3d_jpeg_baseline.dcm")
-    stored = take_apart(path)
-    port = archive.mesh.aes[archive.title].port
-    assert dcmtk.storescu(port, path, called=archive.title, more=["-xy"]).code == 0
+    stored, ae = take_apart(path), mesh.aes["CLOUD03"]
     study = dcmread(path, stop_before_pixels=True).StudyInstanceUID
-    code, said = archive.run(
-        "get", "-k", f"StudyInstanceUID={study}", "--output", tmp_path, "--sop-class", stored.sop_class
-    )
+    archive = Archive(mesh, ae.title, "", 0)
+    with Orthanc.start(
+        tmp_path / "archive", ae_title=ae.title, dicom_port=ae.port, env=dcmtk.NO_DELAY, verbose=False
+    ):
+        assert dcmtk.storescu(ae.port, path, called=ae.title, more=["-xy"]).code == 0
+        for sop_class in ((), ("--sop-class", stored.sop_class)):
+            got = tmp_path / f"got{len(sop_class)}"
+            keys = ("-k", f"StudyInstanceUID={study}")
+            code, said = archive.run("get", *keys, "--output", got, *sop_class)
+            assert code == 0, said
+            assert data_sets(got)[stored.sop_instance].transfer_syntax == JPEG
+
+
+def test_find_in_a_worklist(mesh: Mesh, tmp_path: Path) -> None:
+    ae = mesh.aes["CLOUD04"]
+    (tmp_path / ae.title).mkdir()
+    for number, modality in enumerate(("CT", "MR")):
+        write_worklist(tmp_path / ae.title / f"{number}.wl", f"PATIENT^{modality}", modality)
+    child, _ = dcmtk.wlmscpfs(tmp_path, ae_title=ae.title, port=ae.port)
+    with child:
+        key = "ScheduledProcedureStepSequence.Modality=MR"
+        code, said = Archive(mesh, ae.title, "", 0).run("find", "--model", "worklist", "-k", key)
     assert code == 0, said
-    assert data_sets(tmp_path)[stored.sop_instance].transfer_syntax == JPEG
+    assert "PATIENT^MR" in said
+    assert "20250102" in said
+    assert "1 matches" in said
+
+
+def write_worklist(path: Path, name: str, modality: str) -> None:
+    """Write a worklist item with what wlmscpfs requires."""
+    step, item = Dataset(), Dataset()
+    step.ScheduledStationAETitle = "STATION"
+    step.ScheduledProcedureStepStartDate = "20250102"
+    step.ScheduledProcedureStepStartTime = "080910"
+    step.Modality = modality
+    step.ScheduledProcedureStepID = "1"
+    step.ScheduledProcedureStepDescription = "scan"
+    item.PatientName = name
+    item.PatientID = "1"
+    item.PatientBirthDate = "19700101"
+    item.PatientSex = "O"
+    item.AccessionNumber = "1"
+    item.StudyInstanceUID = "1.2.3"
+    item.RequestedProcedureID = "1"
+    item.RequestedProcedureDescription = "scan"
+    item.ScheduledProcedureStepSequence = [step]
+    item.file_meta = FileMetaDataset()
+    item.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    item.file_meta.MediaStorageSOPClassUID = UID("1.2.276.0.7230010.3.1.0.1")
+    item.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.4")
+    dcmwrite(path, item, enforce_file_format=True)

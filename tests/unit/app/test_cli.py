@@ -118,9 +118,37 @@ def test_missing_nats_server_is_one_line(tmp_path: Path) -> None:
     assert "nats-server" in one_line(result, 1)
 
 
-@pytest.mark.parametrize("command", [["echo", "PACS"], ["send", "PACS", "/dev/null"]])
-def test_echo_and_send_say_what_they_need(command: list[str]) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["echo", "PACS"],
+        ["send", "PACS", "/dev/null"],
+        ["find", "PACS"],
+        ["move", "PACS", "--to", "HOME"],
+        ["get", "PACS", "--output", "none"],
+    ],
+)
+def test_commands_from_the_mesh_say_what_they_need(command: list[str]) -> None:
     assert one_line(dimse_mesh(*command), 2) == "give --config FILE, or --nats URL: where the mesh is"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            ["find", "PACS", "-k", "PatentID=1"],
+            "-k PatentID=1: unknown keyword 'PatentID'; did you mean 'PatientID'?",
+        ),
+        (["find", "PACS", "--level", "patient"], "--level PATIENT: the study model has STUDY, SERIES, IMAGE"),
+        (["find", "PACS", "--level", "study", "--model", "worklist"], "--level: a worklist has none"),
+        (["move", "PACS", "--to", "HOME", "--model", "worklist"], "--model worklist: it has no levels"),
+        (["move", "PACS", "--to", "HOME"], "-k: say what to retrieve, by a unique key"),
+        (["get", "PACS", "--output", "none", "--sop-class", "X"], "--sop-class X: no storage SOP class"),
+    ],
+)
+def test_query_that_cannot_be_asked_is_one_line(command: list[str], said: str) -> None:
+    line = one_line(dimse_mesh(*command, "--nats", "nats://127.0.0.1:1"), 2)
+    assert line.startswith(said)
 
 
 def test_unknown_service_lists_the_five(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from pydicom.uid import AllTransferSyntaxes
+from pydicom.uid import AllTransferSyntaxes, ExplicitVRLittleEndian
 from pynetdicom import AllStoragePresentationContexts, _config, evt
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at import time
     ModalityPerformedProcedureStep,
@@ -48,10 +48,13 @@ def serve(folder: Path, port: int, callback_port: int) -> None:
     callback = (HOST, callback_port)
     storage, queries = Storage(folder, catalog), Queries(catalog, callback)
     commitment, steps = Commitment(entity, catalog, callback), ProcedureSteps()
+    # The first that the peer proposes too is taken: rather explicit than implicit VR.
+    syntaxes = [
+        ExplicitVRLittleEndian,
+        *(uid for uid in AllTransferSyntaxes if uid != ExplicitVRLittleEndian),
+    ]
     for context in AllStoragePresentationContexts:
-        entity.add_supported_context(
-            str(context.abstract_syntax), AllTransferSyntaxes, scu_role=True, scp_role=True
-        )
+        entity.add_supported_context(str(context.abstract_syntax), syntaxes, scu_role=True, scp_role=True)
     for sop_class in (
         Verification,
         PatientRootQueryRetrieveInformationModelFind,

@@ -1,13 +1,14 @@
 """An application entity that sends stored files as they are.
 
 pynetdicom's C-GET and C-MOVE take data sets and encode them anew, which is lawful, and not what was stored. Its
-`send_c_store` can take a file instead, so that is what it is given here.
+`send_c_store` can take a file instead, so that is what it is given here, where the peer accepts its transfer syntax.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pynetdicom import AE
 from pynetdicom.association import Association
@@ -36,6 +37,11 @@ def send_verbatim(association: Association, catalog: Catalog) -> None:
 
     def send_c_store(dataset: Any, *arguments: Any, **keywords: Any) -> Dataset:
         stored = catalog.get(str(dataset.SOPInstanceUID)) if isinstance(dataset, Dataset) else None
-        return as_given(dataset if stored is None else stored.path, *arguments, **keywords)
+        if stored is None:
+            return as_given(dataset, *arguments, **keywords)
+        try:
+            return as_given(stored.path, *arguments, **keywords)
+        except ValueError:  # no context of its transfer syntax: encode it anew, if that can be done
+            return as_given(dcmread(stored.path), *arguments, **keywords)
 
     association.send_c_store = send_c_store  # type: ignore[method-assign]  # its own C-GET and C-MOVE call it

@@ -142,14 +142,12 @@ class Deadlines:
         """Fail what the other side has not received; what can't fail alone keeps the association another deadline."""
         link = self._link
         outbound = link.sender.outbound
-        position = outbound.received
         for operation in sorted(link.operations, key=lambda o: o.position):
-            if operation.position >= position and not operation.void:
+            if operation.position >= outbound.received:
                 self._fail_operation(operation, "mesh-deadline")
-                position = outbound.position if operation.end is None else operation.end
         if link.state is LinkState.ENDED:
             return
-        if position < outbound.position and self._overdue:
+        if self._overdue and outbound.awaited:
             link.fail("mesh-deadline")
         self._overdue = True
         link.sender.progress_at = link.router.now()

@@ -136,7 +136,7 @@ def skip(link: LinkIdentity, position: int, acknowledged: int, *, span: int) -> 
     frame = encode_frame(
         link.remote.channel, FrameKind.SKIP, encode_u64(span), position=position, acknowledged=acknowledged
     )
-    return Segment(position, span, Route.LINK, frame)
+    return Segment(position, span, Route.LINK, frame, awaited=False)
 
 
 def skipped(link: LinkIdentity, position: int, acknowledged: int, *, skip_at: int) -> Segment:

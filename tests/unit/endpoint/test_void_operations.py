@@ -119,6 +119,43 @@ def test_an_outage_beyond_the_deadline_fails_the_operation_and_not_the_associati
 
 
 @pytest.mark.parametrize("size", [100, 5000])
+def test_an_association_outlasts_deadlines_when_only_failed_operations_are_undelivered(size: int) -> None:
+    async def main() -> None:
+        async with joined(settings=SHORT) as both:
+            answer_all(both.target)
+            await both.settle(1)
+            both.channel.loses = lambda _: True
+            both.client.send(store(1, size))
+            await both.settle(8 * SHORT.deadline)
+            assert answers(both.client) == [(1, OUT_OF_RESOURCES)]
+            assert both.client.aborts == both.target.aborts == []
+            both.channel.loses = lambda _: False
+            both.client.send(store(2, size))
+            await both.settle(10)
+            assert answers(both.client) == [(1, OUT_OF_RESOURCES), (2, 0)]
+            assert both.target.received == both.client.sent[1:]
+            await end(both)
+
+    run(main())
+
+
+def test_an_association_whose_responses_stay_undelivered_is_aborted_at_the_second_deadline() -> None:
+    async def main() -> None:
+        async with joined(settings=SHORT) as both:
+            both.client.send(store(1))
+            await both.settle(1)
+            both.channel.loses = lambda _: True
+            answer_all(both.target)
+            both.target.send(response(both.target.received[0]))
+            await both.settle(SHORT.deadline + 2)
+            assert both.target.aborts == []
+            await both.settle(SHORT.deadline)
+            assert both.target.aborts == [(2, 0)]
+
+    run(main())
+
+
+@pytest.mark.parametrize("size", [100, 5000])
 def test_a_late_response_is_not_taken_for_that_of_the_next_operation_with_its_message_id(size: int) -> None:
     """The target had the operation, but nobody could tell the front-end before its deadline."""
 

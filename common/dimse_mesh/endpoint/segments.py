@@ -34,39 +34,29 @@ def message(
     data: bytes,
     whole: bool,
     traceparent: str | None,
+    subject: str | None,
 ) -> Segment:
-    """Return a command set on its way to the other endpoint, with its data set if that is `whole`."""
-    assert link.remote is not None
-    frame = encode_frame(
-        link.remote.channel,
-        FrameKind.MESSAGE,
-        encode_u32(len(command)),
-        command,
-        data,
-        position=position,
-        acknowledged=acknowledged,
-        flags=WHOLE if whole else 0,
-        context_id=context_id,
-    )
-    return Segment(position, len(command) + len(data), Route.LINK, frame, traceparent=traceparent)
+    """Return a command set, with its data set if that is `whole`.
 
-
-def request(
-    link: LinkIdentity,
-    position: int,
-    acknowledged: int,
-    *,
-    context_id: int,
-    command: bytes,
-    data: bytes,
-    whole: bool,
-    traceparent: str | None,
-    subject: str,
-) -> Segment:
-    """Return the same on its way to a handler, of the queue group of `subject`."""
+    Args:
+        subject: of the handlers through which it goes; None: straight to the other endpoint.
+    """
     assert link.remote is not None
     span = len(command) + len(data)
-    operation = OperationRequest(
+    if subject is None:
+        frame = encode_frame(
+            link.remote.channel,
+            FrameKind.MESSAGE,
+            encode_u32(len(command)),
+            command,
+            data,
+            position=position,
+            acknowledged=acknowledged,
+            flags=WHOLE if whole else 0,
+            context_id=context_id,
+        )
+        return Segment(position, span, Route.LINK, frame, traceparent=traceparent)
+    request = OperationRequest(
         association=link.association,
         position=position,
         span=span,
@@ -80,7 +70,7 @@ def request(
         called_ae=link.called_ae,
         from_client=link.from_client,
     )
-    payload = pack(operation, b"".join((command, data)))
+    payload = pack(request, b"".join((command, data)))
     return Segment(
         position, span, Route.HANDLER, payload, subject, link.local.channel, traceparent=traceparent
     )

@@ -21,6 +21,7 @@ from dimse_mesh.dimse import (
     CommandReceived,
     FailureReason,
     MessageAssembler,
+    cancel_request,
     failure_status_for,
 )
 from dimse_mesh.endpoint import segments
@@ -34,6 +35,8 @@ from dimse_mesh.endpoint.settings import LinkSettings
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.schemas.frames import FrameKind, PdusHead
 from dimse_mesh.upper_layer import PDU_HEADER_LENGTH
+
+_CANCELLABLE = frozenset((CommandField.C_FIND_RQ, CommandField.C_GET_RQ, CommandField.C_MOVE_RQ))
 
 Objection = Callable[[int], FailureReason | None]
 """Says by its command field why a request that no handler is asked about is refused, or None."""
@@ -49,6 +52,7 @@ class Sender:
         "_command_held",
         "_context_id",
         "_courier",
+        "_deferred",
         "_discarding",
         "_gatherer",
         "_head",
@@ -59,7 +63,6 @@ class Sender:
         "_operation",
         "_pending",
         "_settings",
-        "_skipped",
         "_streaming",
         "_tracing",
         "answers",
@@ -101,7 +104,7 @@ class Sender:
         self._discarding = False
         self._operation: Operation | None = None
         self._streaming = False
-        self._skipped: list[int] = []
+        self._deferred: list[Callable[[], None]] = []
         self.operations = operations
         self.outbound = Outbound(0, budget)
         self.answers = 0
@@ -218,9 +221,9 @@ class Sender:
         """Note the end of a message that was not sent whole."""
         operation, self._operation = self._operation, None
         self._discarding = self._streaming = False
-        skipped, self._skipped = self._skipped, []
-        for position in skipped:
-            self.send_skipped(position)
+        deferred, self._deferred = self._deferred, []
+        for send in deferred:
+            send()
         if operation is not None:
             operation.end = self.outbound.position
             if operation.void_status is not None:
@@ -243,31 +246,22 @@ class Sender:
         elif head.command_field != CommandField.C_CANCEL_RQ:
             end = position + len(command) + len(payload) if whole else None
             traceparent = self._start_operation(head, position, end)
-        service = handler_of(head.command_field)
-        if service is None:
-            segment = segments.message(
-                self._identity,
-                position,
-                self._acknowledged(),
-                context_id=self._context_id,
-                command=command,
-                data=payload,
-                whole=whole,
-                traceparent=traceparent,
-            )
-        else:
-            segment = segments.request(
-                self._identity,
-                position,
-                self._acknowledged(),
-                context_id=self._context_id,
-                command=command,
-                data=payload,
-                whole=whole,
-                traceparent=traceparent,
-                subject=self._courier.handler_subject(self._identity.home_zone, service),
-            )
+        segment = segments.message(
+            self._identity,
+            position,
+            self._acknowledged(),
+            context_id=self._context_id,
+            command=command,
+            data=payload,
+            whole=whole,
+            traceparent=traceparent,
+            subject=self._subject(head.command_field),
+        )
         self._send(segment)
+
+    def _subject(self, command_field: int) -> str | None:
+        service = handler_of(command_field)
+        return None if service is None else self._courier.handler_subject(self._identity.home_zone, service)
 
     def _start_operation(self, head: CommandHead, position: int, end: int | None) -> str | None:
         operation = self._new_operation(head, position, end)
@@ -309,7 +303,7 @@ class Sender:
     def send_skipped(self, position: int) -> None:
         """Tell the other side that a SKIP came in time, between messages: what one spans may be skipped as a whole."""
         if self._streaming:
-            self._skipped.append(position)
+            self._deferred.append(lambda: self.send_skipped(position))
             return
         self._send(
             segments.skipped(self._identity, self.outbound.position, self._acknowledged(), skip_at=position)
@@ -355,16 +349,39 @@ class Sender:
 
         If the other side has received nothing of it, nothing will be sent: it learns that by SKIP, and says SKIPPED
         unless it had received the operation after all. The operation stays in the table until then, or until its late
-        response was dropped. One that `is_half_received` can't be voided.
+        response was dropped, and where responses may be many it is cancelled. One that `is_half_received` can't be
+        voided.
         """
         operation.void = True
         operation.void_status = status
-        self._skip(operation)
+        if operation.position >= self.outbound.received:
+            self._skip(operation)
+        elif operation.head.command_field in _CANCELLABLE:
+            self._cancel(operation)
         if operation is self._operation:
             self._discarding = True
             self._gatherer.take()
         else:
             self._on_void_complete(operation)
+
+    def _cancel(self, operation: Operation) -> None:
+        """Ask the other side's peer, as ours could, to stop: nobody hears what it still says (PS3.7 §9.3.2.3)."""
+        if self._streaming:
+            self._deferred.append(lambda: self._cancel(operation))
+            return
+        segment = segments.message(
+            self._identity,
+            self.outbound.position,
+            self._acknowledged(),
+            context_id=operation.context_id,
+            command=cancel_request(operation.head.message_id).encode(),
+            data=b"",
+            whole=True,
+            traceparent=None,
+            subject=self._subject(CommandField.C_CANCEL_RQ),
+        )
+        segment.awaited = False
+        self._send(segment)
 
     def is_half_received(self, operation: Operation) -> bool:
         """Tell whether the other side has begun with an operation that our peer has not sent all of yet."""
@@ -373,8 +390,6 @@ class Sender:
     def _skip(self, operation: Operation) -> None:
         remote = self._identity.remote
         assert remote is not None
-        if operation.position < self.outbound.received:
-            return
         end = operation.end if operation.end is not None else self.outbound.position
         segment = segments.skip(
             self._identity, operation.position, self._acknowledged(), span=end - operation.position

@@ -2,8 +2,10 @@
 
 from dimse_mesh.endpoint.connection import PduReceiver, PeerConnection
 from dimse_mesh.endpoint.identity import LinkIdentity, dimse_service, handler_of
-from dimse_mesh.endpoint.link import PROVIDER_ABORT, Link, LinkState
+from dimse_mesh.endpoint.link import Link
+from dimse_mesh.endpoint.link_state import LinkState
 from dimse_mesh.endpoint.occupancy import Occupancy
+from dimse_mesh.endpoint.peer_end import PROVIDER_ABORT
 from dimse_mesh.endpoint.router import Router
 from dimse_mesh.endpoint.settings import LinkSettings
 

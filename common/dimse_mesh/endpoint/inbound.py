@@ -91,6 +91,11 @@ class Inbound:
         arrival = self._ready.popleft()
         self.consumed = arrival.position + arrival.span
 
+    def take_acknowledgement(self) -> int:
+        """Return up to where everything was consumed, for a frame that tells the other side."""
+        self.acknowledged = self.consumed
+        return self.consumed
+
     @property
     def owes_acknowledgement(self) -> bool:
         """Whether the other side doesn't know yet how much was consumed."""

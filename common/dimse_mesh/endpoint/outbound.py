@@ -37,6 +37,8 @@ class Segment:
     """HANDLER: ours, to which a refusal goes."""
     attempts: int = 1
     traceparent: str | None = None
+    awaited: bool = True
+    """False: nobody's operation waits for it, so that it may be overdue for ever."""
 
 
 class OutboundError(Exception):
@@ -128,6 +130,11 @@ class Outbound:
     def unreceived(self) -> Iterator[Segment]:
         """Yield the segments that the other side has not received, in order."""
         return (s for s in list(self._segments) if s.position + s.span > self.received)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the other side has not received something that it is waited for."""
+        return any(segment.awaited for segment in self.unreceived())
 
     def replace(self, start: int, end: int, by: Segment) -> None:
         """Keep `by` instead of the segments between two positions: they will not be sent again."""

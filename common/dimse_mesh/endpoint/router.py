@@ -1,4 +1,4 @@
-"""The links of one instance: what arrives on its subjects goes to the right one, what they send goes out.
+"""The links of one instance: what arrives on its subjects goes to the right one, and its timers are theirs.
 
 One subscription a subject for the whole instance, one timer for all acknowledgements, one for all deadlines: an idle
 association costs neither messages nor wake-ups.
@@ -9,21 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dimse_mesh.dimse import CommandSet, DimseError, FailureReason, failure_status_for
 from dimse_mesh.endpoint.carrier import Carrier, DeathWatcher
 from dimse_mesh.endpoint.connection import RECEIVE_BUFFER_SIZE
+from dimse_mesh.endpoint.courier import TRACEPARENT, Courier
 from dimse_mesh.endpoint.inbound import Arrival
 from dimse_mesh.endpoint.openings import Openings
-from dimse_mesh.endpoint.outbound import Budget, Route, Segment
+from dimse_mesh.endpoint.outbound import Budget
 from dimse_mesh.endpoint.patrol import Patrol
+from dimse_mesh.endpoint.pending_aborts import PendingAborts
 from dimse_mesh.endpoint.settings import LinkSettings
-from dimse_mesh.mesh import Delivery, EnvelopeError, pack, unpack
+from dimse_mesh.mesh import Delivery, EnvelopeError, unpack
 from dimse_mesh.runtime.counters import Counters, Load
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.association import Endpoint
@@ -33,14 +33,11 @@ from dimse_mesh.schemas.frames import (
     FrameError,
     FrameKind,
     decode_u32,
-    encode_frame,
     encode_message_payload,
-    encode_u32,
     iter_frames,
     segment_span,
 )
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
-from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.upper_layer import Abort, AbortReason, AbortSource
 
 if TYPE_CHECKING:
@@ -54,22 +51,10 @@ UNSENT_INTERVAL = 0.01
 """The same while a link waits for the bulk connection to take more."""
 UNHANDLED_INTERVAL = 0.2
 """Seconds until an operation whose queue group was empty is asked again."""
-ABORT_ATTEMPTS = 60
-"""How often, a second apart, an ABORT is repeated to an endpoint that doesn't answer."""
-BATCH_LIMIT = 60 * 1024
-"""Bytes of frames to one instance that are published as one message."""
-TRACEPARENT = "traceparent"
-
-
-@dataclass(slots=True)
-class _PendingAbort:
-    remote: Endpoint
-    frame: bytes
-    attempts: int = 0
 
 
 class Router:
-    """Registry and courier of an instance's links.
+    """Registry of an instance's links.
 
     Args:
         liveness: tells which instances died.
@@ -85,6 +70,7 @@ class Router:
         settings: LinkSettings,
     ) -> None:
         self._mesh = mesh
+        self.courier = Courier(mesh)
         self._liveness = liveness
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
@@ -95,20 +81,15 @@ class Router:
         self.receive_buffer = bytearray(RECEIVE_BUFFER_SIZE)
         self._links: dict[int, Link] = {}
         self._next_channel = random.getrandbits(31)
-        self._batches: dict[str, list[bytes]] = {}
-        self._batch_sizes: dict[str, int] = defaultdict(int)
         self._acknowledging: set[Link] = set()
         self._watched: set[Link] = set()
         self._released: set[Link] = set()
-        self._pending_aborts: dict[int, _PendingAbort] = {}
+        self._pending_aborts = PendingAborts(self.courier, interval=SWEEP_INTERVAL)
         self._sweeping: asyncio.TimerHandle | None = None
         self.patrol = Patrol(self._links, settings)
         self.openings = Openings(liveness, self._abandon)
         self._unhandled: set[Link] = set()
         self._down_since: float | None = None
-        self._handler_subjects: dict[tuple[str, ServiceName], str] = {}
-        self._link_subjects: dict[str, str] = {}
-        self._data_subjects: dict[str, str] = {}
         counters.load = self.load
 
     @asynccontextmanager
@@ -128,7 +109,7 @@ class Router:
         finally:
             for link in list(self._links.values()):
                 link.abort("instance-stops")
-            self._flush()
+            self.courier.flush()
             self.patrol.stop()
             if self._sweeping is not None:
                 self._sweeping.cancel()
@@ -208,28 +189,13 @@ class Router:
 
     def tell_abort(self, local: Endpoint, remote: Endpoint, abort: Abort) -> None:
         """Tell the other endpoint that the association is over, until it answers or is dead."""
-        frame = encode_frame(
-            remote.channel,
-            FrameKind.ABORT,
-            bytes((abort.source, abort.reason)),
-            encode_u32(local.channel),
-            local.instance.encode(),
-        )
-        self._pending_aborts[local.channel] = _PendingAbort(remote, frame)
-        self._post(remote.instance, frame)
+        self._pending_aborts.tell(local, remote, abort)
         self._schedule_sweep()
-
-    def tell_taken(self, remote: Endpoint, local: Endpoint) -> None:
-        """Tell a front-end that its `OpenRequest` is in our hands."""
-        self._post(
-            remote.instance,
-            encode_frame(remote.channel, FrameKind.TAKEN, encode_u32(local.channel), local.instance.encode()),
-        )
 
     def stranger_gone(self, link: Link, frame: Frame) -> None:
         """Handle GONE of an endpoint that is not the link's other end: it was given up, or is being waited for."""
         channel = link.identity.local.channel
-        self._pending_aborts.pop(channel, None)
+        self._pending_aborts.answered(channel)
         self.openings.gone(channel, _endpoint_in(frame.payload))
 
     def stranger_asks(self, link: Link, frame: Frame) -> None:
@@ -244,7 +210,7 @@ class Router:
     def probe_takers(self, local: Endpoint) -> None:
         """Ask the executors that took our `OpenRequest` whether they still have it."""
         for taker in self.openings.takers(local.channel):
-            self.send_probe(taker, local, consumed=0)
+            self.courier.send_probe(taker, local, consumed=0)
 
     def taken(self, frame: Frame) -> None:
         """Note who has taken our `OpenRequest`."""
@@ -253,90 +219,6 @@ class Router:
     def _abandon(self, channel: int, taker: Endpoint) -> None:
         local = Endpoint(instance=self._mesh.instance, channel=channel)
         self.tell_abort(local, taker, Abort(AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED))
-
-    # what links send
-
-    def handler_subject(self, home_zone: str, service: ServiceName) -> str:
-        """Return the subject of a service's queue group in a zone."""
-        key = (home_zone, service)
-        subject = self._handler_subjects.get(key)
-        if subject is None:
-            subject = self._handler_subjects[key] = self._mesh.subjects.operations(home_zone, service).name
-        return subject
-
-    def pack(self, request: OperationRequest, *tail: bytes | memoryview) -> bytes:
-        """Return the message of an operation."""
-        return pack(request, b"".join(tail))
-
-    def send(self, instance: str, segment: Segment) -> bool:
-        """Send a segment by its route; False: not now."""
-        if segment.route is Route.BULK:
-            subject = self._data_subjects.get(instance)
-            if subject is None:
-                subject = self._data_subjects[instance] = self._mesh.subjects.data(instance)
-            return self._mesh.publish_bulk(subject, segment.payload)
-        headers = {TRACEPARENT: segment.traceparent} if segment.traceparent is not None else None
-        if segment.route is Route.HANDLER:
-            reply = self._mesh.subjects.refused(self._mesh.instance, segment.channel, segment.position)
-            return self._mesh.publish(segment.subject, segment.payload, reply=reply, headers=headers)
-        if headers is not None:
-            self._flush_to(instance)
-            return self._mesh.publish(self._link_subject(instance), segment.payload, headers=headers)
-        return self._post(instance, segment.payload)
-
-    def send_ack(self, remote: Endpoint, *, received: int, consumed: int, answer: bool) -> None:
-        """Acknowledge a direction; `answer`: to a PROBE, so the sender sends again what is missing."""
-        frame = encode_frame(
-            remote.channel,
-            FrameKind.ACK,
-            position=received,
-            acknowledged=consumed,
-            flags=WHOLE if answer else 0,
-        )
-        self._post(remote.instance, frame)
-
-    def send_probe(self, remote: Endpoint, local: Endpoint, *, consumed: int) -> None:
-        """Ask what the other endpoint has received."""
-        frame = encode_frame(
-            remote.channel,
-            FrameKind.PROBE,
-            encode_u32(local.channel),
-            local.instance.encode(),
-            acknowledged=consumed,
-        )
-        self._post(remote.instance, frame)
-
-    def _link_subject(self, instance: str) -> str:
-        subject = self._link_subjects.get(instance)
-        if subject is None:
-            subject = self._link_subjects[instance] = self._mesh.subjects.link(instance)
-        return subject
-
-    def _post(self, instance: str, frame: bytes) -> bool:
-        """Publish with the other frames of this turn of the event loop to the same instance."""
-        if not self._mesh.connected:
-            return False
-        if not self._batches:
-            self._loop.call_soon(self._flush)
-        elif instance in self._batches and self._batch_sizes[instance] + len(frame) > BATCH_LIMIT:
-            self._flush_to(instance)
-            if not self._batches:
-                self._loop.call_soon(self._flush)
-        self._batches.setdefault(instance, []).append(frame)
-        self._batch_sizes[instance] += len(frame)
-        return True
-
-    def _flush(self) -> None:
-        for instance in list(self._batches):
-            self._flush_to(instance)
-
-    def _flush_to(self, instance: str) -> None:
-        frames = self._batches.pop(instance, None)
-        if frames:
-            del self._batch_sizes[instance]
-            payload = frames[0] if len(frames) == 1 else b"".join(frames)
-            # A refusal here is a lost message: probes find out.
-            self._mesh.publish(self._link_subject(instance), payload)
 
     # what arrives
 
@@ -360,9 +242,9 @@ class Router:
                         frame.payload,
                         traceparent,
                     )
-                    link.operation_approved(arrival, frame.acknowledged)
+                    link.other_end.operation_approved(arrival, frame.acknowledged)
                 else:
-                    link.frame_received(frame)
+                    link.other_end.frame_received(frame)
                     if frame.kind == FrameKind.ABORT and link.identity.remote is not None:
                         self._answer_gone(frame)
         except FrameError:
@@ -371,18 +253,18 @@ class Router:
     def _after_release(self, link: Link, frame: Frame) -> None:
         if frame.kind == FrameKind.ABORT:
             self._answer_gone(frame)
-        if frame.kind in {FrameKind.ABORT, FrameKind.GONE} or not link.still_unacknowledged(frame):
+        if frame.kind in {FrameKind.ABORT, FrameKind.GONE} or not link.other_end.still_unacknowledged(frame):
             self._released.discard(link)
             self._forget(link)
 
     def _unknown_channel(self, frame: Frame) -> None:
         if frame.kind == FrameKind.GONE:
-            self._pending_aborts.pop(frame.channel, None)
+            self._pending_aborts.answered(frame.channel)
         elif frame.kind == FrameKind.TAKEN:
             self.taken(frame)
         elif frame.kind == FrameKind.PROBE and self.openings.has(frame.channel):
             local = Endpoint(instance=self._mesh.instance, channel=frame.channel)
-            self.tell_taken(_endpoint_in(frame.payload), local)
+            self.courier.send_taken(_endpoint_in(frame.payload), local)
         elif frame.kind in {FrameKind.PROBE, FrameKind.ABORT}:
             if frame.kind == FrameKind.ABORT:
                 self.openings.give_up(frame.channel)
@@ -390,9 +272,7 @@ class Router:
 
     def _answer_gone(self, frame: Frame) -> None:
         sender = _endpoint_in(frame.payload[2:] if frame.kind == FrameKind.ABORT else frame.payload)
-        instance = self._mesh.instance.encode()
-        gone = encode_frame(sender.channel, FrameKind.GONE, encode_u32(frame.channel), instance)
-        self._post(sender.instance, gone)
+        self.courier.send_gone(sender, frame.channel)
 
     def _on_approved(self, delivery: Delivery) -> None:
         try:
@@ -405,7 +285,7 @@ class Router:
             return
         command, data = tail[: request.command_length], tail[request.command_length :]
         traceparent = delivery.headers.get(TRACEPARENT) if delivery.headers else None
-        link.operation_approved(
+        link.other_end.operation_approved(
             Arrival(
                 request.position,
                 request.span,
@@ -437,7 +317,7 @@ class Router:
             return
         if status is None:
             status = failure_status_for(0, FailureReason.NOT_AUTHORIZED)
-        link.operation_refused(int(position), status)
+        link.other_end.operation_refused(int(position), status)
 
     # time
 
@@ -450,7 +330,7 @@ class Router:
     def _acknowledge(self) -> None:
         links, self._acknowledging = self._acknowledging, set()
         for link in links:
-            link.acknowledge_if_owed()
+            link.other_end.acknowledge_if_owed()
 
     def watch(self, link: Link) -> None:
         """Look at the link's deadlines until its `sweep` says that nothing is outstanding."""
@@ -459,7 +339,7 @@ class Router:
 
     def _schedule_sweep(self) -> None:
         if self._sweeping is None:
-            unsent = self._mesh.connected and any(link.unsent for link in self._watched)
+            unsent = self._mesh.connected and any(link.sender.unsent for link in self._watched)
             self._sweeping = self._loop.call_later(UNSENT_INTERVAL if unsent else SWEEP_INTERVAL, self._sweep)
 
     def _sweep(self) -> None:
@@ -469,20 +349,15 @@ class Router:
             if not link.sweep(now):
                 self._watched.discard(link)
         for link in self._released:
-            link.probe_if_silent(now)
-        for channel, pending in list(self._pending_aborts.items()):
-            pending.attempts += 1
-            if pending.attempts >= ABORT_ATTEMPTS / SWEEP_INTERVAL:
-                del self._pending_aborts[channel]
-            elif pending.attempts % round(1 / SWEEP_INTERVAL) == 0:
-                self._post(pending.remote.instance, pending.frame)
+            link.deadlines.probe_if_silent(now)
+        self._pending_aborts.repeat()
         if self._watched or self._released or self._pending_aborts:
             self._schedule_sweep()
 
     def _ask_again(self) -> None:
         links, self._unhandled = self._unhandled, set()
         for link in links:
-            link.ask_handlers_again()
+            link.deadlines.ask_handlers_again()
 
     def _mesh_changed(self, connected: bool) -> None:
         if not connected:
@@ -491,7 +366,7 @@ class Router:
         self._down_since = None
         self.openings.mesh_returned()
         for link in list(self._links.values()):
-            link.mesh_returned()
+            link.deadlines.mesh_returned()
 
     def _instance_died(self, instance: str) -> None:
         self.openings.instance_died(instance)
@@ -502,11 +377,7 @@ class Router:
                     self._forget(link)
                 else:
                     link.instance_died()
-        self._pending_aborts = {
-            channel: pending
-            for channel, pending in self._pending_aborts.items()
-            if pending.remote.instance != instance
-        }
+        self._pending_aborts.instance_died(instance)
 
 
 def _endpoint_in(payload: memoryview) -> Endpoint:

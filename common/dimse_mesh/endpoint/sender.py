@@ -14,7 +14,6 @@ States of the message that is under way:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
 from dimse_mesh.dimse import (
     CommandField,
@@ -22,47 +21,25 @@ from dimse_mesh.dimse import (
     CommandReceived,
     FailureReason,
     MessageAssembler,
+    cancel_request,
     failure_status_for,
 )
+from dimse_mesh.endpoint import segments
 from dimse_mesh.endpoint.chunks import ChunkGatherer
+from dimse_mesh.endpoint.courier import Courier
 from dimse_mesh.endpoint.identity import RESPONSE, LinkIdentity, dimse_service, handler_of
 from dimse_mesh.endpoint.operations import Operation, OperationTable
 from dimse_mesh.endpoint.outbound import Budget, Outbound, Route, Segment
 from dimse_mesh.endpoint.pending import PendingResponses, Run
 from dimse_mesh.endpoint.settings import LinkSettings
 from dimse_mesh.endpoint.tracing import OperationTracing
-from dimse_mesh.schemas.frames import (
-    LAST,
-    WHOLE,
-    FrameKind,
-    PdusHead,
-    encode_frame,
-    encode_pdus_head,
-    encode_u32,
-    encode_u64,
-)
-from dimse_mesh.schemas.operation import OperationRequest
-from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.frames import FrameKind, PdusHead
 from dimse_mesh.upper_layer import PDU_HEADER_LENGTH
+
+_CANCELLABLE = frozenset((CommandField.C_FIND_RQ, CommandField.C_GET_RQ, CommandField.C_MOVE_RQ))
 
 Objection = Callable[[int], FailureReason | None]
 """Says by its command field why a request that no handler is asked about is refused, or None."""
-
-
-class Courier(Protocol):
-    """What carries segments. Never waits; False: not taken, send it again later."""
-
-    def now(self) -> float:
-        """Return the event loop's time."""
-
-    def send(self, instance: str, segment: Segment) -> bool:
-        """Send a segment by its route to `instance`, or to the handlers of its subject."""
-
-    def handler_subject(self, home_zone: str, service: ServiceName) -> str:
-        """Return the subject of a service's queue group."""
-
-    def pack(self, request: OperationRequest, *tail: bytes | memoryview) -> bytes:
-        """Return the message of an operation."""
 
 
 class Sender:
@@ -75,6 +52,7 @@ class Sender:
         "_command_held",
         "_context_id",
         "_courier",
+        "_deferred",
         "_discarding",
         "_gatherer",
         "_head",
@@ -85,7 +63,6 @@ class Sender:
         "_operation",
         "_pending",
         "_settings",
-        "_skipped",
         "_streaming",
         "_tracing",
         "answers",
@@ -127,7 +104,7 @@ class Sender:
         self._discarding = False
         self._operation: Operation | None = None
         self._streaming = False
-        self._skipped: list[int] = []
+        self._deferred: list[Callable[[], None]] = []
         self.operations = operations
         self.outbound = Outbound(0, budget)
         self.answers = 0
@@ -176,17 +153,10 @@ class Sender:
         return index
 
     def _send_run(self, run: Run, pdus: memoryview) -> None:
-        remote, position = self._identity.remote, self.outbound.position
-        assert remote is not None
-        frame = encode_frame(
-            remote.channel,
-            FrameKind.PDUS,
-            encode_pdus_head(PdusHead(run.largest, self._pending.responded_to)),
-            pdus,
-            position=position,
-            acknowledged=self._acknowledged(),
+        head = PdusHead(run.largest, self._pending.responded_to)
+        self._send(
+            segments.run(self._identity, self.outbound.position, self._acknowledged(), head=head, pdus=pdus)
         )
-        self._send(Segment(position, len(pdus), Route.BULK, frame))
 
     @property
     def in_mid_message(self) -> bool:
@@ -251,9 +221,9 @@ class Sender:
         """Note the end of a message that was not sent whole."""
         operation, self._operation = self._operation, None
         self._discarding = self._streaming = False
-        skipped, self._skipped = self._skipped, []
-        for position in skipped:
-            self.send_skipped(position)
+        deferred, self._deferred = self._deferred, []
+        for send in deferred:
+            send()
         if operation is not None:
             operation.end = self.outbound.position
             if operation.void_status is not None:
@@ -266,60 +236,32 @@ class Sender:
         assert head is not None
         self._command_held = False
         self._streaming = not whole
-        identity, outbound = self._identity, self.outbound
-        assert identity.remote is not None
-        payload = b"".join(data)
-        position = outbound.position
-        span = len(self._command) + len(payload)
-        is_request = not head.command_field & RESPONSE
+        command, payload, position = self._command, b"".join(data), self.outbound.position
         traceparent = None
-        if is_request:
-            if head.command_field != CommandField.C_CANCEL_RQ:
-                traceparent = self._start_operation(head, position, None if not whole else position + span)
-        else:
+        if head.command_field & RESPONSE:
             self.answers += not head.is_pending
             self._tracing.response_sent(head)
             if head.is_pending and head.has_data_set:
-                self._pending.remember(self._context_id, self._command, head.responded_to)
-        service = handler_of(head.command_field)
-        if service is None:
-            frame = encode_frame(
-                identity.remote.channel,
-                FrameKind.MESSAGE,
-                encode_u32(len(self._command)),
-                self._command,
-                payload,
-                position=position,
-                acknowledged=self._acknowledged(),
-                flags=WHOLE if whole else 0,
-                context_id=self._context_id,
-            )
-            segment = Segment(position, span, Route.LINK, frame, traceparent=traceparent)
-        else:
-            request = OperationRequest(
-                association=identity.association,
-                position=position,
-                span=span,
-                source=identity.local,
-                sink=identity.remote,
-                context_id=self._context_id,
-                command_length=len(self._command),
-                whole=whole,
-                acknowledged=self._acknowledged(),
-                calling_ae=identity.calling_ae,
-                called_ae=identity.called_ae,
-                from_client=identity.from_client,
-            )
-            segment = Segment(
-                position,
-                span,
-                Route.HANDLER,
-                self._courier.pack(request, self._command, payload),
-                self._courier.handler_subject(identity.home_zone, service),
-                identity.local.channel,
-                traceparent=traceparent,
-            )
+                self._pending.remember(self._context_id, command, head.responded_to)
+        elif head.command_field != CommandField.C_CANCEL_RQ:
+            end = position + len(command) + len(payload) if whole else None
+            traceparent = self._start_operation(head, position, end)
+        segment = segments.message(
+            self._identity,
+            position,
+            self._acknowledged(),
+            context_id=self._context_id,
+            command=command,
+            data=payload,
+            whole=whole,
+            traceparent=traceparent,
+            subject=self._subject(head.command_field),
+        )
         self._send(segment)
+
+    def _subject(self, command_field: int) -> str | None:
+        service = handler_of(command_field)
+        return None if service is None else self._courier.handler_subject(self._identity.home_zone, service)
 
     def _start_operation(self, head: CommandHead, position: int, end: int | None) -> str | None:
         operation = self._new_operation(head, position, end)
@@ -343,41 +285,29 @@ class Sender:
         return operation
 
     def _send_chunk(self, parts: list[bytes | memoryview], *, last: bool) -> None:
-        remote = self._identity.remote
-        assert remote is not None
-        size = sum(map(len, parts))
-        frame = encode_frame(
-            remote.channel,
-            FrameKind.DATA,
-            *parts,
-            position=self.outbound.position,
-            flags=LAST if last else 0,
-            context_id=self._context_id,
-            acknowledged=self._acknowledged(),
+        self._send(
+            segments.chunk(
+                self._identity,
+                self.outbound.position,
+                self._acknowledged(),
+                context_id=self._context_id,
+                parts=parts,
+                last=last,
+            )
         )
-        # An empty last fragment still needs a place of its own in the order.
-        self._send(Segment(self.outbound.position, size or 1, Route.BULK, frame))
 
     def send_release(self, kind: FrameKind) -> None:
         """Send an A-RELEASE-RQ or -RP in its place behind the messages."""
-        remote = self._identity.remote
-        assert remote is not None
-        position = self.outbound.position
-        frame = encode_frame(remote.channel, kind, position=position, acknowledged=self._acknowledged())
-        self._send(Segment(position, 1, Route.LINK, frame))
+        self._send(segments.release(self._identity, self.outbound.position, self._acknowledged(), kind=kind))
 
     def send_skipped(self, position: int) -> None:
         """Tell the other side that a SKIP came in time, between messages: what one spans may be skipped as a whole."""
         if self._streaming:
-            self._skipped.append(position)
+            self._deferred.append(lambda: self.send_skipped(position))
             return
-        remote = self._identity.remote
-        assert remote is not None
-        payload, at = encode_u64(position), self.outbound.position
-        frame = encode_frame(
-            remote.channel, FrameKind.SKIPPED, payload, position=at, acknowledged=self._acknowledged()
+        self._send(
+            segments.skipped(self._identity, self.outbound.position, self._acknowledged(), skip_at=position)
         )
-        self._send(Segment(at, len(payload), Route.LINK, frame))
 
     def _send(self, segment: Segment) -> None:
         remote = self._identity.remote
@@ -419,16 +349,39 @@ class Sender:
 
         If the other side has received nothing of it, nothing will be sent: it learns that by SKIP, and says SKIPPED
         unless it had received the operation after all. The operation stays in the table until then, or until its late
-        response was dropped. One that `is_half_received` can't be voided.
+        response was dropped, and where responses may be many it is cancelled. One that `is_half_received` can't be
+        voided.
         """
         operation.void = True
         operation.void_status = status
-        self._skip(operation)
+        if operation.position >= self.outbound.received:
+            self._skip(operation)
+        elif operation.head.command_field in _CANCELLABLE:
+            self._cancel(operation)
         if operation is self._operation:
             self._discarding = True
             self._gatherer.take()
         else:
             self._on_void_complete(operation)
+
+    def _cancel(self, operation: Operation) -> None:
+        """Ask the other side's peer, as ours could, to stop: nobody hears what it still says (PS3.7 §9.3.2.3)."""
+        if self._streaming:
+            self._deferred.append(lambda: self._cancel(operation))
+            return
+        segment = segments.message(
+            self._identity,
+            self.outbound.position,
+            self._acknowledged(),
+            context_id=operation.context_id,
+            command=cancel_request(operation.head.message_id).encode(),
+            data=b"",
+            whole=True,
+            traceparent=None,
+            subject=self._subject(CommandField.C_CANCEL_RQ),
+        )
+        segment.awaited = False
+        self._send(segment)
 
     def is_half_received(self, operation: Operation) -> bool:
         """Tell whether the other side has begun with an operation that our peer has not sent all of yet."""
@@ -437,18 +390,10 @@ class Sender:
     def _skip(self, operation: Operation) -> None:
         remote = self._identity.remote
         assert remote is not None
-        if operation.position < self.outbound.received:
-            return
         end = operation.end if operation.end is not None else self.outbound.position
-        span = end - operation.position
-        frame = encode_frame(
-            remote.channel,
-            FrameKind.SKIP,
-            encode_u64(span),
-            position=operation.position,
-            acknowledged=self._acknowledged(),
+        segment = segments.skip(
+            self._identity, operation.position, self._acknowledged(), span=end - operation.position
         )
-        segment = Segment(operation.position, span, Route.LINK, frame)
         self.outbound.replace(operation.position, end, segment)
         if not self._courier.send(remote.instance, segment):
             segment.attempts = 0

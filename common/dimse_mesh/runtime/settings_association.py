@@ -12,12 +12,11 @@ from dimse_mesh.runtime.settings_fields import (
     Count,
     Host,
     ListenPort,
-    PduLength,
     Seconds,
-    SecondsOrOff,
     SettingsModel,
     TlsFile,
 )
+from dimse_mesh.runtime.settings_peer import PeerSettings
 
 _ANY_HOST = frozenset({"0.0.0.0", "::", "*"})
 
@@ -62,7 +61,7 @@ class Listener(SettingsModel):
         return titles
 
 
-class AssociationSettings(SettingsModel):
+class AssociationSettings(PeerSettings):
     """The front-end that hospital systems connect to."""
 
     listeners: tuple[Listener, ...] = Field(default=(), description="addresses to listen on")
@@ -75,31 +74,9 @@ class AssociationSettings(SettingsModel):
     max_associations: Count = Field(
         default=4096, description="open associations per instance; more are rejected, transient"
     )
-    max_pdu_length: PduLength = Field(
-        default=131072, description="bytes: the maximum PDU length advertised to clients (PS3.8 Annex D.1)"
-    )
-    artim_timeout: Seconds = Field(default=30.0, description="seconds: the ARTIM timer (PS3.8 §9.1.5)")
     open_timeout: Seconds = Field(
         default=30.0,
         description="seconds from A-ASSOCIATE-RQ to the target's answer; then a transient reject",
-    )
-    idle_timeout: SecondsOrOff = Field(
-        default=0.0, description="seconds without traffic before A-ABORT; 0: off"
-    )
-    release_timeout: Seconds = Field(default=10.0, description="seconds to wait for A-RELEASE-RP")
-    stalled_read_timeout: Seconds = Field(
-        default=60.0, description="seconds that a peer may pause in the middle of a message"
-    )
-    stalled_write_timeout: Seconds = Field(
-        default=60.0, description="seconds that a peer may refuse to read what is sent to it"
-    )
-    operation_timeout: SecondsOrOff = Field(
-        default=600.0,
-        description="seconds without any response of the target before the operation fails; 0: off",
-    )
-    drain_timeout: Seconds = Field(
-        default=30.0,
-        description="seconds that associations get when the service stops; the last quarter only their operations",
     )
 
     @field_validator("listeners")

@@ -12,14 +12,13 @@ from dimse_mesh.runtime.settings_fields import (
     Count,
     CountOrUnlimited,
     Host,
-    PduLength,
     Port,
     Seconds,
-    SecondsOrOff,
     SettingsModel,
     TlsFile,
     pair_of_files,
 )
+from dimse_mesh.runtime.settings_peer import PeerSettings
 
 
 class RemoteTls(SettingsModel):
@@ -65,7 +64,7 @@ class RemoteAe(SettingsModel):
     )
 
 
-class ScuSettings(SettingsModel):
+class ScuSettings(PeerSettings):
     """The executor that opens associations to targets."""
 
     remote_aes: tuple[RemoteAe, ...] = Field(
@@ -74,31 +73,9 @@ class ScuSettings(SettingsModel):
     max_associations: Count = Field(
         default=4096, description="open associations per instance, over all targets"
     )
-    max_pdu_length: PduLength = Field(
-        default=131072, description="bytes: the maximum PDU length advertised to targets (PS3.8 Annex D.1)"
-    )
-    artim_timeout: Seconds = Field(default=30.0, description="seconds: the ARTIM timer (PS3.8 §9.1.5)")
     attach_timeout: Seconds = Field(
         default=30.0,
         description="seconds that an open association waits for its front-end before it is aborted",
-    )
-    idle_timeout: SecondsOrOff = Field(
-        default=0.0, description="seconds without traffic before A-ABORT; 0: off"
-    )
-    release_timeout: Seconds = Field(default=10.0, description="seconds to wait for A-RELEASE-RP")
-    stalled_read_timeout: Seconds = Field(
-        default=60.0, description="seconds that a target may pause in the middle of a message"
-    )
-    stalled_write_timeout: Seconds = Field(
-        default=60.0, description="seconds that a target may refuse to read what is sent to it"
-    )
-    operation_timeout: SecondsOrOff = Field(
-        default=600.0,
-        description="seconds without any response of the target before the operation fails; 0: off",
-    )
-    drain_timeout: Seconds = Field(
-        default=30.0,
-        description="seconds that associations get when the service stops; the last quarter only their operations",
     )
 
     @field_validator("remote_aes")

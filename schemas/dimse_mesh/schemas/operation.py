@@ -30,7 +30,6 @@ class OperationRequest(WireModel):
     called_ae: str
     from_client: bool
     """False: the request came from the target (C-GET sub-operation, N-EVENT-REPORT)."""
-    attempt: int = 1
 
 
 class Refusal(WireModel):

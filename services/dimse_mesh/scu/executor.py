@@ -78,7 +78,7 @@ class Executor:
         try:
             with scope:
                 self._router.openings.take(local.channel, scope.cancel)
-                self._router.tell_taken(request.source, local)
+                self._router.courier.send_taken(request.source, local)
                 limit = remote.max_associations
                 counted = await self._slots.take(remote.ae_title, limit, within=request.deadline)
                 if counted:
@@ -189,7 +189,7 @@ class Executor:
             ),
         )
         if answer.following:
-            link.pdus_received([(pdu_type, memoryview(body)) for pdu_type, body in answer.following])
+            link.peer_end.pdus_received([(pdu_type, memoryview(body)) for pdu_type, body in answer.following])
         connection.resume_reading()
         reply = OpenReply(
             result=OpenResult.ACCEPTED, sink=identity.local, window=self._router.settings.window

@@ -94,8 +94,8 @@ class Joined:
                 router._watched,
                 router._released,
                 router._pending_aborts,
-                router._batches,
-                router._batch_sizes,
+                router.courier._batches,
+                router.courier._batch_sizes,
             ):
                 assert not registry
             assert end.carrier.watched == []

@@ -149,7 +149,7 @@ def test_a_target_that_takes_nothing_holds_the_client_back_and_is_aborted_in_the
                 both.client.send(store(number, 50_000))
             await both.settle(10)
             assert not both.client.connection.reading
-            sender = both.front.link._sender
+            sender = both.front.link.sender
             assert sender.outbound.in_flight < SETTINGS.window + 512 * 1024
             await both.settle(60)
             assert both.client.aborts == [(2, 0)]

@@ -119,6 +119,43 @@ def test_an_outage_beyond_the_deadline_fails_the_operation_and_not_the_associati
 
 
 @pytest.mark.parametrize("size", [100, 5000])
+def test_an_association_outlasts_deadlines_when_only_failed_operations_are_undelivered(size: int) -> None:
+    async def main() -> None:
+        async with joined(settings=SHORT) as both:
+            answer_all(both.target)
+            await both.settle(1)
+            both.channel.loses = lambda _: True
+            both.client.send(store(1, size))
+            await both.settle(8 * SHORT.deadline)
+            assert answers(both.client) == [(1, OUT_OF_RESOURCES)]
+            assert both.client.aborts == both.target.aborts == []
+            both.channel.loses = lambda _: False
+            both.client.send(store(2, size))
+            await both.settle(10)
+            assert answers(both.client) == [(1, OUT_OF_RESOURCES), (2, 0)]
+            assert both.target.received == both.client.sent[1:]
+            await end(both)
+
+    run(main())
+
+
+def test_an_association_whose_responses_stay_undelivered_is_aborted_at_the_second_deadline() -> None:
+    async def main() -> None:
+        async with joined(settings=SHORT) as both:
+            both.client.send(store(1))
+            await both.settle(1)
+            both.channel.loses = lambda _: True
+            answer_all(both.target)
+            both.target.send(response(both.target.received[0]))
+            await both.settle(SHORT.deadline + 2)
+            assert both.target.aborts == []
+            await both.settle(SHORT.deadline)
+            assert both.target.aborts == [(2, 0)]
+
+    run(main())
+
+
+@pytest.mark.parametrize("size", [100, 5000])
 def test_a_late_response_is_not_taken_for_that_of_the_next_operation_with_its_message_id(size: int) -> None:
     """The target had the operation, but nobody could tell the front-end before its deadline."""
 
@@ -154,7 +191,8 @@ def test_a_target_that_answers_after_the_operation_timeout_is_not_heard() -> Non
             await both.settle(7)
             both.client.send(find(1))
             await both.settle(1)
-            first, second = both.target.received
+            first, cancel, second = both.target.received
+            assert cancel == cancel_rq(1, context_id=5)
             for _ in range(3):
                 both.target.send(response(first, 0xFF00, data=b"late"))
             both.target.send(response(first, 0, more={Tag.ERROR_COMMENT: "late"}))
@@ -163,6 +201,55 @@ def test_a_target_that_answers_after_the_operation_timeout_is_not_heard() -> Non
             await both.settle(1)
             assert both.client.received[1:] == both.target.sent[-2:]
             await end(both)
+
+    run(main())
+
+
+@pytest.mark.parametrize("field", [Command.C_FIND, Command.C_GET, Command.C_MOVE])
+def test_a_target_is_told_to_cancel_what_has_timed_out(field: int) -> None:
+    async def main() -> None:
+        async with joined(settings=replace(SETTINGS, operation_timeout=5.0)) as both:
+            both.client.send(request(field, 7, STUDY_ROOT_FIND, data=b"ab", context_id=5))
+            await both.settle(7)
+            assert [message.number(Tag.RESPONDED_MESSAGE_ID) for message in both.client.received] == [7]
+            assert both.target.received == [*both.client.sent, cancel_rq(7, context_id=5)]
+            both.target.send(response(both.target.received[0], 0xFE00))
+            await both.settle(1)
+            assert len(both.client.received) == 1
+            await end(both)
+
+    run(main())
+
+
+def test_a_cancel_of_the_mesh_waits_for_the_end_of_the_message_under_way() -> None:
+    async def main() -> None:
+        async with joined(settings=SHORT) as both:
+            both.client.send(find(1))
+            await both.settle(1)
+            both.channel.cut()
+            pdus = p_data(store(2, 5000), max_pdu=1000)
+            both.client.transport.feed(pdus[:3000])
+            await both.settle(7)
+            assert answers(both.client) == [(1, OUT_OF_RESOURCES)]
+            both.channel.cut(connected=True)
+            await both.settle(3)
+            assert both.target.received == [find(1)]
+            both.client.transport.feed(pdus[3000:])
+            await both.settle(1)
+            assert answers(both.client) == [(1, OUT_OF_RESOURCES), (2, OUT_OF_RESOURCES)]
+            assert both.target.received == [find(1), cancel_rq(1, context_id=5)]
+
+    run(main())
+
+
+@pytest.mark.parametrize("size", [0, 5000])
+def test_a_store_that_has_timed_out_is_not_cancelled(size: int) -> None:
+    async def main() -> None:
+        async with joined(settings=replace(SETTINGS, operation_timeout=5.0)) as both:
+            both.client.send(store(1, size))
+            await both.settle(7)
+            assert answers(both.client) == [(1, OUT_OF_RESOURCES)]
+            assert both.target.received == both.client.sent
 
     run(main())
 

@@ -1,0 +1,131 @@
+"""What the links of one instance send: segments by their route, and the frames that travel outside the order.
+
+Frames to one instance that are sent in one turn of the event loop go out as one message. Nothing here waits or
+remembers: what is not taken, or gets lost, is found by probes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+
+from dimse_mesh.endpoint.carrier import Carrier
+from dimse_mesh.endpoint.outbound import Route, Segment
+from dimse_mesh.schemas.association import Endpoint
+from dimse_mesh.schemas.frames import WHOLE, FrameKind, encode_frame, encode_u32
+from dimse_mesh.schemas.service import ServiceName
+
+BATCH_LIMIT = 60 * 1024
+"""Bytes of frames to one instance that are published as one message."""
+TRACEPARENT = "traceparent"
+
+
+class Courier:
+    """What carries segments and frames. Never waits; False: not taken, send it again later."""
+
+    def __init__(self, mesh: Carrier) -> None:
+        self._mesh = mesh
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+        self._batches: dict[str, list[bytes]] = {}
+        self._batch_sizes: dict[str, int] = defaultdict(int)
+        self._handler_subjects: dict[tuple[str, ServiceName], str] = {}
+        self._link_subjects: dict[str, str] = {}
+        self._data_subjects: dict[str, str] = {}
+
+    # segments
+
+    def handler_subject(self, home_zone: str, service: ServiceName) -> str:
+        """Return the subject of a service's queue group in a zone."""
+        key = (home_zone, service)
+        subject = self._handler_subjects.get(key)
+        if subject is None:
+            subject = self._handler_subjects[key] = self._mesh.subjects.operations(home_zone, service).name
+        return subject
+
+    def send(self, instance: str, segment: Segment) -> bool:
+        """Send a segment by its route to `instance`, or to the handlers of its subject; False: not now."""
+        if segment.route is Route.BULK:
+            subject = self._data_subjects.get(instance)
+            if subject is None:
+                subject = self._data_subjects[instance] = self._mesh.subjects.data(instance)
+            return self._mesh.publish_bulk(subject, segment.payload)
+        headers = {TRACEPARENT: segment.traceparent} if segment.traceparent is not None else None
+        if segment.route is Route.HANDLER:
+            reply = self._mesh.subjects.refused(self._mesh.instance, segment.channel, segment.position)
+            return self._mesh.publish(segment.subject, segment.payload, reply=reply, headers=headers)
+        if headers is not None:
+            self._flush_to(instance)
+            return self._mesh.publish(self._link_subject(instance), segment.payload, headers=headers)
+        return self.post(instance, segment.payload)
+
+    # frames outside the order
+
+    def send_ack(self, remote: Endpoint, *, received: int, consumed: int, answer: bool) -> None:
+        """Acknowledge a direction; `answer`: to a PROBE, so the sender sends again what is missing."""
+        frame = encode_frame(
+            remote.channel,
+            FrameKind.ACK,
+            position=received,
+            acknowledged=consumed,
+            flags=WHOLE if answer else 0,
+        )
+        self.post(remote.instance, frame)
+
+    def send_probe(self, remote: Endpoint, local: Endpoint, *, consumed: int) -> None:
+        """Ask what the other endpoint has received."""
+        frame = encode_frame(
+            remote.channel,
+            FrameKind.PROBE,
+            encode_u32(local.channel),
+            local.instance.encode(),
+            acknowledged=consumed,
+        )
+        self.post(remote.instance, frame)
+
+    def send_taken(self, remote: Endpoint, local: Endpoint) -> None:
+        """Tell a front-end that its `OpenRequest` is in our hands."""
+        self.post(
+            remote.instance,
+            encode_frame(remote.channel, FrameKind.TAKEN, encode_u32(local.channel), local.instance.encode()),
+        )
+
+    def send_gone(self, remote: Endpoint, channel: int) -> None:
+        """Tell an endpoint that what it takes for its other end, our `channel`, is not there."""
+        instance = self._mesh.instance.encode()
+        self.post(
+            remote.instance, encode_frame(remote.channel, FrameKind.GONE, encode_u32(channel), instance)
+        )
+
+    def post(self, instance: str, frame: bytes) -> bool:
+        """Publish with the other frames of this turn of the event loop to the same instance."""
+        if not self._mesh.connected:
+            return False
+        if not self._batches:
+            self._loop.call_soon(self.flush)
+        elif instance in self._batches and self._batch_sizes[instance] + len(frame) > BATCH_LIMIT:
+            self._flush_to(instance)
+            if not self._batches:
+                self._loop.call_soon(self.flush)
+        self._batches.setdefault(instance, []).append(frame)
+        self._batch_sizes[instance] += len(frame)
+        return True
+
+    def flush(self) -> None:
+        """Publish what was posted."""
+        for instance in list(self._batches):
+            self._flush_to(instance)
+
+    def _flush_to(self, instance: str) -> None:
+        frames = self._batches.pop(instance, None)
+        if frames:
+            del self._batch_sizes[instance]
+            payload = frames[0] if len(frames) == 1 else b"".join(frames)
+            # A refusal here is a lost message: probes find out.
+            self._mesh.publish(self._link_subject(instance), payload)
+
+    def _link_subject(self, instance: str) -> str:
+        subject = self._link_subjects.get(instance)
+        if subject is None:
+            subject = self._link_subjects[instance] = self._mesh.subjects.link(instance)
+        return subject

@@ -1,0 +1,164 @@
+"""The deadlines of one link, looked at while something is outstanding, and what happens when one has passed.
+
+no progress for `retransmit_timeout`    the other endpoint is asked what it has received (PROBE)
+none for `deadline`                     what it has not received fails; what can't fail alone ends the association
+no NATS for `deadline`                  every operation fails
+no response for `operation_timeout`     the operation fails
+a peer that doesn't read or release     the association ends
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dimse_mesh.dimse import FailureReason, failure_status_for
+from dimse_mesh.endpoint.link_state import LinkState
+from dimse_mesh.endpoint.operations import Operation
+from dimse_mesh.endpoint.outbound import Route
+
+if TYPE_CHECKING:
+    from dimse_mesh.endpoint.link import Link
+
+_PROBE_BACKOFF = 2
+"""Retransmission timeouts without progress between probes, from the second probe on."""
+_RESEND_PAUSE = 0.2
+"""Seconds in which the same segments are not sent a third time."""
+
+
+class Deadlines:
+    """Of one link. Its clock is the router's; the router also calls `sweep`."""
+
+    __slots__ = ("_link", "_overdue", "_probes", "_release_deadline", "_resent_at")
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._overdue = False
+        self._probes = 0
+        self._resent_at = 0.0
+        self._release_deadline: float | None = None
+
+    @property
+    def outstanding(self) -> bool:
+        """Whether there is anything to look at."""
+        link = self._link
+        return (
+            not link.sender.outbound.idle
+            or len(link.operations) > 0
+            or link.connection.stalled_since is not None
+            or self._release_deadline is not None
+        )
+
+    def progress(self) -> None:
+        """Note that the other endpoint has received or consumed something."""
+        self._link.sender.progress_at = self._link.router.now()
+        self._overdue = False
+        self._probes = 0
+
+    def await_release(self) -> None:
+        """From now on our peer owes an A-RELEASE-RP."""
+        router = self._link.router
+        self._release_deadline = router.now() + router.settings.release_timeout
+        router.watch(self._link)
+
+    def sweep(self, now: float) -> None:
+        """Look at every deadline of a link that has not ended."""
+        link = self._link
+        router, sender, connection = link.router, link.sender, link.connection
+        settings, outbound = router.settings, sender.outbound
+        if self._release_deadline is not None and now > self._release_deadline:
+            link.fail("release-timeout")
+            return
+        stalled = connection.stalled_since
+        if stalled is not None and now - stalled > settings.stalled_write_timeout:
+            link.fail("peer-stalled")
+            return
+        if sender.unsent and router.connected:
+            sender.send_again(unsent_only=True)
+            if not sender.unsent and not outbound.exhausted:
+                connection.resume_reading()
+        if not outbound.idle:
+            silence = now - sender.progress_at
+            if silence > settings.deadline and outbound.received < outbound.position:
+                self._mesh_deadline_passed()
+            else:
+                self.probe_if_silent(now)
+        if router.outage(now) > settings.deadline:
+            for operation in link.operations:
+                self._fail_operation(operation, "mesh-deadline")
+        if settings.operation_timeout:
+            for operation in link.operations:
+                if now - max(operation.last_activity, sender.progress_at) > settings.operation_timeout:
+                    self._fail_operation(operation, "operation-timeout")
+
+    # what may be lost
+
+    def probe_if_silent(self, now: float) -> None:
+        """Probe when there was no progress for a retransmission timeout, then for two."""
+        link = self._link
+        timeout = link.router.settings.retransmit_timeout * min(1 << self._probes, _PROBE_BACKOFF)
+        if now - link.sender.progress_at > timeout:
+            self._probe()
+
+    def _probe(self) -> None:
+        """Ask the other endpoint what it has received, if anything is in flight."""
+        link = self._link
+        remote = link.identity.remote
+        if remote is not None and not link.sender.outbound.idle:
+            self._probes = min(self._probes + 1, 16)
+            link.router.courier.send_probe(
+                remote, link.identity.local, consumed=link.receiver.inbound.consumed
+            )
+
+    def missing_told(self) -> None:
+        """Send again what the other side says it lacks, but not for each of several that say so at once."""
+        router = self._link.router
+        now = router.now()
+        if now - self._resent_at < _RESEND_PAUSE:
+            return
+        self._resent_at = now
+        router.counters.retransmissions += self._link.sender.send_again()
+
+    def ask_handlers_again(self) -> None:
+        """Ask the queue group again for the operations that nobody took."""
+        link = self._link
+        if link.state is LinkState.LINKED:
+            link.router.counters.retransmissions += link.sender.send_again(route=Route.HANDLER)
+
+    def mesh_returned(self) -> None:
+        """Say what was received, and ask the same: whichever side comes back last, the other hears it."""
+        link = self._link
+        if link.identity.remote is None:
+            return
+        settings, now = link.router.settings, link.router.now()
+        patience = settings.deadline - 2 * settings.retransmit_timeout
+        link.sender.progress_at = max(link.sender.progress_at, now - patience)
+        self._probes = 0
+        link.other_end.send_acknowledgement(answer=True)
+        self._probe()
+
+    # what has failed
+
+    def _mesh_deadline_passed(self) -> None:
+        """Fail what the other side has not received; what can't fail alone keeps the association another deadline."""
+        link = self._link
+        outbound = link.sender.outbound
+        for operation in sorted(link.operations, key=lambda o: o.position):
+            if operation.position >= outbound.received:
+                self._fail_operation(operation, "mesh-deadline")
+        if link.state is LinkState.ENDED:
+            return
+        if self._overdue and outbound.awaited:
+            link.fail("mesh-deadline")
+        self._overdue = True
+        link.sender.progress_at = link.router.now()
+
+    def _fail_operation(self, operation: Operation, code: str) -> None:
+        link = self._link
+        if link.state is LinkState.ENDED or operation.void:
+            return
+        if link.sender.is_half_received(operation):
+            link.fail(code)
+        else:
+            status = failure_status_for(operation.head.command_field, FailureReason.OUT_OF_RESOURCES)
+            link.outcomes.void(operation, status, code)
+            link.connection.resume_reading()

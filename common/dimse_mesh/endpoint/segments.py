@@ -1,0 +1,139 @@
+"""The segments of a link, each built once: what is published now is what will be published again if it gets lost.
+
+Pure functions of their arguments. `link` says who the two ends are, `position` where the segment stands in its
+direction, `acknowledged` what we have consumed of the other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dimse_mesh.endpoint.identity import LinkIdentity
+from dimse_mesh.endpoint.outbound import Route, Segment
+from dimse_mesh.mesh import pack
+from dimse_mesh.schemas.frames import (
+    LAST,
+    WHOLE,
+    FrameKind,
+    PdusHead,
+    encode_frame,
+    encode_pdus_head,
+    encode_u32,
+    encode_u64,
+)
+from dimse_mesh.schemas.operation import OperationRequest
+
+
+def message(
+    link: LinkIdentity,
+    position: int,
+    acknowledged: int,
+    *,
+    context_id: int,
+    command: bytes,
+    data: bytes,
+    whole: bool,
+    traceparent: str | None,
+    subject: str | None,
+) -> Segment:
+    """Return a command set, with its data set if that is `whole`.
+
+    Args:
+        subject: of the handlers through which it goes; None: straight to the other endpoint.
+    """
+    assert link.remote is not None
+    span = len(command) + len(data)
+    if subject is None:
+        frame = encode_frame(
+            link.remote.channel,
+            FrameKind.MESSAGE,
+            encode_u32(len(command)),
+            command,
+            data,
+            position=position,
+            acknowledged=acknowledged,
+            flags=WHOLE if whole else 0,
+            context_id=context_id,
+        )
+        return Segment(position, span, Route.LINK, frame, traceparent=traceparent)
+    request = OperationRequest(
+        association=link.association,
+        position=position,
+        span=span,
+        source=link.local,
+        sink=link.remote,
+        context_id=context_id,
+        command_length=len(command),
+        whole=whole,
+        acknowledged=acknowledged,
+        calling_ae=link.calling_ae,
+        called_ae=link.called_ae,
+        from_client=link.from_client,
+    )
+    payload = pack(request, b"".join((command, data)))
+    return Segment(
+        position, span, Route.HANDLER, payload, subject, link.local.channel, traceparent=traceparent
+    )
+
+
+def chunk(
+    link: LinkIdentity,
+    position: int,
+    acknowledged: int,
+    *,
+    context_id: int,
+    parts: Sequence[bytes | memoryview],
+    last: bool,
+) -> Segment:
+    """Return a piece of a data set. An empty last one still has a place of its own in the order."""
+    assert link.remote is not None
+    frame = encode_frame(
+        link.remote.channel,
+        FrameKind.DATA,
+        *parts,
+        position=position,
+        flags=LAST if last else 0,
+        context_id=context_id,
+        acknowledged=acknowledged,
+    )
+    return Segment(position, sum(map(len, parts)) or 1, Route.BULK, frame)
+
+
+def run(link: LinkIdentity, position: int, acknowledged: int, *, head: PdusHead, pdus: memoryview) -> Segment:
+    """Return pending responses, as the PDUs that they came in."""
+    assert link.remote is not None
+    frame = encode_frame(
+        link.remote.channel,
+        FrameKind.PDUS,
+        encode_pdus_head(head),
+        pdus,
+        position=position,
+        acknowledged=acknowledged,
+    )
+    return Segment(position, len(pdus), Route.BULK, frame)
+
+
+def release(link: LinkIdentity, position: int, acknowledged: int, *, kind: FrameKind) -> Segment:
+    """Return an A-RELEASE-RQ or -RP."""
+    assert link.remote is not None
+    frame = encode_frame(link.remote.channel, kind, position=position, acknowledged=acknowledged)
+    return Segment(position, 1, Route.LINK, frame)
+
+
+def skip(link: LinkIdentity, position: int, acknowledged: int, *, span: int) -> Segment:
+    """Return what stands in the place of segments that will never be sent (again)."""
+    assert link.remote is not None
+    frame = encode_frame(
+        link.remote.channel, FrameKind.SKIP, encode_u64(span), position=position, acknowledged=acknowledged
+    )
+    return Segment(position, span, Route.LINK, frame, awaited=False)
+
+
+def skipped(link: LinkIdentity, position: int, acknowledged: int, *, skip_at: int) -> Segment:
+    """Return the answer to a SKIP that came in time."""
+    assert link.remote is not None
+    payload = encode_u64(skip_at)
+    frame = encode_frame(
+        link.remote.channel, FrameKind.SKIPPED, payload, position=position, acknowledged=acknowledged
+    )
+    return Segment(position, len(payload), Route.LINK, frame)

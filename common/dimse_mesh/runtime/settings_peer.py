@@ -1,0 +1,34 @@
+"""Settings that both ends of a link have towards their peers, clients here and targets there."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from dimse_mesh.runtime.settings_fields import PduLength, Seconds, SecondsOrOff, SettingsModel
+
+
+class PeerSettings(SettingsModel):
+    """What an endpoint grants its peers, and how long it waits for them."""
+
+    max_pdu_length: PduLength = Field(
+        default=131072, description="bytes: the maximum PDU length advertised to peers (PS3.8 Annex D.1)"
+    )
+    artim_timeout: Seconds = Field(default=30.0, description="seconds: the ARTIM timer (PS3.8 §9.1.5)")
+    idle_timeout: SecondsOrOff = Field(
+        default=0.0, description="seconds without traffic before A-ABORT; 0: off"
+    )
+    release_timeout: Seconds = Field(default=10.0, description="seconds to wait for A-RELEASE-RP")
+    stalled_read_timeout: Seconds = Field(
+        default=60.0, description="seconds that a peer may pause in the middle of a message"
+    )
+    stalled_write_timeout: Seconds = Field(
+        default=60.0, description="seconds that a peer may refuse to read what is sent to it"
+    )
+    operation_timeout: SecondsOrOff = Field(
+        default=600.0,
+        description="seconds without any response of the target before the operation fails; 0: off",
+    )
+    drain_timeout: Seconds = Field(
+        default=30.0,
+        description="seconds that associations get when the service stops; the last quarter only their operations",
+    )

@@ -39,7 +39,9 @@ def study_uid(number: int) -> str:
 @contextmanager
 def archive(ae: Ae, directory: Path, destinations: dict[str, int]) -> Iterator[Archive]:
     """Run dcmqrscp as `ae`, filled by a direct storescu."""
-    child, _ = dcmtk.dcmqrscp(directory, ae_title=ae.title, destinations=destinations, port=ae.port, env=dcmtk.NO_DELAY)
+    child, _ = dcmtk.dcmqrscp(
+        directory, ae_title=ae.title, destinations=destinations, port=ae.port, env=dcmtk.NO_DELAY
+    )
     with child:
         objects = [
             synthetic(number, 30_000, study=study)

@@ -9,28 +9,25 @@ from dimse_mesh.schemas.association import Endpoint
 from dimse_mesh.schemas.frames import FrameKind, encode_frame, encode_u32
 from dimse_mesh.upper_layer import Abort
 
-ABORT_ATTEMPTS = 60
-"""How often, a second apart, an ABORT is repeated to an endpoint that doesn't answer."""
+REPEAT_INTERVAL = 1.0
+"""Seconds between two ABORTs to an endpoint that doesn't answer."""
+PATIENCE = 60.0
+"""Seconds after which such an endpoint is let alone."""
 
 
 @dataclass(slots=True)
 class _PendingAbort:
     remote: Endpoint
     frame: bytes
-    rounds: int = 0
+    give_up_at: float
+    repeat_at: float
 
 
 class PendingAborts:
-    """The ABORTs of one instance, by its own channel.
+    """The ABORTs of one instance, by its own channel."""
 
-    Args:
-        interval: seconds between calls of `repeat`.
-    """
-
-    def __init__(self, courier: Courier, *, interval: float) -> None:
+    def __init__(self, courier: Courier) -> None:
         self._courier = courier
-        self._rounds_a_second = round(1 / interval)
-        self._last_round = ABORT_ATTEMPTS / interval
         self._pending: dict[int, _PendingAbort] = {}
 
     def __len__(self) -> int:
@@ -45,7 +42,8 @@ class PendingAborts:
             encode_u32(local.channel),
             local.instance.encode(),
         )
-        self._pending[local.channel] = _PendingAbort(remote, frame)
+        now = self._courier.now()
+        self._pending[local.channel] = _PendingAbort(remote, frame, now + PATIENCE, now + REPEAT_INTERVAL)
         self._courier.post(remote.instance, frame)
 
     def answered(self, channel: int) -> None:
@@ -60,11 +58,11 @@ class PendingAborts:
             if pending.remote.instance != instance
         }
 
-    def repeat(self) -> None:
-        """Send again what is due; called at each round of the router's timer."""
+    def repeat(self, now: float) -> None:
+        """Send again what is due; called at each round of the router's timer, however often those come."""
         for channel, pending in list(self._pending.items()):
-            pending.rounds += 1
-            if pending.rounds >= self._last_round:
+            if now >= pending.give_up_at:
                 del self._pending[channel]
-            elif pending.rounds % self._rounds_a_second == 0:
+            elif now >= pending.repeat_at:
+                pending.repeat_at = now + REPEAT_INTERVAL
                 self._courier.post(pending.remote.instance, pending.frame)

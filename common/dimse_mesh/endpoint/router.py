@@ -84,7 +84,7 @@ class Router:
         self._acknowledging: set[Link] = set()
         self._watched: set[Link] = set()
         self._released: set[Link] = set()
-        self._pending_aborts = PendingAborts(self.courier, interval=SWEEP_INTERVAL)
+        self._pending_aborts = PendingAborts(self.courier)
         self._sweeping: asyncio.TimerHandle | None = None
         self.patrol = Patrol(self._links, settings)
         self.openings = Openings(liveness, self._abandon)
@@ -350,7 +350,7 @@ class Router:
                 self._watched.discard(link)
         for link in self._released:
             link.deadlines.probe_if_silent(now)
-        self._pending_aborts.repeat()
+        self._pending_aborts.repeat(now)
         if self._watched or self._released or self._pending_aborts:
             self._schedule_sweep()
 

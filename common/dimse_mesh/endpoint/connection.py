@@ -190,7 +190,7 @@ class PeerConnection(asyncio.BufferedProtocol):
 
     def write(self, data: bytes) -> None:
         """Send whole PDUs. Bytes beyond `WRITE_HIGH_WATER` are kept but `writable` turns false."""
-        if self._transport is not None and not self._lost:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     def pause_reading(self) -> None:

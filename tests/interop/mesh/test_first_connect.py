@@ -157,7 +157,7 @@ async def test_websocket(tmp_path: Path) -> None:
 
 
 async def test_an_nkey_seed_file(tmp_path: Path) -> None:
-    import nkeys  # type: ignore[import-untyped] # ships no types
+    import nkeys
 
     seed = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER)
     public = nkeys.from_seed(bytearray(seed)).public_key.decode()

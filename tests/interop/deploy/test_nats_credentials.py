@@ -54,8 +54,8 @@ class Keys:
     """An nkey pair."""
 
     def __init__(self, prefix: int, number: int) -> None:
-        self.seed: bytes = nkeys.encode_seed(bytes([number]) * 32, prefix)  # type: ignore[no-untyped-call]
-        self.pair = nkeys.from_seed(bytearray(self.seed))  # type: ignore[no-untyped-call]
+        self.seed: bytes = nkeys.encode_seed(bytes([number]) * 32, prefix)
+        self.pair = nkeys.from_seed(bytearray(self.seed))
         self.public = self.pair.public_key.decode()
 
     def claims(self, subject: Keys, nats: dict[str, Any], *, expires: float | None = None) -> str:

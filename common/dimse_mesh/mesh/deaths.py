@@ -9,8 +9,8 @@ An instance is dead when
 3. it is **silent**: no heartbeat and no answer for `deadline` seconds, however it is connected.
 
 Of an instance on another server, 503 proves nothing: a leaf or cluster link may be down between us. Its death
-is declared by a **witness**: every instance probes those of its own zone on its own server whose heartbeat is
-overdue.
+is declared by a **witness**: of its own zone, on its own server, every instance always probes the next one by id, so
+that each has its witness and none has many, and everyone whose heartbeat is overdue.
 When our server was replaced (another id at the same address), who was on the former one is taken to be on the
 new one until it says otherwise: it may have died before we heard it there.
 Nobody is declared dead while our own connection is down, and time spent so does not count as silence.
@@ -182,8 +182,9 @@ class DeathWatch:
         before = now - 0.8 * self.settings.probe_interval
         soon = now - 0.4 * self.settings.probe_interval
         due = []
+        ward = self._ward()
         for instance, peer in self._peers.items():
-            if not (peer.watchers or self._may_witness(peer, now)):
+            if not (peer.watchers or instance == ward or self._is_overdue(peer, now)):
                 continue
             if peer.probed_at <= (soon if peer.refused_since is not None else before):
                 peer.probed_at = now
@@ -210,13 +211,20 @@ class DeathWatch:
             return now - peer.refused_since >= self.settings.confirm
         return now - up_since >= self.settings.grace and now - peer.refused_since >= self.settings.confirm
 
-    def _may_witness(self, peer: _Peer, now: float) -> bool:
+    def _ward(self) -> str | None:
+        """Return whom we always probe: of our zone and server the next one by id, and after the last the first."""
+        others = [instance for instance, peer in self._peers.items() if self._is_neighbour(peer)]
+        return min((other for other in others if other > self.instance), default=min(others, default=None))
+
+    def _is_neighbour(self, peer: _Peer) -> bool:
         return (
             peer.heartbeat is not None
             and peer.heartbeat.zone == self.zone
             and peer.server_id == self._server_id
-            and now - peer.heartbeat_at > self.settings.overdue
         )
+
+    def _is_overdue(self, peer: _Peer, now: float) -> bool:
+        return self._is_neighbour(peer) and now - peer.heartbeat_at > self.settings.overdue
 
     def _sign_of_life(self, instance: str, server_id: str, now: float) -> _Peer | None:
         self._dead.pop(instance, None)

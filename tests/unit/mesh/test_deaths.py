@@ -193,9 +193,22 @@ def test_a_witness_probes_its_own_zone_on_its_own_server_when_overdue(
     server: str, zone: str, probed: bool
 ) -> None:
     watch = core()
+    watch.heartbeat(beat("next", server=HERE, zone="hospital"), 1.0)
     watch.heartbeat(beat(server=server, zone=zone), 1.0)
-    assert watch.to_probe(1.0 + SETTINGS.overdue) == []
-    assert watch.to_probe(1.1 + SETTINGS.overdue) == (["peer"] if probed else [])
+    assert watch.to_probe(1.0 + SETTINGS.overdue) == ["next"]
+    assert set(watch.to_probe(2.0 + SETTINGS.overdue)) == ({"next", "peer"} if probed else {"next"})
+
+
+@pytest.mark.parametrize(
+    ("others", "ward"), [(["a", "b"], ["a"]), (["z", "b", "n"], ["n"]), (["me"], []), ([], [])]
+)
+def test_everybody_probes_the_next_of_its_zone_all_the_time(others: list[str], ward: list[str]) -> None:
+    watch = core()
+    for other in others:
+        watch.heartbeat(beat(other, zone="hospital"), 1.0)
+    watch.heartbeat(beat("mf", zone="cloud"), 1.0)
+    watch.heartbeat(beat("mg", server=THERE, zone="hospital"), 1.0)
+    assert watch.to_probe(1.1) == ward
 
 
 def test_a_witness_announces_and_tells_nobody_here() -> None:

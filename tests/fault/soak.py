@@ -84,6 +84,10 @@ class Soak:
             (Row("instance of any service drained", aborts=False), self._drain),
         ]
 
+    def only(self, words: str) -> None:
+        """Leave out the faults whose name doesn't hold `words`."""
+        self.faults = [(row, fault) for row, fault in self.faults if words in row.what]
+
     def round(self) -> Iterator[Row]:
         """Try each kind of fault once, in any order."""
         for row, fault in self._dice.sample(self.faults, len(self.faults)):
@@ -360,6 +364,7 @@ def soak(
     rounds: int,
     seconds: float,
     large: int = 0,
+    only: str = "",
     seed: int = 1,
     say: Callable[[str], None] = print,
 ) -> Report:
@@ -369,6 +374,7 @@ def soak(
     """
     began = time.monotonic()
     with soaking(directory, seed) as (faults, where, ledger):
+        faults.only(only)
         before = footprint(where)
         rows = [row for row, _ in faults.faults]
         load = at_work(
@@ -407,6 +413,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fault.soak", description=__doc__)
     parser.add_argument("--rounds", type=int, default=50, help="how often each fault is tried (default 50)")
     parser.add_argument("--large", type=int, default=50, help="the same for long operations (default 50)")
+    parser.add_argument(
+        "--only", default="", help="only faults under mixed load whose name holds these words"
+    )
     parser.add_argument("--seconds", type=float, default=3600.0, help="stop after so long")
     parser.add_argument("--seed", type=int, default=1, help="of the dice that choose faults and moments")
     arguments = parser.parse_args()
@@ -418,6 +427,7 @@ def main() -> int:
             rounds=arguments.rounds,
             seconds=arguments.seconds,
             large=arguments.large,
+            only=arguments.only,
             seed=arguments.seed,
         )
     print()

@@ -18,6 +18,8 @@ from dimse_mesh.schemas.service import Heartbeat, Obituary, ServiceName
 
 log = logging.getLogger(__name__)
 
+_GREETING_PAUSE = 0.05
+"""Seconds between heartbeats for newcomers."""
 _REPEATED = 64
 """How many deaths a heartbeat repeats at most."""
 
@@ -53,6 +55,7 @@ class Liveness:
         self._connects = -1
         self._server_url = ""
         self._next_beat = 0.0
+        self._greeted_at = 0.0
         self._mourned: dict[str, float] = {}
         """Who died lately, and until when our heartbeats say so."""
 
@@ -94,6 +97,15 @@ class Liveness:
             dead=self._lately_dead(),
         )
 
+    def _greet(self) -> None:
+        """Beat now, so that a newcomer knows us before it is ready; but not for each of a crowd."""
+        now = self._loop.time()
+        if now - self._greeted_at > _GREETING_PAUSE:
+            self._greeted_at = now
+            self._beat()
+        else:
+            self._next_beat = 0.0  # in the next turn
+
     def _lately_dead(self) -> tuple[str, ...]:
         now = self._loop.time()
         self._mourned = {instance: until for instance, until in self._mourned.items() if until > now}
@@ -115,7 +127,7 @@ class Liveness:
             return
         if self._core.heartbeat(heartbeat, self._loop.time()):
             self._mourned.pop(heartbeat.instance, None)
-            self._next_beat = 0.0  # in the next turn: so a newcomer knows everybody within half a second
+            self._greet()
 
         for instance in heartbeat.dead:
             self._bury(instance)

@@ -79,7 +79,10 @@ def split_ground(
     """Like `ground`, each zone with a nats-server of its own, and a leaf link between them through a relay."""
     port = reserve_port()
     with (
-        nats_server(directory / "hub", config=f'leafnodes {{ listen: "127.0.0.1:{port}" }}') as hub,
+        # Not advertised: else the leaf learns where the hub listens, and goes round the relay when that is cut.
+        nats_server(
+            directory / "hub", config=f'leafnodes {{ listen: "127.0.0.1:{port}", no_advertise: true }}'
+        ) as hub,
         Relay(port) as relay,
         nats_server(
             directory / "leaf",

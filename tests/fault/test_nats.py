@@ -101,11 +101,15 @@ def test_operations_survive_an_outage(
         assert ledger.slowest > OUTAGE
 
         outage = Outage(breaks, heals)
-        ask_find(client, 10_000, on_answer=lambda number: outage.begin() if number == 2_000 else None)
+        began = time.monotonic()
+        ask_find(client, 10_000, on_answer=lambda number: outage.begin() if number == 1 else None)
+        assert time.monotonic() - began > OUTAGE, "the outage was not felt"
         outage.over()
 
         outage = Outage(breaks, heals)
+        began = time.monotonic()
         ask_get(client, 60, 300_000, on_store=lambda number: outage.begin() if number == 20 else None)
+        assert time.monotonic() - began > OUTAGE, "the outage was not felt"
         outage.over()
         client.release()
     ledger.check()

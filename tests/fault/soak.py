@@ -210,7 +210,10 @@ class Large:
                     failures = len(self._ledger.failures)
                     outage = threading.Thread(target=breaks, args=(number,), daemon=True)
                     row.recovery.append(max(0.0, self._timed(run, outage.start) - undisturbed))
-                    outage.join()
+                    if outage.ident is None:
+                        self._ledger.failed("ended before it was hit")
+                    else:
+                        outage.join()
                     row.failed += len(self._ledger.failures) - failures
 
     def _timed(self, run: Callable[[Callable[[], None]], None], hit: Callable[[], None]) -> float:

@@ -13,7 +13,7 @@ from tests.fault.ledger import Ledger, content, instance_uid
 from tests.support.scripted import Client
 from tests.support.wire import store_rq
 
-KILLS = 5
+KILLS = 4
 
 
 def test_killed_handlers_fail_and_repeat_nothing_under_load(tmp_path: Path, ledger: Ledger) -> None:

@@ -88,7 +88,7 @@ def test_operations_survive_an_outage(
     ledger: Ledger,
     kind: Callable[[Path], AbstractContextManager[tuple[Ground, Break, Break]]],
 ) -> None:
-    size = 128 * MIB
+    size = 96 * MIB
     with kind(tmp_path) as (where, breaks, heals), where.archive(ledger), open_client(where) as client:
         uid = instance_uid(1, 1, 1, size)
         message = store_rq(1, uid, content(uid, size), context_id=STORE)
@@ -178,7 +178,7 @@ def test_death_behind_a_cut_link_is_told_when_the_link_is_back(tmp_path: Path) -
         try:
             relay.cut()
             where.fleet.kill(where.fleet.of("scu")[0])
-            time.sleep(4)  # its witness has announced the death, to nobody on our side
+            time.sleep(2.5)  # its witness has announced the death, to nobody on our side
             relay.heal()
             healed = time.monotonic()
             # nats-server's own reconnection over the healed link is in it, and the next heartbeat.

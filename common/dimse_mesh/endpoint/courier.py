@@ -11,13 +11,13 @@ from collections import defaultdict
 
 from dimse_mesh.endpoint.carrier import Carrier
 from dimse_mesh.endpoint.outbound import Route, Segment
+from dimse_mesh.runtime.tracing import trace_headers
 from dimse_mesh.schemas.association import Endpoint
 from dimse_mesh.schemas.frames import WHOLE, FrameKind, encode_frame, encode_u32
 from dimse_mesh.schemas.service import ServiceName
 
 BATCH_LIMIT = 60 * 1024
 """Bytes of frames to one instance that are published as one message."""
-TRACEPARENT = "traceparent"
 
 
 class Courier:
@@ -50,7 +50,7 @@ class Courier:
             if subject is None:
                 subject = self._data_subjects[instance] = self._mesh.subjects.data(instance)
             return self._mesh.publish_bulk(subject, segment.payload)
-        headers = {TRACEPARENT: segment.traceparent} if segment.traceparent is not None else None
+        headers = trace_headers(segment.traceparent)
         if segment.route is Route.HANDLER:
             reply = self._mesh.subjects.refused(self._mesh.instance, segment.channel, segment.position)
             return self._mesh.publish(segment.subject, segment.payload, reply=reply, headers=headers)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dimse_mesh.dimse import CommandField
+from dimse_mesh.dimse.command import RESPONSE_BIT
 from dimse_mesh.schemas.association import Endpoint
 from dimse_mesh.schemas.service import ServiceName
-
-RESPONSE = 0x8000
-"""Bit of the command field that all responses have (PS3.7 §E.1)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,4 +67,4 @@ _SERVICE_NAMES = {
 
 def dimse_service(command_field: int) -> str:
     """Return the name of the DIMSE service that a command belongs to, for spans, metrics and routes."""
-    return _SERVICE_NAMES.get(command_field & ~RESPONSE, "unknown")
+    return _SERVICE_NAMES.get(command_field & ~RESPONSE_BIT, "unknown")

@@ -22,10 +22,10 @@ from dimse_mesh.dimse import (
     response_to,
 )
 from dimse_mesh.endpoint.connection import PeerConnection
-from dimse_mesh.endpoint.identity import RESPONSE, LinkIdentity
+from dimse_mesh.endpoint.identity import LinkIdentity
 from dimse_mesh.endpoint.inbound import Arrival, Inbound
 from dimse_mesh.endpoint.operations import Operation, OperationTable
-from dimse_mesh.endpoint.tracing import PENDING, OperationTracing
+from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.schemas.frames import (
     LAST,
     WHOLE,
@@ -160,20 +160,18 @@ class Receiver:
         command, data = decode_message_payload(arrival.payload)
         head = parse_head(command)
         whole = bool(arrival.flags & WHOLE)
-        if head.command_field & RESPONSE:
+        if head.is_response:
             operation = self._operations.get(head.responded_to)
             if operation is not None:
                 operation.last_activity = self._now()
                 if operation.void:
-                    self._drop(
-                        operation, ended=head.status not in PENDING, more=head.has_data_set and not whole
-                    )
+                    self._drop(operation, ended=not head.is_pending, more=head.has_data_set and not whole)
                     return
-                if head.status not in PENDING:
+                if not head.is_pending:
                     self._on_operation_end(operation, head.status)
         elif head.command_field != CommandField.C_CANCEL_RQ:
             self.requests += 1
-        if arrival.traceparent is not None and not head.command_field & RESPONSE:
+        if arrival.traceparent is not None and not head.is_response:
             self._tracing.request_passed_on(head, arrival.traceparent, self._identity)
         if not head.has_data_set:
             self._write(encode_command(arrival.context_id, command, self.max_pdu))

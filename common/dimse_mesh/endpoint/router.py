@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from dimse_mesh.dimse import CommandSet, DimseError, FailureReason, failure_status_for
 from dimse_mesh.endpoint.carrier import Carrier, DeathWatcher
 from dimse_mesh.endpoint.connection import RECEIVE_BUFFER_SIZE
-from dimse_mesh.endpoint.courier import TRACEPARENT, Courier
+from dimse_mesh.endpoint.courier import Courier
 from dimse_mesh.endpoint.inbound import Arrival
 from dimse_mesh.endpoint.openings import Openings
 from dimse_mesh.endpoint.outbound import Budget
@@ -26,6 +26,7 @@ from dimse_mesh.endpoint.settings import LinkSettings
 from dimse_mesh.mesh import Delivery, EnvelopeError, unpack
 from dimse_mesh.runtime.counters import Counters, Load
 from dimse_mesh.runtime.telemetry import Telemetry
+from dimse_mesh.runtime.tracing import traceparent_in
 from dimse_mesh.schemas.association import Endpoint
 from dimse_mesh.schemas.frames import (
     WHOLE,
@@ -231,7 +232,7 @@ class Router:
                 elif link in self._released:
                     self._after_release(link, frame)
                 elif frame.kind == FrameKind.MESSAGE and delivery.headers:
-                    traceparent = delivery.headers.get(TRACEPARENT)
+                    traceparent = traceparent_in(delivery.headers)
                     span = segment_span(frame.kind, len(frame.payload))
                     arrival = Arrival(
                         frame.position,
@@ -284,7 +285,7 @@ class Router:
         if link is None or link in self._released:
             return
         command, data = tail[: request.command_length], tail[request.command_length :]
-        traceparent = delivery.headers.get(TRACEPARENT) if delivery.headers else None
+        traceparent = traceparent_in(delivery.headers)
         link.other_end.operation_approved(
             Arrival(
                 request.position,

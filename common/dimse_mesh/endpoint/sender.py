@@ -27,7 +27,7 @@ from dimse_mesh.dimse import (
 from dimse_mesh.endpoint import segments
 from dimse_mesh.endpoint.chunks import ChunkGatherer
 from dimse_mesh.endpoint.courier import Courier
-from dimse_mesh.endpoint.identity import RESPONSE, LinkIdentity, dimse_service, handler_of
+from dimse_mesh.endpoint.identity import LinkIdentity, dimse_service, handler_of
 from dimse_mesh.endpoint.operations import Operation, OperationTable
 from dimse_mesh.endpoint.outbound import Budget, Outbound, Route, Segment
 from dimse_mesh.endpoint.pending import PendingResponses, Run
@@ -182,7 +182,7 @@ class Sender:
 
     def _refused_here(self, head: CommandHead, objection: Objection) -> bool:
         """Refuse a request for which no handler would be asked; it takes no place in the order of segments."""
-        if head.command_field & RESPONSE or handler_of(head.command_field) is not None:
+        if head.is_response or handler_of(head.command_field) is not None:
             return False
         reason = objection(head.command_field)
         if reason is None:
@@ -238,7 +238,7 @@ class Sender:
         self._streaming = not whole
         command, payload, position = self._command, b"".join(data), self.outbound.position
         traceparent = None
-        if head.command_field & RESPONSE:
+        if head.is_response:
             self.answers += not head.is_pending
             self._tracing.response_sent(head)
             if head.is_pending and head.has_data_set:

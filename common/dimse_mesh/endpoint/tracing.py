@@ -19,9 +19,6 @@ from dimse_mesh.endpoint.operations import Operation
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.runtime.tracing import AttributeValue
 
-PENDING = frozenset((0xFF00, 0xFF01))
-"""Statuses after which more responses follow (PS3.7 §C, PS3.4 §C.4)."""
-
 RPC_SYSTEM = "dicom"
 INVALID_UID = "invalid"
 """What stands for a UID that isn't one: it could be anything, a name for example."""
@@ -75,7 +72,7 @@ class OperationTracing:
 
     def response_sent(self, head: CommandHead) -> None:
         """End the span of a request that our peer has answered for good."""
-        if self._passed_on and head.status not in PENDING:
+        if self._passed_on and not head.is_pending:
             span = self._passed_on.pop(head.responded_to, None)
             if span is not None:
                 self._end(span, head.status)

@@ -27,12 +27,11 @@ from dimse_mesh.mesh import Delivery, EnvelopeError, pack, unpack
 from dimse_mesh.runtime.counters import APPROVED, Counters
 from dimse_mesh.runtime.routing import Route, route_for
 from dimse_mesh.runtime.telemetry import Telemetry
+from dimse_mesh.runtime.tracing import trace_headers, traceparent_in
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
 from dimse_mesh.schemas.service import ServiceName
 
 log = logging.getLogger(__name__)
-
-_TRACEPARENT = "traceparent"
 
 
 class OperationHandler:
@@ -78,7 +77,7 @@ class OperationHandler:
             log.warning("dropped a malformed operation: %s", error.code)
             return
         service = dimse_service(head.command_field)
-        parent = delivery.headers.get(_TRACEPARENT) if delivery.headers else None
+        parent = traceparent_in(delivery.headers)
         span = None
         if parent is not None:
             span = self._telemetry.start_span(
@@ -95,7 +94,7 @@ class OperationHandler:
         if reason is None:
             self._counters.operation_handled(service, APPROVED)
             traceparent = self._telemetry.traceparent(span) or parent
-            headers = {_TRACEPARENT: traceparent} if traceparent is not None else None
+            headers = trace_headers(traceparent)
             self._mesh.publish(
                 self._mesh.subjects.approved(request.sink.instance), delivery.payload, headers=headers
             )

@@ -18,8 +18,19 @@ AttributeValue = str | int | float | bool
 
 EXPORT_MILLISECONDS = 1000
 """Between exports, unless OTEL_BSP_SCHEDULE_DELAY says otherwise."""
+_HEADER = "traceparent"
 _TRACEPARENT_LENGTH = 55
 _HEX = frozenset("0123456789abcdef")
+
+
+def trace_headers(traceparent: str | None) -> dict[str, str] | None:
+    """Return the message headers that carry a traceparent; None: there is none, and so no headers."""
+    return {_HEADER: traceparent} if traceparent is not None else None
+
+
+def traceparent_in(headers: Mapping[str, str] | None) -> str | None:
+    """Return the traceparent that a message's headers carry."""
+    return headers.get(_HEADER) if headers else None
 
 
 def is_sampled(traceparent: str) -> bool:

@@ -42,6 +42,7 @@ from dimse_mesh.upper_layer.pdu import (
     AssociateRJ,
     PduType,
     check_release,
+    encode_pdu,
 )
 from dimse_mesh.upper_layer.reasons import (
     AbortReason,
@@ -131,6 +132,7 @@ __all__ = [
     "ae_title_bytes",
     "ae_title_text",
     "check_release",
+    "encode_pdu",
     "encode_p_data_header",
     "encode_pdv_header",
     "iter_pdvs",

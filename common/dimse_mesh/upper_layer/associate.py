@@ -24,13 +24,12 @@ from dimse_mesh.upper_layer.items import (
     PresentationContextRQ,
     UserInformation,
 )
-from dimse_mesh.upper_layer.pdu import PduType
+from dimse_mesh.upper_layer.pdu import PduType, encode_pdu
 from dimse_mesh.upper_layer.user_items import ImplementationClassUID, ImplementationVersionName, MaximumLength
 
 AE_TITLE_LENGTH = 16
 MAX_IMPLEMENTATION_VERSION_NAME = 16
 _FIXED = Struct(">H2s16s16s32s")  # bytes 7-74
-_PDU_HEADER = Struct(">BxI")
 _ItemT = TypeVar("_ItemT", bound=Encoded)
 
 
@@ -184,7 +183,7 @@ class _Associate:
             self.calling_ae_bytes,
             self.reserved_tail,
         )
-        return _PDU_HEADER.pack(self.pdu_type, len(fixed) + len(items)) + fixed + items
+        return encode_pdu(self.pdu_type, fixed + items)
 
     def replace_own(
         self, *, maximum_length: int, implementation_class_uid: str, implementation_version_name: str
@@ -257,3 +256,8 @@ class AssociateAC(_Associate):
     def presentation_contexts(self) -> tuple[PresentationContextAC, ...]:
         """The contexts answered, in order."""
         return tuple(item for item in self.items if isinstance(item, PresentationContextAC))
+
+    @property
+    def accepted_context_ids(self) -> frozenset[int]:
+        """Ids of the contexts that may be used."""
+        return frozenset(context.context_id for context in self.presentation_contexts if context.accepted)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from struct import Struct
 from typing import Self
 
 from dimse_mesh.upper_layer.errors import MalformedPdu
@@ -36,9 +37,11 @@ __all__ = [
     "RejectSource",
     "UserRejectReason",
     "check_release",
+    "encode_pdu",
 ]
 
 PDU_HEADER_LENGTH = 6
+_PDU_HEADER = Struct(">BxI")  # PS3.8 §9.3.1: type, reserved, length
 
 
 class PduType(IntEnum):
@@ -107,6 +110,11 @@ class Abort:
         """Say it in the standard's words, for logs; unlisted values as numbers."""
         reasons = AbortReason if self.source == AbortSource.SERVICE_PROVIDER else None
         return f"{_name(AbortSource, self.source)}, {_name(reasons, self.reason)}"
+
+
+def encode_pdu(pdu_type: int, body: bytes | memoryview) -> bytes:
+    """Give the whole PDU that has this body."""
+    return b"".join((_PDU_HEADER.pack(pdu_type, len(body)), body))
 
 
 def check_release(body: bytes | memoryview) -> None:

@@ -22,6 +22,7 @@ from dimse_mesh.upper_layer import (
     PduType,
     State,
     UpperLayerError,
+    encode_pdu,
 )
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class Acceptor:
                 return
             self._artim.cancel()
             self.machine.handle(Event.EVT6)
-            self._on_request(self, request, b"\x01\x00" + len(body).to_bytes(4) + bytes(body))
+            self._on_request(self, request, encode_pdu(pdu_type, body))
 
     def protocol_error(self, error: UpperLayerError) -> None:
         """Abort: what came is no PDU."""

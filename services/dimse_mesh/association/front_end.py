@@ -25,9 +25,6 @@ from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, AssociateRQ,
 
 log = logging.getLogger(__name__)
 
-ACCEPTANCE = 0
-"""Result of a presentation context that the target accepted (PS3.8 §9.3.3.2)."""
-
 
 class FrontEnd:
     """Admits clients, opens their associations through the mesh, and keeps count.
@@ -211,9 +208,7 @@ class FrontEnd:
             remote=reply.sink,
             window=reply.window,
             max_pdu=request.maximum_length or 0,
-            accepted_contexts=frozenset(
-                context.context_id for context in answer.presentation_contexts if context.result == ACCEPTANCE
-            ),
+            accepted_contexts=answer.accepted_context_ids,
         )
         link.attach()
 

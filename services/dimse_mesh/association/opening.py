@@ -11,6 +11,7 @@ from dimse_mesh.association.admission import CALLED_NOT_RECOGNIZED, CONGESTION, 
 from dimse_mesh.endpoint import Router
 from dimse_mesh.mesh import Mesh, MeshError, NoResponders
 from dimse_mesh.mesh.liveness import Liveness
+from dimse_mesh.runtime.tracing import trace_headers
 from dimse_mesh.schemas.association import Endpoint, OpenReply, OpenRequest, OpenResult
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.subjects import Subject
@@ -72,7 +73,7 @@ class Opener:
             pdu: the client's A-ASSOCIATE-RQ.
             traceparent: of the association's span.
         """
-        headers = {"traceparent": traceparent} if traceparent is not None else None
+        headers = trace_headers(traceparent)
         loop = asyncio.get_running_loop()
         end = loop.time() + request.deadline
         asked_at = loop.time()

@@ -14,6 +14,7 @@ from dimse_mesh.endpoint.tls import remote_context
 from dimse_mesh.mesh import Delivery
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.settings_scu import RemoteAe
+from dimse_mesh.runtime.tracing import traceparent_in
 from dimse_mesh.schemas.association import Endpoint, OpenReply, OpenRequest, OpenResult
 from dimse_mesh.scu.requestor import OpeningFailed, Requestor, connect, request_association
 from dimse_mesh.scu.slots import Slots
@@ -21,11 +22,8 @@ from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, UpperLayerError
 
 log = logging.getLogger(__name__)
 
-_TRACEPARENT = "traceparent"
 ATTACH_INTERVAL = 1.0
 """Seconds between questions to a front-end that doesn't say that it wants the association opened for it."""
-ACCEPTANCE = 0
-"""Result of a presentation context that the target accepted (PS3.8 §9.3.3.2)."""
 
 
 class Executor:
@@ -66,7 +64,7 @@ class Executor:
         span = telemetry.start_span(
             "open association",
             kind="client",
-            parent=delivery.headers.get(_TRACEPARENT) if delivery.headers else None,
+            parent=traceparent_in(delivery.headers),
             attributes={"dicom.association": request.association, "dicom.ae.remote": remote.ae_title},
         )
         self.occupancy.enter()
@@ -182,11 +180,7 @@ class Executor:
             remote=request.source,
             window=request.window,
             max_pdu=accepted.maximum_length or 0,
-            accepted_contexts=frozenset(
-                context.context_id
-                for context in accepted.presentation_contexts
-                if context.result == ACCEPTANCE
-            ),
+            accepted_contexts=accepted.accepted_context_ids,
         )
         if answer.following:
             link.peer_end.pdus_received([(pdu_type, memoryview(body)) for pdu_type, body in answer.following])

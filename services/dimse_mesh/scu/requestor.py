@@ -12,7 +12,7 @@ from dimse_mesh.endpoint import PeerConnection
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.schemas.association import OpenResult
-from dimse_mesh.upper_layer import AssociationMachine, Event, PduType, UpperLayerError
+from dimse_mesh.upper_layer import AssociationMachine, Event, PduType, UpperLayerError, encode_pdu
 
 _RESULTS = {
     PduType.ASSOCIATE_AC: OpenResult.ACCEPTED,
@@ -47,7 +47,7 @@ class Answer:
     @property
     def pdu(self) -> bytes:
         """The PDU, whole."""
-        return bytes((self.pdu_type, 0)) + len(self.body).to_bytes(4) + self.body
+        return encode_pdu(self.pdu_type, self.body)
 
 
 class Requestor:

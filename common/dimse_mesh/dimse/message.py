@@ -11,7 +11,8 @@ fragments on as they are, so no data set is ever held here.
 
 What isn't listed is an error, after which the assembler must not be used any more.
 
-Sending: `encode_command`, `encode_data` and `encode_message` return whole P-DATA-TF PDUs with one PDV each.
+Sending: `encode_command`, `encode_data` and `encode_message` return whole P-DATA-TF PDUs with one PDV each;
+`data_parts` the same in parts, with views of the data in place of a copy.
 A command set and its data set never share a PDU: legal, but some peers choke on it.
 """
 
@@ -149,7 +150,7 @@ def encode_command(context_id: int, command: bytes, max_pdu: int) -> bytes:
     Raises:
         ValueError: `max_pdu` leaves no room for a byte (1 to 6).
     """
-    return _encode(context_id, COMMAND_FLAG, command, True, max_pdu)
+    return b"".join(_parts(context_id, COMMAND_FLAG, command, True, max_pdu))
 
 
 def encode_data(context_id: int, data: bytes | memoryview, last: bool, max_pdu: int) -> bytes:
@@ -161,7 +162,18 @@ def encode_data(context_id: int, data: bytes | memoryview, last: bool, max_pdu: 
     Raises:
         ValueError: `max_pdu` leaves no room for a byte (1 to 6).
     """
-    return _encode(context_id, 0, data, last, max_pdu)
+    return b"".join(_parts(context_id, 0, data, last, max_pdu))
+
+
+def data_parts(
+    context_id: int, data: bytes | memoryview, last: bool, max_pdu: int
+) -> list[bytes | memoryview]:
+    """Return the bytes of `encode_data` in parts: headers, and views of `data` between them.
+
+    Raises:
+        ValueError: `max_pdu` leaves no room for a byte (1 to 6).
+    """
+    return _parts(context_id, 0, data, last, max_pdu)
 
 
 def encode_message(context_id: int, command: bytes, data: bytes | memoryview | None, max_pdu: int) -> bytes:
@@ -171,7 +183,7 @@ def encode_message(context_id: int, command: bytes, data: bytes | memoryview | N
         ValueError: `max_pdu` leaves no room for a byte (1 to 6).
     """
     if data is None:
-        return _encode(context_id, COMMAND_FLAG, command, True, max_pdu)
+        return b"".join(_parts(context_id, COMMAND_FLAG, command, True, max_pdu))
     room = (max_pdu if 0 < max_pdu < UNLIMITED_PDU else UNLIMITED_PDU) - _PDV_OVERHEAD
     command_size = len(command)
     data_size = len(data)
@@ -184,22 +196,22 @@ def encode_message(context_id: int, command: bytes, data: bytes | memoryview | N
                 data,
             )
         )
-    return _encode(context_id, COMMAND_FLAG, command, True, max_pdu) + _encode(
-        context_id, 0, data, True, max_pdu
-    )
+    return encode_command(context_id, command, max_pdu) + encode_data(context_id, data, True, max_pdu)
 
 
-def _encode(context_id: int, flags: int, data: bytes | memoryview, last: bool, max_pdu: int) -> bytes:
+def _parts(
+    context_id: int, flags: int, data: bytes | memoryview, last: bool, max_pdu: int
+) -> list[bytes | memoryview]:
     room = (max_pdu if 0 < max_pdu < UNLIMITED_PDU else UNLIMITED_PDU) - _PDV_OVERHEAD
     if room < 1:
         raise ValueError(f"a maximum PDU length of {max_pdu} leaves no room for data")
     size = len(data)
     if size <= room:
         if not size and not last:
-            return b""
+            return []
         if last:
             flags |= LAST_FLAG
-        return _PDU_HEADER(0x04, size + 6, size + 2, context_id, flags) + data
+        return [_PDU_HEADER(0x04, size + 6, size + 2, context_id, flags), data]
     # An odd maximum would make odd fragments; DCMTK, too, sends even ones only, and some peers rely on it.
     room = room & ~1 or 1
     full = _PDU_HEADER(0x04, room + 6, room + 2, context_id, flags)
@@ -212,4 +224,4 @@ def _encode(context_id: int, flags: int, data: bytes | memoryview, last: bool, m
     rest = size - end
     parts.append(_PDU_HEADER(0x04, rest + 6, rest + 2, context_id, flags | LAST_FLAG if last else flags))
     parts.append(view[end:])
-    return b"".join(parts)
+    return parts

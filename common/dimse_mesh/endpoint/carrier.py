@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from dimse_mesh.mesh import Delivery
+from dimse_mesh.mesh import Delivery, Turn
 from dimse_mesh.schemas.subjects import Subjects
 
 
@@ -28,6 +28,10 @@ class Carrier(Protocol):
         """The subjects under the mesh's root."""
 
     @property
+    def turn(self) -> Turn:
+        """The event loop's."""
+
+    @property
     def connected(self) -> bool:
         """Whether messages can be sent now."""
 
@@ -37,10 +41,10 @@ class Carrier(Protocol):
     def publish(
         self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> bool:
-        """Publish in this very call; False: not taken."""
+        """Publish now, or at the end of the turn; False: not taken."""
 
     def publish_bulk(self, subject: str, payload: bytes, tail: bytes = b"") -> bool:
-        """Publish in this very call, apart from what must not wait behind it; False: not taken, try later."""
+        """Publish so, apart from what must not wait behind it; False: not taken, try later."""
 
     async def subscribe(
         self, subject: str, callback: Callable[[Delivery], None], *, queue: str = "", bulk: bool = False

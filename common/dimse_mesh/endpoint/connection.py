@@ -13,12 +13,15 @@ import sys
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from dimse_mesh.mesh import Turn
 from dimse_mesh.upper_layer import Framer, UpperLayerError
 
-RECEIVE_BUFFER_SIZE = 256 * 1024
+RECEIVE_BUFFER_SIZE = 512 * 1024
 """Bytes read at once. One buffer serves every connection of an instance."""
 WRITE_HIGH_WATER = 512 * 1024
 """Bytes in the write buffer above which a connection is not writable."""
+_HELD_AT_MOST = WRITE_HIGH_WATER // 2
+"""Bytes kept until the end of a turn: with more, the transport must say whether it takes them."""
 
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None) if sys.platform == "linux" else None
 
@@ -44,6 +47,7 @@ class PeerConnection(asyncio.BufferedProtocol):
 
     Args:
         receive_buffer: shared by all connections of the event loop: a read is handled before the next one starts.
+        turn: shared by all sockets of the event loop: what is written in a turn leaves at its end.
         max_length: longest PDU body accepted, in bytes; assign `max_length` to change it with the state.
         on_connected: called once with this connection when the transport stands.
     """
@@ -51,12 +55,15 @@ class PeerConnection(asyncio.BufferedProtocol):
     __slots__ = (
         "_buffer",
         "_framer",
+        "_held",
+        "_held_size",
         "_lost",
         "_on_connected",
         "_quickack",
         "_reading",
         "_stalled_since",
         "_transport",
+        "_turn",
         "bytes_received",
         "receiver",
         "writable",
@@ -65,11 +72,15 @@ class PeerConnection(asyncio.BufferedProtocol):
     def __init__(
         self,
         receive_buffer: bytearray,
+        turn: Turn,
         *,
         max_length: int,
         on_connected: Callable[[PeerConnection], None] | None = None,
     ) -> None:
         self._buffer = memoryview(receive_buffer)
+        self._turn = turn
+        self._held: list[bytes | memoryview] = []
+        self._held_size = 0
         self._framer = Framer(max_length=max_length)
         self._on_connected = on_connected
         self._transport: asyncio.Transport | None = None
@@ -143,8 +154,9 @@ class PeerConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Cut what was read into PDUs and hand them on."""
-        if self._quickack is not None and _QUICKACK is not None:
-            # A peer with Nagle on waits for our ACK before it sends its next small segment (docs/adr/0003).
+        if self._quickack is not None and nbytes < len(self._buffer) and _QUICKACK is not None:
+            # A peer with Nagle on waits for our ACK before it sends its next small segment (docs/adr/0003); not
+            # one that has filled our buffer.
             self._quickack.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         receiver = self.receiver
         if receiver is None or self._lost:
@@ -156,7 +168,11 @@ class PeerConnection(asyncio.BufferedProtocol):
             receiver.protocol_error(error)
             return
         if pdus:
-            receiver.pdus_received(pdus)
+            self._turn.begin()
+            try:
+                receiver.pdus_received(pdus)
+            finally:
+                self._turn.end()
 
     def eof_received(self) -> bool:
         """Let the transport close: DICOM knows no half-closed connection (PS3.8 §9.1.5)."""
@@ -188,10 +204,22 @@ class PeerConnection(asyncio.BufferedProtocol):
 
     # the owner's side
 
-    def write(self, data: bytes) -> None:
-        """Send whole PDUs. Bytes beyond `WRITE_HIGH_WATER` are kept but `writable` turns false."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+    def write(self, *parts: bytes | memoryview) -> None:
+        """Send whole PDUs, now or at the end of the turn; what is given must not change.
+
+        Bytes beyond `WRITE_HIGH_WATER` are kept but `writable` turns false.
+        """
+        if not self._held and self._turn.under_way:
+            self._turn.at_end(self._write_held)
+        self._held += parts
+        self._held_size += sum(map(len, parts))
+        if not self._turn.under_way or self._held_size > _HELD_AT_MOST:
+            self._write_held()
+
+    def _write_held(self) -> None:
+        held, self._held, self._held_size = self._held, [], 0
+        if held and self._transport is not None and not self._transport.is_closing():
+            self._transport.writelines(held)
 
     def pause_reading(self) -> None:
         """Stop reading the socket, so that TCP slows the peer."""
@@ -210,6 +238,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or self._lost:
             return
+        self._write_held()
         transport.close()
         asyncio.get_running_loop().call_later(within, self.abort)
 

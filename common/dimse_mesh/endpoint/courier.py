@@ -1,6 +1,6 @@
 """What the links of one instance send: segments by their route, and the frames that travel outside the order.
 
-Frames to one instance that are sent in one turn of the event loop go out as one message. Nothing here waits or
+Frames to one instance that are sent in one turn go out as one message. Nothing here waits or
 remembers: what is not taken, or gets lost, is found by probes.
 """
 
@@ -25,6 +25,7 @@ class Courier:
 
     def __init__(self, mesh: Carrier) -> None:
         self._mesh = mesh
+        self._turn = mesh.turn
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self._batches: dict[str, list[bytes]] = {}
@@ -98,18 +99,24 @@ class Courier:
         )
 
     def post(self, instance: str, frame: bytes) -> bool:
-        """Publish with the other frames of this turn of the event loop to the same instance."""
+        """Publish with the other frames of this turn to the same instance."""
         if not self._mesh.connected:
             return False
         if not self._batches:
-            self._loop.call_soon(self.flush)
+            self._flush_later()
         elif instance in self._batches and self._batch_sizes[instance] + len(frame) > BATCH_LIMIT:
             self._flush_to(instance)
             if not self._batches:
-                self._loop.call_soon(self.flush)
+                self._flush_later()
         self._batches.setdefault(instance, []).append(frame)
         self._batch_sizes[instance] += len(frame)
         return True
+
+    def _flush_later(self) -> None:
+        if self._turn.under_way:
+            self._turn.at_end(self.flush)
+        else:
+            self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
         """Publish what was posted."""

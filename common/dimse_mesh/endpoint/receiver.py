@@ -15,6 +15,7 @@ from dimse_mesh.dimse import (
     CommandSet,
     DimseErrorCode,
     MessageError,
+    data_parts,
     encode_command,
     encode_data,
     encode_message,
@@ -124,9 +125,9 @@ class Receiver:
                 return
             inbound.consumed_next()
 
-    def _write(self, pdus: bytes) -> None:
-        self.bytes_written += len(pdus)
-        self._connection.write(pdus)
+    def _write(self, *parts: bytes | memoryview) -> None:
+        self.bytes_written += sum(map(len, parts))
+        self._connection.write(*parts)
 
     def _pass_on(self, arrival: Arrival) -> None:
         kind = arrival.kind
@@ -135,7 +136,7 @@ class Receiver:
             if not self._dropping:
                 if not self._mid_message:
                     raise FrameError("data set without its command")
-                self._write(encode_data(arrival.context_id, arrival.payload, last, self.max_pdu))
+                self._write(*data_parts(arrival.context_id, arrival.payload, last, self.max_pdu))
             if last:
                 self._mid_message = False
                 self._dropping = False
@@ -192,7 +193,7 @@ class Receiver:
             if operation.void:
                 return
         if self.max_pdu == 0 or head.largest <= self.max_pdu:
-            self._write(bytes(pdus))
+            self._write(pdus)
             return
         for _, body in Framer(max_length=head.largest).feed(pdus):
             for context_id, flags, fragment in iter_pdvs(body):

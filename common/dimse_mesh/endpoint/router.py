@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from dimse_mesh.dimse import CommandSet, DimseError, FailureReason, failure_status_for
 from dimse_mesh.endpoint.carrier import Carrier, DeathWatcher
-from dimse_mesh.endpoint.connection import RECEIVE_BUFFER_SIZE
+from dimse_mesh.endpoint.connection import RECEIVE_BUFFER_SIZE, PeerConnection
 from dimse_mesh.endpoint.courier import Courier
 from dimse_mesh.endpoint.inbound import Arrival
 from dimse_mesh.endpoint.openings import Openings
@@ -79,7 +79,7 @@ class Router:
         self.counters = counters
         self.settings = settings
         self.budget = Budget(settings.max_buffered)
-        self.receive_buffer = bytearray(RECEIVE_BUFFER_SIZE)
+        self._receive_buffer = bytearray(RECEIVE_BUFFER_SIZE)
         self._links: dict[int, Link] = {}
         self._next_channel = random.getrandbits(31)
         self._acknowledging: set[Link] = set()
@@ -116,6 +116,16 @@ class Router:
                 self._sweeping.cancel()
             for subscription in subscriptions:
                 await subscription.unsubscribe()
+
+    # connections
+
+    def new_connection(
+        self, *, max_length: int, on_connected: Callable[[PeerConnection], None] | None = None
+    ) -> PeerConnection:
+        """Return the protocol of a connection to a DICOM peer, for the event loop to connect."""
+        return PeerConnection(
+            self._receive_buffer, self._mesh.turn, max_length=max_length, on_connected=on_connected
+        )
 
     # links
 

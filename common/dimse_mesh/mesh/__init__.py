@@ -18,6 +18,7 @@ from dimse_mesh.mesh.errors import (
 )
 from dimse_mesh.mesh.liveness import Liveness, announce_death, open_liveness
 from dimse_mesh.mesh.settings import NatsSettings, NatsTls
+from dimse_mesh.mesh.turn import Turn
 from dimse_mesh.mesh.wire import Delivery
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "ServiceDescription",
     "ServiceEndpoint",
     "Subscription",
+    "Turn",
     "announce",
     "announce_death",
     "embedded_server",

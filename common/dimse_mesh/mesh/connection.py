@@ -19,6 +19,7 @@ from dimse_mesh.mesh.link import Link
 from dimse_mesh.mesh.requests import Requests
 from dimse_mesh.mesh.responder import Handler, Responder
 from dimse_mesh.mesh.settings import NatsSettings
+from dimse_mesh.mesh.turn import Turn
 from dimse_mesh.mesh.wire import Delivery
 from dimse_mesh.schemas.subjects import Subject, Subjects
 
@@ -65,15 +66,19 @@ class Mesh:
         self.instance = instance
         self.zone = zone
         self.subjects = Subjects(root)
+        self.turn = Turn()
+        """Of the event loop: what is published while a read is dealt with leaves at its end."""
         self._settings = settings
         self._tasks = tasks
         self._listeners: list[Callable[[bool], None]] = []
         self._up = False
         self._drained: anyio.Event | None = None
         self._responders: list[Responder[Any, Any]] = []
-        self._control = Link(settings, name=name, backlog_limit=settings.control_backlog, on_edge=self._edge)
+        self._control = Link(
+            settings, self.turn, name=name, backlog_limit=settings.control_backlog, on_edge=self._edge
+        )
         self._bulk = Link(
-            settings, name=f"{name} bulk", backlog_limit=settings.bulk_backlog, on_edge=self._edge
+            settings, self.turn, name=f"{name} bulk", backlog_limit=settings.bulk_backlog, on_edge=self._edge
         )
         self._requests = Requests(self._control, self.subjects.inbox(instance))
 
@@ -133,7 +138,7 @@ class Mesh:
     def publish(
         self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> bool:
-        """Publish on the control connection, in this very call. False: not connected or backlog full.
+        """Publish on the control connection, now or at the end of the turn. False: not connected or backlog full.
 
         Raises:
             PayloadTooLarge, InvalidSubject: nothing was sent, nor ever could be.
@@ -142,7 +147,7 @@ class Mesh:
         return self._control.send(subject, reply, header, (payload,), len(payload))
 
     def publish_bulk(self, subject: str, payload: bytes, tail: bytes = b"") -> bool:
-        """Publish `payload` and `tail` as one message on the bulk connection, in this very call.
+        """Publish `payload` and `tail` as one message on the bulk connection, now or at the end of the turn.
 
         False: not connected, or `bulk_backlog` is at its bound; nothing was taken, try later. Neither may
         change afterwards: they may be sent without a copy.

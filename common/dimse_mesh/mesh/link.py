@@ -21,6 +21,7 @@ from dimse_mesh.mesh.causes import Cause, cause_of, redact
 from dimse_mesh.mesh.errors import InvalidSubject, MeshUnavailable, PayloadTooLarge
 from dimse_mesh.mesh.options import connect_options, wants_tls
 from dimse_mesh.mesh.settings import NatsSettings
+from dimse_mesh.mesh.turn import Turn
 from dimse_mesh.mesh.wire import ConnectFailed, Receiver, WireClient, WireEvents
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,16 @@ class Link:
     """A connection that comes back. `send` works while `connected`; subscriptions survive every reconnect."""
 
     def __init__(
-        self, settings: NatsSettings, *, name: str, backlog_limit: int, on_edge: Callable[[], None]
+        self,
+        settings: NatsSettings,
+        turn: Turn,
+        *,
+        name: str,
+        backlog_limit: int,
+        on_edge: Callable[[], None],
     ) -> None:
         self._settings = settings
+        self._turn = turn
         self._name = name
         self._backlog_limit = backlog_limit
         self._on_edge = on_edge
@@ -235,7 +243,7 @@ class Link:
 
     async def _try(self, server: str) -> Cause | None:
         tls = wants_tls(self._settings, server)
-        wire = WireClient(self._events, tls_expected=tls, backlog_limit=self._backlog_limit)
+        wire = WireClient(self._events, self._turn, tls_expected=tls, backlog_limit=self._backlog_limit)
         opened = False
         try:
             with anyio.fail_after(self._settings.connect_timeout):

@@ -15,7 +15,9 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-_CAPACITY = 256 * 1024
+from dimse_mesh.mesh.turn import Turn
+
+_CAPACITY = 512 * 1024
 _ROOM = 64 * 1024
 """At least this much is free at the buffer's end before a read."""
 _MAX_LINE = 1 << 20
@@ -43,10 +45,11 @@ class MalformedStream(Exception):
 
 
 class Reader(asyncio.BufferedProtocol):
-    """The protocol of a transport to nats-server, after its handshake."""
+    """The protocol of a transport to nats-server, after its handshake. Each read is a `turn`."""
 
-    def __init__(self, sink: Sink, *, max_message: int) -> None:
+    def __init__(self, sink: Sink, turn: Turn, *, max_message: int) -> None:
         self._sink = sink
+        self._turn = turn
         self._max_message = max_message
         self._buffer = bytearray(_CAPACITY)
         self._view = memoryview(self._buffer)
@@ -67,10 +70,13 @@ class Reader(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take the bytes that were put there."""
         self._end += nbytes
+        self._turn.begin()
         try:
             self._parse()
         except (ValueError, MalformedStream) as exc:
             self._sink.on_end(exc)
+        finally:
+            self._turn.end()
 
     def eof_received(self) -> bool:
         """End."""

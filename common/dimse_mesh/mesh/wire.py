@@ -29,6 +29,7 @@ from nats.aio.client import Client
 from nats.aio.transport import TcpTransport, WebSocketTransport
 
 from dimse_mesh.mesh.reader import MalformedStream, Reader
+from dimse_mesh.mesh.turn import Turn
 
 _MAX_MESSAGE = 64 << 20
 """nats-server's own limit of max_payload."""
@@ -73,12 +74,15 @@ class ConnectFailed(Exception):
 class WireClient(Client):
     """One connection to one nats-server; never reconnects. `lost` is set once, with the reason."""
 
-    def __init__(self, events: WireEvents, *, tls_expected: bool, backlog_limit: int) -> None:
+    def __init__(self, events: WireEvents, turn: Turn, *, tls_expected: bool, backlog_limit: int) -> None:
         super().__init__()
+        self._turn = turn
         self._backlog_limit = backlog_limit
         self._events = events
         self._tls_expected = tls_expected
         self._raw: asyncio.WriteTransport | None = None
+        self._held: list[bytes] = []
+        self._held_size = 0
         self.lost: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
     async def open(self, server: str, **options: Any) -> None:
@@ -109,7 +113,7 @@ class WireClient(Client):
         assert stream is not None
         assert writer is not None
         raw = writer.transport
-        reader = Reader(self, max_message=_MAX_MESSAGE)
+        reader = Reader(self, self._turn, max_message=_MAX_MESSAGE)
         raw.pause_reading()  # type: ignore[attr-defined] # a socket's transport reads too
         raw.set_protocol(reader)
         raw.set_write_buffer_limits(high=self._backlog_limit // 2, low=self._backlog_limit // 8)
@@ -138,13 +142,22 @@ class WireClient(Client):
     # --- sending
 
     def send(self, parts: Iterable[bytes], size: int) -> bool:
-        """Hand `parts` (`size` bytes in all) to the transport, now and in order. False: the socket is gone."""
+        """Hand `parts` (`size` bytes in all) to the transport, in order: now, or at the end of the turn.
+
+        False: the socket is gone.
+        """
         if self._raw is not None:
             if self._raw.is_closing():  # uvloop's raises; `lost` follows when the reader has noticed
                 return False
             self.stats["out_msgs"] += 1
             self.stats["out_bytes"] += size
-            self._raw.writelines(parts)
+            if not self._turn.under_way:
+                self._raw.writelines(parts)
+                return True
+            if not self._held:
+                self._turn.at_end(self._write_held)
+            self._held.extend(parts)
+            self._held_size += size
             return True
         self.stats["out_msgs"] += 1
         self.stats["out_bytes"] += size
@@ -156,10 +169,15 @@ class WireClient(Client):
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
         return True
 
+    def _write_held(self) -> None:
+        held, self._held, self._held_size = self._held, [], 0
+        if self._raw is not None and not self._raw.is_closing():
+            self._raw.writelines(held)
+
     def backlog(self) -> int:
         """Bytes taken by `send` that the socket has not taken yet."""
         if self._raw is not None:
-            return self._raw.get_write_buffer_size()
+            return self._held_size + self._raw.get_write_buffer_size()
         if isinstance(self._transport, _WebSocket):
             return self._transport.queued
         return 0

@@ -105,8 +105,7 @@ class Door:
             client.close()
 
     def _accepted(self) -> PeerConnection:
-        return PeerConnection(
-            self._router.receive_buffer,
+        return self._router.new_connection(
             max_length=ASSOCIATE_LIMIT,
             on_connected=lambda connection: self._front_end.connected(connection, self._listener),
         )

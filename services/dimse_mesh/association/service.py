@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from dimse_mesh.association.front_end import FrontEnd
-from dimse_mesh.endpoint import PeerConnection, Router
+from dimse_mesh.endpoint import Router
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.endpoint.process import open_router
 from dimse_mesh.endpoint.tls import listener_context
@@ -91,8 +91,7 @@ async def _listen(
     loop = asyncio.get_running_loop()
     try:
         server = await loop.create_server(
-            lambda: PeerConnection(
-                router.receive_buffer,
+            lambda: router.new_connection(
                 max_length=ASSOCIATE_LIMIT,
                 on_connected=lambda connection: front_end.connected(connection, listener),
             ),

@@ -9,7 +9,7 @@ import ssl
 import anyio
 
 from dimse_mesh.endpoint import Link, LinkIdentity, Occupancy, Router
-from dimse_mesh.endpoint.own import with_own_items
+from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT, with_own_items
 from dimse_mesh.endpoint.tls import remote_context
 from dimse_mesh.mesh import Delivery
 from dimse_mesh.runtime.context import ServiceContext
@@ -110,7 +110,7 @@ class Executor:
         own = own.with_ae_titles(remote.called_ae, remote.calling_ae)
         connection = await connect(
             remote,
-            receive_buffer=self._router.receive_buffer,
+            connection=lambda: self._router.new_connection(max_length=ASSOCIATE_LIMIT),
             context=self._contexts.get(remote.ae_title),
         )
         requestor = await request_association(connection, own.encode(), timeout=remote.association_timeout)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import anyio
 
 from dimse_mesh.endpoint import PeerConnection
-from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.schemas.association import OpenResult
 from dimse_mesh.upper_layer import AssociationMachine, Event, PduType, UpperLayerError, encode_pdu
@@ -116,9 +116,9 @@ class Requestor:
 
 
 async def connect(
-    remote: RemoteAe, *, receive_buffer: bytearray, context: ssl.SSLContext | None
+    remote: RemoteAe, *, connection: Callable[[], PeerConnection], context: ssl.SSLContext | None
 ) -> PeerConnection:
-    """Connect to a target within its `connect_timeout`.
+    """Connect to a target within its `connect_timeout`; `connection` makes the protocol for it.
 
     Raises:
         OpeningFailed: it can't be reached, or TLS doesn't stand.
@@ -127,8 +127,8 @@ async def connect(
     name = (remote.tls.server_name or remote.host) if remote.tls is not None else None
     try:
         with anyio.fail_after(remote.connect_timeout):
-            _, connection = await loop.create_connection(
-                lambda: PeerConnection(receive_buffer, max_length=ASSOCIATE_LIMIT),
+            _, connected = await loop.create_connection(
+                connection,
                 remote.host,
                 remote.port,
                 ssl=context,
@@ -147,7 +147,7 @@ async def connect(
         raise OpeningFailed(OpenResult.TLS_FAILED, "closed in the TLS handshake: no TLS there?") from error
     except OSError as error:
         raise OpeningFailed(OpenResult.UNREACHABLE, "unreachable") from error
-    return connection
+    return connected
 
 
 async def request_association(connection: PeerConnection, pdu: bytes, *, timeout: float) -> Requestor:

@@ -11,6 +11,7 @@ from dimse_mesh.association.acceptor import Acceptor
 from dimse_mesh.association.admission import CALLED_NOT_RECOGNIZED, CALLING_NOT_RECOGNIZED
 from dimse_mesh.endpoint import PROVIDER_ABORT, PeerConnection
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
+from dimse_mesh.mesh import Turn
 from dimse_mesh.upper_layer import AssociateRQ, State
 from tests.support.wire import (
     RELEASE_RQ_PDU,
@@ -42,7 +43,7 @@ class Client:
     gone: int = 0
 
     def __post_init__(self) -> None:
-        self.connection = PeerConnection(bytearray(65536), max_length=ASSOCIATE_LIMIT)
+        self.connection = PeerConnection(bytearray(65536), Turn(), max_length=ASSOCIATE_LIMIT)
         self.transport = MemoryTransport(self.connection, self.read.extend, self._closed)
         self.acceptor = Acceptor(
             self.connection,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
-from dimse_mesh.mesh import Delivery
+from dimse_mesh.mesh import Delivery, Turn
 from dimse_mesh.schemas.subjects import Subjects
 
 Callback = Callable[[Delivery], None]
@@ -113,6 +113,7 @@ class Instance:
         self._channel = channel
         self.instance = name
         self.subjects = SUBJECTS
+        self.turn = Turn()
         self.listeners: list[Callable[[bool], None]] = []
         self.watched: list[str] = []
         self._on_dead: Callable[[str], None] = lambda _: None
@@ -145,7 +146,13 @@ class Instance:
     ) -> _Interest:
         """As `Carrier`."""
         assert bulk in (True, False)
-        interest = _Interest(self._channel, subject, callback, queue)
+
+        def turn(delivery: Delivery) -> None:
+            self.turn.begin()
+            callback(delivery)
+            self.turn.end()
+
+        interest = _Interest(self._channel, subject, turn, queue)
         self._channel.interests.append(interest)
         return interest
 

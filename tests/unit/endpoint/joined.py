@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from dimse_mesh.endpoint import Link, LinkIdentity, LinkSettings, PeerConnection, Router
+from dimse_mesh.endpoint import Link, LinkIdentity, LinkSettings, Router
 from dimse_mesh.handling import OperationHandler
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.routing import Route
@@ -109,7 +109,7 @@ def _machine(*, requestor: bool) -> AssociationMachine:
 
 def _end(router: Router, carrier: Instance, counters: Counters, *, from_client: bool, **more: Any) -> End:
     ended: list[str] = []
-    connection = PeerConnection(router.receive_buffer, max_length=131072)
+    connection = router.new_connection(max_length=131072)
     peer = MemoryPeer(connection)
     identity = LinkIdentity(
         association="a1",

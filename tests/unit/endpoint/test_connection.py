@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from dimse_mesh.endpoint.connection import WRITE_HIGH_WATER, PeerConnection
+from dimse_mesh.mesh import Turn
 from dimse_mesh.upper_layer import FramingError, PduTooLong, UnrecognizedPdu, UpperLayerError
 from tests.support.wire import RELEASE_RQ_PDU, abort, pdu
 
@@ -93,7 +94,7 @@ async def connected(*, buffer: int = 4096, max_length: int = 10_000) -> AsyncIte
         server.setblocking(False)
         notes = Notes()
         _, connection = await loop.create_connection(
-            lambda: PeerConnection(bytearray(buffer), max_length=max_length), *server.getsockname()
+            lambda: PeerConnection(bytearray(buffer), Turn(), max_length=max_length), *server.getsockname()
         )
         connection.receiver = notes
         peer, _ = await loop.sock_accept(server)

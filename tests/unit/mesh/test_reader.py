@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dimse_mesh.mesh import Turn
 from dimse_mesh.mesh.reader import Reader
 
 Message = tuple[int, str, str, bytes, bytes]
@@ -71,7 +72,7 @@ WIRE = b"".join(map(encode, EVENTS))
 @pytest.mark.parametrize("split", range(len(WIRE) + 1))
 def test_any_split_gives_the_same_events(split: int) -> None:
     seen = Seen()
-    reader = Reader(seen, max_message=MAX_MESSAGE)
+    reader = Reader(seen, Turn(), max_message=MAX_MESSAGE)
     deliver(reader, WIRE[:split])
     deliver(reader, WIRE[split:])
     assert (seen.events, seen.ends) == (EVENTS, [])
@@ -79,7 +80,7 @@ def test_any_split_gives_the_same_events(split: int) -> None:
 
 def test_bytes_read_by_somebody_else_come_first() -> None:
     seen = Seen()
-    reader = Reader(seen, max_message=MAX_MESSAGE)
+    reader = Reader(seen, Turn(), max_message=MAX_MESSAGE)
     reader.feed(WIRE[:40])
     deliver(reader, WIRE[40:])
     assert seen.events == EVENTS
@@ -95,7 +96,7 @@ def test_payloads_of_any_size_in_pieces_of_any_size_stay_whole(sizes: list[int],
     ]
     wire = b"".join(map(encode, events))
     seen = Seen()
-    reader = Reader(seen, max_message=MAX_MESSAGE)
+    reader = Reader(seen, Turn(), max_message=MAX_MESSAGE)
     for start in range(0, len(wire), piece):
         deliver(reader, wire[start : start + piece])
     assert seen.events == events
@@ -103,7 +104,7 @@ def test_payloads_of_any_size_in_pieces_of_any_size_stay_whole(sizes: list[int],
 
 def test_a_delivered_payload_does_not_change_when_more_is_read() -> None:
     seen = Seen()
-    reader = Reader(seen, max_message=MAX_MESSAGE)
+    reader = Reader(seen, Turn(), max_message=MAX_MESSAGE)
     deliver(reader, encode((1, "a", "", b"", b"x" * 1000)))
     deliver(reader, encode((1, "a", "", b"", b"y" * 1000)))
     assert [event[4][:1] for event in seen.events if isinstance(event, tuple)] == [b"x", b"y"]
@@ -123,14 +124,14 @@ def test_a_delivered_payload_does_not_change_when_more_is_read() -> None:
 )
 def test_a_malformed_message_line_ends_the_connection(line: bytes) -> None:
     seen = Seen()
-    deliver(Reader(seen, max_message=MAX_MESSAGE), line)
+    deliver(Reader(seen, Turn(), max_message=MAX_MESSAGE), line)
     assert seen.events == []
     assert isinstance(seen.ends[0], Exception)
 
 
 def test_a_line_without_an_end_is_not_kept_for_ever() -> None:
     seen = Seen()
-    reader = Reader(seen, max_message=MAX_MESSAGE)
+    reader = Reader(seen, Turn(), max_message=MAX_MESSAGE)
     for _ in range(200):
         deliver(reader, b"x" * 10_000)
         if seen.ends:
@@ -140,7 +141,7 @@ def test_a_line_without_an_end_is_not_kept_for_ever() -> None:
 
 def test_the_end_is_told() -> None:
     seen = Seen()
-    reader = Reader(seen, max_message=MAX_MESSAGE)
+    reader = Reader(seen, Turn(), max_message=MAX_MESSAGE)
     reader.eof_received()
     reader.connection_lost(ConnectionResetError())
     assert seen.ends[0] is None

@@ -10,6 +10,7 @@ import pytest
 
 from dimse_mesh.endpoint import PeerConnection
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
+from dimse_mesh.mesh import Turn
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.schemas.association import OpenResult
 from dimse_mesh.scu.requestor import OpeningFailed, Requestor, connect, request_association
@@ -37,13 +38,17 @@ REPORT = p_data(request(Command.N_EVENT_REPORT, 1, VERIFICATION))
 TIMEOUT = 5.0
 
 
+def new_connection() -> PeerConnection:
+    return PeerConnection(bytearray(65536), Turn(), max_length=ASSOCIATE_LIMIT)
+
+
 class Target:
     """A target on a memory transport."""
 
     def __init__(self) -> None:
         self.read = bytearray()
         self.closed = False
-        self.connection = PeerConnection(bytearray(65536), max_length=ASSOCIATE_LIMIT)
+        self.connection = new_connection()
         self.transport = MemoryTransport(self.connection, self.read.extend, self._gone)
 
     def _gone(self) -> None:
@@ -150,7 +155,7 @@ def test_a_port_where_nobody_listens_is_unreachable() -> None:
     async def main() -> None:
         remote = RemoteAe(ae_title="PACS", host="127.0.0.1", port=port)
         with pytest.raises(OpeningFailed) as raised:
-            await connect(remote, receive_buffer=bytearray(100), context=None)
+            await connect(remote, connection=new_connection, context=None)
         assert raised.value.result is OpenResult.UNREACHABLE
 
     asyncio.run(main())

@@ -8,15 +8,16 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from tests.bench.raw_peer import CONTEXTS, echo_request, find_request
+from tests.bench.raw_peer import CONTEXTS, STORE, echo_request, find_request
 from tests.bench.ways import NO_DELAY, RAW, STOCK, Targets, WayUnderTest
 from tests.bench.workload import Workload
 from tests.support.dcmtk import BIN
 from tests.support.dcmtk import NO_DELAY as NO_DELAY_ENV
-from tests.support.process import cpu_seconds, resident_bytes, wait_until
+from tests.support.process import cpu_seconds, reset_peak, resident_bytes, wait_until
 from tests.support.scripted import Client
+from tests.support.wire import pdu, pdv, store_rq
 
 DELIVERY_TIMEOUT = 60.0
 
@@ -37,15 +38,22 @@ class Sample:
     """Ways that forward: seconds until the client was done, before delivery."""
     cpu: Mapping[str, float] = field(default_factory=dict)
     resident: Mapping[str, int] = field(default_factory=dict)
+    """The most that each process held meanwhile, in bytes."""
+    grown: Mapping[str, int] = field(default_factory=dict)
+    """How much that is above what it held before."""
 
 
 def _with_costs(way: WayUnderTest, run: Callable[[], Sample]) -> Sample:
     pids = dict(way.pids())
+    for pid in pids.values():
+        reset_peak(pid)
+    held = {name: resident_bytes(pid) for name, pid in pids.items()}
     before = {name: cpu_seconds(pid) for name, pid in pids.items()}
     sample = run()
     cpu = {name: cpu_seconds(pid) - before[name] for name, pid in pids.items()}
-    resident = {name: resident_bytes(pid, peak=True) for name, pid in pids.items()}
-    return Sample(sample.seconds, sample.operations, sample.gigabytes, sample.accepted, cpu, resident)
+    peaks = {name: resident_bytes(pid, peak=True) for name, pid in pids.items()}
+    grown = {name: peak - held[name] for name, peak in peaks.items()}
+    return replace(sample, cpu=cpu, resident=peaks, grown=grown)
 
 
 def store(way: WayUnderTest, targets: Targets, workload: Workload, *, clients: int, stock: bool) -> Sample:
@@ -113,6 +121,32 @@ def echo(way: WayUnderTest, *, count: int) -> Sample:
                     raise RunFailed(f"C-ECHO through {way.title}: PDU type {answer.kind}")
             client.release()
         return Sample(statistics.median(times), count)
+
+    return _with_costs(way, run)
+
+
+def huge(way: WayUnderTest, *, size: int) -> Sample:
+    """Time one C-STORE of `size` bytes from a raw client to a raw target: what it is for is `Sample.grown`."""
+
+    def run() -> Sample:
+        with Client.open(
+            way.entry[RAW], called=RAW, contexts=CONTEXTS, timeout=120, max_length=131072
+        ) as client:
+            piece = bytes(client.peer_max_length - 6)
+            started = time.perf_counter()
+            command = store_rq(1, "1.2.3", b"", context_id=STORE).command
+            client.send(pdu(4, pdv(STORE, is_command=True, is_last=True, fragment=command)))
+            full = pdu(4, pdv(STORE, is_command=False, is_last=False, fragment=piece))
+            for _ in range(size // len(piece)):
+                client.send(full)
+            client.send(
+                pdu(4, pdv(STORE, is_command=False, is_last=True, fragment=piece[: size % len(piece)]))
+            )
+            if client.receive_message().status != 0:
+                raise RunFailed(f"C-STORE of {size} bytes through {way.title}")
+            seconds = time.perf_counter() - started
+            client.release()
+        return Sample(seconds, 1, size / 1e9)
 
     return _with_costs(way, run)
 

@@ -60,6 +60,9 @@ class Cell:
     must_cpu: float | None = None
     """CPU seconds per GB that the front-end, and the executor, must each stay below."""
     aim_cpu: float = 0.5
+    must_growth: int | None = None
+    """MiB by which no process of the mesh may grow."""
+    aim_growth: int = 16
 
 
 def store_cell(
@@ -95,6 +98,7 @@ def full_plan(targets: Targets, files: Path, only: Sequence[str] = ()) -> list[C
     eight = [at_most(3.0, 2.2)]
     pynet = faster("pynetdicom", 3, 10)
     cells = [
+        huge_cell(),
         store_cell(targets, small, EVERY, [at_most(4.6, 3.0), faster("orthanc", 15, 30), pynet]),
         store_cell(targets, ct, EVERY, [at_most(3.3, 2.1), faster("orthanc", 3, 5), pynet]),
         store_cell(targets, big, EVERY, [at_most(2.0, 1.4), pynet]),
@@ -129,6 +133,17 @@ def quick_plan(targets: Targets, files: Path, only: Sequence[str] = ()) -> list[
         set_up_cell(20, ways),
     ]
     return [cell for cell in cells if not only or cell.key.startswith(tuple(only))]
+
+
+def huge_cell() -> Cell:
+    """Return the row of an object that fits no memory limit. It comes first, when no process has grown yet."""
+    return Cell(
+        "huge",
+        "one object of 2 GB, raw client",
+        ("direct", "relay", "mesh"),
+        partial(measure.huge, size=2_000_000_000),
+        must_growth=64,
+    )
 
 
 def echo_cell(count: int, ways: Sequence[str] = TRACED) -> Cell:

@@ -1,8 +1,9 @@
-"""A raw C-ECHO and C-FIND target for the bench, as its own process: nothing but sockets and ready-made bytes.
+"""A raw C-ECHO, C-FIND and C-STORE target for the bench, as its own process: sockets and ready-made bytes.
 
     python -m tests.bench.raw_peer PORT
 
-C-FIND is answered by as many pending responses as the identifier has bytes, and the final one.
+C-FIND is answered by as many pending responses as the identifier has bytes, and the final one. What C-STORE brings is
+thrown away.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import uvloop
 
 from tests.support.files import implicit_element
 from tests.support.wire import (
+    CT_STORAGE,
     IMPLICIT_LE,
     RELEASE_RP_PDU,
     STUDY_ROOT_FIND,
@@ -34,7 +36,13 @@ from tests.support.wire import (
     response,
 )
 
-CONTEXTS = (Context(1, VERIFICATION, (IMPLICIT_LE,)), Context(3, STUDY_ROOT_FIND, (IMPLICIT_LE,)))
+FIND, STORE = 3, 5
+"""Presentation context ids."""
+CONTEXTS = (
+    Context(1, VERIFICATION, (IMPLICIT_LE,)),
+    Context(FIND, STUDY_ROOT_FIND, (IMPLICIT_LE,)),
+    Context(STORE, CT_STORAGE, (IMPLICIT_LE,)),
+)
 PENDING = 0xFF00
 
 
@@ -62,7 +70,8 @@ class RawTarget(asyncio.Protocol):
     def __init__(self) -> None:
         self.buffer = bytearray()
         self.parts = bytearray()
-        self.find: bytes | None = None
+        self.asked = b""
+        """The command whose data set is coming."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
@@ -93,8 +102,9 @@ class RawTarget(asyncio.Protocol):
             self.transport.close()
 
     def fragment_received(self, context_id: int, flags: int, fragment: bytes) -> None:
-        """Answer a C-ECHO command, or a C-FIND once its identifier is here."""
-        self.parts += fragment
+        """Answer a C-ECHO command, or another one once its data set is here."""
+        if flags & 1 or context_id != STORE:
+            self.parts += fragment
         if not flags & 2:
             return
         whole = bytes(self.parts)
@@ -103,11 +113,12 @@ class RawTarget(asyncio.Protocol):
             field = parse_command(whole)[Tag.COMMAND_FIELD]
             if field == b"\x30\0":
                 self.transport.write(p_data(response(Message(context_id, whole))))
-            elif field == b"\x20\0":
-                self.find = whole
-        elif self.find is not None:
-            asked, self.find = Message(context_id, self.find), None
-            self.transport.write(pending_responses(asked, len(whole)))
+            else:
+                self.asked = whole
+        elif context_id == STORE:
+            self.transport.write(p_data(response(Message(context_id, self.asked))))
+        else:
+            self.transport.write(pending_responses(Message(context_id, self.asked), len(whole)))
 
 
 _cache: dict[tuple[bytes, int], bytes] = {}
@@ -131,7 +142,9 @@ def echo_request(message_id: int) -> bytes:
 def find_request(message_id: int, count: int) -> bytes:
     """Return the PDUs of a C-FIND-RQ that asks for `count` responses."""
     more: dict[int, int | str | bytes] = {Tag.PRIORITY: 0}
-    asked = request(Command.C_FIND, message_id, STUDY_ROOT_FIND, data=bytes(count), context_id=3, more=more)
+    asked = request(
+        Command.C_FIND, message_id, STUDY_ROOT_FIND, data=bytes(count), context_id=FIND, more=more
+    )
     return p_data(asked, max_pdu=65536)
 
 

@@ -44,10 +44,16 @@ class Row:
         return {name: statistics.median(sample.cpu.get(name, 0.0) for sample in samples) for name in names}
 
     def resident(self, way: str) -> dict[str, int]:
-        """Return the most resident memory of each process so far in the run."""
+        """Return the most resident memory of each process within one measurement."""
         samples = [sample for sample in self.results.get(way, ()) if sample is not None]
         names = samples[0].resident if samples else {}
         return {name: max(sample.resident.get(name, 0) for sample in samples) for name in names}
+
+    def grown(self, way: str) -> dict[str, int]:
+        """Return by how much each process grew at the most within one measurement, in bytes."""
+        samples = [sample for sample in self.results.get(way, ()) if sample is not None]
+        names = samples[0].grown if samples else {}
+        return {name: max(sample.grown.get(name, 0) for sample in samples) for name in names}
 
     def sample(self, way: str) -> Sample | None:
         """Return any sample, for what is the same in all of them."""
@@ -93,6 +99,11 @@ def judge(rows: Sequence[Row], *, leniency: float = 1.0) -> list[Verdict]:
                 )
                 passed, aimed = used <= row.cell.must_cpu * leniency, used <= row.cell.aim_cpu
                 verdicts.append(Verdict(row.cell.title, text, passed, aimed))
+        if row.cell.must_growth is not None and sample is not None:
+            name, grown = max(row.grown("mesh").items(), key=lambda item: item[1])
+            size, must, aim = grown / 2**20, row.cell.must_growth, row.cell.aim_growth
+            text = f"{name} grew by {size:.0f} MiB, the most of any process, must be <= {must}, aim {aim}"
+            verdicts.append(Verdict(row.cell.title, text, size <= must * leniency, size <= aim))
     return verdicts
 
 
@@ -161,6 +172,10 @@ def cost_table(rows: Sequence[Row], way: str) -> str:
     for row in rows:
         for name, size in row.resident(way).items():
             peak[name] = max(peak.get(name, 0), size)
+    for row in rows:
+        if row.cell.must_growth is not None:
+            cells = [f"{row.grown(way).get(name, 0) / 2**20:.0f}" for name in names]
+            lines.append(f"| {row.cell.key}, grown by MiB | {' | '.join(cells)} | |")
     total_mib = sum(peak.values()) >> 20
     cells = [str(peak.get(name, 0) >> 20) for name in names]
     lines.append(f"| peak resident, MiB | {' | '.join(cells)} | {total_mib} |")
@@ -210,6 +225,7 @@ def as_json(
                         "ratio_to_relay": row.ratios(way, "relay"),
                         "cpu_seconds": row.cpu(way),
                         "resident_bytes": row.resident(way),
+                        "grown_bytes": row.grown(way),
                         "operations": next((s.operations for s in samples if s is not None), 0),
                         "gigabytes": next((s.gigabytes for s in samples if s is not None), 0),
                     }

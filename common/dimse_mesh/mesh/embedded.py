@@ -153,7 +153,7 @@ jetstream {{
 @asynccontextmanager
 async def _child(binary: str, config: Path, stop_timeout: float) -> AsyncIterator[tuple[Process, _Output]]:
     # Measured (EVIDENCE.md): fewer garbage collections are the biggest cheap win; the limit bounds their price.
-    environment = {"GOGC": "400", "GOMEMLIMIT": "72MiB", **os.environ}
+    environment = {"GOGC": "400", "GOMEMLIMIT": "60MiB", **os.environ}
     launcher = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
     process = await anyio.open_process(
         [*launcher, binary, "-c", str(config)],

@@ -150,6 +150,50 @@ async def test_what_is_beyond_the_high_water_mark_makes_it_unwritable_until_the_
         assert pair.connection.stalled_since is None
 
 
+async def test_what_a_read_causes_leaves_in_one_piece_when_it_is_dealt_with() -> None:
+    async with connected() as pair:
+
+        def answer() -> None:
+            pair.connection.write(b"one", memoryview(b"two"))
+            with pytest.raises(BlockingIOError):
+                pair.peer.recv(1)
+            pair.connection.write(b"three")
+
+        pair.notes.on_pdus = answer
+        await pair.send(RELEASE_RQ_PDU)
+        assert await pair.read() == b"onetwothree"
+
+
+async def test_back_pressure_is_felt_within_a_read() -> None:
+    async with connected() as pair:
+        written = 0
+
+        def fill() -> None:
+            nonlocal written
+            while pair.connection.writable:
+                pair.connection.write(bytes(100_000))
+                written += 100_000
+
+        pair.notes.on_pdus = fill
+        await pair.send(RELEASE_RQ_PDU)
+        await pair.notes.until(lambda: written > WRITE_HIGH_WATER)
+        received = 0
+        while received < written:
+            received += len(await pair.read())
+
+
+async def test_close_within_a_read_sends_what_was_written_first() -> None:
+    async with connected() as pair:
+
+        def end() -> None:
+            pair.connection.write(abort(2, 1))
+            pair.connection.close(within=TIMEOUT)
+
+        pair.notes.on_pdus = end
+        await pair.send(RELEASE_RQ_PDU)
+        assert await pair.read_all() == abort(2, 1)
+
+
 async def test_close_sends_what_was_written_first() -> None:
     async with connected() as pair:
         pair.connection.write(bytes(300_000))

@@ -1,0 +1,44 @@
+"""What is registered in a turn runs at its end."""
+
+from __future__ import annotations
+
+import pytest
+
+from dimse_mesh.mesh import Turn
+
+
+def test_endings_run_once_in_order_with_those_that_they_add() -> None:
+    turn = Turn()
+    ran: list[str] = []
+
+    def first() -> None:
+        assert turn.under_way
+        ran.append("first")
+        turn.at_end(lambda: ran.append("third"))
+
+    turn.begin()
+    turn.at_end(first)
+    turn.at_end(lambda: ran.append("second"))
+    assert not ran
+    turn.end()
+    assert ran == ["first", "second", "third"]
+    turn.begin()
+    turn.end()
+    assert len(ran) == 3
+    assert not turn.under_way
+
+
+def test_an_ending_that_fails_leaves_nothing_for_the_next_turn() -> None:
+    turn = Turn()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    turn.begin()
+    turn.at_end(fail)
+    turn.at_end(fail)
+    with pytest.raises(ZeroDivisionError):
+        turn.end()
+    assert not turn.under_way
+    turn.begin()
+    turn.end()

@@ -25,8 +25,8 @@ from tests.bench.ways import Targets, WayUnderTest
 from tests.support.ports import reserve_port
 from tests.support.process import Child
 
-QUICK_LENIENCY = 1.5
-"""CI machines are shared: a quick run fails only well above the limits."""
+QUICK_LENIENCY = 2.0
+"""CI machines are shared, and may be slower: a quick run fails only at twice the limits."""
 
 
 def arguments() -> argparse.Namespace:

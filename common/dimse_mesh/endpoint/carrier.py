@@ -46,6 +46,9 @@ class Carrier(Protocol):
     def publish_bulk(self, subject: str, payload: bytes, tail: bytes = b"") -> bool:
         """Publish so, apart from what must not wait behind it; False: not taken, try later."""
 
+    def on_bulk_room(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when `publish_bulk`, having refused, takes more."""
+
     async def subscribe(
         self, subject: str, callback: Callable[[Delivery], None], *, queue: str = "", bulk: bool = False
     ) -> Interest:

@@ -72,10 +72,7 @@ class Deadlines:
         if stalled is not None and now - stalled > settings.stalled_write_timeout:
             link.fail("peer-stalled")
             return
-        if sender.unsent and router.connected:
-            sender.send_again(unsent_only=True)
-            if not sender.unsent and not outbound.exhausted:
-                connection.resume_reading()
+        self.send_unsent()
         if not outbound.idle:
             silence = now - sender.progress_at
             if silence > settings.deadline and outbound.received < outbound.position:
@@ -91,6 +88,15 @@ class Deadlines:
                     self._fail_operation(operation, "operation-timeout")
 
     # what may be lost
+
+    def send_unsent(self) -> None:
+        """Send what the courier has not taken yet, and read on when it has taken all of it."""
+        link = self._link
+        sender = link.sender
+        if sender.unsent and link.router.connected and link.state is LinkState.LINKED:
+            sender.send_again(unsent_only=True)
+            if not sender.unsent and not sender.outbound.exhausted:
+                link.connection.resume_reading()
 
     def probe_if_silent(self, now: float) -> None:
         """Probe when there was no progress for a retransmission timeout, then for two."""

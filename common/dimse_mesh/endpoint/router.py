@@ -48,8 +48,6 @@ log = logging.getLogger(__name__)
 
 SWEEP_INTERVAL = 0.25
 """Seconds between looks at deadlines, while there is anything to look at."""
-UNSENT_INTERVAL = 0.01
-"""The same while a link waits for the bulk connection to take more."""
 UNHANDLED_INTERVAL = 0.2
 """Seconds until an operation whose queue group was empty is asked again."""
 
@@ -104,6 +102,7 @@ class Router:
             await self._mesh.subscribe(subjects.refused(instance, "*", "*"), self._on_refused),
         ]
         self._mesh.on_change(self._mesh_changed)
+        self._mesh.on_bulk_room(self._send_unsent)
         self._liveness.on_dead(self._instance_died)
         try:
             yield
@@ -350,8 +349,7 @@ class Router:
 
     def _schedule_sweep(self) -> None:
         if self._sweeping is None:
-            unsent = self._mesh.connected and any(link.sender.unsent for link in self._watched)
-            self._sweeping = self._loop.call_later(UNSENT_INTERVAL if unsent else SWEEP_INTERVAL, self._sweep)
+            self._sweeping = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
 
     def _sweep(self) -> None:
         self._sweeping = None
@@ -364,6 +362,10 @@ class Router:
         self._pending_aborts.repeat(now)
         if self._watched or self._released or self._pending_aborts:
             self._schedule_sweep()
+
+    def _send_unsent(self) -> None:
+        for link in list(self._watched):
+            link.guarded(link.deadlines.send_unsent)
 
     def _ask_again(self) -> None:
         links, self._unhandled = self._unhandled, set()

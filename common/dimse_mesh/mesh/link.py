@@ -112,7 +112,7 @@ class Link:
         total = len(header) + size
         if total > wire.max_payload:  # nats-py doesn't count headers: the server would close the connection
             raise PayloadTooLarge(f"message of {total} bytes; the server accepts {wire.max_payload}")
-        if wire.backlog() + total > self._backlog_limit:
+        if not wire.has_room(total):
             return False
         to = f"{subject} {reply}" if reply else subject
         if header:

@@ -62,7 +62,7 @@ class WireEvents:
     on_lost: Callable[[WireClient], None] = lambda _: None
     """The connection is over, as of now."""
     on_room: Callable[[], None] = lambda: None
-    """The backlog, which had grown over half of its limit, is under an eighth of it."""
+    """There is room again, after `has_room` said no; or the backlog has shrunk from a half to an eighth of its limit."""
     on_refused: Callable[[str], None] = lambda _: None
     """The server refused something, but the connection lives (permissions)."""
 
@@ -83,6 +83,7 @@ class WireClient(Client):
         self._raw: asyncio.WriteTransport | None = None
         self._held: list[bytes] = []
         self._held_size = 0
+        self._refused = False
         self.lost: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
     async def open(self, server: str, **options: Any) -> None:
@@ -171,8 +172,20 @@ class WireClient(Client):
 
     def _write_held(self) -> None:
         held, self._held, self._held_size = self._held, [], 0
-        if self._raw is not None and not self._raw.is_closing():
-            self._raw.writelines(held)
+        if self._raw is None or self._raw.is_closing():
+            return
+        self._raw.writelines(held)
+        if self._refused:
+            self._refused = False
+            if self._raw.get_write_buffer_size() <= self._backlog_limit // 2:  # else the transport will tell
+                self._events.on_room()
+
+    def has_room(self, size: int) -> bool:
+        """Tell whether `size` bytes more may be sent; if not, `WireEvents.on_room` follows."""
+        if self.backlog() + size <= self._backlog_limit:
+            return True
+        self._refused = True
+        return False
 
     def backlog(self) -> int:
         """Bytes taken by `send` that the socket has not taken yet."""

@@ -77,6 +77,25 @@ async def test_who_was_refused_is_told_when_there_is_room(join: Join) -> None:
         assert mesh.publish_bulk("test.bulk", body)
 
 
+async def test_who_was_refused_within_a_turn_goes_on_at_its_end(join: Join) -> None:
+    async with join(bulk_backlog=200_000) as mesh:
+        body, wanted, sent = bytes(50_000), 100, 0
+        done = anyio.Event()
+
+        def send() -> None:
+            nonlocal sent
+            while sent < wanted and mesh.publish_bulk("test.bulk", body):
+                sent += 1
+            if sent == wanted:
+                done.set()
+
+        mesh.on_bulk_room(send)
+        await mesh.subscribe("test.go", lambda _: send())
+        mesh.publish("test.go", b"")
+        with anyio.fail_after(5):
+            await done.wait()
+
+
 async def test_publish_is_handed_to_the_socket_before_it_returns(pair: tuple[Mesh, Mesh]) -> None:
     one, two = pair
     mailbox = Mailbox()

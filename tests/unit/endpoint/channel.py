@@ -117,6 +117,7 @@ class Instance:
         self.listeners: list[Callable[[bool], None]] = []
         self.watched: list[str] = []
         self._on_dead: Callable[[str], None] = lambda _: None
+        self._on_room: Callable[[], None] = lambda: None
 
     @property
     def connected(self) -> bool:
@@ -138,8 +139,13 @@ class Instance:
     def publish_bulk(self, subject: str, payload: bytes, tail: bytes = b"") -> bool:
         """As `Carrier`."""
         if self._channel.random.random() < self._channel.faults.refusal:
+            asyncio.get_running_loop().call_soon(self._on_room)
             return False
         return self.publish(subject, payload + tail)
+
+    def on_bulk_room(self, callback: Callable[[], None]) -> None:
+        """As `Carrier`."""
+        self._on_room = callback
 
     async def subscribe(
         self, subject: str, callback: Callback, *, queue: str = "", bulk: bool = False

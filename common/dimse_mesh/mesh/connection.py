@@ -110,6 +110,11 @@ class Mesh:
         return self._control.connects
 
     @property
+    def subscriptions(self) -> int:
+        """How many subscriptions there are, on both connections."""
+        return self._control.subscriptions + self._bulk.subscriptions
+
+    @property
     def max_payload(self) -> int:
         """Bytes of payload and headers that the server accepts."""
         return min(self._control.max_payload, self._bulk.max_payload)

@@ -170,6 +170,10 @@ class DeathWatch:
         """The last heartbeat of every instance that is not known to be dead."""
         return [peer.heartbeat for peer in self._peers.values() if peer.heartbeat is not None]
 
+    def watched(self) -> int:
+        """How many instances somebody here cares for."""
+        return sum(peer.watchers > 0 for peer in self._peers.values())
+
     def suspects(self) -> bool:
         """Whether a series of 503 is under way: then look more often."""
         return any(peer.refused_since is not None for peer in self._peers.values())

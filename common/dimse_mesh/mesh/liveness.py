@@ -64,6 +64,11 @@ class Liveness:
         """The last heartbeat of every other instance that is not known to be dead."""
         return self._core.heartbeats()
 
+    @property
+    def watched(self) -> int:
+        """How many instances are watched."""
+        return self._core.watched()
+
     def on_dead(self, callback: Callable[[str], None]) -> None:
         """Tell `callback` of deaths from now on, instead of whom `open_liveness` was given."""
         self._on_dead = callback

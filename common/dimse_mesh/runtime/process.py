@@ -5,6 +5,7 @@ The order of the end is always: unready, stop accepting, drain (the service itse
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import resource
@@ -20,7 +21,7 @@ from dimse_mesh.mesh.discovery import EndpointStats, ServiceDescription, Service
 from dimse_mesh.mesh.errors import MeshError
 from dimse_mesh.mesh.liveness import open_liveness
 from dimse_mesh.runtime.context import Readiness, ServiceContext
-from dimse_mesh.runtime.counters import APPROVED, Counters
+from dimse_mesh.runtime.counters import APPROVED, Counters, Held
 from dimse_mesh.runtime.errors import StartError, first_of
 from dimse_mesh.runtime.health import HealthServer
 from dimse_mesh.runtime.logging import EventLog, configure_logging
@@ -157,6 +158,9 @@ async def _connected(  # noqa: PLR0917 - all of them are what a context is made 
         await announce(mesh, describe(service, settings, counters))
         readiness.depends_on(lambda: mesh.connected)
         counters.mesh_connected = lambda: mesh.connected
+        counters.held = lambda: Held(
+            tasks=len(asyncio.all_tasks()), subscriptions=mesh.subscriptions, watched=liveness.watched
+        )
         mesh.on_change(partial(_count_outage, counters))
         grace = drain_seconds(service, settings) + STOP_SECONDS
         await tasks.start(partial(drain_on_signal, draining, grace=grace))

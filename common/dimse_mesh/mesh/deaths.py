@@ -116,7 +116,7 @@ class DeathWatch:
             peer.refused_since = None
 
     def heartbeat(self, heartbeat: Heartbeat, now: float) -> bool:
-        """An instance said what it does; True: it is new here, so it may not know us either."""
+        """An instance said what it does; True: it is new here."""
         if heartbeat.instance == self.instance:
             return False
         known = self._peers.get(heartbeat.instance)
@@ -125,7 +125,7 @@ class DeathWatch:
         if peer is not None:
             peer.heartbeat = heartbeat
             peer.heartbeat_at = now
-        return newcomer
+        return newcomer and peer is not None
 
     def answered(self, instance: str, server_id: str, now: float) -> None:
         """An instance answered a probe."""

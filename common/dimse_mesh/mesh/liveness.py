@@ -44,12 +44,14 @@ class Liveness:
         *,
         on_dead: Callable[[str], None] | None = None,
         load: Load = dict,
+        serves_zone: bool = False,
         settings: LivenessSettings | None = None,
     ) -> None:
         self._mesh = mesh
         self._service = service
         self._on_dead = on_dead
         self._load = load
+        self._serves_zone = serves_zone
         self._settings = settings or LivenessSettings()
         self._core = DeathWatch(self._settings, mesh.instance, mesh.zone)
         self._draining = False
@@ -101,6 +103,7 @@ class Liveness:
             server_id=self._mesh.server_id,
             draining=self._draining,
             associations=self._load(),
+            serves_zone=self._serves_zone,
             dead=self._lately_dead(),
         )
 
@@ -247,10 +250,20 @@ async def open_liveness(
     *,
     on_dead: Callable[[str], None] | None = None,
     load: Load = dict,
+    serves_zone: bool = False,
     settings: LivenessSettings | None = None,
 ) -> AsyncIterator[Liveness]:
-    """Beat and watch until the block ends; then tell everybody that this instance is gone."""
-    liveness = Liveness(mesh, service, on_dead=on_dead, load=load, settings=settings)
+    """Beat and watch until the block ends; then tell everybody that this instance is gone.
+
+    Args:
+        mesh: of the instance.
+        service: of the instance.
+        on_dead: see `Liveness`.
+        load: what the heartbeats tell of associations.
+        serves_zone: whether they tell that the instance serves its zone's default target.
+        settings: the times; by default the settings' defaults.
+    """
+    liveness = Liveness(mesh, service, on_dead=on_dead, load=load, serves_zone=serves_zone, settings=settings)
     await liveness._start()
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:

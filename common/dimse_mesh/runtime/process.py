@@ -130,7 +130,9 @@ async def _connected(  # noqa: PLR0917 - all of them are what a context is made 
 ) -> None:
     """Run `main` between the coming and the going of the mesh."""
     draining = anyio.Event()
-    by_ae: dict[str, int] = {}
+    # What an executor serves stands in its first heartbeat: front-ends know it then, also while it can't be reached.
+    executor = service is ServiceName.SCU
+    by_ae = {remote.ae_title: 0 for remote in settings.scu.remote_aes} if executor else {}
     async with (
         open_mesh(
             settings.nats,
@@ -140,7 +142,13 @@ async def _connected(  # noqa: PLR0917 - all of them are what a context is made 
             name=f"dimse-mesh {settings.zone} {service.value} {supervised.instance}",
             first_connect_timeout=settings.mesh.first_connect_timeout,
         ) as mesh,
-        open_liveness(mesh, service, load=lambda: dict(by_ae), settings=settings.liveness) as liveness,
+        open_liveness(
+            mesh,
+            service,
+            load=lambda: dict(by_ae),
+            serves_zone=executor and settings.scu.default_ae is not None,
+            settings=settings.liveness,
+        ) as liveness,
         anyio.create_task_group() as tasks,
     ):
         context = ServiceContext(

@@ -124,11 +124,6 @@ class Mesh:
         """What the server last refused, or why a connection was last lost."""
         return self._control.last_error or self._bulk.last_error
 
-    @property
-    def reconnects(self) -> int:
-        """How often either connection came back."""
-        return max(self._control.connects - 1, 0) + max(self._bulk.connects - 1, 0)
-
     def on_change(self, callback: Callable[[bool], None]) -> None:
         """Call `callback(connected)` at every edge of `connected`."""
         self._listeners.append(callback)

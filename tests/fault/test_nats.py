@@ -8,20 +8,24 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dimse_mesh.mesh import LivenessSettings
 from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
 from tests.fault.clients import ask_find, ask_get, at_work, find_study, store_study
 from tests.fault.conftest import SOLO, TARGET, Ground, ground, split_ground
 from tests.fault.ledger import Ledger, content, instance_uid
-from tests.support.scripted import Aborted, Client, Closed, Server, ServerPeer, success
+from tests.support.process import wait_until
+from tests.support.scripted import Aborted, Client, Closed, Rejected, Server, ServerPeer, success
 from tests.support.wire import Message, PduType, associate_ac, associate_rq, store_rq
 
 MIB = 1 << 20
 OUT_OF_RESOURCES = 0xA700
 OUTAGE = 1.0
+TEMPORARY_CONGESTION = (2, 3, 1)
+CALLED_NOT_RECOGNIZED = (1, 1, 7)
+"""Result, source and reason (PS3.8 §9.3.4)."""
 
 Break = Callable[[], None]
 
@@ -172,12 +176,58 @@ def test_association_opens_though_the_reply_was_lost(tmp_path: Path) -> None:
     assert getattr(end, "kind", None) == PduType.ABORT, "the association whose acceptance was lost is aborted"
 
 
+@pytest.mark.parametrize(("asked", "before"), [(TARGET, "CLOUD"), ("CLOUD", TARGET)], ids=["AE", "zone"])
+def test_destination_behind_a_cut_link_is_out_of_reach_and_not_unknown(
+    tmp_path: Path, asked: str, before: str
+) -> None:
+    """Though nobody has asked for it before: the executor has said what it serves."""
+    routes = [{"called": zone.upper(), "to": {"zone": zone}} for zone in ("cloud", "hospital", "nowhere")]
+    served: dict[str, Any] = {"remote_aes": [{"ae_title": "HERE", "host": "127.0.0.1", "port": 1}]}
+    instances = [("hospital", "association"), ("hospital", "scu"), ("cloud", "scu")]
+    with split_ground(
+        tmp_path, *instances, hospital={"routes": routes, "scu": served}, remote={"default": True}
+    ) as (where, relay):
+        for called in (
+            before,
+            "HERE",
+        ):  # the executors answer, so they have greeted: nobody is at their targets
+            assert _rejected(where, called)[0] == TEMPORARY_CONGESTION
+        relay.cut()
+        triple, seconds = _rejected(where, asked)
+        assert triple == TEMPORARY_CONGESTION
+        assert 2.5 < seconds < 5, "an executor that may come back is waited for"
+        # The hospital's executor serves an AE, but none for the zone as such.
+        for called in ("HOSPITAL", "NOWHERE", "NOBODY"):
+            triple, seconds = _rejected(where, called)
+            assert triple == CALLED_NOT_RECOGNIZED, called
+            assert seconds < 1
+        relay.heal()
+        with where.archive():
+            wait_until(lambda: _opens(where, asked), f"{asked} is reached again")
+
+
+def _rejected(where: Ground, called: str) -> tuple[tuple[int, int, int], float]:
+    """Ask for an association; return how it was rejected and after how many seconds."""
+    began = time.monotonic()
+    with pytest.raises(Rejected) as caught:
+        Client.open(where.entry, called=called)
+    return caught.value.triple, time.monotonic() - began
+
+
+def _opens(where: Ground, called: str) -> bool:
+    try:
+        with Client.open(where.entry, called=called, contexts=CONTEXTS) as client:
+            client.release()
+    except Rejected:
+        return False
+    return True
+
+
 def test_death_behind_a_cut_link_is_told_when_the_link_is_back(tmp_path: Path) -> None:
     instances = [*SOLO, ("cloud", "scu")]
     with split_ground(tmp_path, *instances) as (where, relay), where.archive():
         clients = [open_client(where) for _ in range(12)]
         try:
-            time.sleep(LivenessSettings().interval * 1.1)  # a witness is who has had a heartbeat of the dead
             relay.cut()
             where.fleet.kill(where.fleet.of("scu")[0])
             time.sleep(2.5)  # its witness has announced the death, to nobody on our side

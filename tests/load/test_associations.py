@@ -15,25 +15,32 @@ import pytest
 from tests.fault.conftest import TARGET, ground
 from tests.fault.fleet import Instance
 from tests.load.crowd import Member, host, join, open_files_allowed
+from tests.support.exposition import exposition, samples_of
+from tests.support.ports import reserve_port
 
 BURST = 1000
 KIB = 1024
 IDLE_SECONDS = 5.0
 CORE_SHARE = 0.05
 RESIDENT_EACH = 100 * KIB
-CYCLES = int(os.environ.get("LOAD_CYCLES", "2000"))
+CYCLES = int(os.environ.get("LOAD_CYCLES", "10000"))
+"""Associations after whose end nothing may be left."""
+WARMING_UP = 2000
+"""Associations before memory and files are first looked at."""
 AT_ONCE = 50
+SETTLING = 20.0
+"""Seconds in which what ends later than its association has to end."""
 ENDPOINTS = (("hospital", "association"), ("cloud", "scu"))
 
 ResultT = TypeVar("ResultT")
 
 
 def run(main: Coroutine[Any, Any, ResultT]) -> ResultT:
-    """Run `main` to its end, for at most two minutes (ten minutes in the full count)."""
+    """Run `main` to its end, for at most two minutes and 50 ms for each of `CYCLES`."""
     return asyncio.run(asyncio.wait_for(main, 120 + CYCLES / 20))
 
 
-async def settled(condition: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
+async def settled(condition: Callable[[], bool], what: str, timeout: float = SETTLING) -> None:
     """Return once `condition()` holds."""
     end = time.monotonic() + timeout
     while not condition():
@@ -112,8 +119,31 @@ def test_burst_beyond_a_limit_gets_that_many_and_the_right_reject(
         run(main())
 
 
+HELD = (
+    "dimse_mesh_tasks",
+    "dimse_mesh_nats_subscriptions",
+    "dimse_mesh_instances_watched",
+    "dimse_mesh_associations_open",
+    "dimse_mesh_associations_remembered",
+    "dimse_mesh_operations_in_flight",
+    "dimse_mesh_unacknowledged_bytes",
+    "dimse_mesh_undelivered_bytes",
+    "dimse_mesh_associations_held_back",
+    "dimse_mesh_associations_stalled",
+)
+"""The gauges that must go back to what they were."""
+
+Gauges = dict[str, float]
+
+
+def held_by(port: int) -> Gauges:
+    """Return what a process says that it holds."""
+    found = {sample.name: sample.value for sample in samples_of(exposition(port))}
+    return {name: found[name] for name in HELD}
+
+
 class Footprint:
-    """What a process holds."""
+    """What a process holds, as the operating system sees it."""
 
     def __init__(self, instance: Instance) -> None:
         self.files = instance.descriptors()
@@ -123,7 +153,12 @@ class Footprint:
 
 def test_associations_one_after_another_leave_nothing_behind(tmp_path: Path) -> None:
     """Of each five one is aborted, one vanishes, one vanishes while it is being opened, two are released."""
-    with ground(tmp_path, *ENDPOINTS, hospital=QUICK_A, cloud=QUICK_S) as where:
+    ports = [reserve_port() for _ in ENDPOINTS]
+    hospital, cloud = (
+        {service: {"release_timeout": 1.0}, "observability": {"http": {"host": "127.0.0.1", "port": port}}}
+        for (_, service), port in zip(ENDPOINTS, ports, strict=True)
+    )
+    with ground(tmp_path, *ENDPOINTS, hospital=hospital, cloud=cloud) as where:
         endpoints = where.fleet.instances
 
         async def one(number: int) -> None:
@@ -160,16 +195,25 @@ def test_associations_one_after_another_leave_nothing_behind(tmp_path: Path) -> 
 
         async def main() -> None:
             async with host(where.target) as crowd:
-                await cycle(crowd, 2000)
+                idle = [held_by(port) for port in ports]
+                subscriptions = where.nats.subscriptions()
+                assert subscriptions == sum(gauges["dimse_mesh_nats_subscriptions"] for gauges in idle)
+                await cycle(crowd, WARMING_UP)
+                await held_settles(ports, idle)
                 await files_settle(endpoints, [10_000] * len(endpoints))
                 await asyncio.sleep(2)
                 before = [Footprint(i) for i in endpoints]
                 await cycle(crowd, CYCLES)
+                await held_settles(ports, idle)
+                assert where.nats.subscriptions() == subscriptions
                 await files_settle(endpoints, [b.files for b in before])
                 after = [Footprint(i) for i in endpoints]
-                for instance, was, now in zip(endpoints, before, after, strict=True):
+                for instance, gauges, was, now in zip(endpoints, idle, before, after, strict=True):
                     grown = (now.resident - was.resident) / 1e6
                     print(f"\n{instance.service}: {was.files} -> {now.files} files, {grown:+.1f} MB resident")
+                    print(
+                        {name.removeprefix("dimse_mesh_"): value for name, value in gauges.items() if value}
+                    )
                     assert now.files <= was.files
                     assert now.threads <= was.threads
                     assert grown < 3, f"{instance.service} grew by {grown:.1f} MB"
@@ -177,8 +221,12 @@ def test_associations_one_after_another_leave_nothing_behind(tmp_path: Path) -> 
         run(main())
 
 
-QUICK_A = {"association": {"release_timeout": 1.0}}
-QUICK_S = {"scu": {"release_timeout": 1.0}}
+async def held_settles(ports: list[int], as_before: list[Gauges]) -> None:
+    """Wait until the processes hold what they held, and nothing more."""
+    end = time.monotonic() + SETTLING
+    while (now := [held_by(port) for port in ports]) != as_before:
+        assert time.monotonic() < end, f"left behind: {now}, was {as_before}"
+        await asyncio.sleep(0.2)
 
 
 async def files_settle(endpoints: list[Instance], at_most: list[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +40,7 @@ class NatsServer:
         self.port = port or reserve_port()
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self.log = directory / "nats-server.log"
+        self._monitoring = reserve_port()
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -63,6 +66,13 @@ class NatsServer:
                 raise RuntimeError(f"nats-server did not start:\n{self.log.read_text()[-2000:]}")
             time.sleep(0.02)
 
+    def subscriptions(self) -> int:
+        """Return how many subscriptions its clients have, as it says itself."""
+        url = f"http://127.0.0.1:{self._monitoring}/connz?limit=4096"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            connections: list[dict[str, int]] = json.load(answer)["connections"]
+        return sum(connection["subscriptions"] for connection in connections)
+
     def reload(self, config: str) -> None:
         """Make the running server read another configuration."""
         self._config = config
@@ -73,6 +83,7 @@ class NatsServer:
         file = self.directory / "nats-server.conf"
         file.write_text(
             f'listen: "127.0.0.1:{self.port}"\nserver_name: "test-{self.port}"\n'
+            f'http: "127.0.0.1:{self._monitoring}"\n'
             f'jetstream {{ store_dir: "{self.directory}/jetstream" }}\n{self._config}\n'
         )
         return file

@@ -8,7 +8,7 @@ the reply may be lost on a way that neither end sees broken.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 
 from dimse_mesh.endpoint.carrier import DeathWatcher
@@ -36,6 +36,11 @@ class Openings:
         self._abandon = abandon
         self._asked: dict[int, _Asked] = {}
         self._taken: dict[int, Callable[[], None]] = {}
+
+    @property
+    def channels(self) -> Set[int]:
+        """Our channels of all openings under way."""
+        return self._asked.keys() | self._taken.keys()
 
     # the front-end's side
 

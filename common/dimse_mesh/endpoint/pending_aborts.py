@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from dimse_mesh.endpoint.courier import Courier
@@ -32,6 +33,11 @@ class PendingAborts:
 
     def __len__(self) -> int:
         return len(self._pending)
+
+    @property
+    def channels(self) -> Set[int]:
+        """Our channels whose other end may not know that the association is over."""
+        return self._pending.keys()
 
     def tell(self, local: Endpoint, remote: Endpoint, abort: Abort) -> None:
         """Tell the other endpoint that the association is over."""

@@ -143,7 +143,11 @@ class Router:
     def load(self) -> Load:
         """Return what all links carry now."""
         sums = map(sum, zip(Load(), *(link.load for link in self._links.values()), strict=True))
-        return Load(*sums)._replace(unacknowledged=self.budget.used, unacknowledged_limit=self.budget.limit)
+        return Load(*sums)._replace(
+            unacknowledged=self.budget.used,
+            unacknowledged_limit=self.budget.limit,
+            remembered=len(self._links.keys() | self.openings.channels | self._pending_aborts.channels),
+        )
 
     def new_endpoint(self) -> Endpoint:
         """Return a fresh endpoint of this instance."""

@@ -115,6 +115,11 @@ class Mesh:
         return self._control.connects
 
     @property
+    def subscriptions(self) -> int:
+        """How many subscriptions there are, on both connections."""
+        return self._control.subscriptions + self._bulk.subscriptions
+
+    @property
     def max_payload(self) -> int:
         """Bytes of payload and headers that the server accepts."""
         return min(self._control.max_payload, self._bulk.max_payload)
@@ -123,11 +128,6 @@ class Mesh:
     def last_error(self) -> str:
         """What the server last refused, or why a connection was last lost."""
         return self._control.last_error or self._bulk.last_error
-
-    @property
-    def reconnects(self) -> int:
-        """How often either connection came back."""
-        return max(self._control.connects - 1, 0) + max(self._bulk.connects - 1, 0)
 
     def on_change(self, callback: Callable[[bool], None]) -> None:
         """Call `callback(connected)` at every edge of `connected`."""

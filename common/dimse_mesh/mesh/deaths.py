@@ -116,7 +116,7 @@ class DeathWatch:
             peer.refused_since = None
 
     def heartbeat(self, heartbeat: Heartbeat, now: float) -> bool:
-        """An instance said what it does; True: it is new here, so it may not know us either."""
+        """An instance said what it does; True: it is new here."""
         if heartbeat.instance == self.instance:
             return False
         known = self._peers.get(heartbeat.instance)
@@ -125,7 +125,7 @@ class DeathWatch:
         if peer is not None:
             peer.heartbeat = heartbeat
             peer.heartbeat_at = now
-        return newcomer
+        return newcomer and peer is not None
 
     def answered(self, instance: str, server_id: str, now: float) -> None:
         """An instance answered a probe."""
@@ -169,6 +169,10 @@ class DeathWatch:
     def heartbeats(self) -> list[Heartbeat]:
         """The last heartbeat of every instance that is not known to be dead."""
         return [peer.heartbeat for peer in self._peers.values() if peer.heartbeat is not None]
+
+    def watched(self) -> int:
+        """How many instances somebody here cares for."""
+        return sum(peer.watchers > 0 for peer in self._peers.values())
 
     def suspects(self) -> bool:
         """Whether a series of 503 is under way: then look more often."""

@@ -90,6 +90,11 @@ class Link:
         """Bytes of payload and headers that the server accepts."""
         return int(self._wire.max_payload) if self._wire is not None else 1 << 20
 
+    @property
+    def subscriptions(self) -> int:
+        """How many subscriptions it has, or will have on its return."""
+        return len(self._interests)
+
     def backlog(self) -> int:
         """Bytes accepted by `send` and not yet handed to the socket."""
         return self._wire.backlog() if self._wire is not None and self.connected else 0

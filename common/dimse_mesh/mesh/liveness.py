@@ -1,4 +1,9 @@
-"""Heartbeats, probes and obituaries: the IO around `deaths.DeathWatch`."""
+"""Heartbeats, probes and obituaries: the IO around `deaths.DeathWatch`.
+
+A newcomer says that it is there before it does anything else, and each who is there already answers with a heartbeat
+for it alone. So of any two instances each knows the other one round trip after the later one came, and a crowd of N
+costs N heartbeats to all and less than N * N to one.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +23,6 @@ from dimse_mesh.schemas.service import Heartbeat, Obituary, ServiceName
 
 log = logging.getLogger(__name__)
 
-_GREETING_PAUSE = 0.05
-"""Seconds between heartbeats for newcomers."""
 _REPEATED = 64
 """How many deaths a heartbeat repeats at most."""
 
@@ -41,12 +44,14 @@ class Liveness:
         *,
         on_dead: Callable[[str], None] | None = None,
         load: Load = dict,
+        serves_zone: bool = False,
         settings: LivenessSettings | None = None,
     ) -> None:
         self._mesh = mesh
         self._service = service
         self._on_dead = on_dead
         self._load = load
+        self._serves_zone = serves_zone
         self._settings = settings or LivenessSettings()
         self._core = DeathWatch(self._settings, mesh.instance, mesh.zone)
         self._draining = False
@@ -55,7 +60,6 @@ class Liveness:
         self._connects = -1
         self._server_url = ""
         self._next_beat = 0.0
-        self._greeted_at = 0.0
         self._mourned: dict[str, float] = {}
         """Who died lately, and until when our heartbeats say so."""
 
@@ -63,6 +67,11 @@ class Liveness:
     def instances(self) -> list[Heartbeat]:
         """The last heartbeat of every other instance that is not known to be dead."""
         return self._core.heartbeats()
+
+    @property
+    def watched(self) -> int:
+        """How many instances are watched."""
+        return self._core.watched()
 
     def on_dead(self, callback: Callable[[str], None]) -> None:
         """Tell `callback` of deaths from now on, instead of whom `open_liveness` was given."""
@@ -94,17 +103,9 @@ class Liveness:
             server_id=self._mesh.server_id,
             draining=self._draining,
             associations=self._load(),
+            serves_zone=self._serves_zone,
             dead=self._lately_dead(),
         )
-
-    def _greet(self) -> None:
-        """Beat now, so that a newcomer knows us before it is ready; but not for each of a crowd."""
-        now = self._loop.time()
-        if now - self._greeted_at > _GREETING_PAUSE:
-            self._greeted_at = now
-            self._beat()
-        else:
-            self._next_beat = 0.0  # in the next turn
 
     def _lately_dead(self) -> tuple[str, ...]:
         now = self._loop.time()
@@ -114,6 +115,9 @@ class Liveness:
     def _beat(self) -> None:
         self._mesh.publish(self._mesh.subjects.live, pack(self._heartbeat()))
 
+    def _greet(self, newcomer: str) -> None:
+        self._mesh.publish(self._mesh.subjects.greeting(newcomer), pack(self._heartbeat()))
+
     def _announce(self, instance: str) -> None:
         obituary = Obituary(instance=instance, witness=self._mesh.instance)
         self._mesh.publish(self._mesh.subjects.dead, pack(obituary))
@@ -121,16 +125,26 @@ class Liveness:
     # --- from the mesh
 
     def _on_live(self, delivery: Delivery) -> None:
+        newcomer = self._hear(delivery)
+        if newcomer is not None:
+            self._greet(newcomer)
+
+    def _on_greeting(self, delivery: Delivery) -> None:
+        self._hear(delivery)  # who greets us knows us
+
+    def _hear(self, delivery: Delivery) -> str | None:
+        """Take in a heartbeat; return who it is from, if that is new here."""
         try:
             heartbeat, _ = unpack(Heartbeat, delivery.payload)
         except EnvelopeError:
-            return
+            return None
+        newcomer = None
         if self._core.heartbeat(heartbeat, self._loop.time()):
-            self._mourned.pop(heartbeat.instance, None)
-            self._greet()
-
+            newcomer = heartbeat.instance
+            self._mourned.pop(newcomer, None)
         for instance in heartbeat.dead:
             self._bury(instance)
+        return newcomer
 
     def _on_obituary(self, delivery: Delivery) -> None:
         try:
@@ -160,28 +174,33 @@ class Liveness:
 
     # --- by the clock
 
-    async def _subscribe(self) -> None:
+    async def _start(self) -> None:
+        """Subscribe, and say that we are there."""
         subjects = self._mesh.subjects
+        await self._mesh.subscribe(subjects.greeting(self._mesh.instance), self._on_greeting)
         await self._mesh.subscribe(subjects.live, self._on_live)
         await self._mesh.subscribe(subjects.dead, self._on_obituary)
         await self._mesh.subscribe(subjects.ping(self._mesh.instance), self._on_ping)
         await self._mesh.subscribe(f"{self._replies}.*", self._on_pong)
+        self._turn()
 
     async def _run(self) -> None:
         while True:
-            now = self._loop.time()
-            if self._follow_connection():
-                self._next_beat = now
-            if now >= self._next_beat:
-                self._beat()
-                self._next_beat = now + self._settings.interval
-            for instance in self._core.to_probe(now):
-                self._mesh.publish(
-                    self._mesh.subjects.ping(instance), b"", reply=f"{self._replies}.{instance}"
-                )
-            self._look(now)
             turn = self._settings.probe_interval
             await anyio.sleep(turn / 2 if self._core.suspects() else turn)
+            self._turn()
+
+    def _turn(self) -> None:
+        """Do what is due by the clock."""
+        now = self._loop.time()
+        if self._follow_connection():
+            self._next_beat = now
+        if now >= self._next_beat:
+            self._beat()
+            self._next_beat = now + self._settings.interval
+        for instance in self._core.to_probe(now):
+            self._mesh.publish(self._mesh.subjects.ping(instance), b"", reply=f"{self._replies}.{instance}")
+        self._look(now)
 
     def _follow_connection(self) -> bool:
         """Tell the core about our own connection; True: it came back (and everybody should hear us)."""
@@ -231,11 +250,21 @@ async def open_liveness(
     *,
     on_dead: Callable[[str], None] | None = None,
     load: Load = dict,
+    serves_zone: bool = False,
     settings: LivenessSettings | None = None,
 ) -> AsyncIterator[Liveness]:
-    """Beat and watch until the block ends; then tell everybody that this instance is gone."""
-    liveness = Liveness(mesh, service, on_dead=on_dead, load=load, settings=settings)
-    await liveness._subscribe()
+    """Beat and watch until the block ends; then tell everybody that this instance is gone.
+
+    Args:
+        mesh: of the instance.
+        service: of the instance.
+        on_dead: see `Liveness`.
+        load: what the heartbeats tell of associations.
+        serves_zone: whether they tell that the instance serves its zone's default target.
+        settings: the times; by default the settings' defaults.
+    """
+    liveness = Liveness(mesh, service, on_dead=on_dead, load=load, serves_zone=serves_zone, settings=settings)
+    await liveness._start()
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(liveness._run)

@@ -69,7 +69,7 @@ class ServiceContext:
     readiness: Readiness
     draining: anyio.Event
     associations_by_ae: dict[str, int] = field(default_factory=dict)
-    """Open associations by remote AE: what the heartbeat tells the other instances."""
+    """Open associations by remote AE that is served: what the heartbeat tells the other instances."""
 
     def ready(self) -> None:
         """Say that this service's listeners and subscriptions stand."""

@@ -37,6 +37,19 @@ class Load(NamedTuple):
     """Associations whose peer isn't read, because the other side takes no more."""
     stalled: int = 0
     """Associations whose peer doesn't take what is written to it."""
+    remembered: int = 0
+    """Associations of which anything is kept: being opened, open, or ended while the other endpoint may not know."""
+
+
+class Held(NamedTuple):
+    """What a process holds that its associations and operations must not leave behind."""
+
+    tasks: int
+    """Of asyncio, running or waiting."""
+    subscriptions: int
+    """On both connections to NATS."""
+    watched: int
+    """Other instances whose death somebody here waits for."""
 
 
 class Durations:
@@ -85,6 +98,8 @@ class Counters:
     """How often the connection to NATS was lost."""
     load: Callable[[], Load] | None = None
     """What the links carry now; set by an endpoint's router."""
+    held: Callable[[], Held] | None = None
+    """What the process holds now; set when NATS was connected for the first time."""
     mesh_connected: Callable[[], bool] | None = None
     """Whether NATS is connected; set when it was for the first time."""
 

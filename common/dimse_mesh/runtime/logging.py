@@ -33,16 +33,6 @@ class EventLog:
     def __init__(self, package: str) -> None:
         self._logger = logging.getLogger(package)
 
-    @property
-    def debugging(self) -> bool:
-        """Whether debug events are written at all: ask before building costly fields."""
-        return self._logger.isEnabledFor(logging.DEBUG)
-
-    def debug(self, event: str, /, **fields: object) -> None:
-        """Log what helps to find a fault."""
-        if self._logger.isEnabledFor(logging.DEBUG):
-            self._logger.debug(event, extra={"fields": fields})
-
     def info(self, event: str, /, **fields: object) -> None:
         """Log what an operator wants to know."""
         if self._logger.isEnabledFor(logging.INFO):

@@ -20,7 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dimse_mesh.runtime.counters import SECONDS, Counters, Load
+from dimse_mesh.runtime.counters import SECONDS, Counters, Held, Load
 from dimse_mesh.upper_layer.reasons import REJECT_REASONS, RejectResult, RejectSource
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ def _number(read: Callable[[Counters], float]) -> Callable[[Counters, Load | Non
 def _load(read: Callable[[Load], float]) -> Callable[[Counters, Load | None], Values]:
     """Read a number that only endpoints have."""
     return lambda _, load: [] if load is None else [(read(load), _NO_LABELS)]
+
+
+def _held(read: Callable[[Held], float]) -> Callable[[Counters, Load | None], Values]:
+    return lambda counters, _: [] if counters.held is None else [(read(counters.held()), _NO_LABELS)]
 
 
 def _by_code(read: Callable[[Counters], dict[str, int]]) -> Callable[[Counters, Load | None], Values]:
@@ -210,6 +214,30 @@ INSTRUMENTS = (
         "dimse_mesh.associations.stalled",
         "Associations whose peer does not take what is written to it",
         _load(lambda load: load.stalled),
+    ),
+    Instrument(
+        "gauge",
+        "dimse_mesh.associations.remembered",
+        "Associations of which anything is kept: being opened, open, or ended and not forgotten yet",
+        _load(lambda load: load.remembered),
+    ),
+    Instrument(
+        "gauge",
+        "dimse_mesh.instances.watched",
+        "Other instances whose death this process waits for, because associations go through them",
+        _held(lambda held: held.watched),
+    ),
+    Instrument(
+        "gauge",
+        "dimse_mesh.nats.subscriptions",
+        "Subscriptions of this process, on both of its connections to NATS",
+        _held(lambda held: held.subscriptions),
+    ),
+    Instrument(
+        "gauge",
+        "dimse_mesh.tasks",
+        "asyncio tasks of this process: none for an association that is open",
+        _held(lambda held: held.tasks),
     ),
     Instrument("gauge", "dimse_mesh.nats.connected", "1 while NATS can be reached, else 0", _connected),
     Instrument(

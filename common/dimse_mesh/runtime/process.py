@@ -5,6 +5,7 @@ The order of the end is always: unready, stop accepting, drain (the service itse
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import resource
@@ -20,7 +21,7 @@ from dimse_mesh.mesh.discovery import EndpointStats, ServiceDescription, Service
 from dimse_mesh.mesh.errors import MeshError
 from dimse_mesh.mesh.liveness import open_liveness
 from dimse_mesh.runtime.context import Readiness, ServiceContext
-from dimse_mesh.runtime.counters import APPROVED, Counters
+from dimse_mesh.runtime.counters import APPROVED, Counters, Held
 from dimse_mesh.runtime.errors import StartError, first_of
 from dimse_mesh.runtime.health import HealthServer
 from dimse_mesh.runtime.logging import EventLog, configure_logging
@@ -129,7 +130,9 @@ async def _connected(  # noqa: PLR0917 - all of them are what a context is made 
 ) -> None:
     """Run `main` between the coming and the going of the mesh."""
     draining = anyio.Event()
-    by_ae: dict[str, int] = {}
+    # What an executor serves stands in its first heartbeat: front-ends know it then, also while it can't be reached.
+    executor = service is ServiceName.SCU
+    by_ae = {remote.ae_title: 0 for remote in settings.scu.remote_aes} if executor else {}
     async with (
         open_mesh(
             settings.nats,
@@ -139,7 +142,13 @@ async def _connected(  # noqa: PLR0917 - all of them are what a context is made 
             name=f"dimse-mesh {settings.zone} {service.value} {supervised.instance}",
             first_connect_timeout=settings.mesh.first_connect_timeout,
         ) as mesh,
-        open_liveness(mesh, service, load=lambda: dict(by_ae), settings=settings.liveness) as liveness,
+        open_liveness(
+            mesh,
+            service,
+            load=lambda: dict(by_ae),
+            serves_zone=executor and settings.scu.default_ae is not None,
+            settings=settings.liveness,
+        ) as liveness,
         anyio.create_task_group() as tasks,
     ):
         context = ServiceContext(
@@ -157,6 +166,9 @@ async def _connected(  # noqa: PLR0917 - all of them are what a context is made 
         await announce(mesh, describe(service, settings, counters))
         readiness.depends_on(lambda: mesh.connected)
         counters.mesh_connected = lambda: mesh.connected
+        counters.held = lambda: Held(
+            tasks=len(asyncio.all_tasks()), subscriptions=mesh.subscriptions, watched=liveness.watched
+        )
         mesh.on_change(partial(_count_outage, counters))
         grace = drain_seconds(service, settings) + STOP_SECONDS
         await tasks.start(partial(drain_on_signal, draining, grace=grace))

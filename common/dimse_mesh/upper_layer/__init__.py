@@ -1,9 +1,9 @@
-"""DICOM Upper Layer (PS3.8), sans-IO: bytes in, PDUs out; a state table; deadlines.
+"""DICOM Upper Layer (PS3.8), sans-IO: bytes in, PDUs out; a state table.
 
 framing     Framer cuts a stream into PDUs, iter_pdvs a P-DATA-TF into fragments
 associate   A-ASSOCIATE-RQ/AC, with items and user_items, byte exact
 pdu         A-ASSOCIATE-RJ, A-RELEASE, A-ABORT; reasons: what the standard enumerates in them
-state       table 9-10 and the machine that walks it; timers: ARTIM and idle
+state       table 9-10 and the machine that walks it; its actions name ARTIM, the owner of the transport runs it
 errors      the exception tree
 """
 
@@ -63,7 +63,6 @@ from dimse_mesh.upper_layer.state import (
     State,
     next_state,
 )
-from dimse_mesh.upper_layer.timers import Timer, Timers
 from dimse_mesh.upper_layer.user_items import (
     AsynchronousOperationsWindow,
     ImplementationClassUID,
@@ -120,8 +119,6 @@ __all__ = [
     "SOPClassExtendedNegotiation",
     "State",
     "TRANSITIONS",
-    "Timer",
-    "Timers",
     "UnknownItem",
     "UnrecognizedPdu",
     "UpperLayerError",

@@ -34,6 +34,9 @@ class Heartbeat(WireModel):
     associations: dict[str, int] = Field(
         default_factory=dict, description="open associations by remote AE that it serves"
     )
+    serves_zone: bool = Field(
+        default=False, description="it opens associations with its zone's default target, too"
+    )
     dead: tuple[str, ...] = Field(
         default=(), description="instances that died lately: an obituary may have found nobody at home"
     )

@@ -103,6 +103,10 @@ class Subjects:
         """Liveness probes of `instance`."""
         return f"{self.root}.i.{instance}.ping"
 
+    def greeting(self, instance: str) -> str:
+        """Heartbeats for the newcomer `instance` alone, of those who were there before."""
+        return f"{self.root}.i.{instance}.greeting"
+
     def refused(self, instance: str, channel: int | str, position: int | str) -> str:
         """Refusals of one operation from `instance`, and the server's 503 when its queue group is empty."""
         return f"{self.root}.i.{instance}.refused.{channel}.{position}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import anyio
@@ -13,7 +14,7 @@ from dimse_mesh.mesh import Mesh, MeshError, NoResponders
 from dimse_mesh.mesh.liveness import Liveness
 from dimse_mesh.runtime.tracing import trace_headers
 from dimse_mesh.schemas.association import Endpoint, OpenReply, OpenRequest, OpenResult
-from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.service import Heartbeat, ServiceName
 from dimse_mesh.schemas.subjects import Subject
 from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, MalformedPdu, PduType
 
@@ -118,13 +119,18 @@ class Opener:
         """Tell whether there is, or was, an executor for a destination: then it is out of reach and not unknown."""
         if subject.name in self._answered:
             return True
-        subjects = self._mesh.subjects
         return any(
-            subject == subjects.ae_open(ae_title)
+            subject in self._served_by(heartbeat)
             for heartbeat in self._liveness.instances
             if heartbeat.service is ServiceName.SCU
-            for ae_title in heartbeat.associations
         )
+
+    def _served_by(self, executor: Heartbeat) -> Iterator[Subject[OpenRequest, OpenReply]]:
+        """Yield the destinations of an executor: its AEs, and its zone if one of them is the zone's default target."""
+        subjects = self._mesh.subjects
+        yield from map(subjects.ae_open, executor.associations)
+        if executor.serves_zone:
+            yield subjects.zone_open(executor.zone)
 
     def _unserved_until(self, subject: Subject[OpenRequest, OpenReply], asked_at: float) -> float:
         """Return until when the lack of an executor may be one that is coming back."""

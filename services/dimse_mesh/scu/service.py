@@ -28,8 +28,6 @@ async def run(context: ServiceContext) -> None:
         stalled_write_timeout=settings.stalled_write_timeout,
         release_timeout=settings.release_timeout,
     ) as router:
-        # Every AE that we serve stands in our heartbeat: front-ends know it then, also while it can't be reached.
-        context.associations_by_ae.update((remote.ae_title, 0) for remote in settings.remote_aes)
         slots = Slots(
             context.mesh,
             context.liveness,

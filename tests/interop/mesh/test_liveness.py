@@ -129,9 +129,10 @@ async def test_a_witness_announces_the_death_of_an_instance_that_nobody_watches(
             join("two", zone="cloud") as two,
             # `two` can't tell by itself: its confirm and deadline are too long.
             watching(two, deaths, confirm=1000, grace=1000, deadline=1000) as far,
-            watching(one, Deaths(), interval=0.2, confirm=0.3),
+            watching(one, Deaths(), interval=0.2, confirm=0.3) as witness,
         ):
             await known(far, "child")
+            await known(witness, "child")
             far.watch("child")
             process.kill()
             assert await deaths.first(6) == "child"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from dimse_mesh.mesh import NatsSettings, open_mesh
+from dimse_mesh.mesh import Mesh, NatsSettings, open_mesh
 from dimse_mesh.schemas.service import Obituary
 from dimse_mesh.schemas.subjects import Subject
 from tests.interop.mesh.test_first_connect import Pki
@@ -91,12 +91,41 @@ async def test_a_death_behind_a_leaf_link_is_told_by_a_witness_there(
                 at(leaf), root="DIMSE", zone="hospital", instance="w", name="t", first_connect_timeout=5
             ) as w,
             watching(f, deaths) as far,
-            watching(w, Deaths()),
+            watching(w, Deaths()) as witness,
         ):
             await known(far, "child")
+            await known(witness, "child")
             far.watch("child")
             process.kill()
             assert await deaths.first(8) == "child"
+
+
+async def test_newcomers_on_both_sides_of_a_leaf_link_are_known_and_know_all_at_once(
+    hub_and_leaf: tuple[NatsServer, NatsServer],
+) -> None:
+    """Each says once to all that it is there; who was there before answers it alone, so a crowd makes no storm."""
+    crowd = 20
+    said, answered = Mailbox(), Mailbox()
+    async with AsyncExitStack() as stack:
+
+        async def joined(name: str, server: NatsServer) -> Mesh:
+            mesh = open_mesh(
+                at(server), root="DIMSE", zone="z", instance=name, name="t", first_connect_timeout=20
+            )
+            return await stack.enter_async_context(mesh)
+
+        listener = await joined("listener", hub_and_leaf[0])
+        await listener.subscribe(listener.subjects.live, said)
+        await listener.subscribe(listener.subjects.greeting("*"), answered)
+        meshes = [await joined(f"i{number}", hub_and_leaf[number % 2]) for number in range(crowd)]
+        # Nothing comes by the clock: no heartbeat but the first, no second turn.
+        once = {"interval": 1000, "probe_interval": 1000, "deadline": 1000}
+        livenesses = [await stack.enter_async_context(watching(mesh, Deaths(), **once)) for mesh in meshes]
+        with anyio.fail_after(2):
+            while not all(len(liveness.instances) == crowd - 1 for liveness in livenesses):
+                await anyio.lowlevel.checkpoint()
+        assert len(said.deliveries) == crowd
+        assert len(answered.deliveries) < crowd**2
 
 
 async def test_a_leaf_link_that_drops_kills_nobody(hub_and_leaf: tuple[NatsServer, NatsServer]) -> None:

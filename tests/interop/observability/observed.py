@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from dimse_mesh.schemas.service import ServiceName
 from tests.fault.archive import CONTEXTS, GET_ROLES, Archive
+from tests.support.exposition import exposition, samples_of
 from tests.support.mesh import Ae, Mesh, zone_config
 from tests.support.otlp import Collector, Span
 from tests.support.ports import reserve_port, reserve_ports
@@ -62,9 +61,7 @@ class Observed:
 
     def exposition(self, where: str) -> str:
         """Return what a process serves at /metrics."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[where]}/metrics", timeout=10) as answer:
-            text: str = answer.read().decode()
-            return text
+        return exposition(self.ports[where])
 
     def samples(self, where: str) -> list[Sample]:
         """Return a process's metrics as the Prometheus client reads them."""
@@ -84,11 +81,6 @@ class Observed:
             lambda spans: len(of_client(spans, calling)) >= count, f"{count} spans of {calling}"
         )
         return of_client(spans, calling)
-
-
-def samples_of(exposition: str) -> list[Sample]:
-    """Return the samples of an exposition."""
-    return [sample for family in text_string_to_metric_families(exposition) for sample in family.samples]
 
 
 def of_client(spans: list[Span], calling: str) -> list[Span]:

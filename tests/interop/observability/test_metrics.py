@@ -31,6 +31,8 @@ from tests.support.wire import fragments, pdu, store_rq
 ENDPOINTS = (FRONT_END, EXECUTOR)
 HANDLERS = ("hospital/store", "hospital/query-retrieve", "hospital/n-service")
 LARGE = 2_000_000
+KEPT = ("dimse_mesh_associations_remembered", "dimse_mesh_instances_watched")
+"""1 while there is an association with an instance, 0 before and after."""
 LABELS = {"result", "source", "reason", "code", "service", "outcome", "decision", "ae_title", "le"}
 METRIC = re.compile(r"dimse_mesh_[a-z0-9_]+")
 
@@ -119,6 +121,7 @@ def test_associations_and_operations_are_counted_where_they_were_asked(watched: 
 def test_operation_is_in_flight_until_it_is_answered(tmp_path: Path) -> None:
     with observed(tmp_path, more={"mesh": {"window": 262144}}) as where:
         with where.open("M-FLIGHT") as client:
+            assert {where.value(end, name) for end in ENDPOINTS for name in KEPT} == {1}
             message = store_rq(1, "1.2.3", pattern(100_000), context_id=STORE)
             client.send_message(message, sizes=[16378])
             assert client.receive_message().status == 0
@@ -131,6 +134,9 @@ def test_operation_is_in_flight_until_it_is_answered(tmp_path: Path) -> None:
             assert client.receive_message().status == 0
         wait_until(lambda: where.value(FRONT_END, "dimse_mesh_operations_in_flight") == 0, "its end")
         assert where.value(FRONT_END, "dimse_mesh_unacknowledged_limit_bytes") > 0
+        wait_until(
+            lambda: not any(where.value(end, name) for end in ENDPOINTS for name in KEPT), "all is forgotten"
+        )
 
 
 def test_rejections_are_counted_by_the_reason_that_the_peer_sees(watched: Observed) -> None:

@@ -58,6 +58,7 @@ def test_every_subject_of_a_zone_and_an_instance_is_different() -> None:
         subjects.approved("x"),
         subjects.data("x"),
         subjects.ping("x"),
+        subjects.greeting("x"),
         subjects.refused("x", 1, 2),
         subjects.inbox("x"),
         subjects.live,

@@ -62,7 +62,7 @@ class WireEvents:
     on_lost: Callable[[WireClient], None] = lambda _: None
     """The connection is over, as of now."""
     on_room: Callable[[], None] = lambda: None
-    """There is room again, after `has_room` said no; or the backlog has shrunk from a half to an eighth of its limit."""
+    """There is room again, after `has_room` said no, or after the backlog had grown over half of its limit."""
     on_refused: Callable[[str], None] = lambda _: None
     """The server refused something, but the connection lives (permissions)."""
 

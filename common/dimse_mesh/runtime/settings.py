@@ -20,7 +20,7 @@ from dimse_mesh.mesh.settings import NatsSettings
 from dimse_mesh.runtime.routing import Route
 from dimse_mesh.runtime.settings_association import AssociationSettings
 from dimse_mesh.runtime.settings_errors import ConfigurationError, problems_of, without_password
-from dimse_mesh.runtime.settings_fields import Count, SettingsModel, SubjectRoot, Token
+from dimse_mesh.runtime.settings_fields import SettingsModel, SubjectRoot, Token
 from dimse_mesh.runtime.settings_mesh import MeshSettings
 from dimse_mesh.runtime.settings_observability import ObservabilitySettings
 from dimse_mesh.runtime.settings_scu import ScuSettings
@@ -33,7 +33,6 @@ MAX_FILE_BYTES = 1 << 20
 class HandlerSettings(SettingsModel):
     """A handler: `store`, `query_retrieve` or `n_service`."""
 
-    max_in_flight: Count = Field(default=1000, description="operations being handled at once, per instance")
     drain_timeout: float = Field(
         default=5.0, gt=0, le=3600, description="seconds that operations get when the service stops"
     )

@@ -13,6 +13,7 @@ from dimse_mesh.runtime.settings_fields import (
     Host,
     ListenPort,
     Seconds,
+    SecondsOrOff,
     SettingsModel,
     TlsFile,
 )
@@ -74,9 +75,14 @@ class AssociationSettings(PeerSettings):
     max_associations: Count = Field(
         default=4096, description="open associations per instance; more are rejected, transient"
     )
+    artim_timeout: Seconds = Field(default=30.0, description="seconds: the ARTIM timer (PS3.8 §9.1.5)")
     open_timeout: Seconds = Field(
         default=30.0,
         description="seconds from A-ASSOCIATE-RQ to the target's answer; then a transient reject",
+    )
+    operation_timeout: SecondsOrOff = Field(
+        default=600.0,
+        description="seconds without any response before an operation that a client asked for fails; 0: off",
     )
 
     @field_validator("listeners")

@@ -13,7 +13,6 @@ class PeerSettings(SettingsModel):
     max_pdu_length: PduLength = Field(
         default=131072, description="bytes: the maximum PDU length advertised to peers (PS3.8 Annex D.1)"
     )
-    artim_timeout: Seconds = Field(default=30.0, description="seconds: the ARTIM timer (PS3.8 §9.1.5)")
     idle_timeout: SecondsOrOff = Field(
         default=0.0, description="seconds without traffic before A-ABORT; 0: off"
     )
@@ -23,10 +22,6 @@ class PeerSettings(SettingsModel):
     )
     stalled_write_timeout: Seconds = Field(
         default=60.0, description="seconds that a peer may refuse to read what is sent to it"
-    )
-    operation_timeout: SecondsOrOff = Field(
-        default=600.0,
-        description="seconds without any response of the target before the operation fails; 0: off",
     )
     drain_timeout: Seconds = Field(
         default=30.0,

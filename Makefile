@@ -51,7 +51,7 @@ bench: .venv/.developing ## The comparison table
 bench-quick: .venv/.developing ## A few rows against two relays; fails above generous limits
 	@$(RUN) tests.bench --quick
 
-bench-scale: .venv/.developing ## Cost per operation from 1 to 1,000 associations and to 100,000 operations
+bench-scale: .venv/.developing ## Cost per operation from 1 to 1,000 associations and to 1,000,000 operations
 	@$(RUN) tests.bench.scale
 
 soak: .venv/.developing ## Half an hour of load with random kills, restarts and partitions; prints the table

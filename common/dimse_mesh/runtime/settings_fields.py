@@ -8,7 +8,6 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath
 
 MAX_SECONDS = 7 * 24 * 3600.0
-MAX_BYTES = 1 << 31
 
 
 class SettingsModel(BaseModel):

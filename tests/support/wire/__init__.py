@@ -1,0 +1,96 @@
+"""The DICOM wire format in a few lines of struct code: the oracle of the tests.
+
+Nothing here comes from the product or from pynetdicom. Values are given and returned as bytes of the wire, so
+that a test can build what no library would send, and compare what arrived to the byte.
+"""
+
+from __future__ import annotations
+
+from tests.support.wire.associate import (
+    Associate,
+    Context,
+    ContextResult,
+    associate_ac,
+    associate_rj,
+    associate_rq,
+    asynchronous_window,
+    item,
+    parse_associate,
+    role_selection,
+    split_items,
+    title,
+    user_information,
+)
+from tests.support.wire.dimse import (
+    NO_DATA_SET,
+    RESPONSE,
+    Command,
+    Message,
+    Tag,
+    cancel_rq,
+    command,
+    fragments,
+    p_data,
+    parse_command,
+    pdv,
+    request,
+    response,
+    store_rq,
+)
+from tests.support.wire.pdu import RELEASE_RP_PDU, RELEASE_RQ_PDU, Pdu, PduType, abort, pdu
+from tests.support.wire.uids import (
+    APPLICATION_CONTEXT,
+    CT_STORAGE,
+    ENHANCED_CT_STORAGE,
+    EXPLICIT_LE,
+    IMPLICIT_LE,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
+    VERIFICATION,
+)
+
+__all__ = [
+    "APPLICATION_CONTEXT",
+    "Associate",
+    "CT_STORAGE",
+    "Command",
+    "Context",
+    "ContextResult",
+    "ENHANCED_CT_STORAGE",
+    "EXPLICIT_LE",
+    "IMPLICIT_LE",
+    "Message",
+    "NO_DATA_SET",
+    "Pdu",
+    "PduType",
+    "RELEASE_RP_PDU",
+    "RELEASE_RQ_PDU",
+    "RESPONSE",
+    "STUDY_ROOT_FIND",
+    "STUDY_ROOT_GET",
+    "STUDY_ROOT_MOVE",
+    "Tag",
+    "VERIFICATION",
+    "abort",
+    "associate_ac",
+    "associate_rj",
+    "associate_rq",
+    "asynchronous_window",
+    "cancel_rq",
+    "command",
+    "fragments",
+    "item",
+    "p_data",
+    "parse_associate",
+    "parse_command",
+    "pdu",
+    "pdv",
+    "request",
+    "response",
+    "role_selection",
+    "split_items",
+    "store_rq",
+    "title",
+    "user_information",
+]

@@ -6,8 +6,9 @@ import itertools
 import struct
 from collections.abc import Iterable, Iterator
 
-from tests.fault.ledger import Ledger, content, instance_uid, size_of
-from tests.support.scripted import Closed, Server, ServerPeer
+from tests.fault.content import Arrival, content, instance_uid, size_of
+from tests.fault.ledger import Ledger
+from tests.support.scripted import Closed, Server, ServerPeer, Sink
 from tests.support.wire import (
     CT_STORAGE,
     RELEASE_RP_PDU,
@@ -64,10 +65,13 @@ class Archive:
         """Associations that ended without release or abort."""
         self.released = 0
         self._numbers = itertools.count(1)
+        self._arrivals: dict[ServerPeer, Arrival] = {}
+        """What each is in the middle of storing."""
 
     def __call__(self, peer: ServerPeer) -> None:
         """Serve one association."""
         next(self.associations)
+        peer.sink_for = lambda asked: self._sink(peer, asked)
         try:
             asked = peer.read_request()
             roles = GET_ROLES if any(kind == 0x54 for kind, _ in asked.user_items) else b""
@@ -86,6 +90,8 @@ class Archive:
                     return
         except (Closed, TimeoutError):
             self.lost += 1
+        finally:
+            self._arrivals.pop(peer, None)
 
     @staticmethod
     def _accept(peer: ServerPeer, extra: bytes) -> None:
@@ -94,11 +100,18 @@ class Archive:
         peer.accept = parse_associate(Pdu(answer[0], answer[6:]))
         peer.send(answer)
 
+    def _sink(self, peer: ServerPeer, asked: Message) -> Sink | None:
+        if asked.field != Command.C_STORE:
+            return None
+        self._arrivals[peer] = arrival = Arrival(asked.text(Tag.AFFECTED_SOP_INSTANCE))
+        return arrival.add
+
     def _answer(self, peer: ServerPeer, asked: Message) -> None:
         match asked.field:
             case Command.C_STORE:
-                assert asked.data is not None
-                self.ledger.received(asked.text(Tag.AFFECTED_SOP_INSTANCE), asked.data)
+                self.ledger.received(
+                    asked.text(Tag.AFFECTED_SOP_INSTANCE), whole=self._arrivals.pop(peer).whole
+                )
                 peer.send_message(response(asked))
             case Command.C_ECHO:
                 peer.send_message(response(asked))

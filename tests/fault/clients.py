@@ -20,7 +20,8 @@ from tests.fault.archive import (
     match_identifier,
     whole_instances,
 )
-from tests.fault.ledger import Ledger, content, instance_uid
+from tests.fault.content import content, instance_uid
+from tests.fault.ledger import Ledger
 from tests.support.scripted import Aborted, Client, Closed, Rejected
 from tests.support.wire import (
     RELEASE_RQ_PDU,

@@ -7,29 +7,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-BLOCK = bytes(range(256)) * 8192
-_UID_ROOM = 64
-
-
-def content(uid: str, size: int) -> bytes:
-    """Return the data set of instance `uid`, `size` bytes: no two are equal, and any can be checked."""
-    return (uid.encode().ljust(_UID_ROOM) + BLOCK * (size // len(BLOCK) + 1))[: max(size, _UID_ROOM) & ~1]
-
-
-def is_whole(uid: str, size: int, data: bytes) -> bool:
-    """Tell whether `data` is what `content` made."""
-    return data == content(uid, size)
-
-
-def instance_uid(client: int, study: int, number: int, size: int) -> str:
-    """Return a UID that tells the size of its instance."""
-    return f"1.2.826.0.1.3680043.9.9999.{client}.{study}.{number}.{size}"
-
-
-def size_of(uid: str) -> int:
-    """Return the size that `instance_uid` put into a UID."""
-    return int(uid.rpartition(".")[2])
-
 
 @dataclass(slots=True)
 class Ledger:
@@ -96,9 +73,8 @@ class Ledger:
         with self.lock:
             self.turned_away[why] += 1
 
-    def received(self, uid: str, data: bytes) -> None:
-        """Note what the target got."""
-        whole = is_whole(uid, size_of(uid), data)
+    def received(self, uid: str, *, whole: bool) -> None:
+        """Note that the target got an instance, and whether it is as it was sent."""
         with self.lock:
             self.stored[uid] += 1
             if not whole:

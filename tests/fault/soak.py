@@ -24,8 +24,9 @@ from pathlib import Path
 from tests.fault.archive import CONTEXTS, GET_ROLES, STORE, archive
 from tests.fault.clients import ask_find, ask_get, at_work, echo_study, find_study, get_study, store_study
 from tests.fault.conftest import TARGET, Ground, each, split_ground
+from tests.fault.content import instance_uid, pieces
 from tests.fault.fleet import Instance
-from tests.fault.ledger import Ledger, content, instance_uid
+from tests.fault.ledger import Ledger
 from tests.fault.relay import Relay
 from tests.support.scripted import Client
 from tests.support.wire import pdu, pdv, store_rq
@@ -194,7 +195,7 @@ class Large:
         }
 
     def rows(self, rounds: int) -> Iterator[Row]:
-        """Hit each operation `rounds` times by each fault, the 1 GB one a fifth of that; yield rows as they begin."""
+        """Hit each operation `rounds` times by each fault; yield rows as they begin."""
         faults = {
             f"a zone's nats-server killed for {OUTAGE:g} s in": self._nats,
             f"leaf link cut for {OUTAGE:g} s in": self._link,
@@ -204,7 +205,7 @@ class Large:
             for fault, breaks in faults.items():
                 row = Row(f"{fault} a {operation}", aborts=False)
                 yield row
-                for number in range(rounds if run != self._store else -(-rounds // 5)):
+                for number in range(rounds):
                     row.times += 1
                     row.in_flight += 1
                     failures = len(self._ledger.failures)
@@ -249,18 +250,16 @@ class Large:
         self._stores += 1
         size = 1000 * MIB
         uid = instance_uid(99, self._stores, 1, size)
-        data = memoryview(content(uid, size))
         message = store_rq(1, uid, b"", context_id=STORE)
         began = self._ledger.begin("C-STORE", uid)
         with self._open() as client:
             client.send(pdu(4, pdv(STORE, is_command=True, is_last=True, fragment=message.command)))
-            piece = client.peer_max_length - 6
-            for offset in range(0, size, piece):
-                if offset // piece == size // piece // 3:
+            left = size
+            for fragment in pieces(uid, size, piece=client.peer_max_length - 6):
+                left -= len(fragment)
+                if left < size * 2 // 3 <= left + len(fragment):
                     hit()
-                last = offset + piece >= size
-                fragment = data[offset : offset + piece]
-                client.send(pdu(4, pdv(STORE, is_command=False, is_last=last, fragment=fragment)))
+                client.send(pdu(4, pdv(STORE, is_command=False, is_last=not left, fragment=fragment)))
             assert client.receive_message().status == 0
             client.release()
         self._ledger.succeeded("C-STORE", began, uid)

@@ -15,7 +15,8 @@ from dimse_mesh.mesh import LivenessSettings
 from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
 from tests.fault.clients import ask_find, ask_get, at_work, find_study, store_study
 from tests.fault.conftest import SOLO, TARGET, Ground, ground, split_ground
-from tests.fault.ledger import Ledger, content, instance_uid
+from tests.fault.content import content, instance_uid
+from tests.fault.ledger import Ledger
 from tests.support.scripted import Aborted, Client, Closed, Server, ServerPeer, success
 from tests.support.wire import Message, PduType, associate_ac, associate_rq, store_rq
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.support.scripted.client import Client
-from tests.support.scripted.peer import TIMEOUT, Aborted, Closed, Peer, Rejected
+from tests.support.scripted.peer import TIMEOUT, Aborted, Closed, Peer, Rejected, Sink
 from tests.support.scripted.server import Server, ServerPeer, accept_and_serve, success
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Rejected",
     "Server",
     "ServerPeer",
+    "Sink",
     "TIMEOUT",
     "accept_and_serve",
     "success",

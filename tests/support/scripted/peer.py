@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -20,11 +21,14 @@ from tests.support.wire import (
     PduType,
     Tag,
     p_data,
-    parse_command,
     request,
 )
 
 TIMEOUT = 20.0
+_READ = 1 << 18
+
+Sink = Callable[[bytes], None]
+"""Takes the fragments of a data set."""
 
 
 class Closed(AssertionError):
@@ -61,6 +65,16 @@ def no_delay(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+@dataclass(slots=True)
+class _Partial:
+    """A message of which something is missing."""
+
+    command: bytearray = field(default_factory=bytearray)
+    data: bytearray | None = None
+    """None until the command set is whole."""
+    sink: Sink | None = None
+
+
 class Peer:
     """One end of an association. Every message received whole is kept in `received`, in order."""
 
@@ -75,9 +89,11 @@ class Peer:
         """The A-ASSOCIATE-AC of this association, received or sent."""
         self.pdv_limit = 0
         """The longest P-DATA-TF body received."""
+        self.sink_for: Callable[[Message], Sink | None] = lambda _: None
+        """Told each command set that a data set follows; what it returns gets the fragments, and the message none."""
         self._buffer = bytearray()
         self._start = 0
-        self._partial: dict[int, tuple[bytearray, bytearray | None]] = {}
+        self._partial: dict[int, _Partial] = {}
         self._ready: list[Message] = []
 
     # -- bytes
@@ -99,13 +115,14 @@ class Peer:
                 del self._buffer[: self._start]
                 self._start = 0
             try:
-                more = self.sock.recv(262144)
+                more = self.sock.recv(_READ)
             except ConnectionResetError:
                 raise Closed(reset=True) from None
             if not more:
                 raise Closed(reset=False)
             self._buffer += more
-        taken = bytes(self._buffer[self._start : self._start + count])
+        with memoryview(self._buffer) as view:
+            taken = bytes(view[self._start : self._start + count])
         self._start += count
         if self._start == len(self._buffer):
             self._buffer.clear()
@@ -160,28 +177,33 @@ class Peer:
             length, context_id, flags = struct.unpack_from(">IBB", body, offset)
             fragment = body[offset + 6 : offset + 4 + length]
             offset += 4 + length
-            command_part, data_part = self._partial.get(context_id, (bytearray(), None))
+            partial = self._partial.setdefault(context_id, _Partial())
             if flags & 1:
-                assert data_part is None, "command fragment inside a data set"
-                command_part += fragment
+                assert partial.data is None, "command fragment inside a data set"
+                partial.command += fragment
                 if flags & 2:
-                    raw_type = parse_command(bytes(command_part))[Tag.DATA_SET_TYPE]
-                    if int.from_bytes(raw_type, "little") == NO_DATA_SET:
-                        self._complete(context_id, command_part, None)
-                        continue
-                    data_part = bytearray()
+                    self._end_command(context_id, partial)
             else:
-                assert data_part is not None, "data set fragment without a command set"
-                data_part += fragment
+                assert partial.data is not None, "data set fragment without a command set"
+                if partial.sink is None:
+                    partial.data += fragment
+                else:
+                    partial.sink(fragment)
                 if flags & 2:
-                    self._complete(context_id, command_part, data_part)
-                    continue
-            self._partial[context_id] = (command_part, data_part)
+                    self._complete(context_id, partial)
 
-    def _complete(self, context_id: int, command_part: bytearray, data_part: bytearray | None) -> None:
+    def _end_command(self, context_id: int, partial: _Partial) -> None:
+        message = Message(context_id, bytes(partial.command))
+        if message.number(Tag.DATA_SET_TYPE) == NO_DATA_SET:
+            self._complete(context_id, partial)
+        else:
+            partial.data = bytearray()
+            partial.sink = self.sink_for(message)
+
+    def _complete(self, context_id: int, partial: _Partial) -> None:
         self._partial.pop(context_id, None)
-        data = None if data_part is None else bytes(data_part)
-        self._ready.append(Message(context_id, bytes(command_part), data))
+        data = None if partial.data is None else bytes(partial.data)
+        self._ready.append(Message(context_id, bytes(partial.command), data))
 
     def receive_message(self) -> Message:
         """Return the next message.

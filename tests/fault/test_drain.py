@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
-from tests.fault.clients import at_work, find_study, store_study
+from tests.fault.clients import find_study, store_study
 from tests.fault.conftest import SOLO, TARGET, each, ground
 from tests.fault.ledger import Ledger
+from tests.fault.load import at_work
 from tests.support.process import wait_until
 from tests.support.scripted import Aborted, Client, Closed, Rejected, Server, ServerPeer
 from tests.support.wire import Message, PduType, fragments, pdu, response, store_rq

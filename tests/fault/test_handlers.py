@@ -7,10 +7,11 @@ import threading
 from pathlib import Path
 
 from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
-from tests.fault.clients import at_work, echo_study, find_study, get_study, store_study
+from tests.fault.clients import echo_study, find_study, get_study, store_study
 from tests.fault.conftest import TARGET, each, ground
 from tests.fault.content import content, instance_uid
 from tests.fault.ledger import Ledger
+from tests.fault.load import at_work
 from tests.support.scripted import Client
 from tests.support.wire import store_rq
 

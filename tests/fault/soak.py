@@ -82,7 +82,10 @@ def soaking(directory: Path) -> Iterator[Stage]:
         try:
             yield Stage(where, relay, ledger)
             for server in servers:
-                server.join()
+                try:
+                    server.join()
+                except Exception as error:  # noqa: BLE001 - whatever a script raised: the report shall tell
+                    ledger.failed(f"target or viewer: {type(error).__name__}: {error}")
         finally:
             for server in servers:
                 server.stop(check=False)

@@ -72,7 +72,7 @@ class Report:
             counts = f"| {service} | {ledger.tried[service]} | {ledger.done[service]} |"
             if service in ledger.books:
                 book = ledger.books[service]
-                verified = len(book.acknowledged & book.performed.keys())
+                verified = len((book.acknowledged & book.performed.keys()) - set(book.damaged))
                 counts += f" {verified} | {len(book.duplicated)} | {len(book.lost)} | {len(book.damaged)} |"
             else:
                 counts += " | | | |"

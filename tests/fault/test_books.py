@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.fault.content import Arrival, content, instance_uid
+from tests.fault.ledger import Ledger
 
 SIZE = 5_000_001
 UID = instance_uid(1, 1, 1, SIZE)
@@ -68,3 +69,25 @@ def test_damage_is_seen(damage: Callable[[bytearray], None], step: int) -> None:
 def test_another_instance_is_not_taken_for_it() -> None:
     other = instance_uid(1, 1, 2, SIZE)
     assert not arrived(content(UID, SIZE)[:64] + content(other, SIZE)[64:], CHUNK)
+
+
+def test_acknowledged_but_never_received_is_lost(ledger: Ledger) -> None:
+    ledger.succeeded("C-STORE", ledger.begin("C-STORE", UID), UID)
+    assert ledger.lost == [f"C-STORE {UID}"]
+    ledger.received("C-STORE", UID)
+    ledger.check()
+
+
+def test_received_more_often_than_sent_is_duplicated(ledger: Ledger) -> None:
+    for _ in range(2):
+        ledger.succeeded("N-ACTION", ledger.begin("N-ACTION", UID), UID)
+        ledger.received("N-ACTION", UID)
+    ledger.check()
+    ledger.received("N-ACTION", UID)
+    assert ledger.duplicated == [f"N-ACTION {UID}"]
+
+
+def test_received_otherwise_than_sent_is_damaged(ledger: Ledger) -> None:
+    ledger.succeeded("C-STORE", ledger.begin("C-STORE", UID), UID)
+    ledger.received("C-STORE", UID, whole=False)
+    assert ledger.damaged == [f"C-STORE {UID}"]

@@ -1,13 +1,14 @@
-"""A scripted target that keeps books: C-ECHO, C-STORE, C-FIND of any length, C-GET of any number."""
+"""A scripted target that keeps books: C-ECHO, C-STORE, C-FIND of any length, C-GET of any number, and more if asked."""
 
 from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from tests.fault.ledger import Ledger, content, instance_uid, size_of
-from tests.support.scripted import Closed, Server, ServerPeer
+from tests.fault.content import Arrival, content, instance_uid, size_of
+from tests.fault.ledger import Ledger
+from tests.support.scripted import Aborted, Closed, Server, ServerPeer, Sink
 from tests.support.wire import (
     CT_STORAGE,
     RELEASE_RP_PDU,
@@ -47,16 +48,37 @@ def match_identifier(number: int) -> bytes:
     return struct.pack("<HH2sH", 0x0020, 0x000D, b"UI", len(raw)) + raw
 
 
-def question(count: int, size: int = 0) -> bytes:
-    """Return the identifier of a C-FIND or C-GET that asks for `count` answers (of `size` bytes)."""
-    return struct.pack("<HH2sHII", 0x0020, 0x1208, b"OB", 8, count, size)
+def question(count: int, size: int = 0, uid: str = "") -> bytes:
+    """Return the identifier of a query for `count` answers (of `size` bytes); `uid` is for the books."""
+    asked = struct.pack("<II", count, size) + uid.encode()
+    asked += b"\0" * (len(asked) % 2)
+    return struct.pack("<HH2sHI", 0x0020, 0x1208, b"OB", 0, len(asked)) + asked
+
+
+def asked_in(identifier: bytes | None) -> tuple[int, int, str]:
+    """Return count, size and UID that `question` put into an identifier."""
+    assert identifier is not None
+    count, size = struct.unpack_from("<II", identifier, 12)
+    return count, size, identifier[20:].rstrip(b"\0").decode()
+
+
+Answer = Callable[[ServerPeer, Message], None]
+"""Performs one operation."""
 
 
 class Archive:
-    """The answers, and the books."""
+    """The answers, and the books. `more` are the answers to other commands, `stores` what its C-STOREs are called."""
 
-    def __init__(self, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger | None = None,
+        *,
+        more: Mapping[int, Answer] | None = None,
+        stores: str = "C-STORE",
+    ) -> None:
         self.ledger = ledger or Ledger()
+        self._more = more or {}
+        self._stores = stores
         self.associations = itertools.count(1)
         self.aborted = 0
         """Associations that ended by A-ABORT."""
@@ -64,10 +86,13 @@ class Archive:
         """Associations that ended without release or abort."""
         self.released = 0
         self._numbers = itertools.count(1)
+        self._arrivals: dict[ServerPeer, Arrival] = {}
+        """What each is in the middle of storing."""
 
     def __call__(self, peer: ServerPeer) -> None:
         """Serve one association."""
         next(self.associations)
+        peer.sink_for = lambda asked: self._sink(peer, asked)
         try:
             asked = peer.read_request()
             roles = GET_ROLES if any(kind == 0x54 for kind, _ in asked.user_items) else b""
@@ -86,6 +111,10 @@ class Archive:
                     return
         except (Closed, TimeoutError):
             self.lost += 1
+        except Aborted:
+            self.aborted += 1
+        finally:
+            self._arrivals.pop(peer, None)
 
     @staticmethod
     def _accept(peer: ServerPeer, extra: bytes) -> None:
@@ -94,33 +123,45 @@ class Archive:
         peer.accept = parse_associate(Pdu(answer[0], answer[6:]))
         peer.send(answer)
 
+    def _sink(self, peer: ServerPeer, asked: Message) -> Sink | None:
+        if asked.field != Command.C_STORE:
+            return None
+        self._arrivals[peer] = arrival = Arrival(asked.text(Tag.AFFECTED_SOP_INSTANCE))
+        return arrival.add
+
     def _answer(self, peer: ServerPeer, asked: Message) -> None:
         match asked.field:
             case Command.C_STORE:
-                assert asked.data is not None
-                self.ledger.received(asked.text(Tag.AFFECTED_SOP_INSTANCE), asked.data)
+                uid, whole = asked.text(Tag.AFFECTED_SOP_INSTANCE), self._arrivals.pop(peer).whole
+                self.ledger.received(self._stores, uid, whole=whole)
                 peer.send_message(response(asked))
             case Command.C_ECHO:
                 peer.send_message(response(asked))
             case Command.C_FIND:
-                for message in self._matches(asked):
+                count, _, uid = asked_in(asked.data)
+                self._performed("C-FIND", uid)
+                for message in self._matches(asked, count):
                     peer.send_message(message)
             case Command.C_GET:
                 self._get(peer, asked)
+            case field if field in self._more:
+                self._more[field](peer, asked)
             case _:
                 pass
 
+    def _performed(self, service: str, uid: str) -> None:
+        if uid:
+            self.ledger.received(service, uid)
+
     @staticmethod
-    def _matches(asked: Message) -> Iterator[Message]:
-        assert asked.data is not None
-        (count,) = struct.unpack_from("<I", asked.data, 8)
+    def _matches(asked: Message, count: int) -> Iterator[Message]:
         for number in range(count):
             yield response(asked, PENDING, data=match_identifier(number))
         yield response(asked)
 
     def _get(self, peer: ServerPeer, asked: Message) -> None:
-        assert asked.data is not None
-        count, size = struct.unpack_from("<II", asked.data, 8)
+        count, size, operation = asked_in(asked.data)
+        self._performed("C-GET", operation)
         completed = 0
         for number in range(1, count + 1):
             uid = instance_uid(0, next(self._numbers), number, size)
@@ -132,31 +173,38 @@ class Archive:
         )
 
 
-def archive(port: int, ledger: Ledger | None = None, *, timeout: float = 120.0) -> tuple[Archive, Server]:
-    """Start an archive on `port`."""
-    made = Archive(ledger)
+def archive(
+    port: int,
+    ledger: Ledger | None = None,
+    *,
+    timeout: float = 120.0,
+    more: Mapping[int, Answer] | None = None,
+    stores: str = "C-STORE",
+) -> tuple[Archive, Server]:
+    """Start an archive on `port`; `more` and `stores` as `Archive` has them."""
+    made = Archive(ledger, more=more, stores=stores)
     return made, Server(made, port=port, timeout=timeout, backlog=1024)
 
 
-def find_rq(message_id: int, count: int) -> Message:
+def find_rq(message_id: int, count: int, uid: str = "") -> Message:
     """Return a C-FIND-RQ for `count` answers."""
     return request(
         Command.C_FIND,
         message_id,
         STUDY_ROOT_FIND,
-        data=question(count),
+        data=question(count, uid=uid),
         context_id=FIND,
         more={Tag.PRIORITY: 0},
     )
 
 
-def get_rq(message_id: int, count: int, size: int) -> Message:
+def get_rq(message_id: int, count: int, size: int, uid: str = "") -> Message:
     """Return a C-GET-RQ for `count` instances of `size` bytes."""
     return request(
         Command.C_GET,
         message_id,
         STUDY_ROOT_GET,
-        data=question(count, size),
+        data=question(count, size, uid),
         context_id=GET,
         more={Tag.PRIORITY: 0},
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.fault.archive import Archive, archive
+from tests.fault.archive import Answer, Archive, archive
 from tests.fault.fleet import Fleet, fleet
 from tests.fault.ledger import Ledger
 from tests.fault.relay import Relay
@@ -39,9 +39,11 @@ class Ground:
     """The nats-server of each zone."""
 
     @contextmanager
-    def archive(self, ledger: Ledger | None = None) -> Iterator[tuple[Archive, Server]]:
-        """Run the target for the length of the block."""
-        made, server = archive(self.target, ledger)
+    def archive(
+        self, ledger: Ledger | None = None, *, more: Mapping[int, Answer] | None = None
+    ) -> Iterator[tuple[Archive, Server]]:
+        """Run the target for the length of the block; `more` as `Archive` has it."""
+        made, server = archive(self.target, ledger, more=more)
         try:
             yield made, server
         finally:

@@ -4,43 +4,38 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-BLOCK = bytes(range(256)) * 8192
-_UID_ROOM = 64
 
+@dataclass(slots=True)
+class Book:
+    """Both sides' account of one service, by the UID that tells one operation from another."""
 
-def content(uid: str, size: int) -> bytes:
-    """Return the data set of instance `uid`, `size` bytes: no two are equal, and any can be checked."""
-    return (uid.encode().ljust(_UID_ROOM) + BLOCK * (size // len(BLOCK) + 1))[: max(size, _UID_ROOM) & ~1]
+    attempts: Counter[str] = field(default_factory=Counter)
+    """What a requester began."""
+    acknowledged: set[str] = field(default_factory=set)
+    performed: Counter[str] = field(default_factory=Counter)
+    """What the performer got, whole."""
+    damaged: list[str] = field(default_factory=list)
 
+    @property
+    def lost(self) -> list[str]:
+        """Operations acknowledged to the requester that the performer never got."""
+        return [uid for uid in self.acknowledged if uid not in self.performed]
 
-def is_whole(uid: str, size: int, data: bytes) -> bool:
-    """Tell whether `data` is what `content` made."""
-    return data == content(uid, size)
-
-
-def instance_uid(client: int, study: int, number: int, size: int) -> str:
-    """Return a UID that tells the size of its instance."""
-    return f"1.2.826.0.1.3680043.9.9999.{client}.{study}.{number}.{size}"
-
-
-def size_of(uid: str) -> int:
-    """Return the size that `instance_uid` put into a UID."""
-    return int(uid.rpartition(".")[2])
+    @property
+    def duplicated(self) -> list[str]:
+        """Operations that the performer got more often than the requester sent them."""
+        return [uid for uid, times in self.performed.items() if times > self.attempts[uid]]
 
 
 @dataclass(slots=True)
 class Ledger:
-    """Both sides' books. Thread-safe by its lock."""
+    """The books, and what happened to operations and associations. Thread-safe by its lock."""
 
-    attempts: Counter[str] = field(default_factory=Counter)
-    """C-STOREs that a client began, by SOP instance UID."""
-    acknowledged: set[str] = field(default_factory=set)
-    stored: Counter[str] = field(default_factory=Counter)
-    """C-STOREs that the target received whole."""
-    damaged: list[str] = field(default_factory=list)
+    books: defaultdict[str, Book] = field(default_factory=lambda: defaultdict(Book))
+    """By service."""
     tried: Counter[str] = field(default_factory=Counter)
     """Operations by service."""
     done: Counter[str] = field(default_factory=Counter)
@@ -49,42 +44,54 @@ class Ledger:
     """Associations that were not opened, and why; the client came again."""
     aborted: Counter[str] = field(default_factory=Counter)
     """Operations in flight on an association that was aborted: its client knows that they failed."""
-    in_flight: int = 0
+    in_flight: Counter[str] = field(default_factory=Counter)
+    """Operations of clients, by service."""
     fresh: dict[int, float] = field(default_factory=dict)
     """When the last study that a client has finished began."""
     slowest: float = 0.0
     """Seconds that the slowest operation took."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def begin(self, service: str, uid: str = "") -> float:
-        """Note that an operation begins; return when."""
+    def sent(self, service: str, uid: str = "") -> None:
+        """Note that somebody begins an operation."""
         with self.lock:
             self.tried[service] += 1
-            self.in_flight += 1
             if uid:
-                self.attempts[uid] += 1
-        return time.monotonic()
+                self.books[service].attempts[uid] += 1
 
-    def succeeded(self, service: str, began: float, uid: str = "") -> None:
+    def answered(self, service: str, uid: str = "") -> None:
         """Note that an operation was answered with success."""
         with self.lock:
             self.done[service] += 1
-            self.in_flight -= 1
-            self.slowest = max(self.slowest, time.monotonic() - began)
             if uid:
-                self.acknowledged.add(uid)
+                self.books[service].acknowledged.add(uid)
 
-    def failed(self, what: str, *, operation: bool = False) -> None:
-        """Note a failure; `operation`: of one that was in flight."""
+    def begin(self, service: str, uid: str = "") -> float:
+        """Note that a client begins an operation; return when."""
+        self.sent(service, uid)
+        with self.lock:
+            self.in_flight[service] += 1
+        return time.monotonic()
+
+    def succeeded(self, service: str, began: float, uid: str = "") -> None:
+        """Note that a client's operation was answered with success."""
+        self.answered(service, uid)
+        with self.lock:
+            self.in_flight[service] -= 1
+            self.slowest = max(self.slowest, time.monotonic() - began)
+
+    def failed(self, what: str, *, service: str = "") -> None:
+        """Note a failure; `service`: of a client's operation that was in flight."""
         with self.lock:
             self.failures.append(what)
-            self.in_flight -= operation
+            if service:
+                self.in_flight[service] -= 1
 
-    def was_aborted(self, what: str) -> None:
+    def was_aborted(self, service: str) -> None:
         """Note that an association ended under an operation."""
         with self.lock:
-            self.aborted[what] += 1
-            self.in_flight -= 1
+            self.aborted[service] += 1
+            self.in_flight[service] -= 1
 
     def finished(self, client: int, began: float) -> None:
         """Note that a client has finished a study."""
@@ -96,23 +103,27 @@ class Ledger:
         with self.lock:
             self.turned_away[why] += 1
 
-    def received(self, uid: str, data: bytes) -> None:
-        """Note what the target got."""
-        whole = is_whole(uid, size_of(uid), data)
+    def received(self, service: str, uid: str, *, whole: bool = True) -> None:
+        """Note that the performer got an operation, and whether its data set is as it was sent."""
         with self.lock:
-            self.stored[uid] += 1
+            self.books[service].performed[uid] += 1
             if not whole:
-                self.damaged.append(uid)
+                self.books[service].damaged.append(uid)
 
     @property
     def lost(self) -> list[str]:
-        """Instances acknowledged to a client that the target never got."""
-        return [uid for uid in self.acknowledged if uid not in self.stored]
+        """What is lost, of every service."""
+        return [f"{service} {uid}" for service, book in self.books.items() for uid in book.lost]
 
     @property
     def duplicated(self) -> list[str]:
-        """Instances that the target got more often than a client sent them."""
-        return [uid for uid, times in self.stored.items() if times > self.attempts[uid]]
+        """What was done more than once, of every service."""
+        return [f"{service} {uid}" for service, book in self.books.items() for uid in book.duplicated]
+
+    @property
+    def damaged(self) -> list[str]:
+        """What arrived otherwise than it was sent, of every service."""
+        return [f"{service} {uid}" for service, book in self.books.items() for uid in book.damaged]
 
     def check(self, *, failures: int = 0) -> None:
         """Assert that nothing was lost, duplicated or damaged, and no more than `failures` failed."""

@@ -9,7 +9,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-_PIECE = 65536
+_PIECE = 1 << 18
 
 
 class Relay:
@@ -64,15 +64,16 @@ class Relay:
         with selectors.DefaultSelector() as selector, contextlib.suppress(OSError, ValueError):
             selector.register(near, selectors.EVENT_READ, far)
             selector.register(far, selectors.EVENT_READ, near)
+            room = memoryview(bytearray(_PIECE))
             while True:
                 for key, _ in selector.select():
                     assert isinstance(key.fileobj, socket.socket)
-                    data = key.fileobj.recv(_PIECE)
+                    count = key.fileobj.recv_into(room)
                     self._whole.wait()
-                    if not data:
+                    if not count:
                         raise OSError
-                    key.data.sendall(data)
-                    self.carried += len(data)
+                    key.data.sendall(room[:count])
+                    self.carried += count
         self._end((near, far))
 
     def _end(self, pair: tuple[socket.socket, socket.socket]) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
-from tests.fault.clients import at_work, find_study, store_study
+from tests.fault.clients import find_study, store_study
 from tests.fault.conftest import SOLO, TARGET, each, ground
 from tests.fault.ledger import Ledger
+from tests.fault.load import at_work
+from tests.fault.normalised import N_CONTEXTS, answers, step_study
 from tests.support.process import wait_until
 from tests.support.scripted import Aborted, Client, Closed, Rejected, Server, ServerPeer
 from tests.support.wire import Message, PduType, fragments, pdu, response, store_rq
@@ -30,16 +32,22 @@ def test_rolling_restart_of_every_service_fails_nothing(tmp_path: Path, ledger: 
         *each("association", 2),
         *each("store", 2),
         *each("query-retrieve", 2),
+        *each("n-service", 2),
         *each("scu", 2, "cloud"),
     ]
     with (
         ground(tmp_path, *services, hospital={"association": {"reuse_port": True}}) as where,
-        where.archive(ledger),
+        where.archive(ledger, more=answers(ledger)),
         at_work(
-            where.entry, called=TARGET, ledger=ledger, clients=3, studies=[store_study(), find_study(100)]
+            where.entry,
+            called=TARGET,
+            ledger=ledger,
+            clients=3,
+            studies=[store_study(), find_study(100), step_study()],
+            contexts=(*CONTEXTS, *N_CONTEXTS),
         ),
     ):
-        for name in ("association", "store", "query-retrieve", "scu"):
+        for name in ("association", "store", "query-retrieve", "n-service", "scu"):
             old = where.fleet.of(name)
             where.fleet.start_all(*((instance.zone, name) for instance in old))
             for instance in old:

@@ -7,13 +7,17 @@ import threading
 from pathlib import Path
 
 from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
-from tests.fault.clients import at_work, echo_study, find_study, get_study, store_study
+from tests.fault.clients import echo_study, find_study, get_study, store_study
 from tests.fault.conftest import TARGET, each, ground
-from tests.fault.ledger import Ledger, content, instance_uid
+from tests.fault.content import content, instance_uid
+from tests.fault.ledger import Ledger
+from tests.fault.load import at_work
+from tests.fault.normalised import N_CONTEXTS, answers, commitment_study, step_study
 from tests.support.scripted import Client
 from tests.support.wire import store_rq
 
-KILLS = 4
+KILLS = 6
+HANDLERS = ("store", "query-retrieve", "n-service")
 
 
 def test_killed_handlers_fail_and_repeat_nothing_under_load(tmp_path: Path, ledger: Ledger) -> None:
@@ -22,21 +26,31 @@ def test_killed_handlers_fail_and_repeat_nothing_under_load(tmp_path: Path, ledg
         ("hospital", "association"),
         *each("store", 2),
         *each("query-retrieve", 2),
+        *each("n-service", 2),
         ("cloud", "scu"),
     ]
     studies = [store_study(), store_study((3_000_000,)), find_study(), get_study(), echo_study()]
+    studies += [step_study(), commitment_study()]
     with (
         ground(tmp_path, *services) as where,
-        where.archive(ledger),
-        at_work(where.entry, called=TARGET, ledger=ledger, clients=4, studies=studies),
+        where.archive(ledger, more=answers(ledger)),
+        at_work(
+            where.entry,
+            called=TARGET,
+            ledger=ledger,
+            clients=4,
+            studies=studies,
+            contexts=(*CONTEXTS, *N_CONTEXTS),
+        ),
     ):
         for number in range(KILLS):
-            victims = where.fleet.of("store" if number % 2 else "query-retrieve")
+            victims = where.fleet.of(HANDLERS[number % 3])
             threading.Event().wait(dice.uniform(0.1, 0.5))
             victim = dice.choice(victims)
             where.fleet.kill(victim)
             where.fleet.start("hospital", victim.service)
     assert ledger.done["C-STORE"] > 100
+    assert ledger.done["N-ACTION"] > 10
     ledger.check()
     assert ledger.slowest < 5
 

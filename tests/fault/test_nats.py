@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
-from tests.fault.clients import ask_find, ask_get, at_work, find_study, store_study
+from tests.fault.clients import ask_find, ask_get, find_study, store_study
 from tests.fault.conftest import SOLO, TARGET, Ground, ground, split_ground
-from tests.fault.ledger import Ledger, content, instance_uid
+from tests.fault.content import content, instance_uid
+from tests.fault.ledger import Ledger
+from tests.fault.load import at_work
 from tests.support.process import wait_until
 from tests.support.scripted import Aborted, Client, Closed, Rejected, Server, ServerPeer, success
 from tests.support.wire import Message, PduType, associate_ac, associate_rq, store_rq
@@ -279,7 +281,7 @@ def test_outage_beyond_the_deadline_fails_operations_and_spares_the_association(
         ledger.succeeded("C-STORE", began, uid)
         client.release()
     ledger.check()
-    assert list(ledger.stored) == [uid], "what failed must not arrive later"
+    assert list(ledger.books["C-STORE"].performed) == [uid], "what failed must not arrive later"
 
 
 def _send_until_aborted(client: Client, message: Message) -> None:

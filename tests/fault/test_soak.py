@@ -9,5 +9,5 @@ from tests.fault.soak import soak
 
 def test_books_balance_after_one_fault_of_each_kind(tmp_path: Path) -> None:
     report = soak(tmp_path, rounds=1, seconds=60)
-    print(report.table(), report.sums(), sep="\n\n")
+    print(report)
     report.check()

@@ -84,14 +84,12 @@ class Faults:
             time.sleep(self._dice.uniform(0.05, 0.5))
             row.in_flight += self._wait_for_traffic(service)
             row.times += 1
-            before = self._ended()
+            before = self._ledger.tally()
             began = time.monotonic()
             fault.happen(service)
             self.wait_for_clients(since=time.monotonic())
             row.recovery.append(time.monotonic() - began)
-            aborted, failed = self._ended()
-            row.aborted += aborted - before[0]
-            row.failed += failed - before[1]
+            row.ended = row.ended.plus(self._ledger.tally().since(before))
             yield row
 
     def _of(self, service: str) -> list[Instance]:
@@ -107,10 +105,6 @@ class Faults:
             if count >= (1 if handled else 2) or time.monotonic() > end:
                 return count
             time.sleep(0.0005)
-
-    def _ended(self) -> tuple[int, int]:
-        with self._ledger.lock:
-            return self._ledger.aborted.total(), len(self._ledger.failures)
 
     def wait_for_clients(self, *, since: float = 0.0) -> None:
         """Return when each client has finished a study that it began after `since`, or after `HEALED_WITHIN`.

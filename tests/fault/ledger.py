@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(slots=True)
@@ -28,6 +29,23 @@ class Book:
     def duplicated(self) -> list[str]:
         """Operations that the performer got more often than the requester sent them."""
         return [uid for uid, times in self.performed.items() if times > self.attempts[uid]]
+
+
+class Tally(NamedTuple):
+    """How many operations ended otherwise than they should."""
+
+    aborted: int = 0
+    failed: int = 0
+    duplicated: int = 0
+    lost: int = 0
+
+    def since(self, before: Tally) -> Tally:
+        """Return what has come to this since `before`."""
+        return Tally(*(now - then for now, then in zip(self, before, strict=True)))
+
+    def plus(self, more: Tally) -> Tally:
+        """Return the sums of both."""
+        return Tally(*map(sum, zip(self, more, strict=True)))
 
 
 @dataclass(slots=True)
@@ -124,6 +142,11 @@ class Ledger:
     def damaged(self) -> list[str]:
         """What arrived otherwise than it was sent, of every service."""
         return [f"{service} {uid}" for service, book in self.books.items() for uid in book.damaged]
+
+    def tally(self) -> Tally:
+        """Return what has ended otherwise than it should, so far."""
+        with self.lock:
+            return Tally(self.aborted.total(), len(self.failures), len(self.duplicated), len(self.lost))
 
     def check(self, *, failures: int = 0) -> None:
         """Assert that nothing was lost, duplicated or damaged, and no more than `failures` failed."""

@@ -92,6 +92,7 @@ class Large:
 
     def _try(self, row: Row, service: str, operation: Operation, watch: Watch) -> None:
         ledger = self._ledger
+        before = ledger.tally()
         uid = instance_uid(_CLIENT, next(self._numbers), 1, SIZE)
         began = ledger.begin(service, uid)
         try:
@@ -99,12 +100,12 @@ class Large:
                 operation(client, uid, watch)
                 client.release()
         except (AssertionError, OSError) as error:
-            row.failed += 1
             ledger.failed(f"{row.what}: {type(error).__name__}: {error}", service=service)
         else:
             ledger.succeeded(service, began, uid)
         watch.step()
         watch.over()
+        row.ended = row.ended.plus(ledger.tally().since(before))
         if watch.pause > OUTAGE / 2:
             row.times += 1
             row.in_flight += 1

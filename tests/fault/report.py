@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fault.conftest import Ground
-from tests.fault.ledger import Ledger
+from tests.fault.ledger import Ledger, Tally
 from tests.support.process import resident_bytes
 
 HEALED_WITHIN = 30.0
@@ -24,8 +24,7 @@ class Row:
     """Whether the associations of the victim end, so that their operations fail."""
     times: int = 0
     in_flight: int = 0
-    aborted: int = 0
-    failed: int = 0
+    ended: Tally = field(default_factory=Tally)
     recovery: list[float] = field(default_factory=list)
 
 
@@ -47,11 +46,11 @@ class Report:
         """Return what was broken, and what came of it, as Markdown."""
         lines = [
             "| fault, under C-STORE, C-FIND, C-GET, C-MOVE, C-ECHO and N-* | times | in flight | aborted | failed "
-            "| recovery, median and longest |",
-            "|---|---|---|---|---|---|",
+            "| duplicated | lost | recovery, median and longest |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         lines += [
-            f"| {row.what} | {row.times} | {row.in_flight} | {row.aborted} | {row.failed} "
+            f"| {row.what} | {row.times} | {row.in_flight} | {' | '.join(map(str, row.ended))} "
             f"| {statistics.median(row.recovery):.1f} s, {max(row.recovery):.1f} s |"
             for row in self.rows
             if row.recovery
@@ -94,7 +93,7 @@ class Report:
         assert not ledger.duplicated, f"duplicated: {ledger.duplicated[:3]}"
         assert not ledger.damaged, f"damaged: {ledger.damaged[:3]}"
         assert not ledger.failures, ledger.failures[:5]
-        wrong = {row.what: row.aborted for row in self.rows if row.aborted and not row.aborts}
+        wrong = {row.what: row.ended.aborted for row in self.rows if row.ended.aborted and not row.aborts}
         assert not wrong, f"aborted by what should only delay: {wrong}"
         slow = {
             row.what: max(row.recovery)

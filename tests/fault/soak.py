@@ -129,8 +129,8 @@ def soak(
                     say(
                         f"{time.monotonic() - began:6.1f} s  round {number}/{rounds}  {row.what}: "
                         f"recovered in {row.recovery[-1]:.1f} s"
-                        + (f", {row.aborted} aborted so far" if row.aborted else "")
-                        + (f", {row.failed} FAILED: {ledger.failures[-1]}" if row.failed else "")
+                        + (f", {row.ended.aborted} aborted so far" if row.ended.aborted else "")
+                        + (f", {row.ended.failed} FAILED: {ledger.failures[-1]}" if row.ended.failed else "")
                     )
                     if time.monotonic() - began > seconds:
                         break

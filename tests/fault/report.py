@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from tests.fault.ledger import Ledger, Tally
 from tests.support.process import resident_bytes
 
 HEALED_WITHIN = 30.0
+CLOSED_WITHIN = 5.0
+"""Seconds that the last associations may take to close."""
 Footprint = dict[str, tuple[float, float]]
 """Resident MB and open files of a process, by service."""
 
@@ -116,6 +119,16 @@ def footprint(where: Ground) -> Footprint:
         found[service] = _average([instance.pid for instance in instances])
     found["nats-server"] = _average([server.pid for server in where.servers])
     return found
+
+
+def footprint_after(where: Ground, before: Footprint) -> Footprint:
+    """Return the same as soon as no more files are open than before; after `CLOSED_WITHIN`, whatever there is."""
+    end = time.monotonic() + CLOSED_WITHIN
+    while True:
+        found = footprint(where)
+        if all(found[name][1] <= before[name][1] for name in before) or time.monotonic() > end:
+            return found
+        time.sleep(0.05)
 
 
 def _average(pids: list[int]) -> tuple[float, float]:

@@ -29,7 +29,7 @@ from tests.fault.long_operations import Large
 from tests.fault.moves import MOVE_CONTEXT, MOVED, VIEWER, Mover, move_study
 from tests.fault.normalised import N_CONTEXTS, answers, commitment_study, step_study
 from tests.fault.relay import Relay
-from tests.fault.report import Report, footprint
+from tests.fault.report import Report, footprint, footprint_after
 from tests.support.ports import reserve_port
 from tests.support.wire import Command
 
@@ -140,7 +140,7 @@ def soak(
             for row in Large(where, stage.relay, ledger).rows(large) if large else ():
                 say(f"{time.monotonic() - began:6.1f} s  {row.what}")
                 rows.append(row)
-        after = footprint(where)
+        after = footprint_after(where, before)
     return Report(rows, ledger, before, after, time.monotonic() - began)
 
 

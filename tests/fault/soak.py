@@ -29,7 +29,7 @@ from tests.fault.long_operations import Large
 from tests.fault.moves import MOVE_CONTEXT, MOVED, VIEWER, Mover, move_study
 from tests.fault.normalised import N_CONTEXTS, answers, commitment_study, step_study
 from tests.fault.relay import Relay
-from tests.fault.report import Report, footprint, footprint_after
+from tests.fault.report import Report, Row, footprint, footprint_after
 from tests.support.ports import reserve_port
 from tests.support.wire import Command
 
@@ -103,7 +103,7 @@ def soak(
 ) -> Report:
     """Try every kind of fault `rounds` times, for at most `seconds`; then `large` times those in long operations.
 
-    Ctrl-C or SIGTERM ends the part that is running, and the report tells what was done.
+    Ctrl-C or SIGTERM ends it, and the report tells what was done.
     """
     began = time.monotonic()
     with soaking(directory) as stage:
@@ -122,26 +122,30 @@ def soak(
             timeout=60,
             pause=0.05,
         )
-        with contextlib.suppress(KeyboardInterrupt), load:
-            faults.wait_for_clients()
-            for number in range(1, rounds + 1):
-                for row in faults.round():
+        with contextlib.suppress(KeyboardInterrupt):
+            with load:
+                faults.wait_for_clients()
+                for number, row in _rounds(faults, rounds, until=began + seconds):
                     say(
                         f"{time.monotonic() - began:6.1f} s  round {number}/{rounds}  {row.what}: "
                         f"recovered in {row.recovery[-1]:.1f} s"
                         + (f", {row.ended.aborted} aborted so far" if row.ended.aborted else "")
                         + (f", {row.ended.failed} FAILED: {ledger.failures[-1]}" if row.ended.failed else "")
                     )
-                    if time.monotonic() - began > seconds:
-                        break
-                if time.monotonic() - began > seconds:
-                    break
-        with contextlib.suppress(KeyboardInterrupt):
             for row in Large(where, stage.relay, ledger).rows(large) if large else ():
                 say(f"{time.monotonic() - began:6.1f} s  {row.what}")
                 rows.append(row)
         after = footprint_after(where, before)
     return Report(rows, ledger, before, after, time.monotonic() - began)
+
+
+def _rounds(faults: Faults, rounds: int, *, until: float) -> Iterator[tuple[int, Row]]:
+    """Yield the number of the round and the row of each fault that was tried, until that moment."""
+    for number in range(1, rounds + 1):
+        for row in faults.round():
+            yield number, row
+            if time.monotonic() > until:
+                return
 
 
 def main() -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dimse_mesh.mesh.errors import report
+
 
 class Turn:
     """What the sockets of one event loop share: it tells them to keep what they are given until a read is dealt with.
@@ -27,14 +29,15 @@ class Turn:
         self.under_way = True
 
     def at_end(self, ending: Callable[[], None]) -> None:
-        """Call `ending` at the end of this turn. It must not raise; it may register others."""
+        """Call `ending` at the end of this turn. It may register others; what it raises is logged."""
         self._endings.append(ending)
 
     def end(self) -> None:
         """Run what was registered."""
-        try:
-            for ending in self._endings:
+        for ending in self._endings:
+            try:
                 ending()
-        finally:
-            self._endings.clear()
-            self.under_way = False
+            except Exception as exc:  # noqa: BLE001 - what the other sockets keep must leave
+                report("the end of a turn", exc)
+        self._endings.clear()
+        self.under_way = False

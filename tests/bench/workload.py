@@ -31,6 +31,15 @@ class Workload:
         """Payload in units of 10^9 bytes."""
         return self.objects * self.size / 1e9
 
+    def smallest(self) -> Workload:
+        """Return a few small objects beside these."""
+        return Workload.of("small", self.directory.parent, objects=10)
+
+    def read(self) -> None:
+        """Have the files in the page cache."""
+        for file in self.directory.iterdir():
+            file.read_bytes()
+
     def make(self) -> None:
         """Write the files, unless they are there."""
         if self.directory.exists():

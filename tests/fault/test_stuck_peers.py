@@ -36,7 +36,6 @@ OUT_OF_RESOURCES = 0xA700
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     """A mesh with short timeouts."""
     bounds = {
-        "operation_timeout": PATIENCE,
         "stalled_read_timeout": PATIENCE,
         "stalled_write_timeout": PATIENCE,
         "release_timeout": 1.0,

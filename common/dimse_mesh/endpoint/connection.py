@@ -13,14 +13,14 @@ import sys
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from dimse_mesh.mesh import Turn
+from dimse_mesh.mesh import Turn, TurnWriter
 from dimse_mesh.upper_layer import Framer, UpperLayerError
 
 RECEIVE_BUFFER_SIZE = 512 * 1024
 """Bytes read at once. One buffer serves every connection of an instance."""
 WRITE_HIGH_WATER = 512 * 1024
 """Bytes in the write buffer above which a connection is not writable."""
-_HELD_AT_MOST = WRITE_HIGH_WATER // 2
+_KEPT_AT_MOST = WRITE_HIGH_WATER // 2
 """Bytes kept until the end of a turn: with more, the transport must say whether it takes them."""
 
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None) if sys.platform == "linux" else None
@@ -55,8 +55,6 @@ class PeerConnection(asyncio.BufferedProtocol):
     __slots__ = (
         "_buffer",
         "_framer",
-        "_held",
-        "_held_size",
         "_lost",
         "_on_connected",
         "_quickack",
@@ -64,6 +62,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         "_stalled_since",
         "_transport",
         "_turn",
+        "_writer",
         "bytes_received",
         "receiver",
         "writable",
@@ -79,11 +78,10 @@ class PeerConnection(asyncio.BufferedProtocol):
     ) -> None:
         self._buffer = memoryview(receive_buffer)
         self._turn = turn
-        self._held: list[bytes | memoryview] = []
-        self._held_size = 0
         self._framer = Framer(max_length=max_length)
         self._on_connected = on_connected
         self._transport: asyncio.Transport | None = None
+        self._writer: TurnWriter | None = None
         self._quickack: socket.socket | None = None
         self._reading = True
         self._lost = False
@@ -138,6 +136,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         """Set the socket's options and tell whoever waits for the connection."""
         transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self._transport = transport
+        self._writer = TurnWriter(transport, self._turn)
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER, low=WRITE_HIGH_WATER // 4)
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
@@ -168,11 +167,8 @@ class PeerConnection(asyncio.BufferedProtocol):
             receiver.protocol_error(error)
             return
         if pdus:
-            self._turn.begin()
-            try:
+            with self._turn:
                 receiver.pdus_received(pdus)
-            finally:
-                self._turn.end()
 
     def eof_received(self) -> bool:
         """Let the transport close: DICOM knows no half-closed connection (PS3.8 §9.1.5)."""
@@ -204,22 +200,18 @@ class PeerConnection(asyncio.BufferedProtocol):
 
     # the owner's side
 
-    def write(self, *parts: bytes | memoryview) -> None:
-        """Send whole PDUs, now or at the end of the turn; what is given must not change.
+    def write(self, *parts: bytes | memoryview) -> int:
+        """Send whole PDUs, now or at the end of the turn; what is given must not change. Return their size in bytes.
 
         Bytes beyond `WRITE_HIGH_WATER` are kept but `writable` turns false.
         """
-        if not self._held and self._turn.under_way:
-            self._turn.at_end(self._write_held)
-        self._held += parts
-        self._held_size += sum(map(len, parts))
-        if not self._turn.under_way or self._held_size > _HELD_AT_MOST:
-            self._write_held()
-
-    def _write_held(self) -> None:
-        held, self._held, self._held_size = self._held, [], 0
-        if held and self._transport is not None and not self._transport.is_closing():
-            self._transport.writelines(held)
+        size = sum(map(len, parts))
+        writer = self._writer
+        if writer is not None and size:
+            writer.write(parts, size)
+            if writer.size > _KEPT_AT_MOST:
+                writer.flush()
+        return size
 
     def pause_reading(self) -> None:
         """Stop reading the socket, so that TCP slows the peer."""
@@ -238,7 +230,8 @@ class PeerConnection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or self._lost:
             return
-        self._write_held()
+        if self._writer is not None:
+            self._writer.flush()
         transport.close()
         asyncio.get_running_loop().call_later(within, self.abort)
 

@@ -126,8 +126,7 @@ class Receiver:
             inbound.consumed_next()
 
     def _write(self, *parts: bytes | memoryview) -> None:
-        self.bytes_written += sum(map(len, parts))
-        self._connection.write(*parts)
+        self.bytes_written += self._connection.write(*parts)
 
     def _pass_on(self, arrival: Arrival) -> None:
         kind = arrival.kind

@@ -18,7 +18,7 @@ from dimse_mesh.mesh.errors import (
 )
 from dimse_mesh.mesh.liveness import Liveness, announce_death, open_liveness
 from dimse_mesh.mesh.settings import NatsSettings, NatsTls
-from dimse_mesh.mesh.turn import Turn
+from dimse_mesh.mesh.turn import Turn, TurnWriter
 from dimse_mesh.mesh.wire import Delivery
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "ServiceEndpoint",
     "Subscription",
     "Turn",
+    "TurnWriter",
     "announce",
     "announce_death",
     "embedded_server",

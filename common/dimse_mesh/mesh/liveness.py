@@ -182,15 +182,15 @@ class Liveness:
         await self._mesh.subscribe(subjects.dead, self._on_obituary)
         await self._mesh.subscribe(subjects.ping(self._mesh.instance), self._on_ping)
         await self._mesh.subscribe(f"{self._replies}.*", self._on_pong)
-        self._turn()
+        self._tick()
 
     async def _run(self) -> None:
         while True:
-            turn = self._settings.probe_interval
-            await anyio.sleep(turn / 2 if self._core.suspects() else turn)
-            self._turn()
+            pause = self._settings.probe_interval
+            await anyio.sleep(pause / 2 if self._core.suspects() else pause)
+            self._tick()
 
-    def _turn(self) -> None:
+    def _tick(self) -> None:
         """Do what is due by the clock."""
         now = self._loop.time()
         if self._follow_connection():

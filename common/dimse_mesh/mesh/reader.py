@@ -70,13 +70,11 @@ class Reader(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take the bytes that were put there."""
         self._end += nbytes
-        self._turn.begin()
-        try:
-            self._parse()
-        except (ValueError, MalformedStream) as exc:
-            self._sink.on_end(exc)
-        finally:
-            self._turn.end()
+        with self._turn:
+            try:
+                self._parse()
+            except (ValueError, MalformedStream) as exc:
+                self._sink.on_end(exc)
 
     def eof_received(self) -> bool:
         """End."""

@@ -29,7 +29,7 @@ from nats.aio.client import Client
 from nats.aio.transport import TcpTransport, WebSocketTransport
 
 from dimse_mesh.mesh.reader import MalformedStream, Reader
-from dimse_mesh.mesh.turn import Turn
+from dimse_mesh.mesh.turn import Turn, TurnWriter
 
 _MAX_MESSAGE = 64 << 20
 """nats-server's own limit of max_payload."""
@@ -80,9 +80,7 @@ class WireClient(Client):
         self._backlog_limit = backlog_limit
         self._events = events
         self._tls_expected = tls_expected
-        self._raw: asyncio.WriteTransport | None = None
-        self._held: list[bytes] = []
-        self._held_size = 0
+        self._writer: TurnWriter | None = None
         self._refused = False
         self.lost: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
@@ -119,7 +117,7 @@ class WireClient(Client):
         raw.set_protocol(reader)
         raw.set_write_buffer_limits(high=self._backlog_limit // 2, low=self._backlog_limit // 8)
         raw.resume_reading()  # type: ignore[attr-defined]
-        self._raw = raw
+        self._writer = TurnWriter(raw, self._turn, self._flushed)
         rest = bytes(stream._buffer)  # type: ignore[attr-defined] # no public way to take it without waiting
         reader.feed(rest)
         if stream._eof:  # type: ignore[attr-defined]
@@ -147,38 +145,28 @@ class WireClient(Client):
 
         False: the socket is gone.
         """
-        if self._raw is not None:
-            if self._raw.is_closing():  # uvloop's raises; `lost` follows when the reader has noticed
-                return False
-            self.stats["out_msgs"] += 1
-            self.stats["out_bytes"] += size
-            if not self._turn.under_way:
-                self._raw.writelines(parts)
-                return True
-            if not self._held:
-                self._turn.at_end(self._write_held)
-            self._held.extend(parts)
-            self._held_size += size
-            return True
+        if self._writer is None:
+            self._queue(b"".join(parts))
+        elif not self._writer.write(parts, size):  # `lost` follows when the reader has noticed
+            return False
         self.stats["out_msgs"] += 1
         self.stats["out_bytes"] += size
+        return True
+
+    def _queue(self, data: bytes) -> None:
+        """Send by nats-py's own way: over a websocket."""
         assert self._transport is not None
-        self._transport.write(b"".join(parts))
-        self._pending_data_size += size
+        self._transport.write(data)
+        self._pending_data_size += len(data)
         assert self._flush_queue is not None
         if self._flush_queue.empty():
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
-        return True
 
-    def _write_held(self) -> None:
-        held, self._held, self._held_size = self._held, [], 0
-        if self._raw is None or self._raw.is_closing():
-            return
-        self._raw.writelines(held)
-        if self._refused:
-            self._refused = False
-            if self._raw.get_write_buffer_size() <= self._backlog_limit // 2:  # else the transport will tell
-                self._events.on_room()
+    def _flushed(self) -> None:
+        """Tell the link of room that the transport won't tell of."""
+        refused, self._refused = self._refused, False
+        if refused and self.backlog() <= self._backlog_limit // 2:
+            self._events.on_room()
 
     def has_room(self, size: int) -> bool:
         """Tell whether `size` bytes more may be sent; if not, `WireEvents.on_room` follows."""
@@ -189,8 +177,8 @@ class WireClient(Client):
 
     def backlog(self) -> int:
         """Bytes taken by `send` that the socket has not taken yet."""
-        if self._raw is not None:
-            return self._held_size + self._raw.get_write_buffer_size()
+        if self._writer is not None:
+            return self._writer.backlog
         if isinstance(self._transport, _WebSocket):
             return self._transport.queued
         return 0

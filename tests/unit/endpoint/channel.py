@@ -154,9 +154,8 @@ class Instance:
         assert bulk in (True, False)
 
         def turn(delivery: Delivery) -> None:
-            self.turn.begin()
-            callback(delivery)
-            self.turn.end()
+            with self.turn:
+                callback(delivery)
 
         interest = _Interest(self._channel, subject, turn, queue)
         self._channel.interests.append(interest)

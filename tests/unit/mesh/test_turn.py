@@ -16,14 +16,13 @@ def test_endings_run_once_in_order_with_those_that_they_add() -> None:
         ran.append("first")
         turn.at_end(lambda: ran.append("third"))
 
-    turn.begin()
-    turn.at_end(first)
-    turn.at_end(lambda: ran.append("second"))
-    assert not ran
-    turn.end()
+    with turn:
+        turn.at_end(first)
+        turn.at_end(lambda: ran.append("second"))
+        assert not ran
     assert ran == ["first", "second", "third"]
-    turn.begin()
-    turn.end()
+    with turn:
+        pass
     assert len(ran) == 3
     assert not turn.under_way
 
@@ -37,10 +36,9 @@ def test_an_ending_that_fails_is_logged_and_keeps_no_other_from_running(
     def fail() -> None:
         raise ZeroDivisionError
 
-    turn.begin()
-    turn.at_end(fail)
-    turn.at_end(lambda: ran.append("second"))
-    turn.end()
+    with turn:
+        turn.at_end(fail)
+        turn.at_end(lambda: ran.append("second"))
     assert ran == ["second"]
     assert not turn.under_way
     assert "ZeroDivisionError" in caplog.text

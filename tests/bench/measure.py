@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import statistics
 import subprocess
@@ -17,7 +18,7 @@ from tests.support.dcmtk import BIN
 from tests.support.dcmtk import NO_DELAY as NO_DELAY_ENV
 from tests.support.process import cpu_seconds, reset_peak, resident_bytes, wait_until
 from tests.support.scripted import Client
-from tests.support.wire import pdu, pdv, store_rq
+from tests.support.wire import p_data_in_pieces, store_rq
 
 DELIVERY_TIMEOUT = 60.0
 
@@ -141,14 +142,10 @@ def huge(way: WayUnderTest, *, size: int) -> Sample:
         ) as client:
             piece = bytes(client.peer_max_length - 6)
             started = time.perf_counter()
-            command = store_rq(1, "1.2.3", b"", context_id=STORE).command
-            client.send(pdu(4, pdv(STORE, is_command=True, is_last=True, fragment=command)))
-            full = pdu(4, pdv(STORE, is_command=False, is_last=False, fragment=piece))
-            for _ in range(size // len(piece)):
-                client.send(full)
-            client.send(
-                pdu(4, pdv(STORE, is_command=False, is_last=True, fragment=piece[: size % len(piece)]))
-            )
+            whole, rest = divmod(size, len(piece))
+            pieces = itertools.chain(itertools.repeat(piece, whole), [piece[:rest]])
+            for data in p_data_in_pieces(store_rq(1, "1.2.3", b"", context_id=STORE), pieces):
+                client.send(data)
             if client.receive_message().status != 0:
                 raise RunFailed(f"C-STORE of {size} bytes through {way.title}")
             seconds = time.perf_counter() - started

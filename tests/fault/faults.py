@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from tests.fault.conftest import Ground
 from tests.fault.fleet import Instance
 from tests.fault.ledger import Ledger
+from tests.fault.outage import OUTAGE, outage
 from tests.fault.relay import Relay
 from tests.fault.report import HEALED_WITHIN, Row
 
-OUTAGE = 1.0
 STOPPED = 2.0
 PAIRS = {
     "association": "hospital",
@@ -133,15 +133,11 @@ class Faults:
 
     def _stop(self, service: str) -> None:
         victim = self._dice.choice(self._of(service))
-        victim.pause()
-        time.sleep(STOPPED)
-        victim.resume()
+        outage(victim.pause, victim.resume, seconds=STOPPED)
 
     def _restart_nats(self, _: str) -> None:
         server = self._dice.choice(self._where.servers)
-        server.kill()
-        time.sleep(OUTAGE)
-        server.start()
+        outage(server.kill, server.start)
 
     def _check_relay(self) -> None:
         """Make sure that what is about to be broken carries the load: servers may know other ways."""
@@ -150,12 +146,8 @@ class Faults:
 
     def _cut(self, _: str) -> None:
         self._check_relay()
-        self._relay.cut()
-        time.sleep(OUTAGE)
-        self._relay.heal()
+        outage(self._relay.cut, self._relay.heal)
 
     def _freeze(self, _: str) -> None:
         self._check_relay()
-        self._relay.freeze()
-        time.sleep(OUTAGE)
-        self._relay.heal()
+        outage(self._relay.freeze, self._relay.heal)

@@ -12,12 +12,12 @@ from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
 from tests.fault.clients import ask_find, ask_get
 from tests.fault.conftest import TARGET, Ground
 from tests.fault.content import instance_uid, pieces
-from tests.fault.faults import OUTAGE
 from tests.fault.ledger import Ledger
+from tests.fault.outage import OUTAGE, outage
 from tests.fault.relay import Relay
 from tests.fault.report import Row
 from tests.support.scripted import Client
-from tests.support.wire import pdu, pdv, store_rq
+from tests.support.wire import p_data_in_pieces, store_rq
 
 MIB = 1 << 20
 SIZE = 1000 * MIB
@@ -123,25 +123,20 @@ class Large:
 
     def _nats(self, number: int) -> None:
         server = self._where.servers[number % 2]
-        server.kill()
-        time.sleep(OUTAGE)
-        server.start()
+        outage(server.kill, server.start)
 
     def _link(self, _: int) -> None:
-        self._relay.cut()
-        time.sleep(OUTAGE)
-        self._relay.heal()
+        outage(self._relay.cut, self._relay.heal)
 
 
 def _store(client: Client, uid: str, watch: Watch) -> None:
     message = store_rq(1, uid, b"", context_id=STORE)
-    client.send(pdu(4, pdv(STORE, is_command=True, is_last=True, fragment=message.command)))
-    left = SIZE
-    for fragment in pieces(uid, SIZE, piece=client.peer_max_length - 6):
-        left -= len(fragment)
-        if left < SIZE * 2 // 3 <= left + len(fragment):
+    sent = 0
+    for data in p_data_in_pieces(message, pieces(uid, SIZE, piece=client.peer_max_length - 6)):
+        if sent < SIZE // 3 <= sent + len(data):
             watch.hit()
-        client.send(pdu(4, pdv(STORE, is_command=False, is_last=not left, fragment=fragment)))
+        client.send(data)
+        sent += len(data)
         watch.step()
     assert client.receive_message().status == 0
 

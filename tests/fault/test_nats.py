@@ -18,13 +18,13 @@ from tests.fault.conftest import SOLO, TARGET, Ground, ground, split_ground
 from tests.fault.content import content, instance_uid
 from tests.fault.ledger import Ledger
 from tests.fault.load import at_work
+from tests.fault.outage import OUTAGE, outage
 from tests.support.process import wait_until
 from tests.support.scripted import Aborted, Client, Closed, Rejected, Server, ServerPeer, success
 from tests.support.wire import Message, PduType, associate_ac, associate_rq, store_rq
 
 MIB = 1 << 20
 OUT_OF_RESOURCES = 0xA700
-OUTAGE = 1.0
 TEMPORARY_CONGESTION = (2, 3, 1)
 CALLED_NOT_RECOGNIZED = (1, 1, 7)
 """Result, source and reason (PS3.8 §9.3.4)."""
@@ -74,9 +74,7 @@ class Outage:
         timer.start()
 
     def _run(self) -> None:
-        self._breaks()
-        time.sleep(OUTAGE)
-        self._heals()
+        outage(self._breaks, self._heals)
 
     def over(self) -> None:
         """Wait for its end."""
@@ -99,25 +97,25 @@ def test_operations_survive_an_outage(
     with kind(tmp_path) as (where, breaks, heals), where.archive(ledger), open_client(where) as client:
         uid = instance_uid(1, 1, 1, size)
         message = store_rq(1, uid, content(uid, size), context_id=STORE)
-        outage = Outage(breaks, heals)
-        outage.after(0.3)
+        pause = Outage(breaks, heals)
+        pause.after(0.3)
         began = ledger.begin("C-STORE", uid)
         assert client.exchange(message).status == 0
         ledger.succeeded("C-STORE", began, uid)
-        outage.over()
+        pause.over()
         assert ledger.slowest > OUTAGE
 
-        outage = Outage(breaks, heals)
+        pause = Outage(breaks, heals)
         began = time.monotonic()
-        ask_find(client, 10_000, on_answer=lambda number: outage.begin() if number == 1 else None)
+        ask_find(client, 10_000, on_answer=lambda number: pause.begin() if number == 1 else None)
         assert time.monotonic() - began > OUTAGE, "the outage was not felt"
-        outage.over()
+        pause.over()
 
-        outage = Outage(breaks, heals)
+        pause = Outage(breaks, heals)
         began = time.monotonic()
-        ask_get(client, 60, 300_000, on_store=lambda number: outage.begin() if number == 20 else None)
+        ask_get(client, 60, 300_000, on_store=lambda number: pause.begin() if number == 20 else None)
         assert time.monotonic() - began > OUTAGE, "the outage was not felt"
-        outage.over()
+        pause.over()
         client.release()
     ledger.check()
 
@@ -189,10 +187,8 @@ def test_destination_behind_a_cut_link_is_out_of_reach_and_not_unknown(
     with split_ground(
         tmp_path, *instances, hospital={"routes": routes, "scu": served}, remote={"default": True}
     ) as (where, relay):
-        for called in (
-            before,
-            "HERE",
-        ):  # the executors answer, so they have greeted: nobody is at their targets
+        # The executors answer, so they have greeted: nobody is at their targets.
+        for called in (before, "HERE"):
             assert _rejected(where, called)[0] == TEMPORARY_CONGESTION
         relay.cut()
         triple, seconds = _rejected(where, asked)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import struct
 import threading
+from collections.abc import Iterator
 
 from tests.interop.conftest import StartServer
 from tests.support.mesh import Ae
 from tests.support.scripted import Client, ServerPeer
 from tests.support.way import Way
-from tests.support.wire import CT_STORAGE, Context, Message, pdu, response, store_rq
+from tests.support.wire import CT_STORAGE, Context, Message, p_data_in_pieces, pdu, response, store_rq
 from tests.support.wire import pdv as make_pdv
 
 MIB = 1 << 20
@@ -27,13 +28,15 @@ def piece(number: int) -> bytes:
 
 def send_object(client: Client, digests: list[bytes]) -> None:
     digest = hashlib.sha1()
-    asked = store_rq(1, "1.2.3", b"")
-    client.send(pdu(4, make_pdv(1, is_command=True, is_last=True, fragment=asked.command)))
-    for number in range(PIECES):
-        fragment = piece(number)
-        digest.update(fragment)
-        last = number == PIECES - 1
-        client.send(pdu(4, make_pdv(1, is_command=False, is_last=last, fragment=fragment)))
+
+    def fragments() -> Iterator[bytes]:
+        for number in range(PIECES):
+            fragment = piece(number)
+            digest.update(fragment)
+            yield fragment
+
+    for data in p_data_in_pieces(store_rq(1, "1.2.3", b""), fragments()):
+        client.send(data)
     digests.append(digest.digest())
 
 

@@ -57,7 +57,11 @@ class NatsServer:
         file = self._write_config()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [nats_server_binary(), "-c", str(file)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [nats_server_binary(), "-c", str(file)],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # a terminal's Ctrl-C is for the test, which stops it by pid
             )
         deadline = time.monotonic() + READY_TIMEOUT
         while not self._answers():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -210,6 +210,20 @@ def fragments(message: Message, sizes: Sequence[int]) -> Iterator[bytes]:
             yield pdv(message.context_id, is_command=is_command, is_last=last, fragment=piece)
             if last:
                 break
+
+
+def p_data_in_pieces(message: Message, pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    """Yield the P-DATA-TF PDUs of a message whose data set comes in pieces, one PDV each, so that nobody holds it."""
+    context_id = message.context_id
+    last = pdv(context_id, is_command=True, is_last=True, fragment=message.command)
+    held: bytes | memoryview | None = None
+    yield pdu(PduType.P_DATA_TF, last)
+    for piece in pieces:
+        if held is not None:
+            yield pdu(PduType.P_DATA_TF, pdv(context_id, is_command=False, is_last=False, fragment=held))
+        held = piece
+    if held is not None:
+        yield pdu(PduType.P_DATA_TF, pdv(context_id, is_command=False, is_last=True, fragment=held))
 
 
 def p_data(message: Message, *, max_pdu: int = 16384, sizes: Sequence[int] | None = None) -> bytes:

@@ -127,8 +127,9 @@ def main() -> int:
         titles = {way.name: way.title for way in under_test}
     verdicts = judge(rows, leniency=QUICK_LENIENCY if options.quick and not options.strict else 1.0)
     command = "python -m tests.bench " + " ".join(sys.argv[1:])
+    where = machine()
     parts = [
-        "; ".join(f"{name}: {value}" for name, value in machine().items()),
+        "; ".join(f"{name}: {value}" for name, value in where.items()),
         f"`{command.strip()}`, {rounds} interleaved rounds",
         table(rows, titles),
         *(cost_table(rows, name) for name in titles if name == "mesh"),
@@ -141,7 +142,7 @@ def main() -> int:
     print(text)
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "bench.md").write_text(text + "\n")
-    report = as_json(rows, verdicts, command=command, rounds=rounds)
+    report = as_json(rows, verdicts, command=command, rounds=rounds, where=where)
     (options.output / "bench.json").write_text(json.dumps(report, indent=1) + "\n")
     (options.output / "bench.svg").write_text(svg(rows, titles))
     broken = any(not verdict.passed for verdict in verdicts)

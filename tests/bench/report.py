@@ -9,12 +9,15 @@ import statistics
 import subprocess
 import sys
 import timeit
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from tests.bench.measure import Sample
 from tests.bench.plan import Cell, Limit
+
+NumberT = TypeVar("NumberT", int, float)
 
 Results = dict[str, list[Sample | None]]
 """Way -> one sample for each round; None where it failed."""
@@ -40,21 +43,24 @@ class Row:
 
     def cpu(self, way: str) -> dict[str, float]:
         """Return the median CPU seconds of each process."""
-        samples = [sample for sample in self.results.get(way, ()) if sample is not None]
-        names = samples[0].cpu if samples else {}
-        return {name: statistics.median(sample.cpu.get(name, 0.0) for sample in samples) for name in names}
+        return self._by_process(way, lambda sample: sample.cpu, statistics.median)
 
     def resident(self, way: str) -> dict[str, int]:
         """Return the most resident memory of each process within one measurement."""
-        samples = [sample for sample in self.results.get(way, ()) if sample is not None]
-        names = samples[0].resident if samples else {}
-        return {name: max(sample.resident.get(name, 0) for sample in samples) for name in names}
+        return self._by_process(way, lambda sample: sample.resident, max)
 
     def grown(self, way: str) -> dict[str, int]:
         """Return by how much each process grew at the most within one measurement, in bytes."""
-        samples = [sample for sample in self.results.get(way, ()) if sample is not None]
-        names = samples[0].grown if samples else {}
-        return {name: max(sample.grown.get(name, 0) for sample in samples) for name in names}
+        return self._by_process(way, lambda sample: sample.grown, max)
+
+    def _by_process(
+        self,
+        way: str,
+        read: Callable[[Sample], Mapping[str, NumberT]],
+        fold: Callable[[list[NumberT]], NumberT],
+    ) -> dict[str, NumberT]:
+        figures = [read(sample) for sample in self.results.get(way, ()) if sample is not None]
+        return {name: fold([each[name] for each in figures if name in each]) for name in (figures or [{}])[0]}
 
     def sample(self, way: str) -> Sample | None:
         """Return any sample, for what is the same in all of them."""
@@ -215,13 +221,13 @@ def _version(command: list[str], pattern: str) -> str:
 
 
 def as_json(
-    rows: Sequence[Row], verdicts: Sequence[Verdict], *, command: str, rounds: int
+    rows: Sequence[Row], verdicts: Sequence[Verdict], *, command: str, rounds: int, where: Mapping[str, str]
 ) -> dict[str, object]:
     """Return everything measured."""
     return {
         "command": command,
         "rounds": rounds,
-        "machine": machine(),
+        "machine": where,
         "rows": {
             row.cell.key: {
                 "title": row.cell.title,

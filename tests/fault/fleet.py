@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.process import Child, cpu_seconds, resident_bytes
+from tests.support.process import Child, cpu_seconds, open_files, resident_bytes
 
 COMMAND = (sys.executable, "-m", "dimse_mesh.app", "run")
 START_TIMEOUT = 30.0
@@ -63,7 +63,7 @@ class Instance:
 
     def descriptors(self) -> int:
         """Return how many files it has open."""
-        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+        return open_files(self.pid)
 
     def threads(self) -> int:
         """Return how many threads it has."""

@@ -148,10 +148,14 @@ class Ledger:
         with self.lock:
             return Tally(self.aborted.total(), len(self.failures), len(self.duplicated), len(self.lost))
 
-    def check(self, *, failures: int = 0) -> None:
-        """Assert that nothing was lost, duplicated or damaged, and no more than `failures` failed."""
+    def check_books(self) -> None:
+        """Assert that nothing was lost, duplicated or damaged."""
         assert not self.lost, f"lost: {self.lost[:3]} ({len(self.lost)})"
         assert not self.duplicated, f"duplicated: {self.duplicated[:3]} ({len(self.duplicated)})"
         assert not self.damaged, f"damaged: {self.damaged[:3]}"
+
+    def check(self, *, failures: int = 0) -> None:
+        """Assert that nothing was lost, duplicated, damaged or aborted, and no more than `failures` failed."""
+        self.check_books()
         assert not self.aborted, f"aborted: {self.aborted}"
         assert len(self.failures) <= failures, f"{len(self.failures)} failed: {Counter(self.failures)}"

@@ -215,14 +215,18 @@ def command_line(pid: int) -> str:
 
 def cpu_seconds(pid: int) -> float:
     """Return the user and system CPU time that `pid` has used, to the nanosecond; /proc counts in ticks of 10 ms."""
-    return time.clock_gettime(
-        ~pid << 3 | 2
-    )  # the process's CPUCLOCK_SCHED, as clock_getcpuclockid(3) makes it
+    # The process's CPUCLOCK_SCHED, as clock_getcpuclockid(3) makes it.
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def reset_peak(pid: int) -> None:
     """Let the most that `pid` ever held be what it holds now."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def open_files(pid: int) -> int:
+    """Return how many files `pid` has open."""
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def resident_bytes(pid: int, *, peak: bool = False) -> int:

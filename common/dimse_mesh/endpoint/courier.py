@@ -1,7 +1,7 @@
 """What the links of one instance send: segments by their route, and the frames that travel outside the order.
 
-Frames to one instance that are sent in one turn go out as one message. Nothing here waits or
-remembers: what is not taken, or gets lost, is found by probes.
+Frames to one instance that are sent in one turn go out as one message. Nothing here waits or remembers: what is not
+taken, or gets lost, is found by probes.
 """
 
 from __future__ import annotations

@@ -6,10 +6,18 @@ import contextlib
 import selectors
 import socket
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
 _PIECE = 1 << 18
+_PIECE_SECONDS = 0.01
+"""What a slow link takes for a piece, at most."""
+
+
+def _piece(rate: float) -> int:
+    return int(min(_PIECE, max(1, rate * _PIECE_SECONDS)))
+
 
 
 class Relay:
@@ -21,6 +29,8 @@ class Relay:
 
     def __init__(self, target: int, *, port: int = 0) -> None:
         self._target = target
+        self.rate = float("inf")
+        """Bytes per second that a connection carries."""
         self._whole = threading.Event()
         self._whole.set()
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
@@ -68,10 +78,11 @@ class Relay:
             while True:
                 for key, _ in selector.select():
                     assert isinstance(key.fileobj, socket.socket)
-                    count = key.fileobj.recv_into(room)
+                    count = key.fileobj.recv_into(room, _piece(self.rate))
                     self._whole.wait()
                     if not count:
                         raise OSError
+                    time.sleep(count / self.rate)
                     key.data.sendall(room[:count])
                     self.carried += count
         self._end((near, far))

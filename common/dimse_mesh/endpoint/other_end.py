@@ -15,7 +15,15 @@ from dimse_mesh.endpoint.outbound import OutboundError
 from dimse_mesh.endpoint.peer_end import PROVIDER_ABORT
 from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.sender import Sender
-from dimse_mesh.schemas.frames import WHOLE, Frame, FrameKind, decode_u64, encode_u32, segment_span
+from dimse_mesh.schemas.frames import (
+    WHOLE,
+    Frame,
+    FrameError,
+    FrameKind,
+    decode_u64,
+    encode_u32,
+    segment_span,
+)
 from dimse_mesh.upper_layer import Abort
 
 if TYPE_CHECKING:
@@ -40,48 +48,57 @@ class OtherEnd:
         self._link.guarded(lambda: self._handle(frame))
 
     def _handle(self, frame: Frame) -> None:
-        kind, link = frame.kind, self._link
-        if kind != FrameKind.PROBE:  # which is also sent by who waits for the reply
-            self.attached = True
-        if kind == FrameKind.ABORT:
-            if not self._is_from_remote(frame.payload[2:]):
-                return
-            source, reason = (frame.payload[0], frame.payload[1]) if len(frame.payload) >= 2 else (2, 0)
-            link.end("aborted-by-other-side", abort=Abort(source, reason))
-            return
-        if kind == FrameKind.GONE:
-            if not self._is_from_remote(frame.payload):
-                link.router.stranger_gone(link, frame)
-                return
-            link.end("other-side-gone", abort=PROVIDER_ABORT)
-            return
-        if kind == FrameKind.ACK and link.state is LinkState.OPENING:
-            link.router.openings.reply_lost(link.identity.local.channel)
-            return
-        if kind == FrameKind.PROBE and not self._is_from_remote(frame.payload):
-            link.router.stranger_asks(link, frame)
-            return
-        if kind == FrameKind.ACK:
-            self._acknowledged(frame.acknowledged, received=frame.position)
-            if frame.flags & WHOLE:
-                link.deadlines.missing_told()
-            return
-        if kind == FrameKind.TAKEN:
-            if not self._is_from_remote(frame.payload):  # else: overtaken by the reply
-                link.router.taken(frame)
-            return
+        if frame.kind < FrameKind.ACK:
+            self._segment(frame)
+        else:
+            self._control(frame)
+
+    def _segment(self, frame: Frame) -> None:
+        kind = frame.kind
+        self.attached = True
         if frame.acknowledged:
             self._acknowledged(frame.acknowledged)
-        if kind == FrameKind.PROBE:
-            self.send_acknowledgement(answer=True)
-        elif kind == FrameKind.SKIP:
+        if kind == FrameKind.SKIP:
             if not self._receiver.inbound.skip(frame.position, decode_u64(frame.payload)):
-                link.fail("skipped-in-mid-message")
+                self._link.fail("skipped-in-mid-message")
                 return
             self.pump()
         else:
             span = segment_span(kind, len(frame.payload))
             self._arrived(Arrival(frame.position, span, kind, frame.flags, frame.context_id, frame.payload))
+
+    def _control(self, frame: Frame) -> None:
+        kind, link = frame.kind, self._link
+        if kind != FrameKind.PROBE:  # which is also sent by who waits for the reply
+            self.attached = True
+        if kind == FrameKind.ABORT:
+            if self._is_from_remote(frame.payload[2:]):
+                source, reason = (frame.payload[0], frame.payload[1]) if len(frame.payload) >= 2 else (2, 0)
+                link.end("aborted-by-other-side", abort=Abort(source, reason))
+        elif kind == FrameKind.GONE:
+            if self._is_from_remote(frame.payload):
+                link.end("other-side-gone", abort=PROVIDER_ABORT)
+            else:
+                link.router.stranger_gone(link, frame)
+        elif kind == FrameKind.ACK:
+            if link.state is LinkState.OPENING:
+                link.router.openings.reply_lost(link.identity.local.channel)
+                return
+            self._acknowledged(frame.acknowledged, received=frame.position)
+            if frame.flags & WHOLE:
+                link.deadlines.missing_told()
+        elif kind == FrameKind.PROBE:
+            if self._is_from_remote(frame.payload):
+                if frame.acknowledged:
+                    self._acknowledged(frame.acknowledged)
+                self.send_acknowledgement(answer=True)
+            else:
+                link.router.stranger_asks(link, frame)
+        elif kind == FrameKind.TAKEN:
+            if not self._is_from_remote(frame.payload):  # else: overtaken by the reply
+                link.router.taken(frame)
+        else:
+            raise FrameError("a frame of unknown kind")
 
     def _is_from_remote(self, sender: memoryview) -> bool:
         """Tell whether a frame comes from our other endpoint, not from one that was given up while opening."""

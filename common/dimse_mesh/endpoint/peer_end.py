@@ -68,9 +68,10 @@ class PeerEnd:
     def _handle(self, pdus: list[tuple[int, memoryview]]) -> None:
         sender, link = self._sender, self._link
         index, count = 0, len(pdus)
+        receiving = self._machine.state in _RECEIVING
         while index < count:
             pdu_type, body = pdus[index]
-            if pdu_type == PduType.P_DATA_TF and self._machine.state in _RECEIVING:
+            if receiving and pdu_type == PduType.P_DATA_TF:
                 behind = sender.pass_on_run(pdus, index, self._connection.contiguous)
                 if behind > index:
                     index = behind
@@ -83,6 +84,7 @@ class PeerEnd:
                 sender.pdvs_received(pdvs)
             else:
                 self._control_pdu(pdu_type, body)
+                receiving = self._machine.state in _RECEIVING
             if link.state is LinkState.ENDED:
                 return
             index += 1

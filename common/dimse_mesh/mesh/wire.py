@@ -20,7 +20,7 @@ import contextlib
 import json
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import anyio
@@ -37,8 +37,7 @@ _NO_RESPONDERS = b"NATS/1.0 503"
 _NOT_FATAL = ("permissions violation", "maximum subscriptions exceeded", "invalid subject")
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One message, as a subscriber gets it."""
 
     subject: str

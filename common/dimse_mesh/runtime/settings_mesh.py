@@ -24,7 +24,7 @@ class MeshSettings(SettingsModel):
         description="bytes in flight per direction of an association",
     )
     chunk_size: int = Field(
-        default=60 * KIB,
+        default=124 * KIB,
         ge=4 * KIB,
         le=1020 * KIB,
         description="bytes of a data set per message; with its header below 64 KiB costs least",

@@ -19,7 +19,6 @@ def _piece(rate: float) -> int:
     return int(min(_PIECE, max(1, rate * _PIECE_SECONDS)))
 
 
-
 class Relay:
     """Listens on 127.0.0.1 and passes bytes on to `target`.
 

@@ -55,6 +55,7 @@ class PeerConnection(asyncio.BufferedProtocol):
     __slots__ = (
         "_buffer",
         "_framer",
+        "_lent",
         "_lost",
         "_on_connected",
         "_quickack",
@@ -77,6 +78,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         on_connected: Callable[[PeerConnection], None] | None = None,
     ) -> None:
         self._buffer = memoryview(receive_buffer)
+        self._lent = self._buffer
         self._turn = turn
         self._framer = Framer(max_length=max_length)
         self._on_connected = on_connected
@@ -149,11 +151,11 @@ class PeerConnection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """Lend the shared receive buffer."""
-        return self._buffer
+        return self._lent
 
     def buffer_updated(self, nbytes: int) -> None:
         """Cut what was read into PDUs and hand them on."""
-        if self._quickack is not None and nbytes < len(self._buffer) and _QUICKACK is not None:
+        if self._quickack is not None and nbytes < len(self._lent) and _QUICKACK is not None:
             # A peer with Nagle on waits for our ACK before it sends its next small segment (docs/adr/0003); not
             # one that has filled our buffer.
             self._quickack.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
@@ -212,6 +214,12 @@ class PeerConnection(asyncio.BufferedProtocol):
             if writer.size > _KEPT_AT_MOST:
                 writer.flush()
         return size
+
+    def limit_reads(self, size: int) -> None:
+        """Read no more than `size` bytes at a time, from now on."""
+        size = min(size, len(self._buffer))
+        if size != len(self._lent):
+            self._lent = self._buffer[:size]
 
     def pause_reading(self) -> None:
         """Stop reading the socket, so that TCP slows the peer."""

@@ -13,7 +13,7 @@ from dimse_mesh.endpoint.carrier import Carrier
 from dimse_mesh.endpoint.outbound import Route, Segment
 from dimse_mesh.runtime.tracing import trace_headers
 from dimse_mesh.schemas.association import Endpoint
-from dimse_mesh.schemas.frames import WHOLE, FrameKind, encode_frame, encode_u32
+from dimse_mesh.schemas.frames import WHOLE, AckBody, FrameKind, encode_ack_body, encode_frame, encode_u32
 from dimse_mesh.schemas.service import ServiceName
 
 BATCH_LIMIT = 60 * 1024
@@ -47,10 +47,7 @@ class Courier:
     def send(self, instance: str, segment: Segment) -> bool:
         """Send a segment by its route to `instance`, or to the handlers of its subject; False: not now."""
         if segment.route is Route.BULK:
-            subject = self._data_subjects.get(instance)
-            if subject is None:
-                subject = self._data_subjects[instance] = self._mesh.subjects.data(instance)
-            return self._mesh.publish_bulk(subject, segment.payload)
+            return self._mesh.publish_bulk(self._data_subject(instance), segment.payload)
         headers = trace_headers(segment.traceparent)
         if segment.route is Route.HANDLER:
             reply = self._mesh.subjects.refused(self._mesh.instance, segment.channel, segment.position)
@@ -62,27 +59,44 @@ class Courier:
 
     # frames outside the order
 
-    def send_ack(self, remote: Endpoint, *, received: int, consumed: int, answer: bool) -> None:
-        """Acknowledge a direction; `answer`: to a PROBE, so the sender sends again what is missing."""
+    def send_ack(
+        self, remote: Endpoint, *, received: int, arrived: int, consumed: int, probe: int | None = None
+    ) -> None:
+        """Acknowledge a direction.
+
+        Args:
+            probe: what was sent before this PROBE (0: before now), and is not acknowledged, is missing.
+        """
         frame = encode_frame(
             remote.channel,
             FrameKind.ACK,
+            encode_ack_body(AckBody(arrived, probe or 0)),
             position=received,
             acknowledged=consumed,
-            flags=WHOLE if answer else 0,
+            flags=0 if probe is None else WHOLE,
         )
         self.post(remote.instance, frame)
 
-    def send_probe(self, remote: Endpoint, local: Endpoint, *, consumed: int) -> None:
-        """Ask what the other endpoint has received."""
+    def send_probe(
+        self, remote: Endpoint, local: Endpoint, *, consumed: int, number: int = 0, bulk: bool = False
+    ) -> None:
+        """Ask whether the other endpoint is there, and, with a `number`, what it is missing.
+
+        Args:
+            bulk: behind the chunks that were sent to it, which the answer is about.
+        """
         frame = encode_frame(
             remote.channel,
             FrameKind.PROBE,
             encode_u32(local.channel),
             local.instance.encode(),
+            position=number,
             acknowledged=consumed,
         )
-        self.post(remote.instance, frame)
+        if bulk:
+            self._mesh.publish_bulk(self._data_subject(remote.instance), frame)
+        else:
+            self.post(remote.instance, frame)
 
     def send_taken(self, remote: Endpoint, local: Endpoint) -> None:
         """Tell a front-end that its `OpenRequest` is in our hands."""
@@ -130,6 +144,12 @@ class Courier:
             payload = frames[0] if len(frames) == 1 else b"".join(frames)
             # A refusal here is a lost message: probes find out.
             self._mesh.publish(self._link_subject(instance), payload)
+
+    def _data_subject(self, instance: str) -> str:
+        subject = self._data_subjects.get(instance)
+        if subject is None:
+            subject = self._data_subjects[instance] = self._mesh.subjects.data(instance)
+        return subject
 
     def _link_subject(self, instance: str) -> str:
         subject = self._link_subjects.get(instance)

@@ -22,18 +22,24 @@ if TYPE_CHECKING:
 _PROBE_BACKOFF = 2
 """Retransmission timeouts without progress between probes, from the second probe on."""
 _RESEND_PAUSE = 0.2
-"""Seconds in which the same segments are not sent a third time."""
+"""Seconds in which the same segments are not sent a third time, to who has not been asked."""
+_ASKED_AT_MOST = 64
+"""Probes whose answer is awaited."""
 
 
 class Deadlines:
     """Of one link. Its clock is the router's; the router also calls `sweep`."""
 
-    __slots__ = ("_link", "_overdue", "_probes", "_release_deadline", "_resent_at")
+    __slots__ = ("_asked", "_last_probe", "_link", "_overdue", "_probes", "_release_deadline", "_resent_at")
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self._overdue = False
         self._probes = 0
+        """Sent since there was progress."""
+        self._last_probe = 0
+        self._asked: dict[int, int] = {}
+        """By the number of a probe, the position of what it follows; none that was sent before the last repetition."""
         self._resent_at = 0.0
         self._release_deadline: float | None = None
 
@@ -95,8 +101,7 @@ class Deadlines:
         sender = link.sender
         if sender.unsent and link.router.connected and link.state is LinkState.LINKED:
             sender.send_again(unsent_only=True)
-            if not sender.unsent and not sender.outbound.exhausted:
-                link.connection.resume_reading()
+            link.regulate()
 
     def probe_if_silent(self, now: float) -> None:
         """Probe when there was no progress for a retransmission timeout, then for two."""
@@ -106,23 +111,44 @@ class Deadlines:
             self._probe()
 
     def _probe(self) -> None:
-        """Ask the other endpoint what it has received, if anything is in flight."""
+        """Ask the other endpoint what it is missing, if anything is in flight, behind all that was sent so far."""
         link = self._link
-        remote = link.identity.remote
-        if remote is not None and not link.sender.outbound.idle:
-            self._probes = min(self._probes + 1, 16)
-            link.router.courier.send_probe(
-                remote, link.identity.local, consumed=link.receiver.inbound.consumed
-            )
-
-    def missing_told(self) -> None:
-        """Send again what the other side says it lacks, but not for each of several that say so at once."""
-        router = self._link.router
-        now = router.now()
-        if now - self._resent_at < _RESEND_PAUSE:
+        remote, sender = link.identity.remote, link.sender
+        if remote is None or sender.outbound.idle:
             return
-        self._resent_at = now
-        router.counters.retransmissions += self._link.sender.send_again()
+        self._probes = min(self._probes + 1, 16)
+        self._last_probe += 1
+        self._asked[self._last_probe] = sender.outbound.position
+        if len(self._asked) > _ASKED_AT_MOST:
+            del self._asked[next(iter(self._asked))]
+        link.router.courier.send_probe(
+            remote,
+            link.identity.local,
+            consumed=link.receiver.inbound.consumed,
+            number=self._last_probe,
+            bulk=any(segment.route is Route.BULK for segment in sender.outbound.unreceived()),
+        )
+
+    def missing_told(self, probe: int) -> None:
+        """Send again what the other side says it lacks.
+
+        Args:
+            probe: was sent behind it, so that it isn't just late; 0: the other side had lost its connection.
+        """
+        router, sender = self._link.router, self._link.sender
+        if probe:
+            before = self._asked.pop(probe, None)
+            if before is None:
+                return  # was sent again since
+        else:
+            before = sender.outbound.position
+            if router.now() - self._resent_at < _RESEND_PAUSE:
+                return
+        count = sender.send_again(before=before)
+        if count:
+            self._asked.clear()
+            self._resent_at = router.now()
+            router.counters.retransmissions += count
 
     def ask_handlers_again(self) -> None:
         """Ask the queue group again for the operations that nobody took."""
@@ -139,7 +165,8 @@ class Deadlines:
         patience = settings.deadline - 2 * settings.retransmit_timeout
         link.sender.progress_at = max(link.sender.progress_at, now - patience)
         self._probes = 0
-        link.other_end.send_acknowledgement(answer=True)
+        link.other_end.send_acknowledgement(probe=0)
+        self.send_unsent()
         self._probe()
 
     # what has failed

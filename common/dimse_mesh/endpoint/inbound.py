@@ -33,7 +33,17 @@ class WindowOverrun(Exception):
 class Inbound:
     """Receiving half. `window` is what we granted, in bytes; `slack` what one read may add to it."""
 
-    __slots__ = ("_early", "_limit", "_ready", "acknowledged", "consumed", "received", "window")
+    __slots__ = (
+        "_early",
+        "_limit",
+        "_ready",
+        "_told",
+        "acknowledged",
+        "arrived",
+        "consumed",
+        "received",
+        "window",
+    )
 
     def __init__(self, window: int, *, slack: int) -> None:
         self.window = window
@@ -43,6 +53,10 @@ class Inbound:
         """Everything below this position was written to the peer."""
         self.acknowledged = 0
         """What the other side was last told that we consumed."""
+        self._told = 0
+        """What it was told that has arrived."""
+        self.arrived = 0
+        """Bytes that have arrived, with those behind a gap."""
         self._limit = window + slack
         self._ready: deque[Arrival] = deque()
         self._early: dict[int, Arrival] = {}
@@ -58,6 +72,7 @@ class Inbound:
             return False
         if position + arrival.span - self.consumed > self._limit:
             raise WindowOverrun
+        self.arrived += arrival.span
         if position > self.received:
             self._early[position] = arrival
             return True
@@ -70,16 +85,18 @@ class Inbound:
         self._ready.append(arrival)
         self.received = arrival.position + arrival.span
         if arrival.kind == FrameKind.SKIP:  # pieces of what it skips may have come behind it
-            for passed in [position for position in self._early if position < self.received]:
-                del self._early[passed]
+            self._drop_early(arrival.position, self.received)
 
     def skip(self, position: int, span: int) -> bool:
         """Pass over segments that will not come; return False when part of them was already received."""
         if position < self.received:
             return position + span <= self.received
-        for early in [p for p in self._early if position <= p < position + span]:
-            del self._early[early]
+        self._drop_early(position, position + span)
         return self.accept(Arrival(position, span, FrameKind.SKIP, 0, 0, memoryview(b"")))
+
+    def _drop_early(self, start: int, end: int) -> None:
+        for position in [p for p in self._early if start <= p < end]:
+            self.arrived -= self._early.pop(position).span
 
     @property
     def next_segment(self) -> Arrival | None:
@@ -94,12 +111,18 @@ class Inbound:
     def take_acknowledgement(self) -> int:
         """Return up to where everything was consumed, for a frame that tells the other side."""
         self.acknowledged = self.consumed
+        self._told = max(self._told, self.consumed)
         return self.consumed
+
+    def take_arrived(self) -> int:
+        """Return how much has arrived, for a frame that tells the other side."""
+        self._told = self.arrived
+        return self.arrived
 
     @property
     def owes_acknowledgement(self) -> bool:
-        """Whether the other side doesn't know yet how much was consumed."""
-        return self.consumed != self.acknowledged
+        """Whether the other side doesn't know yet how much was consumed, or has arrived."""
+        return self.consumed != self.acknowledged or self.arrived != self._told
 
     @property
     def must_acknowledge(self) -> bool:

@@ -172,6 +172,7 @@ class Link:
         """
         self.identity.remote = remote
         self.sender.outbound.window = window
+        self.sender.outbound.path = self.router.paths.to(remote.instance)
         self.peer_end.accepted_contexts = accepted_contexts
         self.state = LinkState.LINKED
         self.connection.receiver = self.peer_end
@@ -179,11 +180,12 @@ class Link:
         if 0 < max_pdu < _SHORTEST_PDU:
             self.fail("maximum-length-too-small", AbortReason.INVALID_PDU_PARAMETER_VALUE)
             return
+        self.regulate()
         self.guarded(lambda: self.receiver.unblock(max_pdu=max_pdu))
 
     def attach(self) -> None:
         """Let the other endpoint know that its association is wanted."""
-        self.other_end.send_acknowledgement(answer=False)
+        self.other_end.send_acknowledgement()
 
     def ask_for_attachment(self) -> bool:
         """Tell whether the other endpoint has said that it wants the association; if not, ask it.
@@ -194,6 +196,24 @@ class Link:
         if not attached and remote is not None and self.state is LinkState.LINKED:
             self.router.courier.send_probe(remote, self.identity.local, consumed=0)
         return attached
+
+    # what is let in
+
+    def regulate(self) -> None:
+        """Read our peer's socket, or let TCP hold it back until what it has sent gets away."""
+        connection, outbound = self.connection, self.sender.outbound
+        path = outbound.path
+        assert path is not None
+        if outbound.exhausted or self.sender.unsent:
+            connection.pause_reading()
+            path.leave(self)
+        elif path.full:
+            connection.pause_reading()
+            path.wait(self)
+        else:
+            connection.limit_reads(path.read_size)
+            connection.resume_reading()
+            path.reads(self)
 
     # time
 
@@ -245,6 +265,8 @@ class Link:
             self.router.counters.bytes_in += self.connection.bytes_received
             self.router.counters.bytes_out += self.receiver.bytes_written
         self.state = LinkState.ENDED
+        if self.sender.outbound.path is not None:
+            self.sender.outbound.path.leave(self)
         self.receiver.block()
         connection, settings = self.connection, self.router.settings
         if abort is not None:

@@ -20,6 +20,7 @@ from dimse_mesh.schemas.frames import (
     Frame,
     FrameError,
     FrameKind,
+    decode_ack_body,
     decode_u64,
     encode_u32,
     segment_span,
@@ -84,14 +85,15 @@ class OtherEnd:
             if link.state is LinkState.OPENING:
                 link.router.openings.reply_lost(link.identity.local.channel)
                 return
-            self._acknowledged(frame.acknowledged, received=frame.position)
+            body = decode_ack_body(frame.payload)
+            self._acknowledged(frame.acknowledged, received=frame.position, arrived=body.arrived)
             if frame.flags & WHOLE:
-                link.deadlines.missing_told()
+                link.deadlines.missing_told(body.probe)
         elif kind == FrameKind.PROBE:
             if self._is_from_remote(frame.payload):
                 if frame.acknowledged:
                     self._acknowledged(frame.acknowledged)
-                self.send_acknowledgement(answer=True)
+                self.send_acknowledgement(probe=frame.position or None)
             else:
                 link.router.stranger_asks(link, frame)
         elif kind == FrameKind.TAKEN:
@@ -128,7 +130,7 @@ class OtherEnd:
         if self._link.state is LinkState.ENDED:
             return
         if not self._receiver.inbound.accept(arrival):
-            self.send_acknowledgement(answer=False)
+            self.send_acknowledgement()
             return
         self.pump()
 
@@ -142,47 +144,55 @@ class OtherEnd:
         if not self._connection.writable:
             link.router.watch(link)
         if inbound.must_acknowledge:
-            self.send_acknowledgement(answer=False)
+            self.send_acknowledgement()
         elif inbound.owes_acknowledgement:
             link.router.acknowledge_later(link)
 
     # acknowledgements
 
-    def _acknowledged(self, consumed: int, received: int = 0) -> None:
-        sender = self._sender
-        if sender.outbound.acknowledge(consumed=consumed, received=received):
+    def _acknowledged(self, consumed: int, received: int = 0, arrived: int = 0) -> None:
+        outbound = self._sender.outbound
+        if outbound.acknowledge(consumed=consumed, received=received, arrived=arrived):
             self._link.deadlines.progress()
-            if not sender.outbound.exhausted and not sender.unsent:
-                self._connection.resume_reading()
+            self._link.regulate()
+        if outbound.path is not None:
+            outbound.path.let_read()
 
     def acknowledge_if_owed(self) -> None:
         """Send the acknowledgement that no other frame has carried meanwhile."""
         if self._receiver.inbound.owes_acknowledgement:
-            self.send_acknowledgement(answer=False)
+            self.send_acknowledgement()
 
-    def send_acknowledgement(self, *, answer: bool) -> None:
-        """Say what was received and consumed; `answer`: to a PROBE."""
+    def send_acknowledgement(self, *, probe: int | None = None) -> None:
+        """Say what was received and consumed; `probe`: and that what else was sent before it (0: so far) was lost."""
         remote, inbound = self._link.identity.remote, self._receiver.inbound
         if remote is not None:
             self._link.router.courier.send_ack(
-                remote, received=inbound.received, consumed=inbound.take_acknowledgement(), answer=answer
+                remote,
+                received=inbound.received,
+                arrived=inbound.take_arrived(),
+                consumed=inbound.take_acknowledgement(),
+                probe=probe,
             )
 
     def release_consumed(self) -> None:
         """Acknowledge the A-RELEASE that was just passed on: it is the last thing that our peer got."""
         self._receiver.inbound.consumed_next()
-        self.send_acknowledgement(answer=False)
+        self.send_acknowledgement()
 
     def still_unacknowledged(self, frame: Frame) -> bool:
         """After a release: handle an ACK of what was sent last; return whether something is still missing."""
         outbound = self._sender.outbound
         if frame.kind == FrameKind.ACK:
             try:
-                outbound.acknowledge(consumed=frame.acknowledged, received=frame.position)
+                body = decode_ack_body(frame.payload)
+                outbound.acknowledge(
+                    consumed=frame.acknowledged, received=frame.position, arrived=body.arrived
+                )
             except OutboundError:
                 return False
             if frame.flags & WHOLE:
-                self._link.deadlines.missing_told()
+                self._link.deadlines.missing_told(body.probe)
         elif frame.kind == FrameKind.PROBE:
-            self.send_acknowledgement(answer=True)
+            self.send_acknowledgement(probe=frame.position or None)
         return not outbound.idle

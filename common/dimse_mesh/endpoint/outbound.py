@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from dimse_mesh.endpoint.path import Path
+
 
 class Route(Enum):
     """How a segment travels."""
@@ -68,11 +70,15 @@ class Budget:
 class Outbound:
     """Sending half. `window` is what the other side agreed to hold, in bytes."""
 
-    __slots__ = ("_budget", "_segments", "consumed", "position", "received", "window")
+    __slots__ = ("_budget", "_segments", "_under_way", "consumed", "path", "position", "received", "window")
 
-    def __init__(self, window: int, budget: Budget) -> None:
+    def __init__(self, window: int, budget: Budget, path: Path | None = None) -> None:
         self._budget = budget
         self.window = window
+        self.path = path
+        """The way to the other side, if it is known."""
+        self._under_way = 0
+        """Bytes that the path counts."""
         self.position = 0
         """Of the next segment."""
         self.consumed = 0
@@ -100,9 +106,17 @@ class Outbound:
         self._segments.append(segment)
         self.position += segment.span
         self._budget.used += segment.span
+        if self.path is not None and segment.route is not Route.HANDLER:
+            self._under_way += segment.span
+            self.path.sent(segment.span)
 
-    def acknowledge(self, *, consumed: int, received: int = 0) -> bool:
+    def acknowledge(self, *, consumed: int, received: int = 0, arrived: int = 0) -> bool:
         """Note progress, free what was consumed; return whether there was any.
+
+        Args:
+            consumed: position up to which our bytes were written to the other side's peer.
+            received: position up to which the other side has everything.
+            arrived: bytes that it has, with those behind a gap.
 
         Raises:
             OutboundError: the position is beyond what was sent.
@@ -110,26 +124,39 @@ class Outbound:
         if consumed > self.position or received > self.position:
             raise OutboundError
         progress = False
+        received = max(received, consumed)
         if received > self.received:
             self.received = received
             progress = True
         if consumed > self.consumed:
             self._budget.used -= consumed - self.consumed
             self.consumed = consumed
-            self.received = max(self.received, consumed)
             segments = self._segments
             while segments and segments[0].position + segments[0].span <= consumed:
                 segments.popleft()
             progress = True
+        if self._under_way:
+            self._note_arrival(max(arrived, self.received))
         return progress
+
+    def _note_arrival(self, arrived: int) -> None:
+        """Tell the path, which knows nothing of requests: a handler that is missing must not stop all others."""
+        unhandled = sum(
+            s.span for s in self._segments if s.route is Route.HANDLER and s.position >= self.received
+        )
+        under_way = max(0, self.position - arrived - unhandled)
+        if under_way < self._under_way and self.path is not None:
+            self.path.arrived(self._under_way - under_way)
+            self._under_way = under_way
 
     def close(self) -> None:
         """Forget everything that was sent."""
         self.acknowledge(consumed=self.position)
 
-    def unreceived(self) -> Iterator[Segment]:
-        """Yield the segments that the other side has not received, in order."""
-        return (s for s in list(self._segments) if s.position + s.span > self.received)
+    def unreceived(self, before: int | None = None) -> Iterator[Segment]:
+        """Yield the segments that the other side has not received, in order; only those below a position."""
+        end = self.position if before is None else before
+        return (s for s in list(self._segments) if s.position + s.span > self.received and s.position < end)
 
     @property
     def awaited(self) -> bool:

@@ -91,8 +91,7 @@ class PeerEnd:
         sender.end_of_read()
         if not sender.outbound.idle:
             link.router.watch(link)
-            if sender.outbound.exhausted or sender.unsent:
-                self._connection.pause_reading()
+            link.regulate()
 
     def _control_pdu(self, pdu_type: int, body: memoryview) -> None:
         machine, link = self._machine, self._link

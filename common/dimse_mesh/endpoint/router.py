@@ -20,6 +20,7 @@ from dimse_mesh.endpoint.courier import Courier
 from dimse_mesh.endpoint.inbound import Arrival
 from dimse_mesh.endpoint.openings import Openings
 from dimse_mesh.endpoint.outbound import Budget
+from dimse_mesh.endpoint.path import Paths
 from dimse_mesh.endpoint.patrol import Patrol
 from dimse_mesh.endpoint.pending_aborts import PendingAborts
 from dimse_mesh.endpoint.settings import LinkSettings
@@ -77,6 +78,7 @@ class Router:
         self.counters = counters
         self.settings = settings
         self.budget = Budget(settings.max_buffered)
+        self.paths = Paths()
         self._receive_buffer = bytearray(RECEIVE_BUFFER_SIZE)
         self._links: dict[int, Link] = {}
         self._next_channel = random.getrandbits(31)
@@ -395,6 +397,7 @@ class Router:
                 else:
                     link.instance_died()
         self._pending_aborts.instance_died(instance)
+        self.paths.forget(instance)
 
 
 def _endpoint_in(payload: memoryview) -> Endpoint:

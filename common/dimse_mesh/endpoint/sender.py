@@ -319,20 +319,23 @@ class Sender:
             segment.attempts = 0
             self.unsent = True
 
-    def send_again(self, *, unsent_only: bool = False, route: Route | None = None) -> int:
+    def send_again(
+        self, *, unsent_only: bool = False, route: Route | None = None, before: int | None = None
+    ) -> int:
         """Send what the other side hasn't received, or what was never taken; return how many segments were.
 
         Args:
             unsent_only: only what the courier never took.
             route: only what travels so.
+            before: only what begins below this position.
         """
         remote = self._identity.remote
         if remote is None:
             return 0
         count = 0
-        if route is None:
+        if route is None and before is None:
             self.unsent = False
-        for segment in self.outbound.unreceived():
+        for segment in self.outbound.unreceived(before):
             if (unsent_only and segment.attempts) or (route is not None and segment.route is not route):
                 continue
             if not self._courier.send(remote.instance, segment):

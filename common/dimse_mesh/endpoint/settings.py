@@ -14,7 +14,7 @@ class LinkSettings:
     max_buffered: int
     """Bytes that all links of the instance may have in flight together, before each is held to a fair share."""
     chunk_size: int
-    """Data set bytes in one DATA frame; with header and subject under nats-server's 64 KiB buffers (EVIDENCE)."""
+    """Data set bytes in one DATA frame; with its header below what malloc maps anew each time (docs/performance.md)."""
     inline_limit: int
     """A data set up to this size rides in its command's message."""
     retransmit_timeout: float

@@ -27,7 +27,7 @@ class MeshSettings(SettingsModel):
         default=124 * KIB,
         ge=4 * KIB,
         le=1020 * KIB,
-        description="bytes of a data set per message; with its header below 64 KiB costs least",
+        description="bytes of a data set per message; with its header below 128 KiB costs least",
     )
     inline_limit: int = Field(
         default=32 * KIB, ge=0, le=512 * KIB, description="bytes: a data set up to this rides in its request"

@@ -26,7 +26,7 @@ _U32 = struct.Struct("!I")
 _U64 = struct.Struct("!Q")
 
 WHOLE = 0x01
-"""MESSAGE: the data set, if the command set announces one, is in the payload; else DATA frames follow."""
+"""MESSAGE: the data set, if the command set announces one, is in the payload; else DATA frames follow. ACK: see it."""
 LAST = 0x02
 """DATA: the data set ends with this frame."""
 
@@ -47,9 +47,12 @@ class FrameKind(IntEnum):
     SKIPPED = 7
     """The SKIP at the position in the payload (8 bytes), in the other direction, came in time: no response follows."""
     ACK = 16
-    """Position: received without a gap up to here. Acknowledged: consumed up to here."""
+    """Position: received without a gap up to here. Acknowledged: consumed up to here. Payload: `AckBody`.
+
+    `WHOLE`: what was sent before the PROBE of the number in the payload (0: before now) is missing.
+    """
     PROBE = 17
-    """Asks for an ACK at once."""
+    """Asks for an ACK at once. Position: its number; 0: not about what is missing. Payload: who asks, as in GONE."""
     ABORT = 18
     """Payload: source and reason of the A-ABORT (PS3.8 §9.3.8)."""
     GONE = 19
@@ -59,6 +62,17 @@ class FrameKind(IntEnum):
 
 
 _U32_SIZE = 4
+
+
+class AckBody(NamedTuple):
+    """The payload of an ACK: 12 bytes."""
+
+    arrived: int
+    """Bytes of the direction that have arrived, with those behind a gap."""
+    probe: int
+
+
+_ACK_BODY = struct.Struct("!QI")
 
 
 class PdusHead(NamedTuple):
@@ -129,6 +143,22 @@ def decode_message_payload(payload: memoryview) -> tuple[bytes, memoryview]:
     if end > len(payload):
         raise FrameError("command set longer than its frame")
     return bytes(payload[_U32.size : end]), payload[end:]
+
+
+def encode_ack_body(body: AckBody) -> bytes:
+    """Return the payload of an ACK frame."""
+    return _ACK_BODY.pack(*body)
+
+
+def decode_ack_body(payload: memoryview) -> AckBody:
+    """Return what an ACK frame says beside its header.
+
+    Raises:
+        FrameError: it is cut short.
+    """
+    if len(payload) < _ACK_BODY.size:
+        raise FrameError("ACK frame without its body")
+    return AckBody(*_ACK_BODY.unpack_from(payload))
 
 
 def encode_pdus_head(head: PdusHead) -> bytes:

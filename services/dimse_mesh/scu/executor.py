@@ -184,7 +184,6 @@ class Executor:
         )
         if answer.following:
             link.peer_end.pdus_received([(pdu_type, memoryview(body)) for pdu_type, body in answer.following])
-        connection.resume_reading()
         reply = OpenReply(
             result=OpenResult.ACCEPTED, sink=identity.local, window=self._router.settings.window
         )

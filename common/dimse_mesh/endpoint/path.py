@@ -1,0 +1,170 @@
+"""The way to one other instance: how much may be under way to it, so that nothing waits for long in somebody's queue.
+
+What links send is soon out of our hands: nats-server takes it, and where the way narrows (a leaf link over a thin line)
+it queues there, heartbeats and cancels behind it. So no more is let out than arrives in about a second, measured in
+rounds; peers whose data would be too much are not read meanwhile, and take turns (docs/adr/0009-paths.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+_SMALLEST_WINDOW = 256 * 1024
+"""Also the first: what a path carries is not known before."""
+_ENOUGH = 1.0
+"""Seconds that something may be under way."""
+_LOOK_AGAIN = 0.05
+"""Seconds until who waits is let read, though nothing has arrived: the one whose turn it was had nothing to send."""
+_SMALLEST_READ = 64 * 1024
+_READS = 4
+"""A read may fill this part of the window."""
+
+
+class Source(Protocol):
+    """A link, as its path sees it."""
+
+    def regulate(self) -> None:
+        """Read its peer, or wait, and say which."""
+
+
+class Path:
+    """Counts the bytes of all links to one instance from `sent` until they have `arrived`.
+
+    no round        sent       -> a round, until all that is under way now has arrived
+    in a round      it has     -> no round; the window is what would have arrived in a second: at once if the
+                                  round took longer, else only if that is more than it was
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_at",
+        "_began",
+        "_goal",
+        "_looking",
+        "_loop",
+        "_reading",
+        "_sent",
+        "_waiting",
+        "read_size",
+        "window",
+    )
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sent = 0
+        self._arrived = 0
+        self._goal = 0
+        """The round ends when this much has arrived; not above `_arrived`: there is none."""
+        self._at = 0
+        """What had arrived when it began."""
+        self._began = 0.0
+        self._reading: dict[Source, None] = {}
+        """Who may read."""
+        self._waiting: dict[Source, None] = {}
+        """Who would read if there were room, in order."""
+        self._looking: asyncio.TimerHandle | None = None
+        self.window = 0
+        """Bytes that may be under way."""
+        self.read_size = 0
+        """Bytes that a link should read at most at a time."""
+        self._open(_SMALLEST_WINDOW)
+
+    def _open(self, window: int) -> None:
+        self.window = max(window, _SMALLEST_WINDOW)
+        self.read_size = max(self.window // _READS, _SMALLEST_READ)
+
+    @property
+    def under_way(self) -> int:
+        """Bytes that were sent and have not arrived, as far as we know."""
+        return self._sent - self._arrived
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should be sent."""
+        return self._sent - self._arrived >= self.window
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way, and nobody reads or waits."""
+        return self._sent == self._arrived and not self._reading and not self._waiting
+
+    def sent(self, size: int) -> None:
+        """Count `size` bytes."""
+        self._sent += size
+        if self.full and self._reading:
+            for source in list(self._reading):
+                source.regulate()
+        if self._goal <= self._arrived:
+            self._goal = self._sent
+            self._at = self._arrived
+            self._began = self._loop.time()
+
+    def arrived(self, size: int) -> None:
+        """Count `size` bytes that the other endpoint has, or that nobody will send again."""
+        in_round = self._goal > self._arrived
+        self._arrived += size
+        if in_round and self._arrived >= self._goal:
+            seconds = self._loop.time() - self._began
+            window = int((self._arrived - self._at) * _ENOUGH / max(seconds, 1e-6))
+            if seconds > _ENOUGH or window > self.window:
+                self._open(window)
+
+    def reads(self, source: Source) -> None:
+        """Call `source.regulate` when there is no room any more."""
+        self._reading[source] = None
+
+    def wait(self, source: Source) -> None:
+        """Call `source.regulate` when there is room, after those who wait already."""
+        self._reading.pop(source, None)
+        self._waiting.setdefault(source)
+        self._look_again()
+
+    def leave(self, source: Source) -> None:
+        """Forget a source that neither reads nor waits."""
+        self._reading.pop(source, None)
+        self._waiting.pop(source, None)
+
+    def let_read(self) -> None:
+        """Let those read who wait, as far as there is room."""
+        room = self.window - self.under_way
+        turns = min(len(self._waiting), -(-room // self.read_size))
+        for _ in range(turns):
+            source = next(iter(self._waiting))
+            del self._waiting[source]
+            source.regulate()
+
+    def _look_again(self) -> None:
+        if self._looking is None:
+            self._looking = self._loop.call_later(_LOOK_AGAIN, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        self.let_read()
+        if self._waiting:
+            self._look_again()
+
+
+class Paths:
+    """Of one instance, by the other's id."""
+
+    __slots__ = ("_by_instance",)
+
+    _REMEMBERED = 256
+    """Instances whose path is kept though nothing is under way to them."""
+
+    def __init__(self) -> None:
+        self._by_instance: dict[str, Path] = {}
+
+    def to(self, instance: str) -> Path:
+        """Return the path to `instance`."""
+        path = self._by_instance.get(instance)
+        if path is None:
+            if len(self._by_instance) >= self._REMEMBERED:
+                self._by_instance = {name: path for name, path in self._by_instance.items() if not path.idle}
+            path = self._by_instance[instance] = Path()
+        return path
+
+    def forget(self, instance: str) -> None:
+        """Let go of the path to an instance that died."""
+        self._by_instance.pop(instance, None)

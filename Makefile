@@ -1,6 +1,7 @@
 # Every target sets up what it needs: from a fresh clone with python3 >= 3.11, `make demo` is all there is to do.
 SHELL := /bin/sh
-PYTHON ?= python3
+# Which Python; empty: the system's, else the first on the PATH.
+PYTHON ?=
 BIN := .venv/bin
 RUN := $(BIN)/python -m
 

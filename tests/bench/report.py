@@ -197,7 +197,7 @@ def machine() -> dict[str, str]:
         "processor": f"{os.cpu_count()} cores, {model.group(1) if model else platform.machine()}",
         "speed now": f"a million additions in Python take {_additions() * 1000:.0f} ms",
         "memory": f"{int(memory.group(1)) >> 20} GiB" if memory else "unknown",
-        "system": f"Linux {platform.release()}, Python {platform.python_version()}",
+        "system": f"Linux {platform.release()}, Python {platform.python_version()} of {sys.base_prefix}",
         "DCMTK": _version(["/usr/bin/storescp", "--version"], r"v([\d.]+)"),
         "nats-server": _version(
             [str(Path(sys.executable).with_name("nats-server")), "--version"], r"v([\d.]+)"

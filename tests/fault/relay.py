@@ -1,4 +1,4 @@
-"""A TCP relay between two programs that a test can cut, freeze and heal: the network that fails."""
+"""A TCP relay between two programs that a test can cut, freeze, slow down and heal: the network that fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Self
 
 _PIECE = 1 << 18
 _PIECE_SECONDS = 0.01
-"""What a slow link takes for a piece, at most."""
+"""What a slow link takes for a piece."""
 
 
 def _piece(rate: float) -> int:
@@ -29,7 +29,7 @@ class Relay:
     def __init__(self, target: int, *, port: int = 0) -> None:
         self._target = target
         self.rate = float("inf")
-        """Bytes per second that a connection carries."""
+        """Bytes per second that a connection carries, both ways together."""
         self._whole = threading.Event()
         self._whole.set()
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()

@@ -168,7 +168,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         except UpperLayerError as error:
             receiver.protocol_error(error)
             return
-        if pdus:
+        if pdus or len(self._lent) < len(self._buffer):
             with self._turn:
                 receiver.pdus_received(pdus)
 
@@ -216,7 +216,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         return size
 
     def limit_reads(self, size: int) -> None:
-        """Read no more than `size` bytes at a time, from now on."""
+        """Read no more than `size` bytes at a time, from now on; less than all, and no PDU may be whole then."""
         size = min(size, len(self._buffer))
         if size != len(self._lent):
             self._lent = self._buffer[:size]

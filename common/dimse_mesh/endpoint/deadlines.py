@@ -129,11 +129,12 @@ class Deadlines:
             bulk=any(segment.route is Route.BULK for segment in sender.outbound.unreceived()),
         )
 
-    def missing_told(self, probe: int) -> None:
+    def missing_told(self, probe: int, arrived: int) -> None:
         """Send again what the other side says it lacks.
 
         Args:
             probe: was sent behind it, so that it isn't just late; 0: the other side had lost its connection.
+            arrived: bytes of ours that it has.
         """
         router, sender = self._link.router, self._link.sender
         if probe:
@@ -144,7 +145,12 @@ class Deadlines:
             before = sender.outbound.position
             if router.now() - self._resent_at < _RESEND_PAUSE:
                 return
-        count = sender.send_again(before=before)
+        first = next(sender.outbound.unreceived(before), None)
+        if first is None:
+            return
+        # Chunks that are there wait for their request only. A mistake here lasts until the next probe.
+        requests = first.route is Route.HANDLER and sender.outbound.missing(before, arrived) <= 0
+        count = sender.send_again(before=before, route=Route.HANDLER if requests else None)
         if count:
             self._asked.clear()
             self._resent_at = router.now()

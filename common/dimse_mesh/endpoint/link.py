@@ -199,15 +199,20 @@ class Link:
 
     # what is let in
 
-    def regulate(self) -> None:
-        """Read our peer's socket, or let TCP hold it back until what it has sent gets away."""
+    def regulate(self, *, turn: bool = False) -> None:
+        """Read our peer's socket, or let TCP hold it back until what it has sent gets away.
+
+        Where a path is full, or others wait for it, each read is a turn; a peer that begins something needs none.
+        """
         connection, outbound = self.connection, self.sender.outbound
         path = outbound.path
         assert path is not None
         if outbound.exhausted or self.sender.unsent:
             connection.pause_reading()
             path.leave(self)
-        elif path.full:
+        elif (path.full or (path.contended and not turn)) and (
+            connection.in_mid_pdu or self.sender.in_mid_message or not outbound.idle
+        ):
             connection.pause_reading()
             path.wait(self)
         else:

@@ -88,7 +88,7 @@ class OtherEnd:
             body = decode_ack_body(frame.payload)
             self._acknowledged(frame.acknowledged, received=frame.position, arrived=body.arrived)
             if frame.flags & WHOLE:
-                link.deadlines.missing_told(body.probe)
+                link.deadlines.missing_told(body.probe, body.arrived)
         elif kind == FrameKind.PROBE:
             if self._is_from_remote(frame.payload):
                 if frame.acknowledged:
@@ -154,7 +154,8 @@ class OtherEnd:
         outbound = self._sender.outbound
         if outbound.acknowledge(consumed=consumed, received=received, arrived=arrived):
             self._link.deadlines.progress()
-            self._link.regulate()
+            if not self._connection.reading:
+                self._link.regulate()
         if outbound.path is not None:
             outbound.path.let_read()
 
@@ -192,7 +193,7 @@ class OtherEnd:
             except OutboundError:
                 return False
             if frame.flags & WHOLE:
-                self._link.deadlines.missing_told(body.probe)
+                self._link.deadlines.missing_told(body.probe, body.arrived)
         elif frame.kind == FrameKind.PROBE:
             self.send_acknowledgement(probe=frame.position or None)
         return not outbound.idle

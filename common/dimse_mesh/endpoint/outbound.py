@@ -141,13 +141,19 @@ class Outbound:
 
     def _note_arrival(self, arrived: int) -> None:
         """Tell the path, which knows nothing of requests: a handler that is missing must not stop all others."""
-        unhandled = sum(
-            s.span for s in self._segments if s.route is Route.HANDLER and s.position >= self.received
-        )
-        under_way = max(0, self.position - arrived - unhandled)
+        under_way = max(0, self.missing(self.position, arrived))
         if under_way < self._under_way and self.path is not None:
             self.path.arrived(self._under_way - under_way)
             self._under_way = under_way
+
+    def missing(self, before: int, arrived: int) -> int:
+        """Return how many bytes sent below position `before`, requests with handlers aside, `arrived` leaves out."""
+        unhandled = sum(
+            segment.span
+            for segment in self._segments
+            if segment.route is Route.HANDLER and self.received <= segment.position < before
+        )
+        return before - arrived - unhandled
 
     def close(self) -> None:
         """Forget everything that was sent."""

@@ -24,8 +24,8 @@ _READS = 4
 class Source(Protocol):
     """A link, as its path sees it."""
 
-    def regulate(self) -> None:
-        """Read its peer, or wait, and say which."""
+    def regulate(self, *, turn: bool = False) -> None:
+        """Read its peer, or wait, and say which; `turn`: it has waited for this."""
 
 
 class Path:
@@ -85,6 +85,11 @@ class Path:
         return self._sent - self._arrived >= self.window
 
     @property
+    def contended(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._waiting)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is under way, and nobody reads or waits."""
         return self._sent == self._arrived and not self._reading and not self._waiting
@@ -112,6 +117,7 @@ class Path:
 
     def reads(self, source: Source) -> None:
         """Call `source.regulate` when there is no room any more."""
+        self._waiting.pop(source, None)
         self._reading[source] = None
 
     def wait(self, source: Source) -> None:
@@ -132,7 +138,7 @@ class Path:
         for _ in range(turns):
             source = next(iter(self._waiting))
             del self._waiting[source]
-            source.regulate()
+            source.regulate(turn=True)
 
     def _look_again(self) -> None:
         if self._looking is None:

@@ -91,7 +91,7 @@ class PeerEnd:
         sender.end_of_read()
         if not sender.outbound.idle:
             link.router.watch(link)
-            link.regulate()
+        link.regulate()
 
     def _control_pdu(self, pdu_type: int, body: memoryview) -> None:
         machine, link = self._machine, self._link

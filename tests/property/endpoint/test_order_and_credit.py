@@ -117,6 +117,8 @@ class OrderAndCredit(RuleBasedStateMachine):
         assert self.outbound.in_flight < WINDOW + LARGEST
         assert self.budget.used == self.outbound.in_flight
         assert all(position > self.inbound.received for position in self.inbound._early)
+        early = sum(a.span for a in self.inbound._early.values())
+        assert self.inbound.arrived == self.inbound.received + early
 
     def teardown(self) -> None:
         """With a channel that works again everything arrives, and nothing is held."""

@@ -1,0 +1,153 @@
+"""The window of a path: what arrives in a second may be under way, and who would send more takes turns."""
+
+from __future__ import annotations
+
+import asyncio
+
+from dimse_mesh.endpoint.path import Path, Paths
+from tests.unit.endpoint.virtual_time import run
+
+KIB = 1024
+SMALLEST = 256 * KIB
+CHUNK = 64 * KIB
+
+
+class Reader:
+    """A link that always has something to send."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.reading = False
+        self.turns = 0
+
+    def regulate(self, *, turn: bool = False) -> None:
+        """As `Source`."""
+        if self.path.full or (self.path.contended and not turn):
+            self.reading = False
+            self.path.wait(self)
+        else:
+            self.turns += not self.reading
+            self.reading = True
+            self.path.reads(self)
+
+
+async def carry(path: Path, size: int, seconds: float) -> None:
+    """Send `size` bytes, which arrive together."""
+    path.sent(size)
+    await asyncio.sleep(seconds)
+    path.arrived(size)
+
+
+def test_the_window_is_what_arrives_in_a_second() -> None:
+    async def main() -> None:
+        path = Path()
+        assert path.window == SMALLEST
+        await carry(path, 1000 * KIB, 0.1)
+        assert abs(path.window - 10_000 * KIB) < KIB
+        await carry(path, 8000 * KIB, 4.0)
+        assert abs(path.window - 2000 * KIB) < KIB
+        await carry(path, 100, 60.0)
+        assert path.window == SMALLEST
+
+    run(main())
+
+
+def test_a_quick_round_with_little_in_it_says_nothing_about_the_window() -> None:
+    async def main() -> None:
+        path = Path()
+        await carry(path, 1000 * KIB, 0.1)
+        window = path.window
+        await carry(path, 100, 0.9)
+        assert path.window == window
+
+    run(main())
+
+
+def test_a_round_lasts_until_all_that_was_under_way_has_arrived() -> None:
+    async def main() -> None:
+        path = Path()
+        path.sent(100)
+        path.sent(4 * SMALLEST)
+        await asyncio.sleep(0.01)
+        path.arrived(100)  # ends the first round
+        assert path.window == SMALLEST
+        path.sent(100)
+        await asyncio.sleep(0.25)
+        path.arrived(2 * SMALLEST)
+        assert path.window == SMALLEST
+        await asyncio.sleep(0.25)
+        path.arrived(2 * SMALLEST + 100)
+        assert path.under_way == 0
+        assert path.window == 2 * (4 * SMALLEST + 100)
+
+    run(main())
+
+
+def test_all_who_read_stop_when_it_is_full_and_take_turns() -> None:
+    async def main() -> None:
+        path = Path()
+        readers = [Reader(path) for _ in range(12)]
+        for reader in readers:
+            reader.regulate()
+        assert all(reader.reading for reader in readers)
+        path.sent(path.window)
+        assert not any(reader.reading for reader in readers)
+        order = []
+        for _ in range(24):
+            await asyncio.sleep(CHUNK / SMALLEST)
+            path.arrived(CHUNK)
+            path.let_read()
+            (turn,) = [reader for reader in readers if reader.reading]
+            order.append(turn)
+            path.sent(CHUNK)
+        assert order == readers * 2
+
+    run(main())
+
+
+def test_who_has_nothing_to_send_does_not_use_up_the_turn_of_others() -> None:
+    async def main() -> None:
+        path = Path()
+        readers = [Reader(path) for _ in range(50)]
+        for reader in readers:
+            reader.regulate()
+        path.sent(path.window)
+        path.arrived(CHUNK)  # and nothing more for a while: everybody is asked in time
+        await asyncio.sleep(50 * 0.05 + 0.1)
+        assert all(reader.turns == 2 for reader in readers)
+
+    run(main())
+
+
+def test_who_has_left_gets_no_turn() -> None:
+    async def main() -> None:
+        path = Path()
+        stays, leaves = Reader(path), Reader(path)
+        for reader in (leaves, stays):
+            reader.regulate()
+        path.sent(path.window)
+        path.leave(leaves)
+        assert not path.idle
+        path.arrived(path.window)
+        await asyncio.sleep(1)
+        assert stays.reading
+        assert not leaves.reading
+        path.leave(stays)
+        assert path.idle
+
+    run(main())
+
+
+def test_paths_that_nothing_uses_are_forgotten_in_the_end() -> None:
+    async def main() -> None:
+        paths = Paths()
+        busy = paths.to("busy")
+        busy.sent(1)
+        for number in range(10_000):
+            paths.to(f"instance-{number}")
+        assert paths.to("busy") is busy
+        assert len(paths._by_instance) <= Paths._REMEMBERED + 1
+        paths.forget("busy")
+        assert paths.to("busy") is not busy
+
+    run(main())

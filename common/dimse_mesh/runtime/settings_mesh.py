@@ -49,6 +49,6 @@ class MeshSettings(SettingsModel):
 
     @model_validator(mode="after")
     def _window_holds_chunks(self) -> Self:
-        if self.window < 4 * max(self.chunk_size, self.inline_limit):
-            raise ValueError("window: at least four times chunk_size and inline_limit")
+        if self.window < 2 * max(self.chunk_size, self.inline_limit):
+            raise ValueError("window: at least twice chunk_size and inline_limit")
         return self

@@ -216,7 +216,10 @@ class PeerConnection(asyncio.BufferedProtocol):
         return size
 
     def limit_reads(self, size: int) -> None:
-        """Read no more than `size` bytes at a time, from now on; less than all, and no PDU may be whole then."""
+        """Read no more than `size` bytes at a time, from now on.
+
+        While that is less than the buffer, the receiver is told of each read, though it completes no PDU.
+        """
         size = min(size, len(self._buffer))
         if size != len(self._lent):
             self._lent = self._buffer[:size]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from functools import cache
 
 from dimse_mesh.endpoint.carrier import Carrier
 from dimse_mesh.endpoint.outbound import Route, Segment
@@ -31,8 +32,8 @@ class Courier:
         self._batches: dict[str, list[bytes]] = {}
         self._batch_sizes: dict[str, int] = defaultdict(int)
         self._handler_subjects: dict[tuple[str, ServiceName], str] = {}
-        self._link_subjects: dict[str, str] = {}
-        self._data_subjects: dict[str, str] = {}
+        self._link_subject = cache(mesh.subjects.link)
+        self._data_subject = cache(mesh.subjects.data)
 
     # segments
 
@@ -144,15 +145,3 @@ class Courier:
             payload = frames[0] if len(frames) == 1 else b"".join(frames)
             # A refusal here is a lost message: probes find out.
             self._mesh.publish(self._link_subject(instance), payload)
-
-    def _data_subject(self, instance: str) -> str:
-        subject = self._data_subjects.get(instance)
-        if subject is None:
-            subject = self._data_subjects[instance] = self._mesh.subjects.data(instance)
-        return subject
-
-    def _link_subject(self, instance: str) -> str:
-        subject = self._link_subjects.get(instance)
-        if subject is None:
-            subject = self._link_subjects[instance] = self._mesh.subjects.link(instance)
-        return subject

@@ -72,11 +72,11 @@ class Outbound:
 
     __slots__ = ("_budget", "_segments", "_under_way", "consumed", "path", "position", "received", "window")
 
-    def __init__(self, window: int, budget: Budget, path: Path | None = None) -> None:
+    def __init__(self, window: int, budget: Budget) -> None:
         self._budget = budget
         self.window = window
-        self.path = path
-        """The way to the other side, if it is known."""
+        self.path: Path | None = None
+        """The way to the other side, once that is known."""
         self._under_way = 0
         """Bytes that the path counts."""
         self.position = 0

@@ -82,7 +82,7 @@ class Path:
     @property
     def full(self) -> bool:
         """Whether nothing more should be sent."""
-        return self._sent - self._arrived >= self.window
+        return self.under_way >= self.window
 
     @property
     def contended(self) -> bool:
@@ -92,7 +92,7 @@ class Path:
     @property
     def idle(self) -> bool:
         """Whether nothing is under way, and nobody reads or waits."""
-        return self._sent == self._arrived and not self._reading and not self._waiting
+        return not (self.under_way or self._reading or self._waiting)
 
     def sent(self, size: int) -> None:
         """Count `size` bytes."""
@@ -134,7 +134,7 @@ class Path:
     def let_read(self) -> None:
         """Let those read who wait, as far as there is room."""
         room = self.window - self.under_way
-        turns = min(len(self._waiting), -(-room // self.read_size))
+        turns = min(len(self._waiting), -(-room // self.read_size))  # as many as may fill it, rounded up
         for _ in range(turns):
             source = next(iter(self._waiting))
             del self._waiting[source]

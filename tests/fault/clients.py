@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tests.fault.archive import FIND, GET, PENDING, STORE, find_rq, get_rq, match_identifier, whole_instances
+from tests.fault.archive import (
+    CONTEXTS,
+    FIND,
+    GET,
+    GET_ROLES,
+    PENDING,
+    STORE,
+    find_rq,
+    get_rq,
+    match_identifier,
+    whole_instances,
+)
+from tests.fault.conftest import TARGET
 from tests.fault.content import content, instance_uid
 from tests.fault.load import Modality, Study
 from tests.support.scripted import Client
 from tests.support.wire import VERIFICATION, Command, request, response, store_rq
+
+
+def open_client(port: int, *, timeout: float = 20.0) -> Client:
+    """Open an association with the archive through the mesh."""
+    return Client.open(port, called=TARGET, contexts=CONTEXTS, extra=GET_ROLES, timeout=timeout)
 
 
 def store_study(sizes: Sequence[int] = (8_000, 8_000, 30_000, 200_000)) -> Study:

@@ -8,23 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
-from tests.fault.clients import find_study, store_study
+from tests.fault.archive import CONTEXTS, STORE
+from tests.fault.clients import find_study, open_client, store_study
 from tests.fault.conftest import SOLO, TARGET, each, ground
 from tests.fault.ledger import Ledger
 from tests.fault.load import at_work
 from tests.fault.normalised import N_CONTEXTS, answers, step_study
 from tests.support.process import wait_until
-from tests.support.scripted import Aborted, Client, Closed, Rejected, Server, ServerPeer
+from tests.support.scripted import Aborted, Closed, Rejected, Server, ServerPeer
 from tests.support.wire import Message, PduType, fragments, pdu, response, store_rq
 
 CONGESTION = (2, 3, 1)
 """Transient, service provider (presentation), temporary congestion (PS3.8 §9.3.4)."""
-
-
-def open_client(port: int) -> Client:
-    """Open an association with the archive through the mesh."""
-    return Client.open(port, called=TARGET, contexts=CONTEXTS, extra=GET_ROLES)
 
 
 def test_rolling_restart_of_every_service_fails_nothing(tmp_path: Path, ledger: Ledger) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
+from tests.fault.archive import STORE
+from tests.fault.clients import open_client
 from tests.fault.conftest import HANDLERS, TARGET, Ground, each, ground
 from tests.support.mesh import Ae, two_zones
 from tests.support.ports import reserve_port
@@ -20,11 +21,6 @@ from tests.support.scripted import Aborted, Client, Closed, Server, ServerPeer, 
 from tests.support.wire import RELEASE_RP_PDU, Message, PduType, fragments, pdu, store_rq
 
 TOLD_WITHIN = 3.0
-
-
-def open_client(port: int, *, timeout: float = 20.0) -> Client:
-    """Open an association with the archive through the mesh."""
-    return Client.open(port, called=TARGET, contexts=CONTEXTS, extra=GET_ROLES, timeout=timeout)
 
 
 class Target:

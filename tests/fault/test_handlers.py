@@ -6,14 +6,13 @@ import random
 import threading
 from pathlib import Path
 
-from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
-from tests.fault.clients import echo_study, find_study, get_study, store_study
+from tests.fault.archive import CONTEXTS, STORE
+from tests.fault.clients import echo_study, find_study, get_study, open_client, store_study
 from tests.fault.conftest import TARGET, each, ground
 from tests.fault.content import content, instance_uid
 from tests.fault.ledger import Ledger
 from tests.fault.load import at_work
 from tests.fault.normalised import N_CONTEXTS, answers, commitment_study, step_study
-from tests.support.scripted import Client
 from tests.support.wire import store_rq
 
 KILLS = 6
@@ -60,7 +59,7 @@ def test_operation_waits_for_the_only_handler_to_come_back(tmp_path: Path, ledge
     with (
         ground(tmp_path, *services) as where,
         where.archive(ledger),
-        Client.open(where.entry, called=TARGET, contexts=CONTEXTS, extra=GET_ROLES) as client,
+        open_client(where.entry) as client,
     ):
         for number, size in enumerate((100, 30_000, 2_000_000), 1):
             where.fleet.kill(where.fleet.of("store")[0])

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.fault.archive import CONTEXTS, GET_ROLES, STORE
-from tests.fault.clients import ask_find, ask_get, find_study, store_study
+from tests.fault.archive import CONTEXTS, STORE
+from tests.fault.clients import ask_find, ask_get, find_study, open_client, store_study
 from tests.fault.conftest import SOLO, TARGET, Ground, ground, split_ground
 from tests.fault.content import content, instance_uid
 from tests.fault.ledger import Ledger
@@ -82,11 +82,6 @@ class Outage:
         self._thread.join(30)
 
 
-def open_client(where: Ground) -> Client:
-    """Open an association with the archive through the mesh."""
-    return Client.open(where.entry, called=TARGET, contexts=CONTEXTS, extra=GET_ROLES, timeout=90)
-
-
 @pytest.mark.parametrize("kind", [one_server, leaf_link, frozen_link], ids=lambda kind: kind.__name__)
 def test_operations_survive_an_outage(
     tmp_path: Path,
@@ -94,7 +89,11 @@ def test_operations_survive_an_outage(
     kind: Callable[[Path], AbstractContextManager[tuple[Ground, Break, Break]]],
 ) -> None:
     size = 96 * MIB
-    with kind(tmp_path) as (where, breaks, heals), where.archive(ledger), open_client(where) as client:
+    with (
+        kind(tmp_path) as (where, breaks, heals),
+        where.archive(ledger),
+        open_client(where.entry, timeout=90) as client,
+    ):
         uid = instance_uid(1, 1, 1, size)
         message = store_rq(1, uid, content(uid, size), context_id=STORE)
         pause = Outage(breaks, heals)
@@ -224,7 +223,7 @@ def _opens(where: Ground, called: str) -> bool:
 def test_death_behind_a_cut_link_is_told_when_the_link_is_back(tmp_path: Path) -> None:
     instances = [*SOLO, ("cloud", "scu")]
     with split_ground(tmp_path, *instances) as (where, relay), where.archive():
-        clients = [open_client(where) for _ in range(12)]
+        clients = [open_client(where.entry, timeout=90) for _ in range(12)]
         try:
             relay.cut()
             where.fleet.kill(where.fleet.of("scu")[0])
@@ -255,8 +254,8 @@ def test_outage_beyond_the_deadline_fails_operations_and_spares_the_association(
     with (
         ground(tmp_path, *SOLO, hospital=short, cloud=short) as where,
         where.archive(ledger),
-        open_client(where) as client,
-        open_client(where) as in_the_middle,
+        open_client(where.entry, timeout=90) as client,
+        open_client(where.entry, timeout=90) as in_the_middle,
     ):
         half = content(instance_uid(1, 1, 1, 40 * MIB), 40 * MIB)
         whole = store_rq(1, instance_uid(1, 1, 1, 40 * MIB), half, context_id=STORE)

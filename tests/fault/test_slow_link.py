@@ -8,11 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.fault.archive import STORE
-from tests.fault.clients import ask_find
+from tests.fault.clients import ask_find, open_client
 from tests.fault.conftest import SOLO, ground, split_ground
 from tests.fault.content import content, instance_uid
 from tests.fault.ledger import Ledger
-from tests.fault.test_nats import open_client
 from tests.support.scripted import Client
 from tests.support.wire import VERIFICATION, Command, request, store_rq
 
@@ -41,8 +40,8 @@ def store(client: Client, ledger: Ledger, uid: str, size: int) -> None:
 
 def test_clients_share_a_thin_line(tmp_path: Path, ledger: Ledger) -> None:
     with split_ground(tmp_path, *SOLO) as (where, relay), where.archive(ledger):
-        clients = [open_client(where) for _ in range(CLIENTS)]
-        other = open_client(where)
+        clients = [open_client(where.entry, timeout=90) for _ in range(CLIENTS)]
+        other = open_client(where.entry, timeout=90)
         relay.rate, carried = RATE, relay.carried
         began = time.monotonic()
         work = [
@@ -68,7 +67,7 @@ def test_clients_share_a_thin_line(tmp_path: Path, ledger: Ledger) -> None:
 
 def test_a_handler_that_hangs_holds_up_no_other_service_on_a_path(tmp_path: Path, ledger: Ledger) -> None:
     with ground(tmp_path, *SOLO) as where, where.archive(ledger):
-        stored, asks = open_client(where), open_client(where)
+        stored, asks = open_client(where.entry, timeout=90), open_client(where.entry, timeout=90)
         (handler,) = where.fleet.of("store")
         handler.pause()
         size = 4_000_000  # more than a path's window has ever been here

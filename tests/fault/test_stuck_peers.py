@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.archive import CONTEXTS, FIND, GET_ROLES, STORE, find_rq
-from tests.fault.conftest import SOLO, TARGET, Ground, ground
-from tests.support.scripted import Aborted, Client, Closed, Server, ServerPeer, success
+from tests.fault.archive import FIND, STORE, find_rq
+from tests.fault.clients import open_client
+from tests.fault.conftest import SOLO, Ground, ground
+from tests.support.scripted import Aborted, Closed, Server, ServerPeer, success
 from tests.support.wire import (
     VERIFICATION,
     Command,
@@ -49,16 +50,11 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         yield where
 
 
-def open_client(where: Ground) -> Client:
-    """Open an association with the archive through the mesh."""
-    return Client.open(where.entry, called=TARGET, contexts=CONTEXTS, extra=GET_ROLES)
-
-
 class Healthy:
     """An association that must not feel anything: its C-ECHOs go on, and none is slow."""
 
     def __init__(self, where: Ground) -> None:
-        self._client = open_client(where)
+        self._client = open_client(where.entry)
         self._stop = threading.Event()
         self.slowest = 0.0
         self.count = 0
@@ -112,7 +108,7 @@ def test_target_that_stops_reading_is_given_up_in_bounded_memory(impatient: Grou
     over = threading.Event()
     with Server(Mixed(lambda _: over.wait(30)), port=impatient.target), Healthy(impatient):
         before = memory(impatient)
-        with open_client(impatient) as client:
+        with open_client(impatient.entry) as client:
             began = time.monotonic()
             with pytest.raises((Aborted, Closed)):
                 client.exchange(store_rq(1, "1.2.3", bytes(64 * MIB), context_id=STORE))
@@ -140,7 +136,7 @@ def test_client_that_stops_reading_is_given_up_in_bounded_memory(impatient: Grou
 
     with Server(Mixed(flood), port=impatient.target), Healthy(impatient):
         before = memory(impatient)
-        with open_client(impatient) as client:
+        with open_client(impatient.entry) as client:
             client.send_message(find_rq(1, 1))
             assert ended.wait(WITHIN), "the target is told that its client is stuck"
         grown = {name: size - before[name] for name, size in memory(impatient).items()}
@@ -165,7 +161,7 @@ def test_client_that_stops_in_mid_object_is_aborted_on_both_sides(
         "after the command": whole[0],
     }[where_it_stops]
     server = Server(Mixed(target), port=impatient.target)
-    with server, Healthy(impatient), open_client(impatient) as client:
+    with server, Healthy(impatient), open_client(impatient.entry) as client:
         client.send(sent)
         began = time.monotonic()
         with pytest.raises(Aborted):
@@ -180,7 +176,11 @@ def test_target_that_never_answers_fails_the_operation_and_spares_the_associatio
         peer.receive_message()
         peer.serve(success)
 
-    with Server(Mixed(deaf), port=impatient.target), Healthy(impatient), open_client(impatient) as client:
+    with (
+        Server(Mixed(deaf), port=impatient.target),
+        Healthy(impatient),
+        open_client(impatient.entry) as client,
+    ):
         began = time.monotonic()
         answer = client.exchange(store_rq(1, "1.2.3", bytes(1000), context_id=STORE))
         assert answer.status == OUT_OF_RESOURCES
@@ -193,7 +193,7 @@ def test_pause_between_messages_is_no_offence(impatient: Ground) -> None:
     with (
         Server(Mixed(lambda peer: peer.serve(success)), port=impatient.target),
         Healthy(impatient),
-        open_client(impatient) as client,
+        open_client(impatient.entry) as client,
     ):
         assert client.echo() == 0
         client.sock.settimeout(PATIENCE * 2)
@@ -224,8 +224,8 @@ def test_idle_association_is_aborted_and_a_waiting_one_is_not(tmp_path: Path, si
     with (
         ground(tmp_path, *SOLO, hospital=more.get("hospital"), cloud=more.get("cloud")) as where,
         Server(target, port=where.target),
-        open_client(where) as idle,
-        open_client(where) as waiting,
+        open_client(where.entry) as idle,
+        open_client(where.entry) as waiting,
     ):
         assert idle.exchange(request(Command.C_ECHO, 1, VERIFICATION)).status == 0
         waiting.send_message(find_rq(1, 0))

@@ -46,8 +46,8 @@ lint: .venv/.developing ## Mend what ruff can mend
 format: .venv/.developing ## Format the code
 	$(RUN) ruff format .
 
-bench: .venv/.developing ## The comparison table
-	@$(RUN) tests.bench
+bench: .venv/.developing ## The comparison table; PUBLISH=1 writes it into docs/performance.md
+	@$(RUN) tests.bench $(if $(PUBLISH),--publish)
 
 bench-quick: .venv/.developing ## A few rows against two relays; fails above generous limits
 	@$(RUN) tests.bench --quick

@@ -20,6 +20,7 @@ from tests.bench import plan, ways
 from tests.bench.chart import svg
 from tests.bench.measure import RunFailed
 from tests.bench.plan import Cell
+from tests.bench.publish import publish
 from tests.bench.report import Row, as_json, cost_table, duration, judge, machine, table
 from tests.bench.ways import Targets, WayUnderTest
 from tests.support.ports import reserve_port
@@ -37,6 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="rows, by the start of their key, separated by commas")
     parser.add_argument("--ways", default="", help="ways to measure, separated by commas")
     parser.add_argument("--output", type=Path, default=Path("build/bench"), help="where JSON and SVG go")
+    parser.add_argument("--publish", action="store_true", help="write docs/performance.md and docs/bench.svg")
     parser.add_argument("--strict", action="store_true", help="fail above the limits as they stand")
     return parser.parse_args()
 
@@ -144,7 +146,10 @@ def main() -> int:
     (options.output / "bench.md").write_text(text + "\n")
     report = as_json(rows, verdicts, command=command, rounds=rounds, where=where)
     (options.output / "bench.json").write_text(json.dumps(report, indent=1) + "\n")
-    (options.output / "bench.svg").write_text(svg(rows, titles))
+    chart = svg(rows, titles)
+    (options.output / "bench.svg").write_text(chart)
+    if options.publish:
+        publish(text, chart)
     broken = any(not verdict.passed for verdict in verdicts)
     return int(broken and (options.quick or options.strict))
 

@@ -94,22 +94,20 @@ def judge(rows: Sequence[Row], *, leniency: float = 1.0) -> list[Verdict]:
         mesh = row.seconds("mesh")
         if row.cell.must_seconds is not None and mesh:
             median, must = statistics.median(mesh), row.cell.must_seconds
-            text = f"mesh {median * 1000:.2f} ms, must be <= {must * 1000:.1f} ms"
+            text = f"mesh {median * 1000:.2f} ms (<= {must * 1000:.1f} ms)"
             verdicts.append(Verdict(row.cell.title, text, median <= must * leniency, median <= must))
         sample = row.sample("mesh")
         if row.cell.must_cpu is not None and sample is not None:
             cpu = row.cpu("mesh")
             for name in (name for name in cpu if name.endswith(("/association", "/scu"))):
                 used = cpu[name] / sample.gigabytes
-                text = (
-                    f"{name} {used:.2f} CPU s/GB, must be <= {row.cell.must_cpu:g}, aim {row.cell.aim_cpu:g}"
-                )
+                text = f"{name} {used:.2f} CPU s/GB (<= {row.cell.must_cpu:g}, aim {row.cell.aim_cpu:g})"
                 passed, aimed = used <= row.cell.must_cpu * leniency, used <= row.cell.aim_cpu
                 verdicts.append(Verdict(row.cell.title, text, passed, aimed))
         if row.cell.must_growth is not None and sample is not None:
             name, grown = max(row.grown("mesh").items(), key=lambda item: item[1])
             size, must, aim = grown / 2**20, row.cell.must_growth, row.cell.aim_growth
-            text = f"{name} grew by {size:.0f} MiB, the most of any process, must be <= {must}, aim {aim}"
+            text = f"{name} grew by {size:.0f} MiB, the most of all (<= {must}, aim {aim})"
             verdicts.append(Verdict(row.cell.title, text, size <= must * leniency, size <= aim))
     return verdicts
 
@@ -117,10 +115,10 @@ def judge(rows: Sequence[Row], *, leniency: float = 1.0) -> list[Verdict]:
 def _spell(limit: Limit, ratio: float) -> str:
     if limit.wants_faster:
         return (
-            f"{1 / ratio:.1f}x faster than {limit.against}, "
-            f"must be >= {1 / limit.must:.0f}x, aim {1 / limit.aim:.0f}x"
+            f"{1 / ratio:.1f}x faster than {limit.against} "
+            f"(>= {1 / limit.must:.0f}x, aim {1 / limit.aim:.0f}x)"
         )
-    return f"{ratio:.2f}x of {limit.against}, must be <= {limit.must:g}x, aim {limit.aim:g}x"
+    return f"{ratio:.2f}x of {limit.against} (<= {limit.must:g}x, aim {limit.aim:g}x)"
 
 
 def duration(seconds: float) -> str:

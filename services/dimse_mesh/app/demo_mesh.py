@@ -83,7 +83,7 @@ def demo_mesh(folder: Path, *, fixed_ports: bool) -> Iterator[DemoMesh]:
 
 
 def _choose_ports(fixed: bool) -> dict[str, int]:
-    """Take the ports of the README where they are free, any others where not."""
+    """Take the ports of docs/guide.md where they are free, any others where not."""
     chosen: dict[str, int] = {}
     with ExitStack() as stack:
         for name, port in _FIXED.items():

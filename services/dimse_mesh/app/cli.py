@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from dimse_mesh.app.query_models import Level, ModelName
+from dimse_mesh.app.failures import failures
+from dimse_mesh.app.options import (
+    CallingOption,
+    ConfigOption,
+    KeysOption,
+    LevelOption,
+    ModelOption,
+    NatsOption,
+    RootOption,
+    ZoneOption,
+)
+from dimse_mesh.app.query_models import ModelName
 
 app = typer.Typer(
     name="dimse-mesh",
@@ -22,9 +31,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-FAILED = 1
-MISCONFIGURED = 2
-
 
 class Service(StrEnum):
     """The five services, as the command line spells them."""
@@ -34,27 +40,6 @@ class Service(StrEnum):
     QUERY_RETRIEVE = "query-retrieve"
     N_SERVICE = "n-service"
     SCU = "scu"
-
-
-ConfigOption = Annotated[Path, typer.Option("--config", help="The zone's YAML file.", dir_okay=False)]
-ZoneOption = Annotated[
-    Path | None, typer.Option("--config", help="A zone's YAML file: where NATS is.", dir_okay=False)
-]
-NatsOption = Annotated[str | None, typer.Option("--nats", help="URL of NATS, instead of --config.")]
-RootOption = Annotated[
-    str, typer.Option("--subject-root", help="First token(s) of every subject, with --nats.")
-]
-KeysOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--key", "-k", metavar="KEYWORD[=VALUE]", help="A key to match or, without a value, to return."
-    ),
-]
-LevelOption = Annotated[
-    Level | None, typer.Option(case_sensitive=False, help="Query/retrieve level. None: as the keys say.")
-]
-ModelOption = Annotated[ModelName, typer.Option(case_sensitive=False, help="Information model.")]
-CallingOption = Annotated[str, typer.Option("--calling", help="The calling AE title.")]
 
 
 @app.command()
@@ -72,7 +57,7 @@ def up(
     """Run every service of these zones; prints `ready` when all stand. Ctrl-C drains."""
     from dimse_mesh.app.up import supervise
 
-    with _failures():
+    with failures():
         supervise(files, nats_port=nats_port, data_dir=data_dir, announce=_announce)
 
 
@@ -84,7 +69,7 @@ def run(
     """Run one service; prints `ready` when it stands. SIGTERM drains."""
     from dimse_mesh.app.run import run_one
 
-    with _failures():
+    with failures():
         raise SystemExit(run_one(service.value, config))
 
 
@@ -93,7 +78,7 @@ def check(file: Annotated[Path, typer.Argument(help="A zone's YAML file.", dir_o
     """Validate a configuration and print it, complete with defaults and without secrets."""
     from dimse_mesh.runtime.settings import dump_complete, load_settings
 
-    with _failures():
+    with failures():
         sys.stdout.write(dump_complete(load_settings(file)))
 
 
@@ -106,7 +91,7 @@ def demo(
     """Two zones, an archive, real DICOM through the mesh; compares bytes and prints a table."""
     from dimse_mesh.app.demo import run_demo
 
-    with _failures():
+    with failures():
         raise SystemExit(run_demo(stay=stay))
 
 
@@ -124,7 +109,7 @@ def echo(
     from dimse_mesh.app.echo import echo as echo_ae
     from dimse_mesh.app.way_in import WayIn
 
-    with _failures():
+    with failures():
         raise SystemExit(echo_ae(WayIn.of(config, nats, subject_root, calling), ae_title, count=count))
 
 
@@ -142,7 +127,7 @@ def send(
     from dimse_mesh.app.send import send as send_paths
     from dimse_mesh.app.way_in import WayIn
 
-    with _failures():
+    with failures():
         raise SystemExit(send_paths(WayIn.of(config, nats, subject_root, calling), ae_title, paths))
 
 
@@ -164,7 +149,7 @@ def find(
     from dimse_mesh.app.find import find as find_in
     from dimse_mesh.app.way_in import WayIn
 
-    with _failures():
+    with failures():
         way = WayIn.of(config, nats, subject_root, calling)
         raise SystemExit(
             find_in(way, ae_title, keys or [], level=level, model=model, limit=limit, as_json=as_json)
@@ -189,7 +174,7 @@ def move(
     from dimse_mesh.app.retrieve import move as move_to
     from dimse_mesh.app.way_in import WayIn
 
-    with _failures():
+    with failures():
         way = WayIn.of(config, nats, subject_root, calling)
         raise SystemExit(move_to(way, Retrieval(ae_title, keys or [], level, model), to))
 
@@ -216,7 +201,7 @@ def get(
     from dimse_mesh.app.retrieve import get as get_into
     from dimse_mesh.app.way_in import WayIn
 
-    with _failures():
+    with failures():
         way = WayIn.of(config, nats, subject_root, calling)
         raise SystemExit(
             get_into(way, Retrieval(ae_title, keys or [], level, model), output, sop_class or [])
@@ -230,7 +215,7 @@ def operator(context: typer.Context) -> None:
     """Kubernetes: run the operator, or print CRD, rendered objects, field reference (operator --help)."""
     from dimse_mesh.operator.__main__ import main as operator_main
 
-    with _failures():
+    with failures():
         raise SystemExit(operator_main(context.args))
 
 
@@ -241,31 +226,3 @@ def main() -> None:
 
 def _announce() -> None:
     print("ready", flush=True)
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Turn failures into lines on standard error and an exit code."""
-    from dimse_mesh.runtime.settings_errors import ConfigurationError
-
-    try:
-        yield
-    except ConfigurationError as error:
-        _leave(error.problems, MISCONFIGURED)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    except Exception as error:  # noqa: BLE001 - the edge: a line and a code, never a traceback
-        from dimse_mesh.runtime.process import explain
-
-        why = explain(error)
-        if why is None:
-            from dimse_mesh.runtime.logging import described
-
-            why = f"an error of dimse-mesh's own, please report it: {described(error)}"
-        _leave([why], FAILED)
-
-
-def _leave(lines: list[str], code: int) -> NoReturn:
-    for line in lines:
-        print(line, file=sys.stderr)
-    raise SystemExit(code) from None

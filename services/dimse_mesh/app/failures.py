@@ -1,0 +1,39 @@
+"""What a command does when it fails: a line on standard error and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+FAILED = 1
+MISCONFIGURED = 2
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turn failures into lines on standard error and an exit code."""
+    from dimse_mesh.runtime.settings_errors import ConfigurationError
+
+    try:
+        yield
+    except ConfigurationError as error:
+        _leave(error.problems, MISCONFIGURED)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:  # noqa: BLE001 - the edge: a line and a code, never a traceback
+        from dimse_mesh.runtime.process import explain
+
+        why = explain(error)
+        if why is None:
+            from dimse_mesh.runtime.logging import described
+
+            why = f"an error of dimse-mesh's own, please report it: {described(error)}"
+        _leave([why], FAILED)
+
+
+def _leave(lines: list[str], code: int) -> NoReturn:
+    for line in lines:
+        print(line, file=sys.stderr)
+    raise SystemExit(code) from None

@@ -33,14 +33,17 @@ BY_TEST = "X-By-Test"
 class ApiServer(kmock.KubernetesEmulator):
     """kmock's emulator with server-side apply."""
 
-    def prepare(self) -> None:
-        """Declare the kinds that discovery must show, kopf's own included."""
+    def prepare(self, absent: frozenset[str]) -> None:
+        """Declare the kinds that discovery must show, kopf's own included, and the API groups that it must not."""
+        self._absent = absent
         self.refusals: list[tuple[str, str, int]] = []
         """(plural, name, status): refuse one apply each."""
         self.asked: set[tuple[str, str, str]] = set()
         """(verb, group, resource[/subresource]) of every request that the test itself did not make."""
         self._numbers = itertools.count(1)
         for kind, (version, plural) in KINDS.items():
+            if version.partition("/")[0] in absent:
+                continue
             info = self.resources[f"{version}/{plural}"]
             info.kind, info.singular, info.namespaced = kind, kind.lower(), True
             info.verbs.update({"get", "list", "watch", "create", "patch", "delete"})
@@ -56,6 +59,9 @@ class ApiServer(kmock.KubernetesEmulator):
 
     async def _handle(self, request: kmock.Request) -> aiohttp.web.StreamResponse:
         self._note(request)
+        if any(request.url.path.startswith(f"/apis/{group}/") for group in self._absent):
+            # What a real API server says of a path that it doesn't know is no JSON.
+            return aiohttp.web.Response(status=404, text="404 page not found\n")
         # kmock looks through every request that there ever was, several times, for each new one.
         del self._requests[:-50]
         applies = request.headers.get("Content-Type", "").startswith("application/apply-patch")
@@ -235,10 +241,10 @@ class Cluster:
 
 
 @asynccontextmanager
-async def api_server() -> AsyncIterator[Cluster]:
-    """Serve an empty cluster on 127.0.0.1."""
+async def api_server(absent: frozenset[str] = frozenset()) -> AsyncIterator[Cluster]:
+    """Serve an empty cluster on 127.0.0.1, without the API groups in `absent`."""
     server = ApiServer()
-    server.prepare()
+    server.prepare(absent)
     async with server, kmock.Server(server):
         yield Cluster(server)
 

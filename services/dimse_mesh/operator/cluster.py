@@ -14,6 +14,7 @@ from dimse_mesh.operator.names import MANAGER, Manifest
 from dimse_mesh.operator.resource import GROUP, KIND, PLURAL, VERSION
 
 REQUEST_SECONDS = 15.0
+MAX_REASON = 300
 
 KINDS: Mapping[str, tuple[str, str]] = {
     KIND: (f"{GROUP}/{VERSION}", PLURAL),
@@ -146,13 +147,33 @@ class Cluster:
             async with self._session.request(
                 method, url, params=query, data=data, headers=headers
             ) as response:
-                answer: Any = await response.json(content_type=None)
-                if response.status >= 400:
-                    message = answer.get("message") if isinstance(answer, dict) else ""
-                    raise ApiError(response.status, message or f"HTTP status {response.status}")
-                return answer if isinstance(answer, dict) else {}
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                text = await response.text(errors="replace")
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiError(0, f"the API server can't be reached: {type(error).__name__}") from error
+        # A path that the server doesn't know is answered in plain text, and a proxy may answer HTML: the status
+        # counts, whatever the body is.
+        answer = _document(text)
+        if response.status >= 400:
+            raise ApiError(response.status, _reason(answer, text) or f"HTTP status {response.status}")
+        if answer is None:
+            raise ApiError(0, f"{method} was answered with status {response.status} and no JSON object")
+        return answer
+
+
+def _document(text: str) -> Manifest | None:
+    try:
+        answer: Any = json.loads(text)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _reason(answer: Manifest | None, text: str) -> str:
+    """Return what a refusal says: the message of a Status, or the first line of a text that is no page."""
+    if answer is not None:
+        return str(answer.get("message") or "")
+    line = text.strip().partition("\n")[0]
+    return "" if line.startswith("<") else line[:MAX_REASON]
 
 
 def _labelled(item: Manifest, labels: Mapping[str, str]) -> bool:

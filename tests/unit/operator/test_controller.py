@@ -65,6 +65,17 @@ async def test_create_makes_everything_and_reports_ready(cluster: Cluster) -> No
     assert "annotations" not in metadata
 
 
+async def test_a_cluster_without_keda_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with api_server(frozenset({"keda.sh"})) as cluster:
+        write_kubeconfig(tmp_path / "kubeconfig", cluster)
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        async with operator():
+            await cluster.create("DimseProxy", NAME, spec=ORIGINAL)
+            await cluster.until(lambda: cluster.names("Deployment") == DEPLOYMENTS, "five Deployments")
+            await cluster.roll_out(NAME)
+            await cluster.until(lambda: cluster.condition(NAME, "Ready")["status"] == "True", "Ready")
+
+
 async def test_change_reaches_the_objects_and_the_status(cluster: Cluster) -> None:
     async with operator():
         await cluster.create("DimseProxy", NAME, spec=ORIGINAL)

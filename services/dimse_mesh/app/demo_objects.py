@@ -14,10 +14,11 @@ from dimse_mesh.app.demo_mesh import ARCHIVE, ECHO, MODALITY, DemoMesh
 from dimse_mesh.app.demo_peer import Digest, Received
 from dimse_mesh.app.demo_report import Line, Report
 from dimse_mesh.app.demo_samples import Sample
-from dimse_mesh.app.dicom_client import VERIFICATION, DicomClient, Proposal, connect_tcp
 from dimse_mesh.app.dicom_query import Query
+from dimse_mesh.app.file_sender import store_file
 from dimse_mesh.app.identifier import QUERY_SYNTAXES, decode_identifier, encode_identifier
 from dimse_mesh.app.query_models import MODELS, ModelName
+from dimse_mesh.client import VERIFICATION, DicomClient, Proposal, connect_tcp
 from dimse_mesh.dimse import CommandField, CommandSet
 
 ECHOES = 200
@@ -62,7 +63,7 @@ async def store(report: Report, mesh: DemoMesh, samples: Sequence[Sample]) -> No
         proposals = [Proposal(sop_class, (syntax,)) for sop_class, syntax in pairs]
         async with association(mesh.hospital_port, ARCHIVE, proposals) as client:
             for sample in samples:
-                status = await client.store(sample.file)
+                status = await store_file(client, sample.file)
                 line.count += 1
                 line.size = (line.size or 0) + sample.file.size
                 if status:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from dimse_mesh.app.dicom_client import AssociationError
+from dimse_mesh.client import AssociationError
 
 MOST_SHOWN = 20
 """Failures."""

@@ -12,9 +12,9 @@ from dimse_mesh.app.demo_objects import association
 from dimse_mesh.app.demo_peer import Received
 from dimse_mesh.app.demo_report import Line, Report
 from dimse_mesh.app.demo_samples import Sample
-from dimse_mesh.app.dicom_client import DicomClient, Message, Proposal
 from dimse_mesh.app.dicom_query import DATA_SET_FOLLOWS
 from dimse_mesh.app.identifier import QUERY_SYNTAXES, decode_identifier, encode_identifier
+from dimse_mesh.client import DicomClient, DimseMessage, Proposal
 from dimse_mesh.dimse import NO_DATA_SET, CommandField, CommandSet, Tag, response_to
 
 MPPS = "1.2.840.10008.3.1.2.3.3"
@@ -102,7 +102,7 @@ async def _call(
     sop_instance: str,
     *,
     data: Dataset | None = None,
-) -> Message:
+) -> DimseMessage:
     """Send an N-* request and check the response's status."""
     context_id, syntax = client.context(sop_class)
     affected = operation is CommandField.N_CREATE_RQ  # PS3.7 §10.3: the others name what is requested

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from dimse_mesh.app.dicom_client import AssociationError, DicomClient
+from dimse_mesh.client import AssociationError, DicomClient
 from dimse_mesh.dimse import (
     CommandField,
     CommandReceived,

@@ -8,8 +8,8 @@ from functools import partial
 
 import anyio
 
-from dimse_mesh.app.dicom_client import VERIFICATION, AssociationError
 from dimse_mesh.app.way_in import WayIn, open_door
+from dimse_mesh.client import VERIFICATION, AssociationError
 
 
 def echo(way: WayIn, ae_title: str, *, count: int) -> int:

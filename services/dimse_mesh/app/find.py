@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dimse_mesh.app.dicom_client import AssociationError, Proposal
 from dimse_mesh.app.dicom_query import Query
 from dimse_mesh.app.identifier import (
     QUERY_SYNTAXES,
@@ -28,6 +27,7 @@ from dimse_mesh.app.identifier import (
 from dimse_mesh.app.interruptible import INTERRUPTED, Interrupted, interruptible
 from dimse_mesh.app.query_models import MODELS, RETURN_KEYS, WORKLIST_KEYS, Level, ModelName, level_for
 from dimse_mesh.app.way_in import WayIn, open_door
+from dimse_mesh.client import AssociationError, Proposal
 from dimse_mesh.dimse import CommandField, Status, StatusCategory, category
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 

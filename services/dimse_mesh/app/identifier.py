@@ -19,7 +19,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import BaseTag, Tag
 
-from dimse_mesh.app.dicom_client import EXPLICIT_LE, IMPLICIT_LE
+from dimse_mesh.client import EXPLICIT_LE, IMPLICIT_LE
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 
 QUERY_SYNTAXES = (EXPLICIT_LE, IMPLICIT_LE)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import anyio
 
-from dimse_mesh.app.dicom_client import AssociationError
+from dimse_mesh.client import AssociationError
 
 INTERRUPTED = 130
 """Exit code of what Ctrl-C has ended."""
@@ -58,6 +58,6 @@ async def interruptible(cancel: Callable[[], Awaitable[None]]) -> AsyncIterator[
             failure = error
         tasks.cancel_scope.cancel()
     if interruption.came_again:
-        raise Interrupted
+        raise Interrupted("interrupted")
     if failure is not None:
         raise failure

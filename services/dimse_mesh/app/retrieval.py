@@ -13,8 +13,8 @@ from pydicom import uid
 from pynetdicom import AllStoragePresentationContexts, StoragePresentationContexts
 from pynetdicom import sop_class as sop_classes
 
-from dimse_mesh.app.dicom_client import EXPLICIT_LE, IMPLICIT_LE, MAX_CONTEXTS, Proposal
 from dimse_mesh.app.received_files import is_uid
+from dimse_mesh.client import EXPLICIT_LE, IMPLICIT_LE, MAX_CONTEXTS, Proposal
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 
 NATIVE = (EXPLICIT_LE, IMPLICIT_LE)

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from dimse_mesh.app.dicom_client import AssociationError, Proposal
 from dimse_mesh.app.dicom_query import Query, Response, SubOperations
 from dimse_mesh.app.identifier import (
     QUERY_SYNTAXES,
@@ -27,6 +26,7 @@ from dimse_mesh.app.query_models import MODELS, UNIQUE_KEYS, Level, ModelName, l
 from dimse_mesh.app.received_files import ReceivedFiles
 from dimse_mesh.app.retrieval import storage_proposals
 from dimse_mesh.app.way_in import WayIn, open_door
+from dimse_mesh.client import AssociationError, Proposal
 from dimse_mesh.dimse import CommandField, Status
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 

@@ -22,9 +22,10 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from dimse_mesh.app.dicom_client import MAX_CONTEXTS, AssociationError, Context, DicomClient, Proposal
 from dimse_mesh.app.dicom_file import DicomFile, NotDicomError, files_below, read_dicom_file
+from dimse_mesh.app.file_sender import store_file
 from dimse_mesh.app.way_in import Door, WayIn, open_door
+from dimse_mesh.client import MAX_CONTEXTS, AssociationError, Context, DicomClient, Proposal
 from dimse_mesh.dimse import StatusCategory, category
 
 SHOWN_FAILURES = 20
@@ -141,7 +142,7 @@ async def _store(
         advance(file.size)
         return
     try:
-        status = await client.store(file, advance)
+        status = await store_file(client, file, advance)
     except (AssociationError, OSError) as error:
         raise _Lost(file.path) from error
     match category(status):

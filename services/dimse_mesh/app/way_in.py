@@ -16,8 +16,8 @@ from typing import Self
 
 import anyio
 
-from dimse_mesh.app.dicom_client import DicomClient, Proposal
 from dimse_mesh.association.front_end import FrontEnd
+from dimse_mesh.client import DicomClient, Proposal
 from dimse_mesh.endpoint import PeerConnection, Router
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.endpoint.process import open_router

@@ -10,7 +10,7 @@ from dimse_mesh.app import demo, demo_workflow
 from dimse_mesh.app.demo_objects import compare, store
 from dimse_mesh.app.demo_report import Line, Report, show
 from dimse_mesh.app.demo_samples import Sample, samples
-from dimse_mesh.app.dicom_client import AssociationError
+from dimse_mesh.client import AssociationError
 from tests.unit.app.test_cli import dimse_mesh
 
 OPERATIONS = (

@@ -10,7 +10,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from dimse_mesh.app.dicom_client import (
+from dimse_mesh.app.dicom_query import Query, Response
+from dimse_mesh.app.received_files import ReceivedFiles
+from dimse_mesh.client import (
     EXPLICIT_LE,
     IMPLICIT_LE,
     AssociationError,
@@ -18,8 +20,6 @@ from dimse_mesh.app.dicom_client import (
     Proposal,
     connect_tcp,
 )
-from dimse_mesh.app.dicom_query import Query, Response
-from dimse_mesh.app.received_files import ReceivedFiles
 from dimse_mesh.dimse import CommandField
 from tests.support.scripted import Server, ServerPeer
 from tests.support.wire import (

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from dimse_mesh.app.dicom_client import EXPLICIT_LE, IMPLICIT_LE
 from dimse_mesh.app.identifier import (
     build_identifier,
     columns,
@@ -25,6 +24,7 @@ from dimse_mesh.app.query_models import (
     ModelName,
     level_for,
 )
+from dimse_mesh.client import EXPLICIT_LE, IMPLICIT_LE
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 
 

@@ -1,19 +1,19 @@
-"""A small SCU over any stream: associate, C-ECHO, C-STORE, messages, release. For the command line and the demo.
+"""A small SCU over any stream: associate, C-ECHO, C-STORE, messages, release.
 
-C-FIND, C-MOVE and C-GET are in `dicom_query`. After a method has raised, the association is gone: `close` and
-open another.
+After a method has raised, the association is gone: `close` and open another.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Iterable, Sequence
 from dataclasses import dataclass
 
 import anyio
 
-from dimse_mesh.app.dicom_file import DicomFile
+from dimse_mesh.client.errors import AssociationError, AssociationFailure
 from dimse_mesh.dimse import (
     CommandReceived,
     CommandSet,
@@ -22,12 +22,11 @@ from dimse_mesh.dimse import (
     Event,
     MessageAssembler,
     Status,
+    data_parts,
     echo_request,
     encode_command,
-    encode_data,
     encode_message,
     response_to,
-    store_request,
 )
 from dimse_mesh.dimse.requests import VERIFICATION_SOP_CLASS
 from dimse_mesh.endpoint.own import (
@@ -51,8 +50,6 @@ from dimse_mesh.upper_layer import (
 
 MAX_PDU_LENGTH = 131072
 MAX_CONTEXTS = 128
-PIECE = 256 * 1024
-"""Bytes of a file read at once."""
 DEADLINE = 60.0
 """Seconds for the peer's next answer."""
 MAX_DATA_SET = 64 << 20
@@ -83,12 +80,8 @@ class Proposal:
 VERIFICATION = Proposal(VERIFICATION_SOP_CLASS, (IMPLICIT_LE,))
 
 
-class AssociationError(Exception):
-    """No association, or no longer: rejected, aborted, lost, silent. The message says which."""
-
-
 @dataclass(frozen=True, slots=True)
-class Message:
+class DimseMessage:
     """A message that the peer sent, whole."""
 
     context_id: int
@@ -111,13 +104,14 @@ class DicomClient:
         self._framer = Framer(max_length=max(MAX_PDU_LENGTH, ASSOCIATE_LIMIT))
         self._pdus: list[tuple[int, bytes]] = []
         self._events: deque[Event] = deque()
-        self._requests: deque[Message] = deque()
+        self._requests: deque[DimseMessage] = deque()
         self._assembler = MessageAssembler()
         self._max_pdu = 0
         self._message_id = 0
         self.accepted: dict[Context, int] = {}
         self.scp_for: frozenset[str] = frozenset()
         self.deadline = DEADLINE
+        self._answer_expected = False
 
     async def associate(self, *, called_ae: str, calling_ae: str, proposals: Sequence[Proposal]) -> None:
         """Propose presentation contexts, at most 128.
@@ -158,35 +152,31 @@ class DicomClient:
         context_id, _ = self.context(VERIFICATION_SOP_CLASS)
         return _status(await self.call(context_id, echo_request(self.next_message_id())))
 
-    async def store(self, file: DicomFile, progress: Callable[[int], None] | None = None) -> int:
-        """Store a file's data set as it stands there (PS3.7 §9.1.1); return the status.
+    async def store(
+        self, context_id: int, request: CommandSet, data_set: AsyncIterable[bytes | memoryview]
+    ) -> CommandSet:
+        """Store an object (PS3.7 §9.1.1); return the response.
+
+        Args:
+            context_id: of the presentation context.
+            request: a C-STORE-RQ.
+            data_set: its bytes in parts, of even lengths but for the last. What reading it raises is raised here,
+                and the association can't go on.
 
         Raises:
-            AssociationError: there is no answer, or no context for it.
-            OSError: the file can't be read; the association can't go on.
+            AssociationError: there is no answer.
         """
-        context_id = self.accepted.get((file.sop_class, file.transfer_syntax))
-        if context_id is None:
-            raise AssociationError("the target accepts no presentation context for it")
-        request = store_request(
-            self.next_message_id(), sop_class=file.sop_class, sop_instance=file.sop_instance
-        )
         await self._send(encode_command(context_id, request.encode(), self._max_pdu))
-        left = file.size
-        async with await anyio.open_file(file.path, "rb") as source:
-            await source.seek(file.offset)
-            while True:
-                piece = await source.read(min(PIECE, left))
-                left -= len(piece)
-                last = left == 0 or not piece
-                if last:
-                    piece += file.padding
-                await self._send(encode_data(context_id, piece, last, self._max_pdu))
-                if progress is not None:
-                    progress(len(piece))
-                if last:
-                    break
-        return _status(await self._response())
+        held: bytes | memoryview = b""  # the last part is marked as such
+        async for part in data_set:
+            if held:
+                await self._send_parts(data_parts(context_id, held, False, self._max_pdu))
+            held = part
+        await self._send_parts(data_parts(context_id, held, True, self._max_pdu))
+        self._answer_expected = True
+        response = (await self._response()).command
+        self._answer_expected = False
+        return response
 
     def next_message_id(self) -> int:
         """Return a message id for the next request."""
@@ -202,7 +192,9 @@ class DicomClient:
         for (abstract_syntax, transfer_syntax), context_id in self.accepted.items():
             if abstract_syntax == sop_class:
                 return context_id, transfer_syntax
-        raise AssociationError("the target accepts no presentation context for it")
+        raise AssociationError(
+            "the target accepts no presentation context for it", AssociationFailure.NO_CONTEXT
+        )
 
     async def send(self, context_id: int, command: CommandSet, data_set: bytes | None = None) -> None:
         """Send a message.
@@ -212,7 +204,7 @@ class DicomClient:
         """
         await self._send(encode_message(context_id, command.encode(), data_set, self._max_pdu))
 
-    async def call(self, context_id: int, request: CommandSet, data_set: bytes | None = None) -> Message:
+    async def call(self, context_id: int, request: CommandSet, data_set: bytes | None = None) -> DimseMessage:
         """Send a request and return its response; requests of the peer wait for `next_request` meanwhile.
 
         Raises:
@@ -221,7 +213,7 @@ class DicomClient:
         await self.send(context_id, request, data_set)
         return await self._response()
 
-    async def next_request(self) -> Message:
+    async def next_request(self) -> DimseMessage:
         """Return the next request of the peer (PS3.7 §10.1.1, N-EVENT-REPORT); answer it with `send`.
 
         Raises:
@@ -249,7 +241,7 @@ class DicomClient:
                 raise AssociationError(f"the peer breaks the protocol: {error.code}") from error
         return self._events.popleft()
 
-    async def message(self, received: CommandReceived) -> Message:
+    async def message(self, received: CommandReceived) -> DimseMessage:
         """Return a command set together with its data set, read into memory.
 
         Raises:
@@ -260,7 +252,7 @@ class DicomClient:
         except DimseError as error:
             raise AssociationError(f"the peer breaks the protocol: {error.code}") from error
         if not received.head.has_data_set:
-            return Message(received.context_id, command, None)
+            return DimseMessage(received.context_id, command, None)
         parts: list[memoryview] = []
         size, last = 0, False
         while not last:
@@ -271,20 +263,20 @@ class DicomClient:
                 raise AssociationError(f"the peer sends a data set of more than {MAX_DATA_SET} bytes")
             parts.append(event.fragment)
             last = event.last
-        return Message(received.context_id, command, b"".join(parts))
+        return DimseMessage(received.context_id, command, b"".join(parts))
 
-    async def refuse(self, request: Message) -> None:
+    async def refuse(self, request: DimseMessage) -> None:
         """Answer a request that nobody here expects (PS3.7 §C.5.21, unrecognized operation)."""
         if request.command.message_id is not None:
             answer = response_to(request.command, Status.UNRECOGNIZED_OPERATION)
             await self.send(request.context_id, answer)
 
-    async def _next_message(self) -> Message:
+    async def _next_message(self) -> DimseMessage:
         event = await self.next_event()
         assert isinstance(event, CommandReceived)  # a data set is always read to its end
         return await self.message(event)
 
-    async def _response(self) -> Message:
+    async def _response(self) -> DimseMessage:
         while True:
             message = await self._next_message()
             if message.command.is_response:
@@ -309,22 +301,29 @@ class DicomClient:
         self._writer.close()
 
     async def _send(self, data: bytes) -> None:
+        await self._send_parts((data,))
+
+    async def _send_parts(self, parts: Iterable[bytes | memoryview]) -> None:
         try:
-            self._writer.write(data)
+            self._writer.writelines(parts)
             with anyio.fail_after(self.deadline):
                 await self._writer.drain()
         except TimeoutError:
-            raise AssociationError(f"the peer takes nothing for {self.deadline:g} s") from None
+            raise AssociationError(
+                f"the peer takes nothing for {self.deadline:g} s", AssociationFailure.TIMED_OUT
+            ) from None
         except OSError as error:
             # What the peer said before it closed explains more than that it did.
-            raise AssociationError(await self._last_word() or "the connection is lost") from error
+            raise await self._last_word() or AssociationError(
+                "the connection is lost", AssociationFailure.LOST
+            ) from error
 
-    async def _last_word(self) -> str | None:
+    async def _last_word(self) -> AssociationError | None:
         try:
             with anyio.move_on_after(1):
                 await self._receive(PduType.RELEASE_RP)
         except AssociationError as error:
-            return str(error)
+            return error
         return None
 
     async def _receive(self, wanted: PduType) -> bytes:
@@ -338,19 +337,29 @@ class DicomClient:
                 with anyio.fail_after(self.deadline):
                     data = await self._reader.read(MAX_PDU_LENGTH)
                 if not data:
-                    raise AssociationError("the peer closed the connection")
+                    failure = AssociationFailure.LOST
+                    if self._answer_expected:
+                        failure = AssociationFailure.NO_RESPONSE
+                    raise AssociationError("the peer closed the connection", failure)
                 self._pdus += [(kind, bytes(body)) for kind, body in self._framer.feed(data)]
             kind, body = self._pdus.pop(0)
             if kind == wanted:
                 return body
             if kind == PduType.ASSOCIATE_RJ:
-                raise AssociationError(f"rejected: {AssociateRJ.decode(body).describe()}")
+                rejection = AssociateRJ.decode(body)
+                raise AssociationError(
+                    f"rejected: {rejection.describe()}", AssociationFailure.REJECTED, rejection=rejection
+                )
             if kind == PduType.ABORT:
-                raise AssociationError(f"aborted: {Abort.decode(body).describe()}")
+                raise AssociationError(
+                    f"aborted: {Abort.decode(body).describe()}", AssociationFailure.ABORTED
+                )
         except TimeoutError:
-            raise AssociationError(f"no answer within {self.deadline:g} s") from None
+            raise AssociationError(
+                f"no answer within {self.deadline:g} s", AssociationFailure.TIMED_OUT
+            ) from None
         except OSError as error:
-            raise AssociationError("the connection is lost") from error
+            raise AssociationError("the connection is lost", AssociationFailure.LOST) from error
         except (UpperLayerError, DimseError) as error:
             raise AssociationError(f"the peer breaks the protocol: {error.code}") from error
         raise AssociationError(f"the peer sends a PDU of type {kind:02X}H")
@@ -361,21 +370,39 @@ def _received(proposals: Iterable[Proposal]) -> list[str]:
     return list(dict.fromkeys(proposal.abstract_syntax for proposal in proposals if proposal.as_scp))
 
 
-def _status(response: Message) -> int:
+def _status(response: DimseMessage) -> int:
     status = response.command.status
     if status is None:
         raise AssociationError("the target answers without a status")
     return status
 
 
-async def connect_tcp(host: str, port: int) -> DicomClient:
-    """Connect over TCP; asyncio sets TCP_NODELAY.
+async def connect_tcp(
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None = None,
+    server_name: str | None = None,
+    timeout: float = DEADLINE,
+) -> DicomClient:
+    """Connect over TCP or TLS; asyncio sets TCP_NODELAY.
 
     Raises:
-        AssociationError: nobody listens there.
+        AssociationError: nobody listens there, or no TLS that is trusted.
     """
+    where = f"{host}:{port}"
     try:
-        reader, writer = await asyncio.open_connection(host, port)
+        with anyio.fail_after(timeout):
+            reader, writer = await asyncio.open_connection(
+                host, port, ssl=tls, server_hostname=(server_name or host) if tls is not None else None
+            )
+    except TimeoutError:
+        failure = AssociationFailure.TIMED_OUT
+        raise AssociationError(f"no connection to {where} within {timeout:g} s", failure) from None
+    except ssl.SSLError as error:
+        failure = AssociationFailure.TLS_FAILED
+        raise AssociationError(f"no TLS with {where}: {error.reason or 'handshake'}", failure) from error
     except OSError as error:
-        raise AssociationError(f"can't connect to {host}:{port}: {error.strerror or error}") from error
+        text = f"can't connect to {where}: {error.strerror or error}"
+        raise AssociationError(text, AssociationFailure.UNREACHABLE) from error
     return DicomClient(reader, writer)

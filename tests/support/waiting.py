@@ -6,7 +6,7 @@ from collections import deque
 
 import anyio
 
-from dimse_mesh.mesh import Delivery, Mesh
+from dimse_mesh.mesh import Mesh, Message
 
 
 class Edges:
@@ -33,18 +33,18 @@ class Mailbox:
     """A subscriber that keeps what it gets."""
 
     def __init__(self) -> None:
-        self.deliveries: deque[Delivery] = deque()
+        self.messages: deque[Message] = deque()
         self._changed = anyio.Event()
 
-    def __call__(self, delivery: Delivery) -> None:
-        """Take a delivery."""
-        self.deliveries.append(delivery)
+    def __call__(self, message: Message) -> None:
+        """Take a message."""
+        self.messages.append(message)
         self._changed.set()
         self._changed = anyio.Event()
 
-    async def until(self, count: int, timeout: float = 10) -> list[Delivery]:
-        """Wait for `count` deliveries in all, and return them."""
+    async def until(self, count: int, timeout: float = 10) -> list[Message]:
+        """Wait for `count` messages in all, and return them."""
         with anyio.fail_after(timeout):
-            while len(self.deliveries) < count:
+            while len(self.messages) < count:
                 await self._changed.wait()
-        return list(self.deliveries)
+        return list(self.messages)

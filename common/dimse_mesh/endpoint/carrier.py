@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from dimse_mesh.mesh import Delivery, Turn
+from dimse_mesh.mesh import Message, Turn
+from dimse_mesh.schemas.addresses import InstanceAddress
 from dimse_mesh.schemas.subjects import Subjects
 
 
@@ -20,12 +21,12 @@ class Carrier(Protocol):
     """Publishes and subscribes for one instance; `mesh.Mesh` is the one there is."""
 
     @property
-    def instance(self) -> str:
-        """The instance's id."""
+    def address(self) -> InstanceAddress:
+        """The instance's."""
 
     @property
     def subjects(self) -> Subjects:
-        """The subjects under the mesh's root."""
+        """The subjects as the instance uses them."""
 
     @property
     def turn(self) -> Turn:
@@ -50,7 +51,7 @@ class Carrier(Protocol):
         """Call `callback` when `publish_bulk`, having refused, takes more."""
 
     async def subscribe(
-        self, subject: str, callback: Callable[[Delivery], None], *, queue: str = "", bulk: bool = False
+        self, subject: str, callback: Callable[[Message], None], *, queue: str = "", bulk: bool = False
     ) -> Interest:
         """Call `callback` for every message."""
 
@@ -58,11 +59,11 @@ class Carrier(Protocol):
 class DeathWatcher(Protocol):
     """Tells which instances died; `mesh.liveness.Liveness` is the one there is."""
 
-    def on_dead(self, callback: Callable[[str], None]) -> None:
+    def on_dead(self, callback: Callable[[InstanceAddress], None]) -> None:
         """Call `callback(instance)` for each watched instance that died."""
 
-    def watch(self, instance: str) -> None:
+    def watch(self, instance: InstanceAddress) -> None:
         """Care about an instance; counted."""
 
-    def unwatch(self, instance: str) -> None:
+    def unwatch(self, instance: InstanceAddress) -> None:
         """Take back one `watch`."""

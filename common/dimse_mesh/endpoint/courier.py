@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from functools import cache
 
 from dimse_mesh.endpoint.carrier import Carrier
 from dimse_mesh.endpoint.outbound import Route, Segment
 from dimse_mesh.runtime.tracing import trace_headers
-from dimse_mesh.schemas.association import Endpoint
-from dimse_mesh.schemas.frames import WHOLE, AckBody, FrameKind, encode_ack_body, encode_frame, encode_u32
+from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
+from dimse_mesh.schemas.frames import AckBody, FrameKind, encode_ack_body, encode_frame, encode_u32
 from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.subjects import Kind
 
 BATCH_LIMIT = 60 * 1024
 """Bytes of frames to one instance that are published as one message."""
@@ -29,11 +29,10 @@ class Courier:
         self._turn = mesh.turn
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
-        self._batches: dict[str, list[bytes]] = {}
-        self._batch_sizes: dict[str, int] = defaultdict(int)
+        self._batches: dict[InstanceAddress, list[bytes]] = {}
+        self._batch_sizes: dict[InstanceAddress, int] = defaultdict(int)
         self._handler_subjects: dict[tuple[str, ServiceName], str] = {}
-        self._link_subject = cache(mesh.subjects.link)
-        self._data_subject = cache(mesh.subjects.data)
+        self._to = mesh.subjects.to
 
     # segments
 
@@ -42,26 +41,27 @@ class Courier:
         key = (home_zone, service)
         subject = self._handler_subjects.get(key)
         if subject is None:
-            subject = self._handler_subjects[key] = self._mesh.subjects.operations(home_zone, service).name
+            found = self._mesh.subjects.operations(home_zone, service)
+            subject = self._handler_subjects[key] = found.sent_by(self._mesh.address)
         return subject
 
-    def send(self, instance: str, segment: Segment) -> bool:
+    def send(self, instance: InstanceAddress, segment: Segment) -> bool:
         """Send a segment by its route to `instance`, or to the handlers of its subject; False: not now."""
         if segment.route is Route.BULK:
-            return self._mesh.publish_bulk(self._data_subject(instance), segment.payload)
+            return self._mesh.publish_bulk(self._to(instance, Kind.DATA), segment.payload)
         headers = trace_headers(segment.traceparent)
         if segment.route is Route.HANDLER:
-            reply = self._mesh.subjects.refused(self._mesh.instance, segment.channel, segment.position)
+            reply = self._mesh.subjects.unserved(segment.channel)
             return self._mesh.publish(segment.subject, segment.payload, reply=reply, headers=headers)
         if headers is not None:
             self._flush_to(instance)
-            return self._mesh.publish(self._link_subject(instance), segment.payload, headers=headers)
+            return self._mesh.publish(self._to(instance, Kind.LINK), segment.payload, headers=headers)
         return self.post(instance, segment.payload)
 
     # frames outside the order
 
     def send_ack(
-        self, remote: Endpoint, *, received: int, arrived: int, consumed: int, probe: int | None = None
+        self, remote: HalfAddress, *, received: int, arrived: int, consumed: int, probe: int | None = None
     ) -> None:
         """Acknowledge a direction.
 
@@ -70,16 +70,15 @@ class Courier:
         """
         frame = encode_frame(
             remote.channel,
-            FrameKind.ACK,
+            FrameKind.ACK if probe is None else FrameKind.NACK,
             encode_ack_body(AckBody(arrived, probe or 0)),
             position=received,
             acknowledged=consumed,
-            flags=0 if probe is None else WHOLE,
         )
         self.post(remote.instance, frame)
 
     def send_probe(
-        self, remote: Endpoint, local: Endpoint, *, consumed: int, number: int = 0, bulk: bool = False
+        self, remote: HalfAddress, local: HalfAddress, *, consumed: int, number: int = 0, bulk: bool = False
     ) -> None:
         """Ask whether the other endpoint is there, and, with a `number`, what it is missing.
 
@@ -90,30 +89,23 @@ class Courier:
             remote.channel,
             FrameKind.PROBE,
             encode_u32(local.channel),
-            local.instance.encode(),
             position=number,
             acknowledged=consumed,
         )
         if bulk:
-            self._mesh.publish_bulk(self._data_subject(remote.instance), frame)
+            self._mesh.publish_bulk(self._to(remote.instance, Kind.DATA), frame)
         else:
             self.post(remote.instance, frame)
 
-    def send_taken(self, remote: Endpoint, local: Endpoint) -> None:
+    def send_taken(self, remote: HalfAddress, local: HalfAddress) -> None:
         """Tell a front-end that its `OpenRequest` is in our hands."""
-        self.post(
-            remote.instance,
-            encode_frame(remote.channel, FrameKind.TAKEN, encode_u32(local.channel), local.instance.encode()),
-        )
+        self.post(remote.instance, encode_frame(remote.channel, FrameKind.TAKEN, encode_u32(local.channel)))
 
-    def send_gone(self, remote: Endpoint, channel: int) -> None:
+    def send_reset(self, remote: HalfAddress, channel: int) -> None:
         """Tell an endpoint that what it takes for its other end, our `channel`, is not there."""
-        instance = self._mesh.instance.encode()
-        self.post(
-            remote.instance, encode_frame(remote.channel, FrameKind.GONE, encode_u32(channel), instance)
-        )
+        self.post(remote.instance, encode_frame(remote.channel, FrameKind.RESET, encode_u32(channel)))
 
-    def post(self, instance: str, frame: bytes) -> bool:
+    def post(self, instance: InstanceAddress, frame: bytes) -> bool:
         """Publish with the other frames of this turn to the same instance."""
         if not self._mesh.connected:
             return False
@@ -138,10 +130,10 @@ class Courier:
         for instance in list(self._batches):
             self._flush_to(instance)
 
-    def _flush_to(self, instance: str) -> None:
+    def _flush_to(self, instance: InstanceAddress) -> None:
         frames = self._batches.pop(instance, None)
         if frames:
             del self._batch_sizes[instance]
             payload = frames[0] if len(frames) == 1 else b"".join(frames)
             # A refusal here is a lost message: probes find out.
-            self._mesh.publish(self._link_subject(instance), payload)
+            self._mesh.publish(self._to(instance, Kind.LINK), payload)

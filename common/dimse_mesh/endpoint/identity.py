@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dimse_mesh.dimse import CommandField
 from dimse_mesh.dimse.command import RESPONSE_BIT
-from dimse_mesh.schemas.association import Endpoint
+from dimse_mesh.schemas.addresses import HalfAddress
 from dimse_mesh.schemas.service import ServiceName
 
 
@@ -21,8 +21,8 @@ class LinkIdentity:
     called_ae: str
     from_client: bool
     """True at the front-end: its peer is the client."""
-    local: Endpoint
-    remote: Endpoint | None = None
+    local: HalfAddress
+    remote: HalfAddress | None = None
     """Known when the association is accepted."""
 
 

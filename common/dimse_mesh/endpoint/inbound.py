@@ -24,6 +24,8 @@ class Arrival:
     context_id: int
     payload: memoryview
     traceparent: str | None = None
+    approved: bool = False
+    """Whether a handler has sent it, as one of its own operations."""
 
 
 class WindowOverrun(Exception):
@@ -84,7 +86,7 @@ class Inbound:
     def _append(self, arrival: Arrival) -> None:
         self._ready.append(arrival)
         self.received = arrival.position + arrival.span
-        if arrival.kind == FrameKind.SKIP:  # pieces of what it skips may have come behind it
+        if arrival.kind == FrameKind.CANCEL:  # pieces of what it skips may have come behind it
             self._drop_early(arrival.position, self.received)
 
     def skip(self, position: int, span: int) -> bool:
@@ -92,7 +94,7 @@ class Inbound:
         if position < self.received:
             return position + span <= self.received
         self._drop_early(position, position + span)
-        return self.accept(Arrival(position, span, FrameKind.SKIP, 0, 0, memoryview(b"")))
+        return self.accept(Arrival(position, span, FrameKind.CANCEL, 0, 0, memoryview(b"")))
 
     def _drop_early(self, start: int, end: int) -> None:
         for position in [p for p in self._early if start <= p < end]:

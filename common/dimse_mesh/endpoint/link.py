@@ -31,7 +31,7 @@ from dimse_mesh.endpoint.router import Router
 from dimse_mesh.endpoint.sender import Objection, Sender
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.runtime.counters import Load
-from dimse_mesh.schemas.association import Endpoint
+from dimse_mesh.schemas.addresses import HalfAddress
 from dimse_mesh.schemas.frames import FrameError
 from dimse_mesh.upper_layer import Abort, AbortReason, AbortSource, AssociationMachine, UpperLayerError
 
@@ -110,7 +110,7 @@ class Link:
             now=router.now,
             on_operation_end=self.outcomes.answered,
             on_release=self.peer_end.release,
-            on_skip=self.sender.send_skipped,
+            on_cancel=self.sender.send_cancelled,
         )
         self.other_end = OtherEnd(self, connection=connection, sender=self.sender, receiver=self.receiver)
 
@@ -160,7 +160,7 @@ class Link:
     # opening
 
     def establish(
-        self, *, remote: Endpoint, window: int, max_pdu: int, accepted_contexts: frozenset[int]
+        self, *, remote: HalfAddress, window: int, max_pdu: int, accepted_contexts: frozenset[int]
     ) -> None:
         """Join the two sides: the association stands for our peer (its machine is in Sta6).
 
@@ -190,7 +190,7 @@ class Link:
     def ask_for_attachment(self) -> bool:
         """Tell whether the other endpoint has said that it wants the association; if not, ask it.
 
-        It doesn't know of it when the reply that we opened it for was lost, and answers that it is GONE.
+        It doesn't know of it when the reply that we opened it for was lost, and answers with a RESET.
         """
         remote, attached = self.identity.remote, self.other_end.attached
         if not attached and remote is not None and self.state is LinkState.LINKED:

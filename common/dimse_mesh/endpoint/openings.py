@@ -12,7 +12,10 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 
 from dimse_mesh.endpoint.carrier import DeathWatcher
-from dimse_mesh.schemas.association import Endpoint
+from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
+
+MOST_TAKERS = 16
+"""Executors that may have one request at once: each attempt asks one."""
 
 
 @dataclass(slots=True)
@@ -20,7 +23,7 @@ class _Asked:
     """A front-end's request. `takers` are the executors' ends, in the order in which they took it."""
 
     lost: Callable[[], None]
-    takers: list[Endpoint] = field(default_factory=list)
+    takers: list[HalfAddress] = field(default_factory=list)
 
 
 class Openings:
@@ -31,11 +34,11 @@ class Openings:
         abandon: tells an executor that an opening is not wanted: (our channel, its end).
     """
 
-    def __init__(self, liveness: DeathWatcher, abandon: Callable[[int, Endpoint], None]) -> None:
+    def __init__(self, liveness: DeathWatcher, abandon: Callable[[int, HalfAddress], None]) -> None:
         self._liveness = liveness
         self._abandon = abandon
         self._asked: dict[int, _Asked] = {}
-        self._taken: dict[int, Callable[[], None]] = {}
+        self._taken: dict[int, tuple[HalfAddress, Callable[[], None]]] = {}
 
     @property
     def channels(self) -> Set[int]:
@@ -53,16 +56,19 @@ class Openings:
         asked = self._asked.get(channel)
         return asked is not None and bool(asked.takers)
 
-    def took(self, channel: int, taker: Endpoint) -> None:
-        """Note who has the request; when nobody wants it any more, tell him."""
+    def took(self, channel: int, taker: HalfAddress) -> bool:
+        """Note who has the request; False: nobody wants it (any more)."""
         asked = self._asked.get(channel)
         if asked is None:
-            self._abandon(channel, taker)
-        elif taker not in asked.takers:
+            return False
+        if taker not in asked.takers:
+            if len(asked.takers) >= MOST_TAKERS:
+                return False
             asked.takers.append(taker)
             self._liveness.watch(taker.instance)
+        return True
 
-    def settle(self, channel: int, chosen: Endpoint | None) -> None:
+    def settle(self, channel: int, chosen: HalfAddress | None) -> None:
         """End: every executor but the `chosen` one is told to give up."""
         asked = self._asked.pop(channel, None)
         if asked is None:
@@ -72,7 +78,7 @@ class Openings:
             if taker != chosen:
                 self._abandon(channel, taker)
 
-    def takers(self, channel: int) -> tuple[Endpoint, ...]:
+    def takers(self, channel: int) -> tuple[HalfAddress, ...]:
         """Return the executors that have the request, as far as is known."""
         asked = self._asked.get(channel)
         return () if asked is None else tuple(asked.takers)
@@ -83,7 +89,7 @@ class Openings:
         if asked is not None:
             asked.lost()
 
-    def gone(self, channel: int, taker: Endpoint) -> None:
+    def gone(self, channel: int, taker: HalfAddress) -> None:
         """Ask again, if the last executor that had the request has it no more: its reply was lost."""
         asked = self._asked.get(channel)
         if asked is not None and taker in asked.takers:
@@ -94,27 +100,27 @@ class Openings:
 
     # the executor's side
 
-    def take(self, channel: int, give_up: Callable[[], None]) -> None:
-        """Begin; `give_up` is called when the front-end doesn't want it any more."""
-        self._taken[channel] = give_up
+    def take(self, channel: int, front_end: HalfAddress, give_up: Callable[[], None]) -> None:
+        """Begin, for a front-end's half; `give_up` is called when it doesn't want it any more."""
+        self._taken[channel] = (front_end, give_up)
 
-    def has(self, channel: int) -> bool:
-        """Tell whether an opening is under way."""
-        return channel in self._taken
+    def has(self, channel: int, front_end: HalfAddress) -> bool:
+        """Tell whether an opening is under way for that front-end's half."""
+        return channel in self._taken and self._taken[channel][0] == front_end
 
     def done(self, channel: int) -> None:
         """End."""
         self._taken.pop(channel, None)
 
-    def give_up(self, channel: int) -> None:
-        """Handle ABORT or GONE for a channel that may be an opening."""
-        give_up = self._taken.pop(channel, None)
-        if give_up is not None:
+    def give_up(self, channel: int, front_end: HalfAddress) -> None:
+        """Handle ABORT or RESET for a channel that may be an opening for that front-end's half."""
+        if self.has(channel, front_end):
+            _, give_up = self._taken.pop(channel)
             give_up()
 
     # both
 
-    def instance_died(self, instance: str) -> None:
+    def instance_died(self, instance: InstanceAddress) -> None:
         """Forget an executor; who has waited for it, and for no other, must ask again."""
         for asked in list(self._asked.values()):
             left = [taker for taker in asked.takers if taker.instance != instance]

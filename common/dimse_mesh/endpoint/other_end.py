@@ -9,20 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dimse_mesh.endpoint.connection import PeerConnection
+from dimse_mesh.endpoint.identity import handler_of
 from dimse_mesh.endpoint.inbound import Arrival
 from dimse_mesh.endpoint.link_state import LinkState
 from dimse_mesh.endpoint.outbound import OutboundError
 from dimse_mesh.endpoint.peer_end import PROVIDER_ABORT
 from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.sender import Sender
+from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.frames import (
-    WHOLE,
     Frame,
-    FrameError,
     FrameKind,
     decode_ack_body,
+    decode_u32,
     decode_u64,
-    encode_u32,
     segment_span,
 )
 from dimse_mesh.upper_layer import Abort
@@ -59,9 +59,9 @@ class OtherEnd:
         self.attached = True
         if frame.acknowledged:
             self._acknowledged(frame.acknowledged)
-        if kind == FrameKind.SKIP:
+        if kind == FrameKind.CANCEL:
             if not self._receiver.inbound.skip(frame.position, decode_u64(frame.payload)):
-                self._link.fail("skipped-in-mid-message")
+                self._link.fail("cancelled-in-mid-message")
                 return
             self.pump()
         else:
@@ -73,39 +73,40 @@ class OtherEnd:
         if kind != FrameKind.PROBE:  # which is also sent by who waits for the reply
             self.attached = True
         if kind == FrameKind.ABORT:
-            if self._is_from_remote(frame.payload[2:]):
+            if self._names_remote(frame.payload[2:]):
                 source, reason = (frame.payload[0], frame.payload[1]) if len(frame.payload) >= 2 else (2, 0)
                 link.end("aborted-by-other-side", abort=Abort(source, reason))
-        elif kind == FrameKind.GONE:
-            if self._is_from_remote(frame.payload):
+        elif kind == FrameKind.RESET:
+            if self._names_remote(frame.payload):
                 link.end("other-side-gone", abort=PROVIDER_ABORT)
             else:
-                link.router.stranger_gone(link, frame)
-        elif kind == FrameKind.ACK:
-            if link.state is LinkState.OPENING:
-                link.router.openings.reply_lost(link.identity.local.channel)
-                return
+                link.router.frame_of_stranger(link, frame, self._remote.instance)
+        elif kind in {FrameKind.ACK, FrameKind.NACK}:
             body = decode_ack_body(frame.payload)
             self._acknowledged(frame.acknowledged, received=frame.position, arrived=body.arrived)
-            if frame.flags & WHOLE:
+            if kind == FrameKind.NACK:
                 link.deadlines.missing_told(body.probe, body.arrived)
         elif kind == FrameKind.PROBE:
-            if self._is_from_remote(frame.payload):
+            if self._names_remote(frame.payload):
                 if frame.acknowledged:
                     self._acknowledged(frame.acknowledged)
                 self.send_acknowledgement(probe=frame.position or None)
             else:
-                link.router.stranger_asks(link, frame)
-        elif kind == FrameKind.TAKEN:
-            if not self._is_from_remote(frame.payload):  # else: overtaken by the reply
-                link.router.taken(frame)
-        else:
-            raise FrameError("a frame of unknown kind")
+                link.router.frame_of_stranger(link, frame, self._remote.instance)
+        elif kind == FrameKind.TAKEN and not self._names_remote(
+            frame.payload
+        ):  # else: overtaken by the reply
+            link.router.frame_of_stranger(link, frame, self._remote.instance)
 
-    def _is_from_remote(self, sender: memoryview) -> bool:
-        """Tell whether a frame comes from our other endpoint, not from one that was given up while opening."""
+    @property
+    def _remote(self) -> HalfAddress:
         remote = self._link.identity.remote
-        return remote is not None and sender == encode_u32(remote.channel) + remote.instance.encode()
+        assert remote is not None
+        return remote
+
+    def _names_remote(self, payload: memoryview) -> bool:
+        """Tell whether a frame is about our other half, not about another one in the same instance."""
+        return decode_u32(payload) == self._remote.channel
 
     def operation_approved(self, arrival: Arrival, acknowledged: int) -> None:
         """Handle a request that came through a handler."""
@@ -118,10 +119,14 @@ class OtherEnd:
 
         self._link.guarded(handle)
 
-    def operation_refused(self, position: int, status: int) -> None:
-        """Handle the refusal of an operation of our own peer, by a handler."""
+    def operation_refused(self, position: int, status: int, *, by: InstanceAddress) -> None:
+        """Handle the refusal of an operation of our own peer; only by a handler that was asked for it."""
         link = self._link
         operation = link.operations.at(position)
+        if operation is not None and not by.is_handler_of(
+            handler_of(operation.head.command_field), link.identity.home_zone
+        ):
+            return
         if operation is None or operation.void or position < self._sender.outbound.received:
             return  # answered already, or another handler has let it pass
         link.guarded(lambda: link.outcomes.void(operation, status, "refused"))
@@ -184,7 +189,7 @@ class OtherEnd:
     def still_unacknowledged(self, frame: Frame) -> bool:
         """After a release: handle an ACK of what was sent last; return whether something is still missing."""
         outbound = self._sender.outbound
-        if frame.kind == FrameKind.ACK:
+        if frame.kind in {FrameKind.ACK, FrameKind.NACK}:
             try:
                 body = decode_ack_body(frame.payload)
                 outbound.acknowledge(
@@ -192,7 +197,7 @@ class OtherEnd:
                 )
             except OutboundError:
                 return False
-            if frame.flags & WHOLE:
+            if frame.kind == FrameKind.NACK:
                 self._link.deadlines.missing_told(body.probe, body.arrived)
         elif frame.kind == FrameKind.PROBE:
             self.send_acknowledgement(probe=frame.position or None)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from dimse_mesh.schemas.addresses import InstanceAddress
+
 _SMALLEST_WINDOW = 256 * 1024
 """Also the first: what a path carries is not known before."""
 _ENOUGH = 1.0
@@ -152,7 +154,7 @@ class Path:
 
 
 class Paths:
-    """Of one instance, by the other's id."""
+    """Of one instance, by the other's address."""
 
     __slots__ = ("_by_instance",)
 
@@ -160,9 +162,9 @@ class Paths:
     """Instances whose path is kept though nothing is under way to them."""
 
     def __init__(self) -> None:
-        self._by_instance: dict[str, Path] = {}
+        self._by_instance: dict[InstanceAddress, Path] = {}
 
-    def to(self, instance: str) -> Path:
+    def to(self, instance: InstanceAddress) -> Path:
         """Return the path to `instance`."""
         path = self._by_instance.get(instance)
         if path is None:
@@ -171,6 +173,6 @@ class Paths:
             path = self._by_instance[instance] = Path()
         return path
 
-    def forget(self, instance: str) -> None:
+    def forget(self, instance: InstanceAddress) -> None:
         """Let go of the path to an instance that died."""
         self._by_instance.pop(instance, None)

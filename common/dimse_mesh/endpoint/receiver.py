@@ -23,7 +23,7 @@ from dimse_mesh.dimse import (
     response_to,
 )
 from dimse_mesh.endpoint.connection import PeerConnection
-from dimse_mesh.endpoint.identity import LinkIdentity
+from dimse_mesh.endpoint.identity import LinkIdentity, handler_of
 from dimse_mesh.endpoint.inbound import Arrival, Inbound
 from dimse_mesh.endpoint.operations import Operation, OperationTable
 from dimse_mesh.endpoint.tracing import OperationTracing
@@ -50,9 +50,9 @@ class Receiver:
         "_local",
         "_mid_message",
         "_now",
+        "_on_cancel",
         "_on_operation_end",
         "_on_release",
-        "_on_skip",
         "_operations",
         "_tracing",
         "bytes_written",
@@ -72,7 +72,7 @@ class Receiver:
         now: Callable[[], float],
         on_operation_end: Callable[[Operation, int], None],
         on_release: Callable[[FrameKind], None],
-        on_skip: Callable[[int], None],
+        on_cancel: Callable[[int], None],
     ) -> None:
         self._connection = connection
         self._identity = identity
@@ -81,7 +81,7 @@ class Receiver:
         self._now = now
         self._on_operation_end = on_operation_end
         self._on_release = on_release
-        self._on_skip = on_skip
+        self._on_cancel = on_cancel
         self._blocked = True
         self._mid_message = False
         self._dropping = False
@@ -145,20 +145,21 @@ class Receiver:
             self._pass_on_pdus(arrival)
         elif kind in {FrameKind.RELEASE_RQ, FrameKind.RELEASE_RP}:
             self._on_release(FrameKind(kind))
-        elif kind == FrameKind.SKIP:
-            self._on_skip(arrival.position)
-        elif kind == FrameKind.SKIPPED:
+        elif kind == FrameKind.CANCEL:
+            self._on_cancel(arrival.position)
+        elif kind == FrameKind.CANCELLED:
             skipped = self._operations.at(decode_u64(arrival.payload))
             if skipped is not None:
                 self._operations.remove(skipped)
-        else:
-            raise FrameError("a segment of unknown kind")
+        # else: a kind that a newer minor version has added; it has had its place in the order
 
     def _pass_on_message(self, arrival: Arrival) -> None:
         if self._mid_message:
             raise FrameError("message inside a data set")
         command, data = decode_message_payload(arrival.payload)
         head = parse_head(command)
+        if not head.is_response and not arrival.approved and handler_of(head.command_field) is not None:
+            raise FrameError("a request past its handler")
         whole = bool(arrival.flags & WHOLE)
         if head.is_response:
             operation = self._operations.get(head.responded_to)

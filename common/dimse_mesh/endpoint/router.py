@@ -13,10 +13,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from dimse_mesh.dimse import CommandSet, DimseError, FailureReason, failure_status_for
+from dimse_mesh.dimse import CommandSet, DimseError, FailureReason, failure_status_for, parse_head
 from dimse_mesh.endpoint.carrier import Carrier, DeathWatcher
 from dimse_mesh.endpoint.connection import RECEIVE_BUFFER_SIZE, PeerConnection
 from dimse_mesh.endpoint.courier import Courier
+from dimse_mesh.endpoint.identity import handler_of
 from dimse_mesh.endpoint.inbound import Arrival
 from dimse_mesh.endpoint.openings import Openings
 from dimse_mesh.endpoint.outbound import Budget
@@ -24,11 +25,11 @@ from dimse_mesh.endpoint.path import Paths
 from dimse_mesh.endpoint.patrol import Patrol
 from dimse_mesh.endpoint.pending_aborts import PendingAborts
 from dimse_mesh.endpoint.settings import LinkSettings
-from dimse_mesh.mesh import Delivery, EnvelopeError, unpack
+from dimse_mesh.mesh import EnvelopeError, Message, unpack
 from dimse_mesh.runtime.counters import Counters, Load
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.runtime.tracing import traceparent_in
-from dimse_mesh.schemas.association import Endpoint
+from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress, Role
 from dimse_mesh.schemas.frames import (
     WHOLE,
     Frame,
@@ -40,6 +41,7 @@ from dimse_mesh.schemas.frames import (
     segment_span,
 )
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
+from dimse_mesh.schemas.subjects import Kind
 from dimse_mesh.upper_layer import Abort, AbortReason, AbortSource
 
 if TYPE_CHECKING:
@@ -96,12 +98,13 @@ class Router:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Subscribe the instance's private subjects; on leaving abort every link that is left."""
-        subjects, instance = self._mesh.subjects, self._mesh.instance
+        subjects, subscribe = self._mesh.subjects, self._mesh.subscribe
         subscriptions = [
-            await self._mesh.subscribe(subjects.link(instance), self._on_frames),
-            await self._mesh.subscribe(subjects.data(instance), self._on_frames, bulk=True),
-            await self._mesh.subscribe(subjects.approved(instance), self._on_approved),
-            await self._mesh.subscribe(subjects.refused(instance, "*", "*"), self._on_refused),
+            await subscribe(subjects.mine(Kind.LINK), self._on_frames),
+            await subscribe(subjects.mine(Kind.DATA), self._on_frames, bulk=True),
+            await subscribe(subjects.mine(Kind.OP), self._on_approved),
+            await subscribe(subjects.mine(Kind.REFUSED), self._on_refused),
+            await subscribe(subjects.unserved("*"), self._on_unserved),
         ]
         self._mesh.on_change(self._mesh_changed)
         self._mesh.on_bulk_room(self._send_unsent)
@@ -151,10 +154,10 @@ class Router:
             remembered=len(self._links.keys() | self.openings.channels | self._pending_aborts.channels),
         )
 
-    def new_endpoint(self) -> Endpoint:
-        """Return a fresh endpoint of this instance."""
+    def new_address(self) -> HalfAddress:
+        """Return the address for a half of an association in this instance."""
         self._next_channel = (self._next_channel + 1) & 0xFFFFFFFF
-        return Endpoint(instance=self._mesh.instance, channel=self._next_channel)
+        return HalfAddress(self._mesh.address, self._next_channel)
 
     def register(self, link: Link) -> None:
         """Let a link receive frames, from before the other side knows its channel."""
@@ -203,51 +206,73 @@ class Router:
         ):
             self._liveness.unwatch(link.identity.remote.instance)
 
-    def tell_abort(self, local: Endpoint, remote: Endpoint, abort: Abort) -> None:
+    def tell_abort(self, local: HalfAddress, remote: HalfAddress, abort: Abort) -> None:
         """Tell the other endpoint that the association is over, until it answers or is dead."""
         self._pending_aborts.tell(local, remote, abort)
         self._schedule_sweep()
 
-    def stranger_gone(self, link: Link, frame: Frame) -> None:
-        """Handle GONE of an endpoint that is not the link's other end: it was given up, or is being waited for."""
-        channel = link.identity.local.channel
-        self._pending_aborts.answered(channel)
-        self.openings.gone(channel, _endpoint_in(frame.payload))
+    def frame_of_stranger(self, link: Link, frame: Frame, sender: InstanceAddress) -> bool:
+        """Handle a frame of another one than the link's remote: it was given up, or is being waited for.
 
-    def stranger_asks(self, link: Link, frame: Frame) -> None:
-        """Handle PROBE of an executor that is not the link's other end: it holds an association that nobody wants."""
+        True: it has our `OpenRequest`, and the association stands for it, so the segment may be ours.
+        """
         channel = link.identity.local.channel
-        if link.identity.remote is None:
-            self.openings.took(channel, _endpoint_in(frame.payload))
-            self.openings.reply_lost(channel)
-        else:
-            self._answer_gone(frame)
+        kind = frame.kind
+        if kind == FrameKind.RESET:
+            stranger = _half_in(frame, sender)
+            self._pending_aborts.answered(channel, stranger)
+            self.openings.gone(channel, stranger)
+        elif kind == FrameKind.TAKEN:
+            self._taken(frame, sender)
+        elif kind == FrameKind.PROBE:
+            if self._taken(frame, sender):
+                self.openings.reply_lost(channel)
+        elif link.identity.remote is None and self._is_taker(channel, sender):
+            if kind < FrameKind.ACK:
+                return True
+            if kind in {FrameKind.ACK, FrameKind.NACK}:
+                self.openings.reply_lost(channel)
+        return False
 
-    def probe_takers(self, local: Endpoint) -> None:
+    def _is_taker(self, channel: int, sender: InstanceAddress) -> bool:
+        return any(taker.instance == sender for taker in self.openings.takers(channel))
+
+    def probe_takers(self, local: HalfAddress) -> None:
         """Ask the executors that took our `OpenRequest` whether they still have it."""
         for taker in self.openings.takers(local.channel):
             self.courier.send_probe(taker, local, consumed=0)
 
-    def taken(self, frame: Frame) -> None:
-        """Note who has taken our `OpenRequest`."""
-        self.openings.took(frame.channel, _endpoint_in(frame.payload))
+    def _taken(self, frame: Frame, sender: InstanceAddress) -> bool:
+        """Note who has taken our `OpenRequest`, or tell it that nobody wants it any more."""
+        taker = _half_in(frame, sender)
+        if sender.role is Role.SCU and self.openings.took(frame.channel, taker):
+            return True
+        self.courier.send_reset(taker, frame.channel)
+        return False
 
-    def _abandon(self, channel: int, taker: Endpoint) -> None:
-        local = Endpoint(instance=self._mesh.instance, channel=channel)
+    def _abandon(self, channel: int, taker: HalfAddress) -> None:
+        local = HalfAddress(self._mesh.address, channel)
         self.tell_abort(local, taker, Abort(AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED))
 
     # what arrives
 
-    def _on_frames(self, delivery: Delivery) -> None:
+    def _on_frames(self, message: Message) -> None:
+        sender = message.sender
+        if sender is None:
+            return
         try:
-            for frame in iter_frames(delivery.payload):
+            for frame in iter_frames(message.payload):
                 link = self._links.get(frame.channel)
+                remote = None if link is None else link.identity.remote
                 if link is None:
-                    self._unknown_channel(frame)
+                    self._unknown_channel(frame, sender)
+                elif remote is None or remote.instance != sender:
+                    if self.frame_of_stranger(link, frame, sender):
+                        link.other_end.frame_received(frame)
                 elif link in self._released:
                     self._after_release(link, frame)
-                elif frame.kind == FrameKind.MESSAGE and delivery.headers:
-                    traceparent = traceparent_in(delivery.headers)
+                elif frame.kind == FrameKind.MESSAGE and message.headers:
+                    traceparent = traceparent_in(message.headers)
                     span = segment_span(frame.kind, len(frame.payload))
                     arrival = Arrival(
                         frame.position,
@@ -261,46 +286,61 @@ class Router:
                     link.other_end.operation_approved(arrival, frame.acknowledged)
                 else:
                     link.other_end.frame_received(frame)
-                    if frame.kind == FrameKind.ABORT and link.identity.remote is not None:
-                        self._answer_gone(frame)
+                    if frame.kind == FrameKind.ABORT:
+                        self._reset(frame, sender)
         except FrameError:
-            log.warning("dropped a malformed message on %s", delivery.subject.rsplit(".", 1)[-1])
+            log.warning("dropped a malformed message on %s", message.subject.rsplit(".", 1)[-1])
 
     def _after_release(self, link: Link, frame: Frame) -> None:
+        remote = link.identity.remote
+        assert remote is not None
         if frame.kind == FrameKind.ABORT:
-            self._answer_gone(frame)
-        if frame.kind in {FrameKind.ABORT, FrameKind.GONE} or not link.other_end.still_unacknowledged(frame):
+            self._reset(frame, remote.instance)
+        if frame.kind in {FrameKind.ABORT, FrameKind.RESET} or not link.other_end.still_unacknowledged(frame):
             self._released.discard(link)
             self._forget(link)
 
-    def _unknown_channel(self, frame: Frame) -> None:
-        if frame.kind == FrameKind.GONE:
-            self._pending_aborts.answered(frame.channel)
-        elif frame.kind == FrameKind.TAKEN:
-            self.taken(frame)
-        elif frame.kind == FrameKind.PROBE and self.openings.has(frame.channel):
-            local = Endpoint(instance=self._mesh.instance, channel=frame.channel)
-            self.courier.send_taken(_endpoint_in(frame.payload), local)
-        elif frame.kind in {FrameKind.PROBE, FrameKind.ABORT}:
-            if frame.kind == FrameKind.ABORT:
-                self.openings.give_up(frame.channel)
-            self._answer_gone(frame)
+    def _unknown_channel(self, frame: Frame, sender: InstanceAddress) -> None:
+        kind = frame.kind
+        if kind not in {FrameKind.RESET, FrameKind.TAKEN, FrameKind.PROBE, FrameKind.ABORT}:
+            return
+        remote = _half_in(frame, sender)
+        if kind == FrameKind.RESET:
+            self._pending_aborts.answered(frame.channel, remote)
+            self.openings.give_up(frame.channel, remote)
+        elif kind == FrameKind.PROBE and self.openings.has(frame.channel, remote):
+            self.courier.send_taken(remote, HalfAddress(self._mesh.address, frame.channel))
+        else:
+            if kind == FrameKind.ABORT:
+                self.openings.give_up(frame.channel, remote)
+            self.courier.send_reset(remote, frame.channel)
 
-    def _answer_gone(self, frame: Frame) -> None:
-        sender = _endpoint_in(frame.payload[2:] if frame.kind == FrameKind.ABORT else frame.payload)
-        self.courier.send_gone(sender, frame.channel)
+    def _reset(self, frame: Frame, sender: InstanceAddress) -> None:
+        self.courier.send_reset(_half_in(frame, sender), frame.channel)
 
-    def _on_approved(self, delivery: Delivery) -> None:
+    def _on_approved(self, message: Message) -> None:
+        """Take an operation from a handler that owns it, in the home zone of the association that it belongs to."""
         try:
-            request, tail = unpack(OperationRequest, delivery.payload)
-        except EnvelopeError:
+            request, tail = unpack(OperationRequest, message.payload)
+            command, data = tail[: request.command_length], tail[request.command_length :]
+            head = parse_head(bytes(command))
+        except (EnvelopeError, DimseError):
             log.warning("dropped a malformed operation")
             return
-        link = self._links.get(request.sink.channel)
+        link = self._links.get(request.sink_channel)
         if link is None or link in self._released:
             return
-        command, data = tail[: request.command_length], tail[request.command_length :]
-        traceparent = traceparent_in(delivery.headers)
+        handler, home_zone = message.sender, link.identity.home_zone
+        remote = link.identity.remote
+        sources = self.openings.takers(request.sink_channel) if remote is None else (remote,)
+        if (
+            handler is None
+            or not handler.is_handler_of(handler_of(head.command_field), home_zone)
+            or not any(map(request.is_from, sources))
+        ):
+            log.warning("dropped an operation that %s may not approve", handler)
+            return
+        traceparent = traceparent_in(message.headers)
         link.other_end.operation_approved(
             Arrival(
                 request.position,
@@ -310,30 +350,33 @@ class Router:
                 request.context_id,
                 memoryview(encode_message_payload(bytes(command), data)),
                 traceparent,
+                approved=True,
             ),
             request.acknowledged,
         )
 
-    def _on_refused(self, delivery: Delivery) -> None:
-        channel, position = delivery.subject.split(".")[-2:]
-        link = self._links.get(int(channel))
+    def _on_unserved(self, message: Message) -> None:
+        """Ask again: no handler is there just now, since one is being restarted."""
+        channel = message.subject.rpartition(".")[2]
+        link = self._links.get(int(channel)) if message.no_responders and channel.isdecimal() else None
         if link is None or link in self._released:
             return
-        if delivery.no_responders:
-            # No handler is there just now: one is being restarted. Ask again until the deadline.
-            if not self._unhandled:
-                self._loop.call_later(UNHANDLED_INTERVAL, self._ask_again)
-            self._unhandled.add(link)
-            return
+        if not self._unhandled:
+            self._loop.call_later(UNHANDLED_INTERVAL, self._ask_again)
+        self._unhandled.add(link)
+
+    def _on_refused(self, message: Message) -> None:
         try:
-            _, tail = unpack(Refusal, delivery.payload)
+            refusal, tail = unpack(Refusal, message.payload)
             status = CommandSet.parse(bytes(tail)).status
         except (EnvelopeError, DimseError):
             log.warning("dropped a malformed refusal")
             return
         if status is None:
             status = failure_status_for(0, FailureReason.NOT_AUTHORIZED)
-        link.other_end.operation_refused(int(position), status)
+        link = self._links.get(refusal.channel)
+        if link is not None and link not in self._released and message.sender is not None:
+            link.other_end.operation_refused(refusal.position, status, by=message.sender)
 
     # time
 
@@ -387,7 +430,7 @@ class Router:
         for link in list(self._links.values()):
             link.deadlines.mesh_returned()
 
-    def _instance_died(self, instance: str) -> None:
+    def _instance_died(self, instance: InstanceAddress) -> None:
         self.openings.instance_died(instance)
         for link in list(self._links.values()):
             if link.identity.remote is not None and link.identity.remote.instance == instance:
@@ -400,13 +443,11 @@ class Router:
         self.paths.forget(instance)
 
 
-def _endpoint_in(payload: memoryview) -> Endpoint:
-    """Return the endpoint that a frame's payload names.
+def _half_in(frame: Frame, sender: InstanceAddress) -> HalfAddress:
+    """Return the sender's half of an association that a frame's payload names.
 
     Raises:
         FrameError: it names none.
     """
-    try:
-        return Endpoint(channel=decode_u32(payload), instance=bytes(payload[4:]).decode("ascii"))
-    except UnicodeDecodeError:
-        raise FrameError("not an instance") from None
+    payload = frame.payload[2:] if frame.kind == FrameKind.ABORT else frame.payload
+    return HalfAddress(sender, decode_u32(payload))

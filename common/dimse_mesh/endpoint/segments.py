@@ -60,8 +60,10 @@ def message(
         association=link.association,
         position=position,
         span=span,
-        source=link.local,
-        sink=link.remote,
+        source=link.local.instance.tokens,
+        source_channel=link.local.channel,
+        sink=link.remote.instance.tokens,
+        sink_channel=link.remote.channel,
         context_id=context_id,
         command_length=len(command),
         whole=whole,
@@ -120,20 +122,20 @@ def release(link: LinkIdentity, position: int, acknowledged: int, *, kind: Frame
     return Segment(position, 1, Route.LINK, frame)
 
 
-def skip(link: LinkIdentity, position: int, acknowledged: int, *, span: int) -> Segment:
+def cancel(link: LinkIdentity, position: int, acknowledged: int, *, span: int) -> Segment:
     """Return what stands in the place of segments that will never be sent (again)."""
     assert link.remote is not None
     frame = encode_frame(
-        link.remote.channel, FrameKind.SKIP, encode_u64(span), position=position, acknowledged=acknowledged
+        link.remote.channel, FrameKind.CANCEL, encode_u64(span), position=position, acknowledged=acknowledged
     )
     return Segment(position, span, Route.LINK, frame, awaited=False)
 
 
-def skipped(link: LinkIdentity, position: int, acknowledged: int, *, skip_at: int) -> Segment:
-    """Return the answer to a SKIP that came in time."""
+def cancelled(link: LinkIdentity, position: int, acknowledged: int, *, cancel_at: int) -> Segment:
+    """Return the answer to a CANCEL that came in time."""
     assert link.remote is not None
-    payload = encode_u64(skip_at)
+    payload = encode_u64(cancel_at)
     frame = encode_frame(
-        link.remote.channel, FrameKind.SKIPPED, payload, position=position, acknowledged=acknowledged
+        link.remote.channel, FrameKind.CANCELLED, payload, position=position, acknowledged=acknowledged
     )
     return Segment(position, len(payload), Route.LINK, frame)

@@ -300,13 +300,15 @@ class Sender:
         """Send an A-RELEASE-RQ or -RP in its place behind the messages."""
         self._send(segments.release(self._identity, self.outbound.position, self._acknowledged(), kind=kind))
 
-    def send_skipped(self, position: int) -> None:
-        """Tell the other side that a SKIP came in time, between messages: what one spans may be skipped as a whole."""
+    def send_cancelled(self, position: int) -> None:
+        """Tell the other side that a CANCEL came in time, between messages: one is cancelled as a whole."""
         if self._streaming:
-            self._deferred.append(lambda: self.send_skipped(position))
+            self._deferred.append(lambda: self.send_cancelled(position))
             return
         self._send(
-            segments.skipped(self._identity, self.outbound.position, self._acknowledged(), skip_at=position)
+            segments.cancelled(
+                self._identity, self.outbound.position, self._acknowledged(), cancel_at=position
+            )
         )
 
     def _send(self, segment: Segment) -> None:
@@ -350,7 +352,7 @@ class Sender:
     def void(self, operation: Operation, status: int) -> None:
         """Answer `operation` with `status` ourselves, as soon as its peer has sent all of it.
 
-        If the other side has received nothing of it, nothing will be sent: it learns that by SKIP, and says SKIPPED
+        If the other side has received nothing of it, nothing will be sent: it learns that by CANCEL, and says CANCELLED
         unless it had received the operation after all. The operation stays in the table until then, or until its late
         response was dropped, and where responses may be many it is cancelled. One that `is_half_received` can't be
         voided.
@@ -394,7 +396,7 @@ class Sender:
         remote = self._identity.remote
         assert remote is not None
         end = operation.end if operation.end is not None else self.outbound.position
-        segment = segments.skip(
+        segment = segments.cancel(
             self._identity, operation.position, self._acknowledged(), span=end - operation.position
         )
         self.outbound.replace(operation.position, end, segment)

@@ -23,13 +23,15 @@ from dimse_mesh.endpoint.carrier import Carrier
 from dimse_mesh.endpoint.identity import dimse_service, handler_of
 from dimse_mesh.endpoint.tracing import RPC_SYSTEM
 from dimse_mesh.handling.policy import objection
-from dimse_mesh.mesh import Delivery, EnvelopeError, pack, unpack
+from dimse_mesh.mesh import EnvelopeError, Message, pack, unpack
 from dimse_mesh.runtime.counters import APPROVED, Counters
 from dimse_mesh.runtime.routing import Route, route_for
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.runtime.tracing import trace_headers, traceparent_in
+from dimse_mesh.schemas.addresses import InstanceAddress, Role, parse_address
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
 from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.subjects import Kind
 
 log = logging.getLogger(__name__)
 
@@ -67,17 +69,21 @@ class OperationHandler:
         self._routes = routes
         self._routes_by_titles: dict[tuple[str, str], Route] = {}
 
-    def handle(self, delivery: Delivery) -> None:
+    def handle(self, message: Message) -> None:
         """Approve or refuse one operation."""
         try:
-            request, tail = unpack(OperationRequest, delivery.payload)
+            request, tail = unpack(OperationRequest, message.payload)
             command = bytes(tail[: request.command_length])
             head = parse_head(command)
         except (EnvelopeError, DimseError) as error:
             log.warning("dropped a malformed operation: %s", error.code)
             return
+        source, sink = message.sender, parse_address(request.sink)
+        if source is None or sink is None or not self._may_ask(request, source, sink):
+            log.warning("dropped an operation that %s may not ask for", source)
+            return
         service = dimse_service(head.command_field)
-        parent = traceparent_in(delivery.headers)
+        parent = traceparent_in(message.headers)
         span = None
         if parent is not None:
             span = self._telemetry.start_span(
@@ -95,14 +101,22 @@ class OperationHandler:
             self._counters.operation_handled(service, APPROVED)
             traceparent = self._telemetry.traceparent(span) or parent
             headers = trace_headers(traceparent)
-            self._mesh.publish(
-                self._mesh.subjects.approved(request.sink.instance), delivery.payload, headers=headers
-            )
+            self._mesh.publish(self._mesh.subjects.to(sink, Kind.OP), message.payload, headers=headers)
             self._telemetry.end(span)
         else:
             self._counters.operation_handled(service, reason.name.lower())
-            self._refuse(request, command, reason, delivery.reply)
+            self._refuse(request, command, reason, source)
             self._telemetry.end(span, error_code=reason.name.lower())
+
+    def _may_ask(self, request: OperationRequest, source: InstanceAddress, sink: InstanceAddress) -> bool:
+        """Tell whether an operation is of an association of this zone, and comes from one of its two ends."""
+        front_end, executor = (source, sink) if request.from_client else (sink, source)
+        return (
+            request.source == source.tokens
+            and front_end.is_front_end
+            and front_end.zone == self._mesh.address.zone
+            and executor.role is Role.SCU
+        )
 
     def _objection(self, request: OperationRequest, command_field: int) -> FailureReason | None:
         """Return why the operation may not be performed, or None."""
@@ -121,7 +135,9 @@ class OperationHandler:
             route = self._routes_by_titles[key] = route_for(self._routes, called=called, calling=calling)
         return route
 
-    def _refuse(self, request: OperationRequest, command: bytes, reason: FailureReason, reply: str) -> None:
+    def _refuse(
+        self, request: OperationRequest, command: bytes, reason: FailureReason, source: InstanceAddress
+    ) -> None:
         command_set = CommandSet.parse(command)
         field = command_set.command_field
         tail = b""
@@ -131,11 +147,11 @@ class OperationHandler:
             tail = response_to(command_set, failure_status_for(field, reason)).encode()
         refusal = Refusal(
             association=request.association,
-            channel=request.source.channel,
+            channel=request.source_channel,
             position=request.position,
             code=reason.name.lower(),
         )
-        self._mesh.publish(reply, pack(refusal, tail))
+        self._mesh.publish(self._mesh.subjects.to(source, Kind.REFUSED), pack(refusal, tail))
         log.warning(
             "refused %s of %s to %s: %s",
             dimse_service(field),

@@ -20,7 +20,7 @@ async def serve_operations(context: ServiceContext) -> None:
         routes=context.settings.routes,
     )
     subject = context.mesh.subjects.operations(context.settings.zone, context.service)
-    subscription = await context.mesh.subscribe(subject.name, handler.handle, queue=subject.queue)
+    subscription = await context.mesh.subscribe(subject.interest, handler.handle, queue=subject.queue)
     context.ready()
     await context.draining.wait()
     await subscription.drain()

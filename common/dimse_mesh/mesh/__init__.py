@@ -1,13 +1,13 @@
 """The only importer of nats: connections, typed request/reply, liveness, discovery, the embedded server."""
 
 from dimse_mesh.mesh.connection import Mesh, Subscription, open_mesh
-from dimse_mesh.mesh.deaths import LivenessSettings
 from dimse_mesh.mesh.discovery import EndpointStats, ServiceDescription, ServiceEndpoint, announce
 from dimse_mesh.mesh.embedded import EmbeddedServer, embedded_server
 from dimse_mesh.mesh.envelope import pack, unpack
 from dimse_mesh.mesh.errors import (
     EmbeddedServerError,
     EnvelopeError,
+    ForeignVersion,
     InvalidSubject,
     MeshError,
     MeshTimeout,
@@ -16,18 +16,22 @@ from dimse_mesh.mesh.errors import (
     PayloadTooLarge,
     RemoteError,
 )
+from dimse_mesh.mesh.failure_detector import LiveInstance, LivenessSettings
 from dimse_mesh.mesh.liveness import Liveness, announce_death, open_liveness
+from dimse_mesh.mesh.requests import Reply
 from dimse_mesh.mesh.settings import NatsSettings, NatsTls
 from dimse_mesh.mesh.turn import Turn, TurnWriter
-from dimse_mesh.mesh.wire import Delivery
+from dimse_mesh.mesh.wire import Message
 
 __all__ = [
-    "Delivery",
+    "Message",
     "EmbeddedServer",
     "EmbeddedServerError",
     "EndpointStats",
     "EnvelopeError",
+    "ForeignVersion",
     "InvalidSubject",
+    "LiveInstance",
     "Liveness",
     "LivenessSettings",
     "Mesh",
@@ -39,6 +43,7 @@ __all__ = [
     "NoResponders",
     "PayloadTooLarge",
     "RemoteError",
+    "Reply",
     "ServiceDescription",
     "ServiceEndpoint",
     "Subscription",

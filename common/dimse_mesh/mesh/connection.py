@@ -15,12 +15,13 @@ from anyio.abc import TaskGroup
 from pydantic import BaseModel
 
 from dimse_mesh.mesh.errors import MeshError, MeshUnavailable, report
-from dimse_mesh.mesh.link import Link
-from dimse_mesh.mesh.requests import Requests
+from dimse_mesh.mesh.nats_connection import NatsConnection
+from dimse_mesh.mesh.requests import Reply, Requests
 from dimse_mesh.mesh.responder import Handler, Responder
 from dimse_mesh.mesh.settings import NatsSettings
 from dimse_mesh.mesh.turn import Turn
-from dimse_mesh.mesh.wire import Delivery
+from dimse_mesh.mesh.wire import Message
+from dimse_mesh.schemas.addresses import InstanceAddress
 from dimse_mesh.schemas.subjects import Subject, Subjects
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
@@ -30,42 +31,50 @@ ReplyT = TypeVar("ReplyT", bound=BaseModel)
 class Subscription:
     """Interest in a subject; lasts until `unsubscribe`, over every reconnect."""
 
-    def __init__(self, subject: str, queue: str, callback: Callable[[Delivery], None], link: Link) -> None:
+    def __init__(
+        self, subject: str, queue: str, callback: Callable[[Message], None], connection: NatsConnection
+    ) -> None:
         self.subject = subject
         self.queue = queue
         self.received = 0
         self.failed = 0
         """Messages whose callback raised."""
         self._callback = callback
-        self._link = link
+        self._connection = connection
         self._sid = 0
 
-    def _deliver(self, delivery: Delivery) -> None:
+    def _deliver(self, message: Message) -> None:
         self.received += 1
         try:
-            self._callback(delivery)
+            self._callback(message)
         except Exception as exc:  # noqa: BLE001 - the connection's reader must live
             self.failed += 1
             report(f"a subscriber of {self.subject}", exc)
 
     async def unsubscribe(self) -> None:
         """End the interest at once."""
-        self._link.unsubscribe(self._sid)
+        self._connection.unsubscribe(self._sid)
 
     async def drain(self) -> None:
         """End the interest, and return when everything that the server had sent before is handled."""
-        await self._link.drain(self._sid)
+        await self._connection.drain(self._sid)
 
 
 class Mesh:
     """What an instance sends and receives with. Made by `open_mesh`."""
 
     def __init__(
-        self, settings: NatsSettings, *, root: str, zone: str, instance: str, name: str, tasks: TaskGroup
+        self,
+        settings: NatsSettings,
+        *,
+        root: str,
+        address: InstanceAddress,
+        name: str,
+        tasks: TaskGroup,
     ) -> None:
-        self.instance = instance
-        self.zone = zone
-        self.subjects = Subjects(root)
+        self.address = address
+        """This instance's."""
+        self.subjects = Subjects(root, address)
         self.turn = Turn()
         """Of the event loop: what is published while a read is dealt with leaves at its end."""
         self._settings = settings
@@ -74,13 +83,13 @@ class Mesh:
         self._up = False
         self._drained: anyio.Event | None = None
         self._responders: list[Responder[Any, Any]] = []
-        self._control = Link(
+        self._control = NatsConnection(
             settings, self.turn, name=name, backlog_limit=settings.control_backlog, on_edge=self._edge
         )
-        self._bulk = Link(
+        self._bulk = NatsConnection(
             settings, self.turn, name=f"{name} bulk", backlog_limit=settings.bulk_backlog, on_edge=self._edge
         )
-        self._requests = Requests(self._control, self.subjects.inbox(instance))
+        self._requests = Requests(self._control, self.subjects)
 
     # --- state
 
@@ -171,16 +180,16 @@ class Mesh:
         return self._bulk.backlog()
 
     async def subscribe(
-        self, subject: str, callback: Callable[[Delivery], None], *, queue: str = "", bulk: bool = False
+        self, subject: str, callback: Callable[[Message], None], *, queue: str = "", bulk: bool = False
     ) -> Subscription:
         """Call `callback` for every message, synchronously, in order; what it raises is logged and counted.
 
         On return the server knows of the subscription (if connected; else it will on reconnect). `bulk`
         receives on the bulk connection. What one connection publishes stays in order on one connection only.
         """
-        link = self._bulk if bulk else self._control
-        subscription = Subscription(subject, queue, callback, link)
-        subscription._sid = await link.subscribe(subject, queue, subscription._deliver)
+        connection = self._bulk if bulk else self._control
+        subscription = Subscription(subject, queue, callback, connection)
+        subscription._sid = await connection.subscribe(subject, queue, subscription._deliver)
         return subscription
 
     # --- request and reply
@@ -193,8 +202,8 @@ class Mesh:
         *,
         timeout: float,
         headers: Mapping[str, str] | None = None,
-    ) -> tuple[ReplyT, memoryview]:
-        """Ask one of those who serve `subject`; return its reply and the reply's tail.
+    ) -> Reply[ReplyT]:
+        """Ask one of those who serve `subject`; return what it replied, and who did.
 
         Raises:
             NoResponders: nobody serves it.
@@ -212,7 +221,7 @@ class Mesh:
         handler: Handler[RequestT, ReplyT],
         *,
         max_concurrent: int,
-        busy: Callable[[RequestT, memoryview, Delivery], tuple[ReplyT, bytes]] | None = None,
+        busy: Callable[[RequestT, memoryview, Message], tuple[ReplyT, bytes]] | None = None,
     ) -> Subscription:
         """Answer requests, each in a task of its own, at most `max_concurrent` at once.
 
@@ -225,10 +234,11 @@ class Mesh:
             busy=busy,
             tasks=self._tasks,
             publish=self.publish,
+            reply_to=self.subjects.reply_to,
             max_concurrent=max_concurrent,
         )
         self._responders.append(responder)
-        return await self.subscribe(subject.name, responder.receive, queue=subject.queue)
+        return await self.subscribe(subject.interest, responder.receive, queue=subject.queue)
 
     # --- the end
 
@@ -244,15 +254,16 @@ class Mesh:
             self._drained.set()
 
     async def _drain(self) -> None:
-        for link in (self._control, self._bulk):
-            link.stop_receiving()
+        connections = (self._control, self._bulk)
+        for connection in connections:
+            connection.stop_receiving()
         with anyio.move_on_after(self._settings.drain_timeout):
-            for link in (self._control, self._bulk):
-                await link.flush()
+            for connection in connections:
+                await connection.flush()
             for responder in self._responders:
                 await responder.idle()
-            for link in (self._control, self._bulk):
-                await link.flush()
+            for connection in connections:
+                await connection.flush()
 
     # --- for open_mesh
 
@@ -265,13 +276,13 @@ class Mesh:
                 await self._requests.start()
         except TimeoutError:
             raise current.why_not() from None
-        for link in (self._control, self._bulk):
-            self._tasks.start_soon(link.run)
+        for connection in (self._control, self._bulk):
+            self._tasks.start_soon(connection.run)
 
     async def _close(self) -> None:
         self._requests.fail(MeshUnavailable("the mesh is closed", code="closed", retryable=False))
-        for link in (self._control, self._bulk):
-            await link.close()
+        for connection in (self._control, self._bulk):
+            await connection.close()
 
     def _edge(self) -> None:
         if self.connected == self._up:
@@ -286,7 +297,7 @@ class Mesh:
 
 @asynccontextmanager
 async def open_mesh(
-    settings: NatsSettings, *, root: str, zone: str, instance: str, name: str, first_connect_timeout: float
+    settings: NatsSettings, *, root: str, address: InstanceAddress, first_connect_timeout: float
 ) -> AsyncIterator[Mesh]:
     """Connect to NATS and stay connected until the block ends; then drain and close.
 
@@ -296,7 +307,8 @@ async def open_mesh(
     """
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
-        mesh = Mesh(settings, root=root, zone=zone, instance=instance, name=name, tasks=tasks)
+        name = f"dimse-mesh {address.zone} {address.role} {address.instance}"
+        mesh = Mesh(settings, root=root, address=address, name=name, tasks=tasks)
         try:
             await mesh._open(first_connect_timeout)
             yield mesh

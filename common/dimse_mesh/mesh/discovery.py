@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from dimse_mesh.mesh.connection import Mesh, Subscription
-from dimse_mesh.mesh.wire import Delivery
+from dimse_mesh.mesh.wire import Message
 from dimse_mesh.schemas.service import ServiceName
 
 _TYPE = "io.nats.micro.v1."
@@ -55,9 +55,9 @@ async def announce(mesh: Mesh, described: ServiceDescription) -> list[Subscripti
     name = f"dimse-mesh-{described.service}"
     base: dict[str, Any] = {
         "name": name,
-        "id": mesh.instance,
+        "id": mesh.address.instance,
         "version": described.version,
-        "metadata": {"zone": mesh.zone, "service": str(described.service)},
+        "metadata": {"zone": mesh.address.zone, "service": str(described.service)},
     }
     started = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     answers: dict[str, Callable[[], dict[str, Any]]] = {
@@ -68,13 +68,13 @@ async def announce(mesh: Mesh, described: ServiceDescription) -> list[Subscripti
     return [
         await mesh.subscribe(subject, partial(_reply, mesh, answer))
         for verb, answer in answers.items()
-        for subject in (f"$SRV.{verb}", f"$SRV.{verb}.{name}", f"$SRV.{verb}.{name}.{mesh.instance}")
+        for subject in (f"$SRV.{verb}", f"$SRV.{verb}.{name}", f"$SRV.{verb}.{name}.{mesh.address.instance}")
     ]
 
 
-def _reply(mesh: Mesh, answer: Callable[[], dict[str, Any]], delivery: Delivery) -> None:
-    if delivery.reply:
-        mesh.publish(delivery.reply, json.dumps(answer()).encode())
+def _reply(mesh: Mesh, answer: Callable[[], dict[str, Any]], message: Message) -> None:
+    if message.reply:
+        mesh.publish(message.reply, json.dumps(answer()).encode())
 
 
 def _identity(endpoint: ServiceEndpoint) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """A message of the mesh: a JSON head of a known type, then raw bytes that are never encoded.
 
-0        4              4 + n
-+--------+--------------+-----------
-| n (BE) | head (JSON)  | tail ...
-+--------+--------------+-----------
+0         1        4              4 + n
++---------+--------+--------------+-----------
+| version | n (BE) | head (JSON)  | tail ...
++---------+--------+--------------+-----------
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from dimse_mesh.mesh.errors import EnvelopeError
+from dimse_mesh.mesh.errors import EnvelopeError, ForeignVersion
+from dimse_mesh.schemas.version import VERSION, ProtocolVersion
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -21,23 +22,28 @@ MAX_HEAD = 256 * 1024
 """Bytes of a head. Larger ones are refused before they are parsed."""
 
 _LENGTH = struct.Struct(">I")
+_VERSION = VERSION.octet
 
 
 def pack(head: BaseModel, tail: bytes | memoryview = b"") -> bytes:
     """Return `head` and `tail` as one payload."""
     text = head.__pydantic_serializer__.to_json(head)
-    return b"".join((_LENGTH.pack(len(text)), text, tail))
+    return b"".join((_LENGTH.pack(_VERSION << 24 | len(text)), text, tail))
 
 
 def unpack(model: type[ModelT], payload: bytes) -> tuple[ModelT, memoryview]:
     """Return the head, validated as `model`, and a view of the tail.
 
     Raises:
+        ForeignVersion: another major version made it.
         EnvelopeError: truncated, a head over `MAX_HEAD`, or not a `model`. Carries no content of the payload.
     """
     if len(payload) < _LENGTH.size:
         raise EnvelopeError("the envelope is shorter than its length field")
-    (length,) = _LENGTH.unpack_from(payload)
+    (word,) = _LENGTH.unpack_from(payload)
+    version, length = word >> 24, word & 0xFF_FFFF
+    if version >> 4 != VERSION.major:
+        raise ForeignVersion(ProtocolVersion.of(version))
     end = _LENGTH.size + length
     if length > MAX_HEAD or end > len(payload):
         raise EnvelopeError("the envelope's head is longer than allowed or than the payload")

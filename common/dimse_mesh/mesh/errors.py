@@ -8,6 +8,7 @@
     |- PayloadTooLarge        the message exceeds what the server accepts; nothing was sent
     |- InvalidSubject         a subject with white space, control characters or an empty one
     |- EnvelopeError          the payload is not a head of the expected type, with its tail
+    |  `- ForeignVersion      it is of another major version of the protocol
     `- EmbeddedServerError    our own nats-server could not be started, or died
 
 Exceptions of nats-py, ssl and sockets are translated into these at the edge of this package and nowhere else.
@@ -16,6 +17,8 @@ Exceptions of nats-py, ssl and sockets are translated into these at the edge of 
 from __future__ import annotations
 
 import logging
+
+from dimse_mesh.schemas.version import VERSION, ProtocolVersion
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +83,16 @@ class EnvelopeError(MeshError):
     """The payload is not an envelope of the expected type. The text never repeats what was in it."""
 
     code = "malformed"
+
+
+class ForeignVersion(EnvelopeError):
+    """The message is of another major version: its sender and we can't talk to each other."""
+
+    code = "version"
+
+    def __init__(self, version: ProtocolVersion) -> None:
+        super().__init__(f"a message of protocol version {version}; this one speaks {VERSION}")
+        self.version = version
 
 
 class EmbeddedServerError(MeshError):

@@ -1,4 +1,4 @@
-"""Heartbeats, probes and obituaries: the IO around `deaths.DeathWatch`.
+"""Heartbeats, probes and obituaries: the IO around `failure_detector.FailureDetector`.
 
 A newcomer says that it is there before it does anything else, and each who is there already answers with a heartbeat
 for it alone. So of any two instances each knows the other one round trip after the later one came, and a crowd of N
@@ -9,22 +9,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import anyio
 
-from dimse_mesh.mesh.connection import Mesh
-from dimse_mesh.mesh.deaths import Cause, Death, DeathWatch, LivenessSettings
+from dimse_mesh.mesh.connection import Mesh, Subscription
 from dimse_mesh.mesh.envelope import pack, unpack
-from dimse_mesh.mesh.errors import EnvelopeError, report
-from dimse_mesh.mesh.wire import Delivery
-from dimse_mesh.schemas.service import Heartbeat, Obituary, ServiceName
+from dimse_mesh.mesh.errors import EnvelopeError, ForeignVersion, report
+from dimse_mesh.mesh.failure_detector import (
+    Death,
+    Evidence,
+    FailureDetector,
+    LiveInstance,
+    LivenessSettings,
+)
+from dimse_mesh.mesh.wire import Message
+from dimse_mesh.schemas.addresses import InstanceAddress, Role
+from dimse_mesh.schemas.service import MOST_DEATHS, Dead, Heartbeat, Obituary
+from dimse_mesh.schemas.subjects import Kind
+from dimse_mesh.schemas.version import VERSION, ProtocolVersion
 
 log = logging.getLogger(__name__)
 
-_REPEATED = 64
-"""How many deaths a heartbeat repeats at most."""
+_FIRST_DOUBT = 0.02
+"""Seconds until an instance that is said to be dead is asked again: a server may not know yet that it is gone."""
+_MOST_FOREIGN = 256
+"""Instances of another protocol version that are told of by name."""
 
 Load = Callable[[], dict[str, int]]
 """Open associations by remote AE, for the heartbeat."""
@@ -40,44 +51,44 @@ class Liveness:
     def __init__(
         self,
         mesh: Mesh,
-        service: ServiceName,
         *,
-        on_dead: Callable[[str], None] | None = None,
+        on_dead: Callable[[InstanceAddress], None] | None = None,
         load: Load = dict,
         serves_zone: bool = False,
         settings: LivenessSettings | None = None,
     ) -> None:
         self._mesh = mesh
-        self._service = service
         self._on_dead = on_dead
         self._load = load
         self._serves_zone = serves_zone
         self._settings = settings or LivenessSettings()
-        self._core = DeathWatch(self._settings, mesh.instance, mesh.zone)
+        self._core = FailureDetector(self._settings, mesh.address)
         self._draining = False
-        self._replies = f"{mesh.subjects.inbox(mesh.instance)}.ping"
         self._loop = asyncio.get_running_loop()
         self._connects = -1
         self._server_url = ""
         self._next_beat = 0.0
-        self._mourned: dict[str, float] = {}
-        """Who died lately, and until when our heartbeats say so."""
+        self._mourned: dict[InstanceAddress, float] = {}
+        """Who died lately in our zone, and until when our heartbeats say so."""
+        self._doubting: asyncio.TimerHandle | None = None
+        self._foreign: set[InstanceAddress] = set()
+        self._answering: list[Subscription] = []
 
     @property
-    def instances(self) -> list[Heartbeat]:
-        """The last heartbeat of every other instance that is not known to be dead."""
-        return self._core.heartbeats()
+    def instances(self) -> list[LiveInstance]:
+        """Every other instance that is not known to be dead, with its last heartbeat."""
+        return self._core.instances()
 
     @property
     def watched(self) -> int:
         """How many instances are watched."""
         return self._core.watched()
 
-    def on_dead(self, callback: Callable[[str], None]) -> None:
+    def on_dead(self, callback: Callable[[InstanceAddress], None]) -> None:
         """Tell `callback` of deaths from now on, instead of whom `open_liveness` was given."""
         self._on_dead = callback
 
-    def watch(self, instance: str) -> None:
+    def watch(self, instance: InstanceAddress) -> None:
         """Call `on_dead` if `instance` dies; counted, so each call needs its `unwatch`.
 
         After `on_dead(instance)` nothing is left to unwatch. At most 0.5 s later the first probe is sent.
@@ -86,7 +97,7 @@ class Liveness:
         if death is not None:
             self._loop.call_soon(self._tell, death)
 
-    def unwatch(self, instance: str) -> None:
+    def unwatch(self, instance: InstanceAddress) -> None:
         """Take back one `watch`."""
         self._core.unwatch(instance)
 
@@ -97,9 +108,6 @@ class Liveness:
 
     def _heartbeat(self) -> Heartbeat:
         return Heartbeat(
-            instance=self._mesh.instance,
-            zone=self._mesh.zone,
-            service=self._service,
             server_id=self._mesh.server_id,
             draining=self._draining,
             associations=self._load(),
@@ -107,82 +115,127 @@ class Liveness:
             dead=self._lately_dead(),
         )
 
-    def _lately_dead(self) -> tuple[str, ...]:
+    def _lately_dead(self) -> tuple[Dead, ...]:
         now = self._loop.time()
         self._mourned = {instance: until for instance, until in self._mourned.items() if until > now}
-        return tuple(self._mourned)[-_REPEATED:]
+        return tuple(map(_named, list(self._mourned)[-MOST_DEATHS:]))
 
     def _beat(self) -> None:
         self._mesh.publish(self._mesh.subjects.live, pack(self._heartbeat()))
 
-    def _greet(self, newcomer: str) -> None:
-        self._mesh.publish(self._mesh.subjects.greeting(newcomer), pack(self._heartbeat()))
-
-    def _announce(self, instance: str) -> None:
-        obituary = Obituary(instance=instance, witness=self._mesh.instance)
-        self._mesh.publish(self._mesh.subjects.dead, pack(obituary))
+    def _greet(self, newcomer: InstanceAddress) -> None:
+        self._mesh.publish(self._mesh.subjects.to(newcomer, Kind.GREETING), pack(self._heartbeat()))
 
     # --- from the mesh
 
-    def _on_live(self, delivery: Delivery) -> None:
-        newcomer = self._hear(delivery)
+    def _on_live(self, message: Message) -> None:
+        newcomer = self._hear(message)
         if newcomer is not None:
             self._greet(newcomer)
 
-    def _on_greeting(self, delivery: Delivery) -> None:
-        self._hear(delivery)  # who greets us knows us
+    def _on_greeting(self, message: Message) -> None:
+        self._hear(message)  # who greets us knows us
 
-    def _hear(self, delivery: Delivery) -> str | None:
+    def _hear(self, message: Message) -> InstanceAddress | None:
         """Take in a heartbeat; return who it is from, if that is new here."""
+        sender = message.sender
+        if sender is None or sender == self._mesh.address:
+            return None
         try:
-            heartbeat, _ = unpack(Heartbeat, delivery.payload)
+            heartbeat, _ = unpack(Heartbeat, message.payload)
+        except ForeignVersion as foreign:
+            self._tell_of_foreign(sender, foreign.version)
+            return None
         except EnvelopeError:
             return None
         newcomer = None
-        if self._core.heartbeat(heartbeat, self._loop.time()):
-            newcomer = heartbeat.instance
+        if self._core.heartbeat(sender, heartbeat, self._loop.time()):
+            newcomer = sender
             self._mourned.pop(newcomer, None)
-        for instance in heartbeat.dead:
-            self._bury(instance)
+        self._accuse(sender, heartbeat.dead)
         return newcomer
 
-    def _on_obituary(self, delivery: Delivery) -> None:
+    def _tell_of_foreign(self, sender: InstanceAddress, version: ProtocolVersion) -> None:
+        if sender not in self._foreign and len(self._foreign) < _MOST_FOREIGN:
+            self._foreign.add(sender)
+            log.error(
+                "instance %s speaks version %s of the protocol, this one %s: they can't work together",
+                sender,
+                version,
+                VERSION,
+            )
+
+    def _on_obituary(self, message: Message) -> None:
         try:
-            obituary, _ = unpack(Obituary, delivery.payload)
+            obituary, _ = unpack(Obituary, message.payload)
         except EnvelopeError:
             return
-        self._bury(obituary.instance)
+        if message.sender is not None:
+            self._accuse(message.sender, (obituary.dead,))
 
-    def _bury(self, instance: str) -> None:
-        death = self._core.obituary(instance)
-        if death is not None:
-            self._mourn(death)
+    def _accuse(self, sender: InstanceAddress, dead: Iterable[Dead]) -> None:
+        """Ask those whom somebody says to be dead; of other zones than its own it says nothing that counts."""
+        for named in dead:
+            instance = _address_of(named, sender.zone)
+            if instance is not None and self._core.obituary(instance):
+                self._ping(instance)
+                self._doubt_later(_FIRST_DOUBT)
 
-    def _on_ping(self, delivery: Delivery) -> None:
-        if delivery.reply:
-            self._mesh.publish(delivery.reply, self._mesh.server_id.encode())
+    def _doubt_later(self, pause: float) -> None:
+        if self._doubting is None:
+            self._doubting = self._loop.call_later(pause, self._doubt, pause)
 
-    def _on_pong(self, delivery: Delivery) -> None:
-        instance = delivery.subject.rpartition(".")[2]
+    def _doubt(self, pause: float) -> None:
+        """Ask again those who are said to be dead, for nobody has answered in their place."""
+        self._doubting = None
+        accused = self._core.accused()
+        for instance in accused:
+            self._ping(instance)
+        if accused:
+            self._doubt_later(min(2 * pause, self._settings.probe_interval))
+
+    def _ping(self, instance: InstanceAddress) -> None:
+        subjects = self._mesh.subjects
+        self._mesh.publish(subjects.to(instance, Kind.PING), b"", reply=subjects.pong(instance))
+
+    def _on_ping(self, message: Message) -> None:
+        if message.sender is not None:
+            pong = self._mesh.subjects.to(message.sender, Kind.PONG)
+            self._mesh.publish(pong, self._mesh.server_id.encode())
+
+    def _on_pong(self, message: Message) -> None:
+        instance = message.sender
+        if instance is None:
+            return
         now = self._loop.time()
         self._follow_connection()
-        if delivery.no_responders:
-            self._core.refused(instance, now)
+        if message.no_responders:
+            death = self._core.refused(instance, now)
+            if death is not None:
+                self._mourn(death)
             self._look(now)
         else:
-            self._core.answered(instance, delivery.payload.decode("ascii", "replace"), now)
+            self._core.answered(instance, message.payload[:64].decode("ascii", "replace"), now)
 
     # --- by the clock
 
     async def _start(self) -> None:
         """Subscribe, and say that we are there."""
-        subjects = self._mesh.subjects
-        await self._mesh.subscribe(subjects.greeting(self._mesh.instance), self._on_greeting)
-        await self._mesh.subscribe(subjects.live, self._on_live)
-        await self._mesh.subscribe(subjects.dead, self._on_obituary)
-        await self._mesh.subscribe(subjects.ping(self._mesh.instance), self._on_ping)
-        await self._mesh.subscribe(f"{self._replies}.*", self._on_pong)
+        subjects, subscribe = self._mesh.subjects, self._mesh.subscribe
+        await subscribe(subjects.mine(Kind.GREETING), self._on_greeting)
+        await subscribe(subjects.all_live, self._on_live)
+        await subscribe(subjects.all_dead, self._on_obituary)
+        self._answering.append(await subscribe(subjects.mine(Kind.PING), self._on_ping))
+        await subscribe(subjects.pong(), self._on_pong)
         self._tick()
+
+    async def _end(self) -> None:
+        """Answer no more pings, and say why."""
+        if self._doubting is not None:
+            self._doubting.cancel()
+        for subscription in self._answering:
+            await subscription.unsubscribe()
+        announce_death(self._mesh, self._mesh.address)
 
     async def _run(self) -> None:
         while True:
@@ -199,7 +252,7 @@ class Liveness:
             self._beat()
             self._next_beat = now + self._settings.interval
         for instance in self._core.to_probe(now):
-            self._mesh.publish(self._mesh.subjects.ping(instance), b"", reply=f"{self._replies}.{instance}")
+            self._ping(instance)
         self._look(now)
 
     def _follow_connection(self) -> bool:
@@ -225,12 +278,14 @@ class Liveness:
 
     def _mourn(self, death: Death) -> None:
         # Who stops in order says so itself, to everybody: that is no news unless it is watched.
-        level = logging.DEBUG if death.cause is Cause.OBITUARY and not death.watched else logging.WARNING
-        log.log(level, "instance %s is dead (%s)", death.instance, death.cause)
-        if death.cause is not Cause.SILENCE:
+        level = (
+            logging.DEBUG if death.evidence is Evidence.OBITUARY and not death.watched else logging.WARNING
+        )
+        log.log(level, "instance %s is dead (%s)", death.instance, death.evidence)
+        if death.evidence is not Evidence.SILENCE and death.instance.zone == self._mesh.address.zone:
             self._mourned[death.instance] = self._loop.time() + self._settings.deadline
         if death.announce:
-            self._announce(death.instance)
+            announce_death(self._mesh, death.instance)
         if death.watched:
             self._tell(death)
 
@@ -246,9 +301,8 @@ class Liveness:
 @asynccontextmanager
 async def open_liveness(
     mesh: Mesh,
-    service: ServiceName,
     *,
-    on_dead: Callable[[str], None] | None = None,
+    on_dead: Callable[[InstanceAddress], None] | None = None,
     load: Load = dict,
     serves_zone: bool = False,
     settings: LivenessSettings | None = None,
@@ -257,13 +311,12 @@ async def open_liveness(
 
     Args:
         mesh: of the instance.
-        service: of the instance.
         on_dead: see `Liveness`.
         load: what the heartbeats tell of associations.
         serves_zone: whether they tell that the instance serves its zone's default target.
         settings: the times; by default the settings' defaults.
     """
-    liveness = Liveness(mesh, service, on_dead=on_dead, load=load, serves_zone=serves_zone, settings=settings)
+    liveness = Liveness(mesh, on_dead=on_dead, load=load, serves_zone=serves_zone, settings=settings)
     await liveness._start()
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
@@ -274,11 +327,23 @@ async def open_liveness(
             failure = exc
         finally:
             tasks.cancel_scope.cancel()
-            liveness._announce(mesh.instance)
+            with anyio.CancelScope(shield=True):
+                await liveness._end()
     if failure is not None:
         raise failure
 
 
-def announce_death(mesh: Mesh, instance: str) -> None:
-    """Publish the obituary of an instance that its supervisor saw end."""
-    mesh.publish(mesh.subjects.dead, pack(Obituary(instance=instance, witness=mesh.instance)))
+def announce_death(mesh: Mesh, instance: InstanceAddress) -> None:
+    """Publish the obituary of an instance of our own zone that is known to have ended."""
+    mesh.publish(mesh.subjects.dead, pack(Obituary(dead=_named(instance))))
+
+
+def _named(instance: InstanceAddress) -> Dead:
+    return Dead(role=instance.role.value, instance=instance.instance)
+
+
+def _address_of(dead: Dead, zone: str) -> InstanceAddress | None:
+    try:
+        return InstanceAddress(zone, Role(dead.role), dead.instance)
+    except ValueError:  # a role that a newer version has added
+        return None

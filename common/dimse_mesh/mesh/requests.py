@@ -3,36 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import count
-from typing import TypeVar
+import secrets
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
 from dimse_mesh.mesh.envelope import pack, unpack
 from dimse_mesh.mesh.errors import MeshError, MeshTimeout, MeshUnavailable, NoResponders, RemoteError
-from dimse_mesh.mesh.link import Link
-from dimse_mesh.mesh.wire import Delivery
-from dimse_mesh.schemas.subjects import Subject
+from dimse_mesh.mesh.nats_connection import NatsConnection
+from dimse_mesh.mesh.wire import Message
+from dimse_mesh.schemas.addresses import InstanceAddress
+from dimse_mesh.schemas.subjects import Subject, Subjects
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
 ReplyT = TypeVar("ReplyT", bound=BaseModel)
 
 ERROR_HEADER = "Mesh-Error"
 """Header of a reply that is an error code and nothing else."""
+_TRY_ANOTHER = frozenset(("busy", "version"))
+"""Codes with which another one of the queue group may do better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[ReplyT]):
+    """What was replied, and by whom."""
+
+    head: ReplyT
+    tail: memoryview
+    sender: InstanceAddress
 
 
 class Requests:
-    """The requests of one instance that are waiting."""
+    """The requests of one instance that are waiting.
 
-    def __init__(self, link: Link, inbox: str) -> None:
-        self._link = link
-        self._inbox = inbox
-        self._numbers = count(1)
-        self._waiting: dict[str, asyncio.Future[Delivery]] = {}
+    Each has a reply subject that can't be guessed: only who was asked can answer it.
+    """
+
+    def __init__(self, connection: NatsConnection, subjects: Subjects) -> None:
+        self._connection = connection
+        self._subjects = subjects
+        self._inbox = subjects.inbox
+        self._waiting: dict[str, asyncio.Future[Message]] = {}
 
     async def start(self) -> None:
         """Subscribe to the inbox."""
-        await self._link.subscribe(f"{self._inbox}.*", "", self._receive)
+        await self._connection.subscribe(f"{self._inbox}.>", "", self._receive)
 
     async def ask(
         self,
@@ -42,26 +58,33 @@ class Requests:
         *,
         timeout: float,
         header: bytes,
-    ) -> tuple[ReplyT, memoryview]:
+    ) -> Reply[ReplyT]:
         """Send and wait; see `Mesh.request`."""
         payload = pack(head, tail)
-        reply = f"{self._inbox}.{next(self._numbers)}"
-        future: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
+        reply = f"{self._inbox}.{secrets.token_hex(12)}"
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[reply] = future
         try:
-            if not self._link.send(subject.name, reply, header, (payload,), len(payload)):
-                raise MeshUnavailable("not connected to NATS", code=self._link.last_error or "unavailable")
+            destination = subject.sent_by(self._subjects.own)
+            if not self._connection.send(destination, reply, header, (payload,), len(payload)):
+                raise MeshUnavailable(
+                    "not connected to NATS", code=self._connection.last_error or "unavailable"
+                )
             async with asyncio.timeout(timeout):
-                delivery = await future
+                message = await future
         except TimeoutError:
             raise MeshTimeout(f"no reply on {subject.name} within {timeout:g} s") from None
         finally:
             del self._waiting[reply]
-        if delivery.no_responders:
+        if message.no_responders:
             raise NoResponders(f"nobody serves {subject.name}")
-        if delivery.headers and (code := delivery.headers.get(ERROR_HEADER)):
-            raise RemoteError(f"{subject.name} answered with an error", code=code, retryable=code == "busy")
-        return unpack(subject.reply, delivery.payload)
+        if message.headers and (code := message.headers.get(ERROR_HEADER)):
+            raise RemoteError(
+                f"{subject.name} answered with an error", code=code, retryable=code in _TRY_ANOTHER
+            )
+        sender = message.sender
+        assert sender is not None  # `_receive` has seen to it
+        return Reply(*unpack(subject.reply, message.payload), sender)
 
     def fail(self, error: MeshError) -> None:
         """End every waiting request with `error`."""
@@ -69,7 +92,14 @@ class Requests:
             if not future.done():
                 future.set_exception(error)
 
-    def _receive(self, delivery: Delivery) -> None:
-        future = self._waiting.get(delivery.subject)
+    def _receive(self, message: Message) -> None:
+        """Take a reply, which names its sender behind the request's own subject, or the server's status instead."""
+        if message.no_responders:
+            asked = message.subject
+        elif message.sender is not None:
+            asked = message.subject.rsplit(".", 3)[0]
+        else:
+            return
+        future = self._waiting.get(asked)
         if future is not None and not future.done():
-            future.set_result(delivery)
+            future.set_result(message)

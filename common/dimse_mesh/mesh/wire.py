@@ -9,8 +9,8 @@ What stays nats-py's: handshake, authentication, TLS, websockets, pings. What is
   nats-py's parser stays, and calls the subscriber just so.)
 - **Sending** hands the bytes to the transport in the same call. nats-py concatenates them twice and wakes a
   task.
-- **Reconnection** is `link.Link`'s: nats-py retries a lost socket, but a generic -ERR closes its client for
-  good. Here both end in `lost`, and a new client is made.
+- **Reconnection** is `nats_connection.NatsConnection`'s: nats-py retries a lost socket, but a generic -ERR closes
+  its client for good. Here both end in `lost`, and a new client is made.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from nats.aio.transport import TcpTransport, WebSocketTransport
 
 from dimse_mesh.mesh.reader import MalformedStream, Reader
 from dimse_mesh.mesh.turn import Turn, TurnWriter
+from dimse_mesh.schemas.addresses import InstanceAddress, sender_of
 
 _MAX_MESSAGE = 64 << 20
 """nats-server's own limit of max_payload."""
@@ -37,7 +38,7 @@ _NO_RESPONDERS = b"NATS/1.0 503"
 _NOT_FATAL = ("permissions violation", "maximum subscriptions exceeded", "invalid subject")
 
 
-class Delivery(NamedTuple):
+class Message(NamedTuple):
     """One message, as a subscriber gets it."""
 
     subject: str
@@ -47,8 +48,13 @@ class Delivery(NamedTuple):
     no_responders: bool = False
     """The server's status 503: nobody subscribes to what we published to, giving this as the reply."""
 
+    @property
+    def sender(self) -> InstanceAddress | None:
+        """Who published it, as nats-server's permissions let it say; None: nobody whom this version knows."""
+        return sender_of(self.subject)
 
-Receiver = Callable[[Delivery], None]
+
+SubscriberCallback = Callable[[Message], None]
 """Takes messages in order, synchronously. Must not raise."""
 
 
@@ -56,7 +62,7 @@ Receiver = Callable[[Delivery], None]
 class WireEvents:
     """What a client tells its link."""
 
-    receivers: dict[int, Receiver] = field(default_factory=dict)
+    callbacks: dict[int, SubscriberCallback] = field(default_factory=dict)
     """By subscription id."""
     on_lost: Callable[[WireClient], None] = lambda _: None
     """The connection is over, as of now."""
@@ -186,14 +192,14 @@ class WireClient(Client):
 
     def on_message(self, sid: int, subject: str, reply: str, header: bytes, payload: bytes) -> None:
         """Hand a message to its subscriber."""
-        receiver = self._events.receivers.get(sid)
-        if receiver is None:
+        callback = self._events.callbacks.get(sid)
+        if callback is None:
             return
         if header:
             fields = self._parse_header_lines(header.partition(b"\r\n")[2])
-            receiver(Delivery(subject, reply, payload, fields, header.startswith(_NO_RESPONDERS)))
+            callback(Message(subject, reply, payload, fields, header.startswith(_NO_RESPONDERS)))
         else:
-            receiver(Delivery(subject, reply, payload))
+            callback(Message(subject, reply, payload))
 
     def on_control(self, line: bytes) -> None:
         """Do what the server says."""

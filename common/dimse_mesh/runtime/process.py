@@ -29,8 +29,9 @@ from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.signals import drain_on_signal, drained
 from dimse_mesh.runtime.supervised import FAILED, READY, Supervised
 from dimse_mesh.runtime.telemetry import Telemetry
+from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.service import ServiceName
-from dimse_mesh.schemas.subjects import Subjects
+from dimse_mesh.schemas.subjects import Services
 
 STOP_SECONDS = 10.0
 """What closing NATS and flushing spans may take, after the service's own drain."""
@@ -137,14 +138,11 @@ async def _connected(  # noqa: PLR0917 - all of them are what a context is made 
         open_mesh(
             settings.nats,
             root=settings.subject_root,
-            zone=settings.zone,
-            instance=supervised.instance,
-            name=f"dimse-mesh {settings.zone} {service.value} {supervised.instance}",
+            address=InstanceAddress(settings.zone, Role(service.value), supervised.instance),
             first_connect_timeout=settings.mesh.first_connect_timeout,
         ) as mesh,
         open_liveness(
             mesh,
-            service,
             load=lambda: dict(by_ae),
             serves_zone=executor and settings.scu.default_ae is not None,
             settings=settings.liveness,
@@ -196,7 +194,7 @@ def describe(service: ServiceName, settings: ZoneSettings, counters: Counters) -
     """Return what `nats micro` shows of a service."""
     from importlib.metadata import version
 
-    subjects = Subjects(settings.subject_root)
+    subjects = Services(settings.subject_root)
     endpoints: list[ServiceEndpoint] = []
 
     def stats() -> EndpointStats:
@@ -212,14 +210,14 @@ def describe(service: ServiceName, settings: ZoneSettings, counters: Counters) -
             text = "Executor: opens associations to this zone's AEs"
             for remote in settings.scu.remote_aes:
                 subject = subjects.ae_open(remote.ae_title)
-                endpoints.append(ServiceEndpoint("open", subject.name, subject.queue, stats))
+                endpoints.append(ServiceEndpoint("open", subject.interest, subject.queue, stats))
             if settings.scu.default_ae is not None:
                 subject = subjects.zone_open(settings.zone)
-                endpoints.append(ServiceEndpoint("open-zone", subject.name, subject.queue, stats))
+                endpoints.append(ServiceEndpoint("open-zone", subject.interest, subject.queue, stats))
         case ServiceName.STORE | ServiceName.QUERY_RETRIEVE | ServiceName.N_SERVICE:
             text = f"Handler of {service.value} operations: policy, then on to the other endpoint"
             operations = subjects.operations(settings.zone, service)
-            endpoints.append(ServiceEndpoint("operations", operations.name, operations.queue, stats))
+            endpoints.append(ServiceEndpoint("operations", operations.interest, operations.queue, stats))
     return ServiceDescription(service, version("dimse-mesh"), text, endpoints)
 
 

@@ -15,7 +15,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from dimse_mesh.mesh.deaths import LivenessSettings
+from dimse_mesh.mesh.failure_detector import LivenessSettings
 from dimse_mesh.mesh.settings import NatsSettings
 from dimse_mesh.runtime.routing import Route
 from dimse_mesh.runtime.settings_association import AssociationSettings

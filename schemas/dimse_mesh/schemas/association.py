@@ -1,35 +1,35 @@
 """Messages that open an association across the mesh (DESIGN: linked associations).
 
 The A-ASSOCIATE PDUs themselves travel in the raw tail of the envelope, byte for byte as received,
-so that items unknown to us reach the other side.
+so that items unknown to us reach the other side. Both halves are addressed by the sender's tokens of the subject and
+the channel in the message; the front-end's zone is the association's home zone.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
-from dimse_mesh.schemas.service import WireModel
+from pydantic import Field
 
+from dimse_mesh.schemas.service import AeTitle, Channel, WireModel
 
-class Endpoint(WireModel):
-    """One end of a link: an instance and its channel number (unsigned 32 bit) for the association."""
-
-    instance: str
-    channel: int
+AssociationId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Window = Annotated[int, Field(ge=0, le=1 << 30)]
 
 
 class OpenRequest(WireModel):
     """Front-end to executor: associate with the target. Tail: the client's A-ASSOCIATE-RQ PDU, whole."""
 
-    association: str
-    home_zone: str
-    source: Endpoint
-    called_ae: str
-    calling_ae: str
-    delivery: str
-    window: int
+    association: AssociationId
+    channel: Channel
+    """Of the front-end's half."""
+    called_ae: AeTitle
+    calling_ae: AeTitle
+    delivery: Annotated[str, Field(max_length=32)]
+    window: Window
     """Bytes that the front-end is ready to hold unconsumed."""
-    deadline: float
+    deadline: Annotated[float, Field(gt=0, le=7 * 24 * 3600.0, allow_inf_nan=False)]
     """Seconds that the front-end waits for the reply."""
 
 
@@ -52,9 +52,9 @@ class OpenReply(WireModel):
     """Executor to front-end. Tail: the target's A-ASSOCIATE-AC or A-ASSOCIATE-RJ or A-ABORT PDU, whole, if any."""
 
     result: OpenResult
-    sink: Endpoint | None = None
-    """The executor's end of the link, of no use unless it was accepted; none: it did not try."""
-    window: int = 0
+    channel: Channel | None = None
+    """Of the executor's half, of no use unless it was accepted; none: it did not try."""
+    window: Window = 0
     """Bytes that the executor is ready to hold unconsumed."""
-    detail: str = ""
+    detail: Annotated[str, Field(max_length=128)] = ""
     """A code for logs, never text from a peer."""

@@ -1,17 +1,20 @@
-"""Binary frames between the two endpoints of a link (docs/architecture.md: a link is two ordered directions).
+"""Binary frames between the two halves of an association (docs/architecture.md: a link is two ordered directions).
 
-A NATS payload on an instance's `link` or `data` subject is one frame or several in a row. All integers are
-big-endian. Header, 28 bytes:
+A NATS payload on an instance's `link` or `data` subject is one frame or several in a row, all from the instance that
+the subject names as its sender. All integers are big-endian. Header, 28 bytes:
 
     offset  size  field
-         0     4  channel       the receiver's number for the link
+         0     4  channel       the receiver's number for the association
          4     1  kind          `FrameKind`
          5     1  flags         `WHOLE`, `LAST`
          6     1  context_id    presentation context (MESSAGE, DATA), else 0
-         7     1  reserved      0
+         7     1  version       of the protocol: `version.ProtocolVersion.octet`
          8     4  length        bytes of payload behind the header
-        12     8  position      of the segment in its direction (ACK: received up to here)
+        12     8  position      of the segment in its direction (ACK, NACK: received up to here)
         20     8  acknowledged  the sender consumed the other direction up to here
+
+A frame of a kind that a receiver doesn't know has been added by a newer minor version. Below 16 it is a segment: it
+takes its place in the order and nothing comes of it. From 16 on it is ignored.
 """
 
 from __future__ import annotations
@@ -21,12 +24,15 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
-HEADER = struct.Struct("!IBBBxIQQ")
+from dimse_mesh.schemas.version import VERSION, ProtocolVersion
+
+HEADER = struct.Struct("!IBBBBIQQ")
+_VERSION = VERSION.octet
 _U32 = struct.Struct("!I")
 _U64 = struct.Struct("!Q")
 
 WHOLE = 0x01
-"""MESSAGE: the data set, if the command set announces one, is in the payload; else DATA frames follow. ACK: see it."""
+"""MESSAGE: the data set, if the command set announces one, is in the payload; else DATA frames follow."""
 LAST = 0x02
 """DATA: the data set ends with this frame."""
 
@@ -42,30 +48,31 @@ class FrameKind(IntEnum):
     """Pending responses to one request, as they came: `PdusHead` and whole P-DATA-TF PDUs."""
     RELEASE_RQ = 4
     RELEASE_RP = 5
-    SKIP = 6
-    """The segments from `position` on, for the span in the payload (8 bytes), will never be sent."""
-    SKIPPED = 7
-    """The SKIP at the position in the payload (8 bytes), in the other direction, came in time: no response follows."""
+    CANCEL = 6
+    """The segments from `position` on, for the span in the payload (8 bytes), will never be sent. Not a C-CANCEL."""
+    CANCELLED = 7
+    """The other direction's CANCEL at the position in the payload (8 bytes) came in time: no response follows."""
     ACK = 16
-    """Position: received without a gap up to here. Acknowledged: consumed up to here. Payload: `AckBody`.
-
-    `WHOLE`: what was sent before the PROBE of the number in the payload (0: before now) is missing.
-    """
+    """Position: received without a gap up to here. Acknowledged: consumed up to here. Payload: `AckBody`."""
     PROBE = 17
-    """Asks for an ACK at once. Position: its number; 0: not about what is missing. Payload: who asks, as in GONE."""
+    """Asks for an ACK at once. Position: its number; 0: not about what is missing. Payload: the asker's channel."""
     ABORT = 18
-    """Payload: source and reason of the A-ABORT (PS3.8 §9.3.8)."""
-    GONE = 19
-    """There is no such channel. Payload: the channel (4 bytes) and the instance that the frame was sent to."""
+    """Payload: source and reason of the A-ABORT (PS3.8 §9.3.8), the sender's channel (4 bytes)."""
+    RESET = 19
+    """There is no such channel. Payload: the channel (4 bytes) that the frame was sent to."""
     TAKEN = 20
-    """An executor has the `OpenRequest` of this channel. Payload: its own channel (4 bytes) and instance."""
+    """An executor has the `OpenRequest` of this channel. Payload: its own channel (4 bytes)."""
+    NACK = 21
+    """An ACK, and what was sent before the PROBE of the number in its body (0: before now) is missing."""
 
 
+FIRST_CONTROL = FrameKind.ACK
+"""Kinds below it are segments."""
 _U32_SIZE = 4
 
 
 class AckBody(NamedTuple):
-    """The payload of an ACK: 12 bytes."""
+    """The payload of an ACK or NACK: 12 bytes."""
 
     arrived: int
     """Bytes of the direction that have arrived, with those behind a gap."""
@@ -100,6 +107,14 @@ class FrameError(ValueError):
     """A payload that is not a row of whole frames."""
 
 
+class ForeignFrame(FrameError):
+    """A frame of another major version."""
+
+    def __init__(self, version: ProtocolVersion) -> None:
+        super().__init__(f"a frame of protocol version {version}")
+        self.version = version
+
+
 class Frame(NamedTuple):
     """One frame, its payload a view into the message that it came in."""
 
@@ -123,7 +138,9 @@ def encode_frame(
 ) -> bytes:
     """Return one frame with `parts` joined as its payload."""
     length = sum(map(len, parts))
-    return b"".join((HEADER.pack(channel, kind, flags, context_id, length, position, acknowledged), *parts))
+    return b"".join(
+        (HEADER.pack(channel, kind, flags, context_id, _VERSION, length, position, acknowledged), *parts)
+    )
 
 
 def encode_message_payload(command: bytes, data: bytes | memoryview = b"") -> bytes:
@@ -206,6 +223,7 @@ def iter_frames(payload: bytes) -> Iterator[Frame]:
 
     Raises:
         FrameError: a header or payload is cut short.
+        ForeignFrame: another major version made it; what follows can't be read either.
     """
     view = memoryview(payload)
     offset, end = 0, len(payload)
@@ -213,7 +231,11 @@ def iter_frames(payload: bytes) -> Iterator[Frame]:
     while offset < end:
         if end - offset < size:
             raise FrameError("frame header cut short")
-        channel, kind, flags, context_id, length, position, acknowledged = HEADER.unpack_from(view, offset)
+        channel, kind, flags, context_id, version, length, position, acknowledged = HEADER.unpack_from(
+            view, offset
+        )
+        if version != _VERSION and version >> 4 != _VERSION >> 4:
+            raise ForeignFrame(ProtocolVersion.of(version))
         start = offset + size
         offset = start + length
         if offset > end:

@@ -1,16 +1,33 @@
-"""What an instance says about itself: names of services, heartbeats, obituaries."""
+"""What an instance says about itself: names of services, heartbeats, obituaries.
+
+Who says it stands in the subject (`addresses.sender_of`), never in the message.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dimse_mesh.schemas.version import VERSION
+
+MOST_AES = 1024
+"""AEs that a heartbeat tells of, at most."""
+MOST_DEATHS = 64
+"""Deaths that a heartbeat repeats, at most."""
+
+Instance = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+"""The id of an instance, as in `addresses.InstanceAddress`."""
+AeTitle = Annotated[str, Field(max_length=16)]
+Channel = Annotated[int, Field(ge=0, le=0xFFFF_FFFF)]
+Position = Annotated[int, Field(ge=0, le=0xFFFF_FFFF_FFFF_FFFF)]
+
 
 class WireModel(BaseModel):
-    """Base of every message: immutable, and unknown fields are an error."""
+    """Base of every message: immutable. Unknown fields are ignored: a newer minor version may have added them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class ServiceName(StrEnum):
@@ -23,27 +40,36 @@ class ServiceName(StrEnum):
     SCU = "scu"
 
 
+class Dead(WireModel):
+    """An instance of the sender's own zone that is gone."""
+
+    role: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
+    instance: Instance
+
+
 class Heartbeat(WireModel):
     """Sent by every instance on `live`, every `liveness.interval`."""
 
-    instance: str
-    zone: str
-    service: ServiceName
-    server_id: str = Field(description="the nats-server that the instance's control connection is on")
-    draining: bool = False
-    associations: dict[str, int] = Field(
-        default_factory=dict, description="open associations by remote AE that it serves"
+    server_id: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9]*$")] = Field(
+        description="the nats-server that the instance's control connection is on"
     )
+    speaks: Annotated[str, Field(pattern=r"^[0-9]{1,2}\.[0-9]{1,2}$")] = Field(
+        default=str(VERSION), description="the protocol version that it sends"
+    )
+    draining: bool = False
+    associations: Annotated[
+        dict[AeTitle, Annotated[int, Field(ge=0, le=0xFFFF_FFFF)]], Field(max_length=MOST_AES)
+    ] = Field(default_factory=dict, description="open associations by remote AE that it serves")
     serves_zone: bool = Field(
         default=False, description="it opens associations with its zone's default target, too"
     )
-    dead: tuple[str, ...] = Field(
-        default=(), description="instances that died lately: an obituary may have found nobody at home"
+    dead: Annotated[tuple[Dead, ...], Field(max_length=MOST_DEATHS)] = Field(
+        default=(),
+        description="instances of its zone that died lately: an obituary may have found nobody at home",
     )
 
 
 class Obituary(WireModel):
-    """Sent on `dead` by whoever knows that `instance` is gone: its supervisor, or a witness on its server."""
+    """Sent on `dead` by whoever knows that an instance of its zone is gone: its supervisor, a witness, or itself."""
 
-    instance: str
-    witness: str
+    dead: Dead

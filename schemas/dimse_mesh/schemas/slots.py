@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
-from dimse_mesh.schemas.service import WireModel
+from pydantic import Field
+
+from dimse_mesh.schemas.service import AeTitle, WireModel
+
+Holding = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class SlotRequest(WireModel):
-    """What an executor holds of a target, to the zone's slot keeper.
+    """What the sending executor holds of a target, to the zone's slot keeper.
 
     With a reply subject: may the last of them be opened? Without one: this is so, an association has ended.
     """
 
-    instance: str
-    ae_title: str
-    holding: int
-    """Associations of `instance` with the target, the one that is asked for included."""
-    limit: int = 0
+    ae_title: AeTitle
+    holding: Holding
+    """Associations of the sender with the target, the one that is asked for included."""
+    limit: Holding = 0
 
 
 class SlotAnswer(StrEnum):

@@ -1,5 +1,14 @@
 """Every subject of the mesh, spelt in this one place.
 
+    <root>.i.<zone>.<role>.<instance>.<kind>.<sender>     to one instance; `Kind` says what
+    <root>.live.<sender>, <root>.dead.<sender>            to everybody: heartbeats, obituaries
+    <root>.ae.<AET>.open.<sender>                         to the executors of an AE
+    <root>.zone.<zone>.open.<sender>                      to the executors of a zone's default target
+    <root>.zone.<zone>.<service>.<sender>                 to the handlers of a zone
+
+`<sender>` is the address of who publishes: zone, role and instance, the last three tokens of every subject. Whoever
+subscribes puts `*.*.*` there, once for each kind.
+
 A `Subject` ties a NATS subject to the types of its request and reply, so that whoever
 publishes and whoever subscribes can't disagree about either.
 """
@@ -7,65 +16,78 @@ publishes and whoever subscribes can't disagree about either.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
 from typing import Generic, TypeVar
 
+from dimse_mesh.schemas.addresses import InstanceAddress
 from dimse_mesh.schemas.association import OpenReply, OpenRequest
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.slots import SlotReply, SlotRequest
+from dimse_mesh.schemas.tokens import encode_token
 
 RequestT = TypeVar("RequestT")
 ReplyT = TypeVar("ReplyT")
 
-_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+ANY_SENDER = "*.*.*"
+
+
+class Kind(StrEnum):
+    """What a message to one instance is: the token before the sender's."""
+
+    LINK = "link"
+    """Frames, on the control connection."""
+    DATA = "data"
+    """Frames with pieces of data sets, on the bulk connection."""
+    OP = "op"
+    """An operation that a handler has approved."""
+    REFUSED = "refused"
+    """A handler's refusal of an operation."""
+    UNSERVED = "unserved"
+    """Nobody publishes here: nats-server says so that a handler's queue group is empty (status 503)."""
+    INBOX = "inbox"
+    """The reply to a request; a random token of the request stands behind it."""
+    PING = "ping"
+    """Are you there?"""
+    PONG = "pong"
+    """I am; or nats-server's status 503: it knows nobody who would say so."""
+    GREETING = "greeting"
+    """A heartbeat for one that came later than its sender."""
+    SLOTS = "slots"
+    """What another executor of the zone holds of a limited target."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject(Generic[RequestT, ReplyT]):
-    """A subject with the types that travel on it, and the queue group that shares its messages."""
+    """A subject without its sender, the types that travel on it, and the queue group that shares its messages."""
 
     name: str
     request: type[RequestT]
     reply: type[ReplyT]
     queue: str = ""
 
+    @property
+    def interest(self) -> str:
+        """What to subscribe to: whoever sends."""
+        return f"{self.name}.{ANY_SENDER}"
+
+    def sent_by(self, sender: InstanceAddress) -> str:
+        """What `sender` publishes to."""
+        return f"{self.name}.{sender.tokens}"
+
     def __str__(self) -> str:
         return self.name
 
 
-def encode_token(text: str) -> str:
-    """Encode any text as one subject token, reversibly; unreserved characters stay readable.
-
-    Everything outside ``A-Z a-z 0-9 - _`` becomes ``%XX`` for each of its UTF-8 bytes; the empty
-    text becomes a lone ``%``.
-    """
-    if not text:
-        return "%"
-    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in text.encode())
-
-
-def decode_token(token: str) -> str:
-    """Return the text that `encode_token` made `token` from.
-
-    Raises:
-        ValueError: `token` is not the encoding of any text.
-    """
-    if token == "%":
-        return ""
-    head, *rest = token.split("%")
-    data = bytearray(head.encode())
-    for part in rest:
-        data.append(int(part[:2], 16))
-        data += part[2:].encode()
-    text = data.decode()
-    if encode_token(text) != token:
-        raise ValueError(f"not an encoded subject token: {token!r}")
-    return text
+@lru_cache(4096)
+def _to(root: str, receiver: InstanceAddress, kind: Kind, sender: InstanceAddress) -> str:
+    return f"{root}.i.{receiver.tokens}.{kind.value}.{sender.tokens}"
 
 
 @dataclass(frozen=True, slots=True)
-class Subjects:
-    """The subjects under one root (`subject_root` of the configuration)."""
+class Services:
+    """The subjects of services under one root (`subject_root` of the configuration)."""
 
     root: str
 
@@ -83,44 +105,68 @@ class Subjects:
             f"{self.root}.zone.{encode_token(zone)}.{service}", OperationRequest, Refusal, str(service)
         )
 
-    def slots(self, instance: str) -> Subject[SlotRequest, SlotReply]:
-        """Where `instance`, when it is its zone's slot keeper, is asked for slots and told of free ones."""
-        return Subject(f"{self.root}.i.{instance}.slots", SlotRequest, SlotReply)
 
-    def link(self, instance: str) -> str:
-        """Frames for `instance`, control connection."""
-        return f"{self.root}.i.{instance}.link"
+@dataclass(frozen=True, slots=True)
+class Subjects(Services):
+    """The subjects as one instance uses them: it publishes as itself and hears what is for it."""
 
-    def approved(self, instance: str) -> str:
-        """Operations that a handler approved, for the sink `instance`; control connection."""
-        return f"{self.root}.i.{instance}.op"
+    own: InstanceAddress
 
-    def data(self, instance: str) -> str:
-        """Data set frames for `instance`, bulk connection."""
-        return f"{self.root}.i.{instance}.data"
+    # what it publishes to
 
-    def ping(self, instance: str) -> str:
-        """Liveness probes of `instance`."""
-        return f"{self.root}.i.{instance}.ping"
+    def to(self, receiver: InstanceAddress, kind: Kind) -> str:
+        """Messages of one kind for `receiver`."""
+        return _to(self.root, receiver, kind, self.own)
 
-    def greeting(self, instance: str) -> str:
-        """Heartbeats for the newcomer `instance` alone, of those who were there before."""
-        return f"{self.root}.i.{instance}.greeting"
-
-    def refused(self, instance: str, channel: int | str, position: int | str) -> str:
-        """Refusals of one operation from `instance`, and the server's 503 when its queue group is empty."""
-        return f"{self.root}.i.{instance}.refused.{channel}.{position}"
-
-    def inbox(self, instance: str) -> str:
-        """Prefix of the reply subjects of `instance`'s requests."""
-        return f"{self.root}.i.{instance}.inbox"
+    def slots(self, receiver: InstanceAddress) -> Subject[SlotRequest, SlotReply]:
+        """Where `receiver`, when it is its zone's slot keeper, is asked for slots and told of free ones."""
+        return Subject(f"{self.root}.i.{receiver.tokens}.{Kind.SLOTS.value}", SlotRequest, SlotReply)
 
     @property
     def live(self) -> str:
-        """Heartbeats of every instance."""
-        return f"{self.root}.live"
+        """Heartbeats of this instance."""
+        return f"{self.root}.live.{self.own.tokens}"
 
     @property
     def dead(self) -> str:
-        """Obituaries: an instance that is known to be gone."""
-        return f"{self.root}.dead"
+        """Obituaries that this instance publishes."""
+        return f"{self.root}.dead.{self.own.tokens}"
+
+    # what it subscribes to
+
+    def mine(self, kind: Kind) -> str:
+        """Messages of one kind for this instance, from anybody."""
+        return f"{self.root}.i.{self.own.tokens}.{kind.value}.{ANY_SENDER}"
+
+    @property
+    def all_live(self) -> str:
+        """Heartbeats of every instance."""
+        return f"{self.root}.live.{ANY_SENDER}"
+
+    @property
+    def all_dead(self) -> str:
+        """Obituaries of every zone."""
+        return f"{self.root}.dead.{ANY_SENDER}"
+
+    # where replies go
+
+    def unserved(self, channel: int | str) -> str:
+        """The reply subject of an operation: the server's 503 comes there when its queue group is empty."""
+        return f"{self.root}.i.{self.own.tokens}.{Kind.UNSERVED.value}.{channel}"
+
+    @property
+    def inbox(self) -> str:
+        """Prefix of the reply subjects of this instance's requests."""
+        return f"{self.root}.i.{self.own.tokens}.{Kind.INBOX.value}"
+
+    def pong(self, of: InstanceAddress | None = None) -> str:
+        """The reply subject of a ping; the one asked, or the server in its place, answers there. None: of anybody."""
+        return f"{self.root}.i.{self.own.tokens}.{Kind.PONG.value}.{ANY_SENDER if of is None else of.tokens}"
+
+    def reply_to(self, asker: InstanceAddress, reply: str) -> str | None:
+        """Return where to answer a request of `asker` that came with `reply`; None: it is no inbox of the asker's."""
+        prefix = f"{self.root}.i.{asker.tokens}.{Kind.INBOX.value}."
+        token = reply.removeprefix(prefix)
+        if not reply.startswith(prefix) or not token.isalnum() or len(token) > 64:
+            return None
+        return f"{reply}.{self.own.tokens}"

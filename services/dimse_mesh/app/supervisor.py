@@ -31,6 +31,7 @@ from dimse_mesh.runtime.process import STOP_SECONDS, drain_seconds
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.signals import drain_on_signal, drained
 from dimse_mesh.runtime.supervised import new_instance
+from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.service import ServiceName
 
 START_SECONDS = 60.0
@@ -193,13 +194,10 @@ class Supervisor:
 
     async def _connect(self, settings: ZoneSettings, url: str | None) -> None:
         """Hold a connection for a zone's obituaries."""
-        instance = new_instance()
         async with open_mesh(
             settings.nats if url is None else NatsSettings(servers=[url]),
             root=settings.subject_root,
-            zone=settings.zone,
-            instance=instance,
-            name=f"dimse-mesh {settings.zone} supervisor {instance}",
+            address=InstanceAddress(settings.zone, Role.SUPERVISOR, new_instance()),
             first_connect_timeout=settings.mesh.first_connect_timeout,
         ) as mesh:
             self._meshes[settings.zone] = mesh
@@ -232,7 +230,7 @@ class Supervisor:
                 )
             mesh = self._meshes.get(spec.zone)
             if mesh is not None:
-                announce_death(mesh, child.instance)
+                announce_death(mesh, InstanceAddress(spec.zone, Role(spec.service.value), child.instance))
             child.close()
             if time.monotonic() - started > STABLE_SECONDS:
                 pause = 0.0

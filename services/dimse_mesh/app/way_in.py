@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 import anyio
+from anyio.abc import TaskStatus
 
 from dimse_mesh.association.front_end import FrontEnd
 from dimse_mesh.client import DicomClient, Proposal
@@ -32,6 +33,7 @@ from dimse_mesh.runtime.settings_association import Listener
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 from dimse_mesh.runtime.supervised import new_instance
 from dimse_mesh.runtime.telemetry import Telemetry
+from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.service import ServiceName
 
 HANDLERS = (ServiceName.STORE, ServiceName.QUERY_RETRIEVE, ServiceName.N_SERVICE)
@@ -111,6 +113,19 @@ class Door:
         )
 
 
+async def _handle(context: ServiceContext, service: ServiceName, *, task_status: TaskStatus[None]) -> None:
+    """Be a handler of our own zone, on connections of its own: it has its own address."""
+    settings = context.settings
+    async with open_mesh(
+        settings.nats,
+        root=settings.subject_root,
+        address=InstanceAddress(settings.zone, Role(service.value), context.instance),
+        first_connect_timeout=settings.mesh.first_connect_timeout,
+    ) as mesh:
+        readiness = Readiness(task_status.started)
+        await serve_operations(replace(context, service=service, mesh=mesh, readiness=readiness))
+
+
 @asynccontextmanager
 async def open_door(way: WayIn) -> AsyncIterator[Door]:
     """Join the mesh for the length of the block.
@@ -133,12 +148,10 @@ async def open_door(way: WayIn) -> AsyncIterator[Door]:
             open_mesh(
                 settings.nats,
                 root=settings.subject_root,
-                zone=settings.zone,
-                instance=instance,
-                name=f"dimse-mesh {settings.zone} command-line {instance}",
+                address=InstanceAddress(settings.zone, Role.COMMAND, instance),
                 first_connect_timeout=settings.mesh.first_connect_timeout,
             ) as mesh,
-            open_liveness(mesh, ServiceName.ASSOCIATION, settings=settings.liveness) as liveness,
+            open_liveness(mesh, settings=settings.liveness) as liveness,
             anyio.create_task_group() as tasks,
         ):
             context = ServiceContext(
@@ -154,10 +167,7 @@ async def open_door(way: WayIn) -> AsyncIterator[Door]:
             )
             if way.own_zone:
                 for service in HANDLERS:
-                    stands = anyio.Event()
-                    handler = replace(context, service=service, readiness=Readiness(stands.set))
-                    tasks.start_soon(serve_operations, handler)
-                    await stands.wait()
+                    await tasks.start(_handle, context, service)
             async with open_router(
                 context,
                 operation_timeout=settings.association.operation_timeout,

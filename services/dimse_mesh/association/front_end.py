@@ -12,13 +12,14 @@ from anyio.abc import TaskGroup
 from dimse_mesh.association.acceptor import Acceptor
 from dimse_mesh.association.admission import CONGESTION, LIMIT_EXCEEDED
 from dimse_mesh.association.admission import objection as admission_objection
-from dimse_mesh.association.opening import Opener, Refused
+from dimse_mesh.association.opening import Accepted, Opener, Refused
 from dimse_mesh.endpoint import PROVIDER_ABORT, Link, LinkIdentity, Occupancy, PeerConnection, Router
 from dimse_mesh.endpoint.own import with_own_items
 from dimse_mesh.handling import objection
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.routing import Route, route_for
 from dimse_mesh.runtime.settings_association import Listener
+from dimse_mesh.schemas.addresses import HalfAddress
 from dimse_mesh.schemas.association import OpenReply, OpenRequest
 from dimse_mesh.schemas.subjects import Subject
 from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, AssociateRQ, MalformedPdu
@@ -98,7 +99,7 @@ class FrontEnd:
             calling_ae=request.calling_ae,
             called_ae=request.called_ae,
             from_client=True,
-            local=self.router.new_endpoint(),
+            local=self.router.new_address(),
         )
         span = telemetry.start_span(
             "association",
@@ -131,8 +132,7 @@ class FrontEnd:
                 self._destination(route),
                 OpenRequest(
                     association=identity.association,
-                    home_zone=identity.home_zone,
-                    source=identity.local,
+                    channel=identity.local.channel,
                     called_ae=identity.called_ae,
                     calling_ae=identity.calling_ae,
                     delivery=route.delivery.value,
@@ -140,6 +140,7 @@ class FrontEnd:
                     deadline=self._settings.open_timeout,
                 ),
                 _rewritten(pdu, request, route),
+                local=identity.local,
                 traceparent=telemetry.traceparent(span),
             )
             if isinstance(outcome, Refused):
@@ -147,18 +148,18 @@ class FrontEnd:
                 self._refuse(acceptor, request, outcome)
             elif acceptor.gone:
                 code = "client-gone"
-                self._forget_target(identity, outcome.reply)
+                self._forget_target(identity, outcome.sink)
             else:
                 try:
                     accept_pdu = self._accept_pdu(request, outcome.answer)
                 except MalformedPdu:
                     code = "malformed-answer"
-                    self._forget_target(identity, outcome.reply)
+                    self._forget_target(identity, outcome.sink)
                     self._reject(acceptor, request, CONGESTION, code)
                     return
                 linked = True
                 acceptor.accept(accept_pdu)
-                self._link(acceptor, request, link, outcome.reply, outcome.answer)
+                self._link(acceptor, request, link, outcome)
         finally:
             if not linked:
                 self.router.unregister(link)
@@ -182,10 +183,9 @@ class FrontEnd:
         else:
             self._reject(acceptor, request, outcome.answer, outcome.code)
 
-    def _forget_target(self, identity: LinkIdentity, reply: OpenReply) -> None:
+    def _forget_target(self, identity: LinkIdentity, target: HalfAddress) -> None:
         """Tell the executor that the client has gone meanwhile."""
-        if reply.sink is not None:
-            self.router.tell_abort(identity.local, reply.sink, PROVIDER_ABORT)
+        self.router.tell_abort(identity.local, target, PROVIDER_ABORT)
 
     def _accept_pdu(self, request: AssociateRQ, answer: AssociateAC) -> bytes:
         """Return what the target answered, as the client gets it.
@@ -197,18 +197,15 @@ class FrontEnd:
         # PS3.8 §9.3.3: these fields are sent back as they came in the request.
         return own.with_ae_title_bytes(request.called_ae_bytes, request.calling_ae_bytes).encode()
 
-    def _link(
-        self, acceptor: Acceptor, request: AssociateRQ, link: Link, reply: OpenReply, answer: AssociateAC
-    ) -> None:
+    def _link(self, acceptor: Acceptor, request: AssociateRQ, link: Link, accepted: Accepted) -> None:
         """Join the client, who was answered, to the target."""
-        assert reply.sink is not None
         acceptor.connection.max_length = self._settings.max_pdu_length
         self._context.counters.association_opened()
         link.establish(
-            remote=reply.sink,
-            window=reply.window,
+            remote=accepted.sink,
+            window=accepted.window,
             max_pdu=request.maximum_length or 0,
-            accepted_contexts=answer.accepted_context_ids,
+            accepted_contexts=accepted.answer.accepted_context_ids,
         )
         link.attach()
 

@@ -10,11 +10,11 @@ import anyio
 
 from dimse_mesh.association.admission import CALLED_NOT_RECOGNIZED, CONGESTION, LIMIT_EXCEEDED
 from dimse_mesh.endpoint import Router
-from dimse_mesh.mesh import Mesh, MeshError, NoResponders
+from dimse_mesh.mesh import LiveInstance, Mesh, MeshError, NoResponders, Reply
 from dimse_mesh.mesh.liveness import Liveness
 from dimse_mesh.runtime.tracing import trace_headers
-from dimse_mesh.schemas.association import Endpoint, OpenReply, OpenRequest, OpenResult
-from dimse_mesh.schemas.service import Heartbeat, ServiceName
+from dimse_mesh.schemas.addresses import HalfAddress, Role
+from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
 from dimse_mesh.schemas.subjects import Subject
 from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, MalformedPdu, PduType
 
@@ -36,7 +36,8 @@ TAKING_TIMEOUT = 2.0
 class Accepted:
     """The target accepted."""
 
-    reply: OpenReply
+    sink: HalfAddress
+    window: int
     answer: AssociateAC
 
 
@@ -64,6 +65,7 @@ class Opener:
         request: OpenRequest,
         pdu: bytes,
         *,
+        local: HalfAddress,
         traceparent: str | None,
     ) -> Accepted | Refused:
         """Ask the executors of a destination until one answers for the target, within the request's deadline.
@@ -72,6 +74,7 @@ class Opener:
             subject: of the destination.
             request: its deadline in seconds.
             pdu: the client's A-ASSOCIATE-RQ.
+            local: our half of the association.
             traceparent: of the association's span.
         """
         headers = trace_headers(traceparent)
@@ -89,6 +92,7 @@ class Opener:
                     subject,
                     request,
                     pdu,
+                    local=local,
                     timeout=remaining,
                     taking_timeout=TAKING_TIMEOUT * 2 ** (attempts - 1),
                     headers=headers,
@@ -104,10 +108,9 @@ class Opener:
             else:
                 if answer is None:
                     continue
-                reply, tail = answer
                 self._answered.add(subject.name)
-                if reply.result is not OpenResult.BUSY:
-                    return _outcome(reply, bytes(tail))
+                if answer.head.result is not OpenResult.BUSY:
+                    return _outcome(answer)
                 busy += 1
                 if busy >= BUSY_ATTEMPTS:
                     return Refused(LIMIT_EXCEEDED, "executors-busy")
@@ -120,17 +123,17 @@ class Opener:
         if subject.name in self._answered:
             return True
         return any(
-            subject in self._served_by(heartbeat)
-            for heartbeat in self._liveness.instances
-            if heartbeat.service is ServiceName.SCU
+            subject in self._served_by(instance)
+            for instance in self._liveness.instances
+            if instance.address.role is Role.SCU
         )
 
-    def _served_by(self, executor: Heartbeat) -> Iterator[Subject[OpenRequest, OpenReply]]:
+    def _served_by(self, executor: LiveInstance) -> Iterator[Subject[OpenRequest, OpenReply]]:
         """Yield the destinations of an executor: its AEs, and its zone if one of them is the zone's default target."""
         subjects = self._mesh.subjects
-        yield from map(subjects.ae_open, executor.associations)
-        if executor.serves_zone:
-            yield subjects.zone_open(executor.zone)
+        yield from map(subjects.ae_open, executor.heartbeat.associations)
+        if executor.heartbeat.serves_zone:
+            yield subjects.zone_open(executor.address.zone)
 
     def _unserved_until(self, subject: Subject[OpenRequest, OpenReply], asked_at: float) -> float:
         """Return until when the lack of an executor may be one that is coming back."""
@@ -145,16 +148,17 @@ class Opener:
         request: OpenRequest,
         pdu: bytes,
         *,
+        local: HalfAddress,
         timeout: float,
         taking_timeout: float,
         headers: dict[str, str] | None,
-    ) -> tuple[OpenReply, memoryview] | None:
+    ) -> Reply[OpenReply] | None:
         """Ask once; None: the request is lost, or whoever had it is.
 
         Raises:
             MeshError: as `Mesh.request`.
         """
-        channel = request.source.channel
+        channel = local.channel
         scope = anyio.CancelScope()
 
         loop = asyncio.get_running_loop()
@@ -164,34 +168,41 @@ class Opener:
         def look() -> None:
             nonlocal timer
             if self._openings.is_taken(channel):
-                self._router.probe_takers(request.source)
+                self._router.probe_takers(local)
             elif loop.time() >= until:
                 scope.cancel()
             timer = loop.call_later(PROBE_INTERVAL, look)
 
         self._openings.ask(channel, scope.cancel)
         timer = loop.call_later(PROBE_INTERVAL, look)
-        chosen: Endpoint | None = None
+        chosen: HalfAddress | None = None
         try:
             with scope:
-                reply, tail = await self._mesh.request(
-                    subject, request, pdu, timeout=timeout, headers=headers
-                )
-                chosen = reply.sink
-                return reply, tail
+                reply = await self._mesh.request(subject, request, pdu, timeout=timeout, headers=headers)
+                chosen = _sink_of(reply)
+                return reply
         finally:
             timer.cancel()
             self._openings.settle(channel, chosen)
         return None
 
 
-def _outcome(reply: OpenReply, pdu: bytes) -> Accepted | Refused:
+def _sink_of(reply: Reply[OpenReply]) -> HalfAddress | None:
+    """Return the executor's half of the association; None: it has none, or is no executor."""
+    channel = reply.head.channel
+    return (
+        None if channel is None or reply.sender.role is not Role.SCU else HalfAddress(reply.sender, channel)
+    )
+
+
+def _outcome(answer: Reply[OpenReply]) -> Accepted | Refused:
     """Translate an executor's reply."""
-    body = pdu[6:]
+    reply, pdu = answer.head, bytes(answer.tail)
+    sink, body = _sink_of(answer), pdu[6:]
     try:
         match reply.result:
-            case OpenResult.ACCEPTED:
-                return Accepted(reply, AssociateAC.decode(body))
+            case OpenResult.ACCEPTED if sink is not None:
+                return Accepted(sink, reply.window, AssociateAC.decode(body))
             case OpenResult.REJECTED:
                 return Refused(AssociateRJ.decode(body), "rejected-by-target")
             case OpenResult.ABORTED if pdu and pdu[0] == PduType.ABORT:

@@ -11,11 +11,12 @@ import anyio
 from dimse_mesh.endpoint import Link, LinkIdentity, Occupancy, Router
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT, with_own_items
 from dimse_mesh.endpoint.tls import remote_context
-from dimse_mesh.mesh import Delivery
+from dimse_mesh.mesh import Message
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.runtime.tracing import traceparent_in
-from dimse_mesh.schemas.association import Endpoint, OpenReply, OpenRequest, OpenResult
+from dimse_mesh.schemas.addresses import HalfAddress
+from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
 from dimse_mesh.scu.requestor import OpeningFailed, Requestor, connect, request_association
 from dimse_mesh.scu.slots import Slots
 from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, UpperLayerError
@@ -55,37 +56,44 @@ class Executor:
         self.occupancy.leave()
 
     async def open(
-        self, remote: RemoteAe, request: OpenRequest, pdu: memoryview, delivery: Delivery
+        self, remote: RemoteAe, request: OpenRequest, pdu: memoryview, message: Message
     ) -> tuple[OpenReply, bytes]:
         """Answer an `OpenRequest` for one of our targets."""
+        sender = message.sender
+        if sender is None or not sender.is_front_end:
+            log.warning("refused an association with %s: %s is no front-end", remote.ae_title, sender)
+            return OpenReply(result=OpenResult.UNREACHABLE, detail="no-front-end"), b""
+        front_end = HalfAddress(sender, request.channel)
         if self.draining or self.occupancy.count >= self._settings.max_associations:
             return OpenReply(result=OpenResult.BUSY), b""
         telemetry = self._context.telemetry
         span = telemetry.start_span(
             "open association",
             kind="client",
-            parent=traceparent_in(delivery.headers),
+            parent=traceparent_in(message.headers),
             attributes={"dicom.association": request.association, "dicom.ae.remote": remote.ae_title},
         )
         self.occupancy.enter()
-        local = self._router.new_endpoint()
-        reply = OpenReply(result=OpenResult.UNREACHABLE, sink=local, detail="given-up")
+        local = self._router.new_address()
+        reply = OpenReply(result=OpenResult.UNREACHABLE, channel=local.channel, detail="given-up")
         tail = b""
         counted = False
         scope = anyio.CancelScope()
         try:
             with scope:
-                self._router.openings.take(local.channel, scope.cancel)
-                self._router.courier.send_taken(request.source, local)
+                self._router.openings.take(local.channel, front_end, scope.cancel)
+                self._router.courier.send_taken(front_end, local)
                 limit = remote.max_associations
                 counted = await self._slots.take(remote.ae_title, limit, within=request.deadline)
                 if counted:
-                    reply, tail = await self._open(remote, request, pdu, local)
+                    reply, tail = await self._open(remote, request, pdu, local, front_end)
                 else:
-                    reply = OpenReply(result=OpenResult.LIMIT, sink=local, detail="association-limit")
+                    reply = OpenReply(
+                        result=OpenResult.LIMIT, channel=local.channel, detail="association-limit"
+                    )
         except OpeningFailed as failure:
             log.warning("target %s (%s:%s): %s", remote.ae_title, remote.host, remote.port, failure.detail)
-            reply = OpenReply(result=failure.result, sink=local, detail=failure.detail)
+            reply = OpenReply(result=failure.result, channel=local.channel, detail=failure.detail)
         finally:
             self._router.openings.done(local.channel)
             accepted = reply.result is OpenResult.ACCEPTED
@@ -100,7 +108,12 @@ class Executor:
         return reply, tail
 
     async def _open(
-        self, remote: RemoteAe, request: OpenRequest, pdu: memoryview, local: Endpoint
+        self,
+        remote: RemoteAe,
+        request: OpenRequest,
+        pdu: memoryview,
+        local: HalfAddress,
+        front_end: HalfAddress,
     ) -> tuple[OpenReply, bytes]:
         try:
             client_request = AssociateRQ.decode(pdu[6:])
@@ -118,34 +131,36 @@ class Executor:
         assert answer is not None
         if answer.result is not OpenResult.ACCEPTED:
             connection.close(within=self._settings.release_timeout)
-            return OpenReply(result=answer.result, sink=local), answer.pdu
+            return OpenReply(result=answer.result, channel=local.channel), answer.pdu
         try:
             accepted = AssociateAC.decode(answer.body)
         except UpperLayerError as error:
             connection.abort()
             raise OpeningFailed(OpenResult.UNREACHABLE, error.code) from error
-        return self._link(remote, request, requestor, accepted, local)
-
-    def _link(
-        self,
-        remote: RemoteAe,
-        request: OpenRequest,
-        requestor: Requestor,
-        accepted: AssociateAC,
-        local: Endpoint,
-    ) -> tuple[OpenReply, bytes]:
-        """Join the target's association to the front-end's end of the link."""
-        answer, connection = requestor.answer, requestor.connection
-        assert answer is not None
         identity = LinkIdentity(
             association=request.association,
-            home_zone=request.home_zone,
+            home_zone=front_end.instance.zone,
             calling_ae=request.calling_ae,
             called_ae=request.called_ae,
             from_client=False,
             local=local,
-            remote=request.source,
+            remote=front_end,
         )
+        return self._link(remote, identity, requestor, accepted, window=request.window)
+
+    def _link(
+        self,
+        remote: RemoteAe,
+        identity: LinkIdentity,
+        requestor: Requestor,
+        accepted: AssociateAC,
+        *,
+        window: int,
+    ) -> tuple[OpenReply, bytes]:
+        """Join the target's association to the front-end's end of the link."""
+        answer, connection, front_end = requestor.answer, requestor.connection, identity.remote
+        assert answer is not None
+        assert front_end is not None
 
         def ended(code: str) -> None:
             unattached.cancel()
@@ -177,14 +192,14 @@ class Executor:
         connection.max_length = self._settings.max_pdu_length
         self._context.counters.association_opened()
         link.establish(
-            remote=request.source,
-            window=request.window,
+            remote=front_end,
+            window=window,
             max_pdu=accepted.maximum_length or 0,
             accepted_contexts=accepted.accepted_context_ids,
         )
         if answer.following:
             link.peer_end.pdus_received([(pdu_type, memoryview(body)) for pdu_type, body in answer.following])
         reply = OpenReply(
-            result=OpenResult.ACCEPTED, sink=identity.local, window=self._router.settings.window
+            result=OpenResult.ACCEPTED, channel=identity.local.channel, window=self._router.settings.window
         )
         return reply, answer.pdu

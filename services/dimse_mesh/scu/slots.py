@@ -1,6 +1,6 @@
 """A target's `max_associations`, kept by all executors of a zone together (docs/adr/0007).
 
-The live executor with the lowest instance id is the **keeper**. Who wants to open an association with a limited target
+The live executor with the lowest address is the **keeper**. Who wants to open an association with a limited target
 says to it how many it would then hold; the keeper adds up what each of the others last said, and grants or doesn't.
 There is no lease to renew and none to lose: a statement holds until the next one, every heartbeat is one, and the dead
 hold nothing.
@@ -16,10 +16,12 @@ import asyncio
 
 import anyio
 
-from dimse_mesh.mesh import Delivery, EnvelopeError, Mesh, MeshError, pack, unpack
+from dimse_mesh.mesh import EnvelopeError, LiveInstance, Mesh, MeshError, Message, pack, unpack
 from dimse_mesh.mesh.liveness import Liveness
-from dimse_mesh.schemas.service import Heartbeat, ServiceName
+from dimse_mesh.schemas.addresses import InstanceAddress, Role
+from dimse_mesh.schemas.service import Heartbeat
 from dimse_mesh.schemas.slots import SlotAnswer, SlotReply, SlotRequest
+from dimse_mesh.schemas.subjects import Kind
 
 ASK_TIMEOUT = 1.0
 """Seconds that the keeper has to answer; then it may be dead."""
@@ -43,16 +45,16 @@ class Slots:
         self._holding = holding
         self._settling = SETTLING * interval
         self._asking: dict[str, anyio.Lock] = {}
-        self._stated: dict[str, dict[str, int]] = {}
+        self._stated: dict[InstanceAddress, dict[str, int]] = {}
         self._loop = asyncio.get_running_loop()
-        self._keeper = mesh.instance
+        self._keeper = mesh.address
         self._keeper_since = self._loop.time()
         self.draining = False
 
     async def start(self) -> None:
         """Hear heartbeats and statements: both on one connection, so in the order in which they were sent."""
-        await self._mesh.subscribe(self._mesh.subjects.live, self._on_heartbeat)
-        await self._mesh.subscribe(self._mesh.subjects.slots(self._mesh.instance).name, self._on_request)
+        await self._mesh.subscribe(self._mesh.subjects.all_live, self._on_heartbeat)
+        await self._mesh.subscribe(self._mesh.subjects.mine(Kind.SLOTS), self._on_request)
 
     async def take(self, ae_title: str, limit: int, *, within: float) -> bool:
         """Count an association with a target, if it may be opened; False: it may not, or nobody knew in time.
@@ -76,8 +78,8 @@ class Slots:
     async def _granted(self, ae_title: str, limit: int) -> bool:
         while True:
             keeper = self._find_keeper()
-            if keeper == self._mesh.instance:
-                answer = self._decide(self._statement(ae_title, limit))
+            if keeper == self._mesh.address:
+                answer = self._decide(self._mesh.address, self._statement(ae_title, limit))
             else:
                 answer = await self._ask(keeper, self._statement(ae_title, limit))
             if answer is not SlotAnswer.ASK_AGAIN:
@@ -87,84 +89,86 @@ class Slots:
     def give_back(self, ae_title: str, limit: int) -> None:
         """Take an association that `take` counted off again."""
         self._count(ae_title, -1)
-        keeper = self._find_keeper() if limit else self._mesh.instance
-        if keeper != self._mesh.instance:
-            self._mesh.publish(self._mesh.subjects.slots(keeper).name, pack(self._statement(ae_title, limit)))
+        keeper = self._find_keeper() if limit else self._mesh.address
+        if keeper != self._mesh.address:
+            self._mesh.publish(
+                self._mesh.subjects.to(keeper, Kind.SLOTS), pack(self._statement(ae_title, limit))
+            )
 
     def _count(self, ae_title: str, change: int) -> None:
         self._holding[ae_title] = self._holding.get(ae_title, 0) + change
 
     def _statement(self, ae_title: str, limit: int) -> SlotRequest:
-        return SlotRequest(
-            instance=self._mesh.instance,
-            ae_title=ae_title,
-            holding=self._holding.get(ae_title, 0),
-            limit=limit,
-        )
+        return SlotRequest(ae_title=ae_title, holding=self._holding.get(ae_title, 0), limit=limit)
 
-    async def _ask(self, keeper: str, request: SlotRequest) -> SlotAnswer:
+    async def _ask(self, keeper: InstanceAddress, request: SlotRequest) -> SlotAnswer:
         try:
-            reply, _ = await self._mesh.request(
-                self._mesh.subjects.slots(keeper), request, timeout=ASK_TIMEOUT
-            )
+            reply = await self._mesh.request(self._mesh.subjects.slots(keeper), request, timeout=ASK_TIMEOUT)
         except MeshError:
             return SlotAnswer.ASK_AGAIN
-        return reply.answer
+        return reply.head.answer if self._is_executor(reply.sender) else SlotAnswer.ASK_AGAIN
 
     # the keeper
 
-    def _executors(self) -> list[Heartbeat]:
-        return [
-            heartbeat
-            for heartbeat in self._liveness.instances
-            if heartbeat.service is ServiceName.SCU and heartbeat.zone == self._mesh.zone
-        ]
+    def _is_executor(self, instance: InstanceAddress | None) -> bool:
+        """Tell whether somebody is an executor of our zone: nobody else has a say here."""
+        return instance is not None and instance.role is Role.SCU and instance.zone == self._mesh.address.zone
 
-    def _find_keeper(self) -> str:
+    def _executors(self) -> list[LiveInstance]:
+        return [one for one in self._liveness.instances if self._is_executor(one.address)]
+
+    def _find_keeper(self) -> InstanceAddress:
         """Return the keeper, and note since when it is."""
-        candidates = [heartbeat.instance for heartbeat in self._executors() if not heartbeat.draining]
+        candidates = [one.address for one in self._executors() if not one.heartbeat.draining]
         if not self.draining or not candidates:
-            candidates.append(self._mesh.instance)
+            candidates.append(self._mesh.address)
         keeper = min(candidates)
         if keeper != self._keeper:
             self._keeper = keeper
             self._keeper_since = self._loop.time()
         return keeper
 
-    def _decide(self, request: SlotRequest) -> SlotAnswer:
-        if self._find_keeper() != self._mesh.instance:
+    def _decide(self, asker: InstanceAddress, request: SlotRequest) -> SlotAnswer:
+        if self._find_keeper() != self._mesh.address:
             return SlotAnswer.ASK_AGAIN
         if self._loop.time() - self._keeper_since < self._settling:
             return SlotAnswer.ASK_AGAIN
-        living = {heartbeat.instance for heartbeat in self._executors()}
+        living = {one.address for one in self._executors()}
         for dead in self._stated.keys() - living:
             del self._stated[dead]
         title = request.ae_title
-        others = sum(stated.get(title, 0) for who, stated in self._stated.items() if who != request.instance)
-        if request.instance != self._mesh.instance:
+        others = sum(stated.get(title, 0) for who, stated in self._stated.items() if who != asker)
+        if asker != self._mesh.address:
             others += self._holding.get(title, 0)
         granted = others + request.holding <= request.limit
-        if request.instance != self._mesh.instance:
+        if asker != self._mesh.address:
             holds = request.holding if granted else request.holding - 1
-            self._stated.setdefault(request.instance, {})[title] = holds
+            self._stated.setdefault(asker, {})[title] = holds
         return SlotAnswer.GRANTED if granted else SlotAnswer.FULL
 
-    def _on_request(self, delivery: Delivery) -> None:
+    def _on_request(self, message: Message) -> None:
+        sender = message.sender
+        if sender is None or not self._is_executor(sender):
+            return
         try:
-            request, _ = unpack(SlotRequest, delivery.payload)
+            request, _ = unpack(SlotRequest, message.payload)
         except EnvelopeError:
             return
-        if delivery.reply:
-            self._mesh.publish(delivery.reply, pack(SlotReply(answer=self._decide(request))))
+        if message.reply:
+            reply = self._mesh.subjects.reply_to(sender, message.reply)
+            if reply is not None:
+                self._mesh.publish(reply, pack(SlotReply(answer=self._decide(sender, request))))
         else:
-            self._stated.setdefault(request.instance, {})[request.ae_title] = request.holding
+            self._stated.setdefault(sender, {})[request.ae_title] = request.holding
 
-    def _on_heartbeat(self, delivery: Delivery) -> None:
+    def _on_heartbeat(self, message: Message) -> None:
+        sender = message.sender
+        if sender is None or not self._is_executor(sender):
+            return
         try:
-            heartbeat, _ = unpack(Heartbeat, delivery.payload)
+            heartbeat, _ = unpack(Heartbeat, message.payload)
         except EnvelopeError:
             return
-        if heartbeat.service is ServiceName.SCU and heartbeat.zone == self._mesh.zone:
-            if heartbeat.instance != self._mesh.instance:
-                self._stated[heartbeat.instance] = dict(heartbeat.associations)
-            self._find_keeper()
+        if sender != self._mesh.address:
+            self._stated[sender] = dict(heartbeat.associations)
+        self._find_keeper()

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from dimse_mesh.mesh import Mesh, NatsSettings, open_mesh
+from dimse_mesh.mesh import Mesh, NatsSettings
+from dimse_mesh.schemas.addresses import Role
+from tests.support import bus
 from tests.support.nats import NatsServer, nats_server
 
 Join = Callable[..., AbstractAsyncContextManager[Mesh]]
@@ -32,14 +34,12 @@ def server(tmp_path: Path) -> Iterator[NatsServer]:
 def join(server: NatsServer) -> Join:
     """Open a mesh on `server`."""
 
-    def joined(instance: str = "one", *, zone: str = "hospital", **settings: Any) -> Any:
-        return open_mesh(
+    def joined(
+        instance: str = "one", *, zone: str = "hospital", role: Role = Role.ASSOCIATION, **settings: Any
+    ) -> Any:
+        return bus.join(
             NatsSettings(**{"servers": [server.url], **settings}),
-            root="DIMSE",
-            zone=zone,
-            instance=instance,
-            name=f"test {instance}",
-            first_connect_timeout=5,
+            bus.address(instance, zone=zone, role=role),
         )
 
     return joined

@@ -10,15 +10,15 @@ import anyio.lowlevel
 import pytest
 
 from dimse_mesh.mesh import (
-    Delivery,
     InvalidSubject,
     Mesh,
     MeshTimeout,
+    Message,
     NoResponders,
     PayloadTooLarge,
     RemoteError,
 )
-from dimse_mesh.schemas.service import Obituary
+from dimse_mesh.schemas.service import Dead, Obituary
 from dimse_mesh.schemas.subjects import Subject
 from tests.interop.mesh.conftest import Join
 from tests.support.waiting import Edges, Mailbox
@@ -26,10 +26,10 @@ from tests.support.waiting import Edges, Mailbox
 pytestmark = pytest.mark.anyio
 
 ECHO = Subject("test.echo", Obituary, Obituary, "echoes")
-HEAD = Obituary(instance="x", witness="y")
+HEAD = Obituary(dead=Dead(role="scu", instance="x"))
 
 
-async def echo(request: Obituary, tail: memoryview, _: Delivery) -> tuple[Obituary, bytes]:
+async def echo(request: Obituary, tail: memoryview, _: Message) -> tuple[Obituary, bytes]:
     return request, bytes(tail)
 
 
@@ -38,8 +38,8 @@ async def test_bulk_arrives_whole_and_in_order_under_load(pair: tuple[Mesh, Mesh
     count, size, got = 2000, 60_000, []
     done = anyio.Event()
 
-    def receive(delivery: Delivery) -> None:
-        got.append((int.from_bytes(delivery.payload[:4], "big"), len(delivery.payload)))
+    def receive(message: Message) -> None:
+        got.append((int.from_bytes(message.payload[:4], "big"), len(message.payload)))
         if len(got) == count:
             done.set()
 
@@ -101,8 +101,8 @@ async def test_publish_is_handed_to_the_socket_before_it_returns(pair: tuple[Mes
     mailbox = Mailbox()
     await two.subscribe("test.control", mailbox)
     assert one.publish("test.control", b"hello", reply="test.reply", headers={"traceparent": "00-ab"})
-    (delivery,) = await mailbox.until(1)
-    assert delivery == Delivery("test.control", "test.reply", b"hello", {"traceparent": "00-ab"})
+    (message,) = await mailbox.until(1)
+    assert message == Message("test.control", "test.reply", b"hello", {"traceparent": "00-ab"})
 
 
 async def test_publish_to_nobody_with_a_reply_comes_back_as_no_responders(pair: tuple[Mesh, Mesh]) -> None:
@@ -110,9 +110,9 @@ async def test_publish_to_nobody_with_a_reply_comes_back_as_no_responders(pair: 
     mailbox = Mailbox()
     await one.subscribe("test.refused", mailbox)
     one.publish("test.nobody", b"", reply="test.refused")
-    (delivery,) = await mailbox.until(1)
-    assert delivery.no_responders
-    assert delivery.subject == "test.refused"
+    (message,) = await mailbox.until(1)
+    assert message.no_responders
+    assert message.subject == "test.refused"
 
 
 async def test_a_queue_group_gets_each_message_once(pair: tuple[Mesh, Mesh]) -> None:
@@ -122,8 +122,8 @@ async def test_a_queue_group_gets_each_message_once(pair: tuple[Mesh, Mesh]) -> 
         await mesh.subscribe("test.work", mailbox, queue="workers")
     for number in range(100):
         two.publish("test.work", str(number).encode())
-    deliveries = await mailbox.until(100)
-    assert {int(delivery.payload) for delivery in deliveries} == set(range(100))
+    messages = await mailbox.until(100)
+    assert {int(message.payload) for message in messages} == set(range(100))
 
 
 async def test_a_subscriber_that_raises_is_counted_and_gets_the_next_message(
@@ -132,10 +132,10 @@ async def test_a_subscriber_that_raises_is_counted_and_gets_the_next_message(
     one, two = pair
     mailbox = Mailbox()
 
-    def fails_once(delivery: Delivery) -> None:
-        if not delivery.payload:
+    def fails_once(message: Message) -> None:
+        if not message.payload:
             raise ValueError("PATIENT^NAME")
-        mailbox(delivery)
+        mailbox(message)
 
     subscription = await two.subscribe("test.control", fails_once)
     with caplog.at_level(logging.ERROR):
@@ -156,14 +156,14 @@ async def test_unsubscribe_ends_the_interest(pair: tuple[Mesh, Mesh]) -> None:
     one.publish("test.control", b"")
     one.publish("test.marker", b"")
     await marker.until(1)
-    assert not mailbox.deliveries
+    assert not mailbox.messages
 
 
 async def test_a_request_gets_the_reply_and_its_tail(pair: tuple[Mesh, Mesh]) -> None:
     one, two = pair
     await two.serve(ECHO, echo, max_concurrent=4)
-    reply, tail = await one.request(ECHO, HEAD, b"tail", timeout=5)
-    assert (reply, bytes(tail)) == (HEAD, b"tail")
+    reply = await one.request(ECHO, HEAD, b"tail", timeout=5)
+    assert (reply.head, bytes(reply.tail), reply.sender) == (HEAD, b"tail", two.address)
 
 
 async def test_a_request_that_nobody_serves_raises_no_responders_at_once(pair: tuple[Mesh, Mesh]) -> None:
@@ -173,7 +173,7 @@ async def test_a_request_that_nobody_serves_raises_no_responders_at_once(pair: t
 
 async def test_a_request_without_an_answer_times_out(pair: tuple[Mesh, Mesh]) -> None:
     one, two = pair
-    await two.subscribe(ECHO.name, Mailbox())
+    await two.subscribe(ECHO.interest, Mailbox())
     with pytest.raises(MeshTimeout):
         await one.request(ECHO, HEAD, timeout=0.05)
 
@@ -182,22 +182,22 @@ async def test_requests_are_served_concurrently_up_to_the_limit(pair: tuple[Mesh
     one, two = pair
     release, started = anyio.Event(), Mailbox()
 
-    async def slow(request: Obituary, tail: memoryview, delivery: Delivery) -> tuple[Obituary, bytes]:
-        started(delivery)
+    async def slow(request: Obituary, tail: memoryview, message: Message) -> tuple[Obituary, bytes]:
+        started(message)
         await release.wait()
         return request, bytes(tail)
 
     def busy(*_: object) -> tuple[Obituary, bytes]:
-        return Obituary(instance="busy", witness=""), b""
+        return Obituary(dead=Dead(role="scu", instance="busy")), b""
 
     await two.serve(ECHO, slow, max_concurrent=2, busy=busy)
     async with anyio.create_task_group() as tasks:
         for _ in range(2):
             tasks.start_soon(partial(one.request, ECHO, HEAD, timeout=5))
         await started.until(2)
-        refused, _ = await one.request(ECHO, HEAD, timeout=5)
+        refused = (await one.request(ECHO, HEAD, timeout=5)).head
         release.set()
-    assert refused.instance == "busy"
+    assert refused.dead.instance == "busy"
 
 
 async def test_above_the_limit_without_a_busy_reply_the_requester_gets_the_code(
@@ -229,10 +229,10 @@ async def test_a_malformed_request_is_refused_without_reaching_the_handler(pair:
     one, two = pair
     await two.serve(ECHO, echo, max_concurrent=1)
     mailbox = Mailbox()
-    await one.subscribe("test.reply", mailbox)
-    one.publish(ECHO.name, b"garbage", reply="test.reply")
-    (delivery,) = await mailbox.until(1)
-    assert delivery.headers == {"Mesh-Error": "malformed"}
+    await one.subscribe(f"{one.subjects.inbox}.>", mailbox)
+    one.publish(ECHO.sent_by(one.address), b"\x10garbage", reply=f"{one.subjects.inbox}.abc")
+    (message,) = await mailbox.until(1)
+    assert message.headers == {"Mesh-Error": "malformed"}
 
 
 async def test_a_payload_over_the_servers_limit_is_refused_before_it_costs_the_connection(
@@ -266,7 +266,7 @@ async def test_a_subject_can_not_smuggle_protocol_lines(pair: tuple[Mesh, Mesh],
 async def test_draining_finishes_the_requests_being_served(join: Join) -> None:
     started, release = anyio.Event(), anyio.Event()
 
-    async def slow(request: Obituary, tail: memoryview, _: Delivery) -> tuple[Obituary, bytes]:
+    async def slow(request: Obituary, tail: memoryview, _: Message) -> tuple[Obituary, bytes]:
         started.set()
         await release.wait()
         return request, bytes(tail)
@@ -275,7 +275,7 @@ async def test_draining_finishes_the_requests_being_served(join: Join) -> None:
     async with join("client") as client:
 
         async def ask() -> None:
-            replies.append((await client.request(ECHO, HEAD, timeout=5))[0])
+            replies.append((await client.request(ECHO, HEAD, timeout=5)).head)
 
         async def nobody_serves() -> bool:
             try:

@@ -13,7 +13,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from dimse_mesh.mesh import EmbeddedServerError, NatsSettings, embedded_server, open_mesh
+from dimse_mesh.mesh import EmbeddedServerError, NatsSettings, embedded_server
+from tests.support.bus import address, join
 
 PARENT = """
 import sys, anyio
@@ -32,9 +33,7 @@ anyio.run(main)
 async def test_it_serves_with_jetstream_on_disk(tmp_path: Path) -> None:
     async with embedded_server(0, tmp_path / "data") as server:
         settings = NatsSettings(servers=[server.url])
-        async with open_mesh(
-            settings, root="D", zone="z", instance="i", name="t", first_connect_timeout=5
-        ) as mesh:
+        async with join(settings, address("i", zone="z"), root="D", timeout=5) as mesh:
             assert mesh.server_id == server.server_id
             assert mesh.max_payload == 1 << 20
         assert (tmp_path / "data" / "jetstream").is_dir()

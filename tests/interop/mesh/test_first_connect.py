@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import trustme
 
-from dimse_mesh.mesh import MeshUnavailable, NatsSettings, open_mesh
+from dimse_mesh.mesh import MeshUnavailable, NatsSettings
+from tests.support.bus import address, join
 from tests.support.nats import nats_server
 from tests.support.ports import reserve_port
 
@@ -17,9 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def connect(timeout: float = 5.0, **settings: Any) -> None:
-    async with open_mesh(
-        NatsSettings(**settings), root="D", zone="z", instance="i", name="t", first_connect_timeout=timeout
-    ) as mesh:
+    async with join(NatsSettings(**settings), address("i", zone="z"), root="D", timeout=timeout) as mesh:
         assert mesh.connected
 
 

@@ -13,22 +13,25 @@ import anyio.lowlevel
 import pytest
 
 from dimse_mesh.mesh import Liveness, LivenessSettings, Mesh, announce_death, open_liveness
-from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from tests.interop.mesh.conftest import Join
+from tests.support.bus import address
 from tests.support.nats import NatsServer
 from tests.support.waiting import Edges
 
 pytestmark = pytest.mark.anyio
 
+CHILD_ADDRESS = address("child", role=Role.SCU)
 CHILD = """
 import sys, anyio
 from dimse_mesh.mesh import NatsSettings, open_liveness, open_mesh
+from dimse_mesh.schemas.addresses import InstanceAddress, Role
 
 async def main():
     settings = NatsSettings(servers=[sys.argv[1]])
-    async with open_mesh(settings, root="DIMSE", zone="hospital", instance="child", name="child",
-                         first_connect_timeout=10) as mesh:
-        async with open_liveness(mesh, "scu", on_dead=print):
+    own = InstanceAddress("hospital", Role.SCU, "child")
+    async with open_mesh(settings, root="DIMSE", address=own, first_connect_timeout=10) as mesh:
+        async with open_liveness(mesh, on_dead=print):
             print("up", flush=True)
             await anyio.to_thread.run_sync(sys.stdin.read)
 
@@ -40,14 +43,14 @@ class Deaths:
     """Collects what `on_dead` says."""
 
     def __init__(self) -> None:
-        self.dead: list[str] = []
+        self.dead: list[InstanceAddress] = []
         self._changed = anyio.Event()
 
-    def __call__(self, instance: str) -> None:
+    def __call__(self, instance: InstanceAddress) -> None:
         self.dead.append(instance)
         self._changed.set()
 
-    async def first(self, timeout: float) -> str:
+    async def first(self, timeout: float) -> InstanceAddress:
         """Wait for the first death."""
         with anyio.fail_after(timeout):
             await self._changed.wait()
@@ -72,16 +75,14 @@ def child(server: NatsServer | str) -> Iterator[subprocess.Popen[bytes]]:
 
 @asynccontextmanager
 async def watching(mesh: Mesh, deaths: Deaths, **times: Any) -> AsyncIterator[Liveness]:
-    async with open_liveness(
-        mesh, ServiceName.ASSOCIATION, on_dead=deaths, settings=LivenessSettings(**times)
-    ) as liveness:
+    async with open_liveness(mesh, on_dead=deaths, settings=LivenessSettings(**times)) as liveness:
         yield liveness
 
 
-async def known(liveness: Liveness, instance: str) -> None:
+async def known(liveness: Liveness, instance: InstanceAddress) -> None:
     """Wait until `instance` is in the table."""
     with anyio.fail_after(10):
-        while instance not in {heartbeat.instance for heartbeat in liveness.instances}:
+        while instance not in {one.address for one in liveness.instances}:
             await anyio.lowlevel.checkpoint()
 
 
@@ -89,10 +90,10 @@ async def test_kill_9_is_noticed_within_two_and_a_half_seconds(server: NatsServe
     deaths = Deaths()
     with child(server) as process:
         async with join("one") as mesh, watching(mesh, deaths) as liveness:
-            await known(liveness, "child")
-            liveness.watch("child")
+            await known(liveness, CHILD_ADDRESS)
+            liveness.watch(CHILD_ADDRESS)
             process.kill()
-            assert await deaths.first(2.5) == "child"
+            assert await deaths.first(2.5) == CHILD_ADDRESS
             assert liveness.instances == []
 
 
@@ -100,22 +101,26 @@ async def test_a_clean_stop_is_noticed_at_once(server: NatsServer, join: Join) -
     deaths = Deaths()
     with child(server) as process:
         async with join("one") as mesh, watching(mesh, deaths) as liveness:
-            await known(liveness, "child")
-            liveness.watch("child")
+            await known(liveness, CHILD_ADDRESS)
+            liveness.watch(CHILD_ADDRESS)
             assert process.stdin is not None
             process.stdin.close()
-            assert await deaths.first(1.0) == "child"
+            assert await deaths.first(1.0) == CHILD_ADDRESS
 
 
 async def test_an_obituary_by_a_supervisor_is_believed_at_once(join: Join) -> None:
     deaths = Deaths()
-    async with join("one") as mesh, join("supervisor") as supervisor, watching(mesh, deaths) as liveness:
-        liveness.watch("child")
-        announce_death(supervisor, "child")
-        assert await deaths.first(1.0) == "child"
-        liveness.watch("child")
+    async with (
+        join("one") as mesh,
+        join("supervisor", role=Role.SUPERVISOR) as supervisor,
+        watching(mesh, deaths) as liveness,
+    ):
+        liveness.watch(CHILD_ADDRESS)
+        announce_death(supervisor, CHILD_ADDRESS)
+        assert await deaths.first(1.0) == CHILD_ADDRESS
+        liveness.watch(CHILD_ADDRESS)
         with anyio.fail_after(1):
-            while deaths.dead != ["child", "child"]:
+            while deaths.dead != [CHILD_ADDRESS, CHILD_ADDRESS]:
                 await anyio.lowlevel.checkpoint()
 
 
@@ -131,19 +136,19 @@ async def test_a_witness_announces_the_death_of_an_instance_that_nobody_watches(
             watching(two, deaths, confirm=1000, grace=1000, deadline=1000) as far,
             watching(one, Deaths(), interval=0.2, confirm=0.3) as witness,
         ):
-            await known(far, "child")
-            await known(witness, "child")
-            far.watch("child")
+            await known(far, CHILD_ADDRESS)
+            await known(witness, CHILD_ADDRESS)
+            far.watch(CHILD_ADDRESS)
             process.kill()
-            assert await deaths.first(6) == "child"
+            assert await deaths.first(6) == CHILD_ADDRESS
 
 
 async def test_a_restart_of_the_server_kills_nobody(server: NatsServer, join: Join) -> None:
     deaths = Deaths()
     with child(server):
         async with join("one") as mesh, watching(mesh, deaths, probe_interval=0.1, confirm=0.2) as liveness:
-            await known(liveness, "child")
-            liveness.watch("child")
+            await known(liveness, CHILD_ADDRESS)
+            liveness.watch(CHILD_ADDRESS)
             edges = Edges(mesh)
             await anyio.to_thread.run_sync(server.restart)
             await edges.until(False, True)
@@ -151,7 +156,7 @@ async def test_a_restart_of_the_server_kills_nobody(server: NatsServer, join: Jo
                 await deaths.first(10)
             assert scope.cancelled_caught
             assert deaths.dead == []
-            assert [heartbeat.server_id for heartbeat in liveness.instances] == [mesh.server_id]
+            assert [one.heartbeat.server_id for one in liveness.instances] == [mesh.server_id]
 
 
 async def test_draining_is_seen_in_the_heartbeat(join: Join) -> None:
@@ -161,8 +166,8 @@ async def test_draining_is_seen_in_the_heartbeat(join: Join) -> None:
         watching(one, Deaths()) as liveness,
         watching(two, Deaths()) as draining,
     ):
-        await known(liveness, "two")
+        await known(liveness, two.address)
         draining.drain()
         with anyio.fail_after(1):
-            while not liveness.instances[0].draining:
+            while not liveness.instances[0].heartbeat.draining:
                 await anyio.lowlevel.checkpoint()

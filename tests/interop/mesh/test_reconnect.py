@@ -9,17 +9,18 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from dimse_mesh.mesh import Mesh, MeshUnavailable, NatsSettings, open_mesh
-from dimse_mesh.schemas.service import Obituary
+from dimse_mesh.mesh import Mesh, MeshUnavailable, NatsSettings
+from dimse_mesh.schemas.service import Dead, Obituary
 from dimse_mesh.schemas.subjects import Subject
 from tests.interop.mesh.conftest import Join
+from tests.support.bus import address, join
 from tests.support.nats import NatsServer, nats_server
 from tests.support.waiting import Edges, Mailbox
 
 pytestmark = pytest.mark.anyio
 
 ECHO = Subject("test.echo", Obituary, Obituary, "echoes")
-HEAD = Obituary(instance="x", witness="y")
+HEAD = Obituary(dead=Dead(role="scu", instance="x"))
 
 
 async def test_after_kill_9_and_restart_subscriptions_stand_and_publishing_works(
@@ -45,8 +46,8 @@ async def test_after_kill_9_and_restart_subscriptions_stand_and_publishing_works
     assert one.connected_since > first_since
     assert one.publish("test.control", b"again")
     assert one.publish_bulk("test.bulk", b"again")
-    assert [delivery.payload for delivery in await control.until(1)] == [b"again"]
-    assert [delivery.payload for delivery in await bulk.until(1)] == [b"again"]
+    assert [message.payload for message in await control.until(1)] == [b"again"]
+    assert [message.payload for message in await bulk.until(1)] == [b"again"]
 
 
 async def test_a_subscription_made_while_disconnected_stands_after_reconnect(
@@ -84,9 +85,7 @@ async def test_a_rotated_token_is_read_again_when_the_server_turns_the_old_one_a
     token.write_text("old\n")
     with nats_server(tmp_path / "nats", config='authorization { token: "old" }') as server:
         settings = NatsSettings(servers=[server.url], token_file=token)
-        async with open_mesh(
-            settings, root="DIMSE", zone="z", instance="one", name="t", first_connect_timeout=5
-        ) as mesh:
+        async with join(settings, address("one", zone="z"), root="DIMSE", timeout=5) as mesh:
             edges = Edges(mesh)
             mailbox = Mailbox()
             await mesh.subscribe("test.control", mailbox)
@@ -131,9 +130,7 @@ async def test_a_refused_publish_is_logged_once_and_exposed(
     """
     with nats_server(tmp_path / "nats", config=config) as server:
         settings = NatsSettings(servers=[server.url], user="u", password="p")  # type: ignore[arg-type]
-        async with open_mesh(
-            settings, root="ok", zone="z", instance="one", name="t", first_connect_timeout=5
-        ) as mesh:
+        async with join(settings, address("one", zone="z"), root="ok", timeout=5) as mesh:
             mailbox = Mailbox()
             await mesh.subscribe("test.control", mailbox)
             with caplog.at_level(logging.ERROR):

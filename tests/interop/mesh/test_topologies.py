@@ -10,11 +10,12 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from dimse_mesh.mesh import Mesh, NatsSettings, open_mesh
-from dimse_mesh.schemas.service import Obituary
+from dimse_mesh.mesh import Mesh, NatsSettings
+from dimse_mesh.schemas.service import Dead, Obituary
 from dimse_mesh.schemas.subjects import Subject
 from tests.interop.mesh.test_first_connect import Pki
-from tests.interop.mesh.test_liveness import Deaths, child, known, watching
+from tests.interop.mesh.test_liveness import CHILD_ADDRESS, Deaths, child, known, watching
+from tests.support.bus import address, join
 from tests.support.nats import NatsServer, nats_server
 from tests.support.ports import reserve_port
 from tests.support.waiting import Edges, Mailbox
@@ -56,23 +57,19 @@ async def test_a_client_moves_to_a_server_that_the_cluster_told_it_of(tmp_path: 
             for route in routes
         ]
         async with (
-            open_mesh(
-                at(servers[0]), root="D", zone="z", instance="one", name="t", first_connect_timeout=5
-            ) as one,
-            open_mesh(
-                at(servers[1]), root="D", zone="z", instance="two", name="t", first_connect_timeout=5
-            ) as two,
+            join(at(servers[0]), address("one", zone="z"), root="D", timeout=5) as one,
+            join(at(servers[1]), address("two", zone="z"), root="D", timeout=5) as two,
         ):
             mailbox, edges = Mailbox(), Edges(one)
             await one.subscribe("test.control", mailbox)
             with anyio.fail_after(10):  # until the servers have found each other
-                while not mailbox.deliveries:
+                while not mailbox.messages:
                     two.publish("test.control", b"")
                     await anyio.lowlevel.checkpoint()
             servers[0].kill()
             await edges.until(False, True)
             assert one.server_id == two.server_id
-            mailbox.deliveries.clear()
+            mailbox.messages.clear()
             two.publish("test.control", b"again")
             assert (await mailbox.until(1))[-1].payload == b"again"
 
@@ -84,20 +81,16 @@ async def test_a_death_behind_a_leaf_link_is_told_by_a_witness_there(
     deaths = Deaths()
     with child(leaf) as process:
         async with (
-            open_mesh(
-                at(hub), root="DIMSE", zone="cloud", instance="far", name="t", first_connect_timeout=5
-            ) as f,
-            open_mesh(
-                at(leaf), root="DIMSE", zone="hospital", instance="w", name="t", first_connect_timeout=5
-            ) as w,
+            join(at(hub), address("far", zone="cloud"), root="DIMSE", timeout=5) as f,
+            join(at(leaf), address("w", zone="hospital"), root="DIMSE", timeout=5) as w,
             watching(f, deaths) as far,
             watching(w, Deaths()) as witness,
         ):
-            await known(far, "child")
-            await known(witness, "child")
-            far.watch("child")
+            await known(far, CHILD_ADDRESS)
+            await known(witness, CHILD_ADDRESS)
+            far.watch(CHILD_ADDRESS)
             process.kill()
-            assert await deaths.first(8) == "child"
+            assert await deaths.first(8) == CHILD_ADDRESS
 
 
 async def test_newcomers_on_both_sides_of_a_leaf_link_are_known_and_know_all_at_once(
@@ -109,14 +102,12 @@ async def test_newcomers_on_both_sides_of_a_leaf_link_are_known_and_know_all_at_
     async with AsyncExitStack() as stack:
 
         async def joined(name: str, server: NatsServer) -> Mesh:
-            mesh = open_mesh(
-                at(server), root="DIMSE", zone="z", instance=name, name="t", first_connect_timeout=20
-            )
+            mesh = join(at(server), address(name, zone="z"), root="DIMSE", timeout=20)
             return await stack.enter_async_context(mesh)
 
         listener = await joined("listener", hub_and_leaf[0])
-        await listener.subscribe(listener.subjects.live, said)
-        await listener.subscribe(listener.subjects.greeting("*"), answered)
+        await listener.subscribe(listener.subjects.all_live, said)
+        await listener.subscribe("DIMSE.i.*.*.*.greeting.*.*.*", answered)
         meshes = [await joined(f"i{number}", hub_and_leaf[number % 2]) for number in range(crowd)]
         # Nothing comes by the clock: no heartbeat but the first, no second turn.
         once = {"interval": 1000, "probe_interval": 1000, "deadline": 1000}
@@ -124,8 +115,8 @@ async def test_newcomers_on_both_sides_of_a_leaf_link_are_known_and_know_all_at_
         with anyio.fail_after(2):
             while not all(len(liveness.instances) == crowd - 1 for liveness in livenesses):
                 await anyio.lowlevel.checkpoint()
-        assert len(said.deliveries) == crowd
-        assert len(answered.deliveries) < crowd**2
+        assert len(said.messages) == crowd
+        assert len(answered.messages) < crowd**2
 
 
 async def test_a_leaf_link_that_drops_kills_nobody(hub_and_leaf: tuple[NatsServer, NatsServer]) -> None:
@@ -133,13 +124,11 @@ async def test_a_leaf_link_that_drops_kills_nobody(hub_and_leaf: tuple[NatsServe
     deaths = Deaths()
     with child(leaf):
         async with (
-            open_mesh(
-                at(hub), root="DIMSE", zone="cloud", instance="far", name="t", first_connect_timeout=5
-            ) as f,
+            join(at(hub), address("far", zone="cloud"), root="DIMSE", timeout=5) as f,
             watching(f, deaths, probe_interval=0.1, confirm=0.2, grace=0.2) as far,
         ):
-            await known(far, "child")
-            far.watch("child")
+            await known(far, CHILD_ADDRESS)
+            far.watch(CHILD_ADDRESS)
             leaf.kill()
             with anyio.move_on_after(1.5) as scope:
                 await deaths.first(10)
@@ -156,9 +145,7 @@ async def test_over_a_websocket_everything_works_and_comes_back(tmp_path: Path, 
     with nats_server(
         tmp_path / "nats", config=f'websocket {{ listen: "127.0.0.1:{port}", {tls} }}'
     ) as server:
-        async with open_mesh(
-            settings, root="D", zone="z", instance="one", name="t", first_connect_timeout=5
-        ) as mesh:
+        async with join(settings, address("one", zone="z"), root="D", timeout=5) as mesh:
 
             async def echo(request: Obituary, tail: memoryview, _: object) -> tuple[Obituary, bytes]:
                 return request, bytes(tail)
@@ -166,18 +153,18 @@ async def test_over_a_websocket_everything_works_and_comes_back(tmp_path: Path, 
             await mesh.serve(ECHO, echo, max_concurrent=1)
             bulk, edges = Mailbox(), Edges(mesh)
             await mesh.subscribe("test.bulk", bulk, bulk=True)
-            head = Obituary(instance="x", witness="y")
-            assert (await mesh.request(ECHO, head, b"t", timeout=5))[0] == head
+            head = Obituary(dead=Dead(role="scu", instance="x"))
+            assert (await mesh.request(ECHO, head, b"t", timeout=5)).head == head
             room = anyio.Event()
             mesh.on_bulk_room(room.set)
             for number in range(100):
                 assert mesh.publish_bulk("test.bulk", bytes([number]), bytes(60_000))
             assert mesh.bulk_backlog() > 0
-            deliveries = await bulk.until(100)
-            assert [delivery.payload[0] for delivery in deliveries] == list(range(100))
+            messages = await bulk.until(100)
+            assert [message.payload[0] for message in messages] == list(range(100))
             assert room.is_set()
             server.kill()
             await edges.until(False)
             await anyio.to_thread.run_sync(server.start)
             await edges.until(False, True)
-            assert (await mesh.request(ECHO, head, b"t", timeout=5))[0] == head
+            assert (await mesh.request(ECHO, head, b"t", timeout=5)).head == head

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.property.endpoint.conversations import Ask, Client, Target, asks
 from tests.unit.endpoint.channel import Faults
-from tests.unit.endpoint.joined import SETTINGS, Joined, assert_collected, joined
+from tests.unit.endpoint.joined import EXECUTOR, SETTINGS, Joined, assert_collected, joined
 from tests.unit.endpoint.virtual_time import run
 
 faults = st.builds(
@@ -41,8 +41,10 @@ def end(both: Joined, how: str) -> None:
         case "target sends garbage":
             both.target.transport.feed(b"\x04\0\0\0\0\x04\0\0\0\x09")
         case "executor dies":
-            both.channel.interests[:] = [i for i in both.channel.interests if ".i.executor." not in i.subject]
-            both.front.carrier.hear_of_death("executor")
+            both.channel.interests[:] = [
+                i for i in both.channel.interests if f".i.{EXECUTOR.tokens}." not in i.subject
+            ]
+            both.front.carrier.hear_of_death(EXECUTOR)
         case "front-end stops":
             both.front.link.abort("instance-stops")
 

@@ -28,7 +28,7 @@ class OrderAndCredit(RuleBasedStateMachine):
         """By position."""
         self.skips: dict[int, Segment] = {}
         self.aborted = False
-        """A SKIP came too late: the association would end."""
+        """A CANCEL came too late: the association would end."""
         self.came_out: list[Arrival] = []
 
     def _arrive(self, segment: Segment) -> None:
@@ -106,7 +106,7 @@ class OrderAndCredit(RuleBasedStateMachine):
         position = 0
         for arrival in self.came_out:
             assert arrival.position == position
-            origin = self.skips if arrival.kind == FrameKind.SKIP else self.sent
+            origin = self.skips if arrival.kind == FrameKind.CANCEL else self.sent
             assert origin[position].span == arrival.span
             position += arrival.span
 

@@ -10,8 +10,9 @@ import anyio
 import pytest
 import yaml
 
-from dimse_mesh.mesh import NatsSettings, open_mesh, unpack
+from dimse_mesh.mesh import NatsSettings, unpack
 from dimse_mesh.schemas.service import Obituary
+from tests.support.bus import address, join
 from tests.support.mesh import Mesh, zone_config
 from tests.support.ports import is_listening, reserve_port
 from tests.support.process import Child, wait_until
@@ -60,17 +61,17 @@ def test_killed_supervisor_takes_everything_with_it(tmp_path: Path) -> None:
 
 async def _obituary_after_kill(mesh: Mesh) -> None:
     settings = NatsSettings(servers=[f"nats://127.0.0.1:{mesh.nats_port}"])
-    async with open_mesh(
-        settings, root="DIMSE", zone="a", instance="test", name="test", first_connect_timeout=10
-    ) as nats:
+    async with join(settings, address("test", zone="a"), root="DIMSE", timeout=10) as nats:
         mailbox = Mailbox()
-        await nats.subscribe(nats.subjects.dead, mailbox)
+        await nats.subscribe(nats.subjects.all_dead, mailbox)
         killed = mesh.pids()["a/store"]
         os.kill(killed, signal.SIGKILL)
-        (delivery,) = await mailbox.until(1)
-        obituary, _ = unpack(Obituary, delivery.payload)
+        message = (await mailbox.until(1))[0]
+        obituary, _ = unpack(Obituary, message.payload)
         # The dead can't have said it: who did is another.
-        assert obituary.instance != obituary.witness
+        assert obituary.dead.role == "store"
+        assert message.sender is not None
+        assert message.sender.instance != obituary.dead.instance
     wait_until(lambda: mesh.pids().get("a/store", killed) != killed, "another store handler")
 
 

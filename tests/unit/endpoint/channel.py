@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
-from dimse_mesh.mesh import Delivery, Turn
+from dimse_mesh.mesh import Message, Turn
+from dimse_mesh.schemas.addresses import InstanceAddress
 from dimse_mesh.schemas.subjects import Subjects
 
-Callback = Callable[[Delivery], None]
+Callback = Callable[[Message], None]
 
-SUBJECTS = Subjects("T")
+ROOT = "T"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,12 @@ class Channel:
     instances: list[Instance] = field(default_factory=list)
     connected: bool = True
     messages: int = 0
-    loses: Callable[[Delivery], bool] = lambda _: False
+    loses: Callable[[Message], bool] = lambda _: False
     """Says which messages are lost, beside those that `faults` takes."""
 
-    def instance(self, name: str) -> Instance:
+    def instance(self, address: InstanceAddress) -> Instance:
         """Connect an instance."""
-        instance = Instance(self, name)
+        instance = Instance(self, address)
         self.instances.append(instance)
         return instance
 
@@ -77,46 +78,46 @@ class Channel:
             for listener in instance.listeners:
                 listener(connected)
 
-    def send(self, delivery: Delivery) -> None:
+    def send(self, message: Message) -> None:
         """Deliver a message, or lose it, or deliver it twice."""
         self.messages += 1
         draw = self.random.random
-        if draw() < self.faults.loss or self.loses(delivery):
+        if draw() < self.faults.loss or self.loses(message):
             return
         loop = asyncio.get_running_loop()
         for _ in range(2 if draw() < self.faults.doubling else 1):
             if self.faults.delay:
-                loop.call_later(draw() * self.faults.delay, self._deliver, delivery)
+                loop.call_later(draw() * self.faults.delay, self._deliver, message)
             else:
-                loop.call_soon(self._deliver, delivery)
+                loop.call_soon(self._deliver, message)
 
-    def _deliver(self, delivery: Delivery) -> None:
+    def _deliver(self, message: Message) -> None:
         if not self.connected:
             return
-        found = [interest for interest in self.interests if interest.matches(delivery.subject)]
+        found = [interest for interest in self.interests if interest.matches(message.subject)]
         groups: dict[str, list[_Interest]] = {}
         for interest in found:
             if interest.queue:
                 groups.setdefault(interest.queue, []).append(interest)
             else:
-                interest.callback(delivery)
+                interest.callback(message)
         for members in groups.values():
-            self.random.choice(members).callback(delivery)
-        if not found and delivery.reply:
-            self._deliver(Delivery(delivery.reply, "", b"", no_responders=True))
+            self.random.choice(members).callback(message)
+        if not found and message.reply:
+            self._deliver(Message(message.reply, "", b"", no_responders=True))
 
 
 class Instance:
     """The carrier, and the death watcher, of one instance."""
 
-    def __init__(self, channel: Channel, name: str) -> None:
+    def __init__(self, channel: Channel, address: InstanceAddress) -> None:
         self._channel = channel
-        self.instance = name
-        self.subjects = SUBJECTS
+        self.address = address
+        self.subjects = Subjects(ROOT, address)
         self.turn = Turn()
         self.listeners: list[Callable[[bool], None]] = []
-        self.watched: list[str] = []
-        self._on_dead: Callable[[str], None] = lambda _: None
+        self.watched: list[InstanceAddress] = []
+        self._on_dead: Callable[[InstanceAddress], None] = lambda _: None
         self._on_room: Callable[[], None] = lambda: None
 
     @property
@@ -133,7 +134,7 @@ class Instance:
     ) -> bool:
         """As `Carrier`."""
         if self.connected:
-            self._channel.send(Delivery(subject, reply, payload, headers))
+            self._channel.send(Message(subject, reply, payload, headers))
         return self.connected
 
     def publish_bulk(self, subject: str, payload: bytes, tail: bytes = b"") -> bool:
@@ -153,28 +154,28 @@ class Instance:
         """As `Carrier`."""
         assert bulk in (True, False)
 
-        def turn(delivery: Delivery) -> None:
+        def turn(message: Message) -> None:
             with self.turn:
-                callback(delivery)
+                callback(message)
 
         interest = _Interest(self._channel, subject, turn, queue)
         self._channel.interests.append(interest)
         return interest
 
-    def on_dead(self, callback: Callable[[str], None]) -> None:
+    def on_dead(self, callback: Callable[[InstanceAddress], None]) -> None:
         """As `DeathWatcher`."""
         self._on_dead = callback
 
-    def watch(self, instance: str) -> None:
+    def watch(self, instance: InstanceAddress) -> None:
         """As `DeathWatcher`."""
         self.watched.append(instance)
 
-    def unwatch(self, instance: str) -> None:
+    def unwatch(self, instance: InstanceAddress) -> None:
         """As `DeathWatcher`."""
         if instance in self.watched:
             self.watched.remove(instance)
 
-    def hear_of_death(self, instance: str) -> None:
+    def hear_of_death(self, instance: InstanceAddress) -> None:
         """Let the watcher tell of a death; nothing is left to unwatch after it."""
-        self.watched = [name for name in self.watched if name != instance]
+        self.watched = [watched for watched in self.watched if watched != instance]
         self._on_dead(instance)

@@ -16,12 +16,15 @@ from dimse_mesh.handling import OperationHandler
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.routing import Route
 from dimse_mesh.runtime.telemetry import Telemetry
+from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.upper_layer import AssociationMachine, State
-from tests.unit.endpoint.channel import CALM, SUBJECTS, Channel, Faults, Instance
+from tests.unit.endpoint.channel import CALM, Channel, Faults, Instance
 from tests.unit.endpoint.peers import MemoryPeer
 
 ZONE = "home"
+FRONT = InstanceAddress(ZONE, Role.ASSOCIATION, "front")
+EXECUTOR = InstanceAddress("away", Role.SCU, "executor")
 CONTEXTS = frozenset((1, 3, 5))
 SETTINGS = LinkSettings(
     window=16 * 1024,
@@ -117,7 +120,7 @@ def _end(router: Router, carrier: Instance, counters: Counters, *, from_client: 
         calling_ae="CLIENT",
         called_ae="TARGET",
         from_client=from_client,
-        local=router.new_endpoint(),
+        local=router.new_address(),
     )
     link = Link(
         router=router,
@@ -152,14 +155,14 @@ async def joined(
     channel = Channel(random or Random(0), faults)
     async with AsyncExitStack() as stack:
         ends = []
-        for name in ("front", "executor"):
-            carrier, counters = channel.instance(name), Counters()
-            timeouts = settings if name == "front" else replace(settings, operation_timeout=0.0)
+        for address in (FRONT, EXECUTOR):
+            carrier, counters = channel.instance(address), Counters()
+            timeouts = settings if address is FRONT else replace(settings, operation_timeout=0.0)
             router = Router(
                 mesh=carrier, liveness=carrier, telemetry=Telemetry(), counters=counters, settings=timeouts
             )
             await stack.enter_async_context(router.running())
-            client = name == "front"
+            client = address is FRONT
             ends.append(
                 _end(router, carrier, counters, from_client=client, **(front_end or {} if client else {}))
             )
@@ -179,14 +182,14 @@ async def joined(
 
 async def serve(channel: Channel, name: str, routes: Sequence[Route] = ()) -> list[Any]:
     """Add a handler of each service; return their subscriptions."""
-    carrier = channel.instance(name)
     interests = []
     for service in (ServiceName.STORE, ServiceName.QUERY_RETRIEVE, ServiceName.N_SERVICE):
+        carrier = channel.instance(InstanceAddress(ZONE, Role(service.value), name))
         handler = OperationHandler(
             service=service, mesh=carrier, telemetry=Telemetry(), counters=Counters(), routes=routes
         )
-        subject = SUBJECTS.operations(ZONE, service)
-        interests.append(await carrier.subscribe(subject.name, handler.handle, queue=subject.queue))
+        subject = carrier.subjects.operations(ZONE, service)
+        interests.append(await carrier.subscribe(subject.interest, handler.handle, queue=subject.queue))
     return interests
 
 

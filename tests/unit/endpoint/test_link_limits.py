@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from dimse_mesh.schemas.frames import FrameKind, encode_frame
+from dimse_mesh.endpoint.outbound import Route, Segment
+from dimse_mesh.schemas.frames import FIRST_CONTROL, FrameKind, encode_frame, encode_u32
+from dimse_mesh.schemas.subjects import Kind
 from tests.support.wire import VERIFICATION, Command, Message, p_data, pdu, pdv, request, response, store_rq
-from tests.unit.endpoint.joined import SETTINGS, Joined, joined
+from tests.unit.endpoint.joined import FRONT, SETTINGS, Joined, joined
 from tests.unit.endpoint.virtual_time import run
 
 
@@ -111,14 +113,45 @@ def test_what_was_whole_before_the_mistake_still_counts() -> None:
 
 
 @pytest.mark.parametrize("kind", [9, 25])
-def test_a_segment_of_unknown_kind_is_never_passed_over(kind: int) -> None:
+def test_a_frame_of_a_kind_that_a_newer_version_added_is_passed_over(kind: int) -> None:
+    """A segment (kind 9) has its place in the order; nothing comes of it. The association goes on."""
+
     async def main() -> None:
         async with joined() as both:
+            outbound = both.executor.link.sender.outbound
             frame = bytearray(encode_frame(both.front.link.identity.local.channel, FrameKind.DATA, b"x"))
             frame[4] = kind
-            both.executor.carrier.publish("T.i.front.link", bytes(frame))
+            frame[7] += 1
+            segment = Segment(outbound.position, 1, Route.LINK, bytes(frame))
+            if kind < FIRST_CONTROL:
+                outbound.add(segment)
+            both.executor.carrier.publish(both.executor.carrier.subjects.to(FRONT, Kind.LINK), bytes(frame))
+            await both.settle(1)
+            both.client.send(store(1, 5000))
+            both.target.on_message = lambda message: both.target.send(response(message))
             await both.settle(30)
-            assert both.client.aborts == both.target.aborts == [(2, 0)]
+            assert both.client.received == both.target.sent
+            assert outbound.idle
+            both.client.release()
+            await both.settle(30)
+            both.assert_nothing_is_left()
+
+    run(main())
+
+
+def test_a_frame_of_another_major_version_is_dropped_with_what_stands_behind_it() -> None:
+    async def main() -> None:
+        async with joined() as both:
+            channel = both.front.link.identity.local.channel
+            foreign = bytearray(encode_frame(channel, FrameKind.ABORT, bytes(6)))
+            foreign[7] += 0x10
+            abort = encode_frame(
+                channel, FrameKind.ABORT, bytes(2), encode_u32(both.executor.link.identity.local.channel)
+            )
+            subject = both.executor.carrier.subjects.to(FRONT, Kind.LINK)
+            both.executor.carrier.publish(subject, bytes(foreign) + abort)
+            await both.settle(5)
+            assert both.client.aborts == []
 
     run(main())
 
@@ -127,9 +160,11 @@ def test_garbage_between_endpoints_is_dropped() -> None:
     async def main() -> None:
         async with joined() as both:
             channel = both.front.link.identity.local.channel
-            for subject in ("link", "data", "op", f"refused.{channel}.0", f"refused.{channel}.7"):
-                for payload in (b"", b"\0", bytes(40), b"\xff" * 40, bytes(4) + b"{}"):
-                    both.executor.carrier.publish(f"T.i.front.{subject}", payload)
+            subjects = [both.executor.carrier.subjects.to(FRONT, kind) for kind in Kind]
+            subjects += [f"T.i.{FRONT.tokens}.unserved.{token}" for token in (channel, "x", "-1", "²")]
+            for subject in subjects:
+                for payload in (b"", b"\0", bytes(40), b"\xff" * 40, bytes(4) + b"{}", b"\x10\0\0\2{}"):
+                    both.executor.carrier.publish(subject, payload)
             both.client.send(store(1, 5000))
             both.target.on_message = lambda message: both.target.send(response(message))
             await both.settle(5)

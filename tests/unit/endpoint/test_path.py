@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from dimse_mesh.endpoint.path import Path, Paths
+from tests.support.bus import address
 from tests.unit.endpoint.virtual_time import run
 
 KIB = 1024
 SMALLEST = 256 * KIB
 CHUNK = 64 * KIB
+BUSY = address("busy")
 
 
 class Reader:
@@ -141,13 +143,13 @@ def test_who_has_left_gets_no_turn() -> None:
 def test_paths_that_nothing_uses_are_forgotten_in_the_end() -> None:
     async def main() -> None:
         paths = Paths()
-        busy = paths.to("busy")
+        busy = paths.to(BUSY)
         busy.sent(1)
         for number in range(10_000):
-            paths.to(f"instance-{number}")
-        assert paths.to("busy") is busy
+            paths.to(address(f"instance-{number}"))
+        assert paths.to(BUSY) is busy
         assert len(paths._by_instance) <= Paths._REMEMBERED + 1
-        paths.forget("busy")
-        assert paths.to("busy") is not busy
+        paths.forget(BUSY)
+        assert paths.to(BUSY) is not busy
 
     run(main())

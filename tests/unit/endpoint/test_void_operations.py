@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from dimse_mesh.handling import objection
-from dimse_mesh.mesh import Delivery
+from dimse_mesh.mesh import Message as BusMessage
 from dimse_mesh.runtime.routing import DimseService, Route
 from tests.support.wire import (
     STUDY_ROOT_FIND,
@@ -163,8 +163,8 @@ def test_a_late_response_is_not_taken_for_that_of_the_next_operation_with_its_me
         async with joined(settings=SHORT) as both:
             answer_all(both.target)
 
-            def to_front_end(delivery: Delivery) -> bool:
-                return delivery.subject.startswith("T.i.front.")
+            def to_front_end(message: BusMessage) -> bool:
+                return message.subject.startswith("T.i.home.association.front.")
 
             both.channel.loses = to_front_end
             both.client.send(store(1, size))

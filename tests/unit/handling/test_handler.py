@@ -8,16 +8,18 @@ import pytest
 
 from dimse_mesh.dimse import CommandSet
 from dimse_mesh.handling import OperationHandler, objection
-from dimse_mesh.mesh import Delivery, pack, unpack
+from dimse_mesh.mesh import Message, pack, unpack
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.routing import DimseService, Route
 from dimse_mesh.runtime.telemetry import Telemetry
-from dimse_mesh.schemas.association import Endpoint
+from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
 from dimse_mesh.schemas.service import ServiceName
 from tests.support.wire import VERIFICATION, Command, cancel_rq, request, response, store_rq
 from tests.unit.endpoint.channel import Channel, Instance
 
+FRONT = InstanceAddress("home", Role.ASSOCIATION, "front")
+EXECUTOR = InstanceAddress("away", Role.SCU, "executor")
 SERVICE_OF = {
     Command.C_STORE: ServiceName.STORE,
     Command.C_FIND: ServiceName.QUERY_RETRIEVE,
@@ -36,11 +38,11 @@ SERVICE_OF = {
 class Sent:
     """A channel that keeps what is published, and delivers nothing."""
 
-    messages: list[Delivery] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
 
-    def keep(self, delivery: Delivery) -> bool:
+    def keep(self, message: Message) -> bool:
         """Take a message off the channel."""
-        self.messages.append(delivery)
+        self.messages.append(message)
         return True
 
     def handler(self, service: ServiceName, *routes: Route) -> OperationHandler:
@@ -48,7 +50,7 @@ class Sent:
         channel = Channel(loses=self.keep)
         return OperationHandler(
             service=service,
-            mesh=Instance(channel, "handler"),
+            mesh=Instance(channel, InstanceAddress("home", Role(service.value), "handler")),
             telemetry=Telemetry(),
             counters=Counters(),
             routes=routes,
@@ -57,13 +59,16 @@ class Sent:
 
 def operation(
     command: bytes, *, called: str = "PACS", calling: str = "CT1", from_client: bool = True, data: bytes = b""
-) -> Delivery:
+) -> Message:
+    source, sink = (FRONT, EXECUTOR) if from_client else (EXECUTOR, FRONT)
     head = OperationRequest(
         association="a",
         position=7,
-        span=len(command) + len(data),
-        source=Endpoint(instance="front", channel=1),
-        sink=Endpoint(instance="executor", channel=2),
+        span=max(1, len(command) + len(data)),
+        source=source.tokens,
+        source_channel=1,
+        sink=sink.tokens,
+        sink_channel=2,
         context_id=1,
         command_length=len(command),
         whole=True,
@@ -72,15 +77,16 @@ def operation(
         called_ae=called,
         from_client=from_client,
     )
-    return Delivery("T.zone.home.x", "T.i.front.refused.1.7", pack(head, command + data))
+    return Message(f"T.zone.home.x.{source.tokens}", "T.elsewhere", pack(head, command + data))
 
 
 def refused_with(sent: Sent) -> int | None:
     """Return the status of the only message, a refusal; None: it was let through."""
     (message,) = sent.messages
-    if message.subject == "T.i.executor.op":
+    own = message.subject.partition(".handler")[0].rpartition("home.")[2]
+    if message.subject in {f"T.i.{sink.tokens}.op.home.{own}.handler" for sink in (EXECUTOR, FRONT)}:
         return None
-    assert message.subject == "T.i.front.refused.1.7"
+    assert message.subject == f"T.i.home.association.front.refused.home.{own}.handler"
     refusal, tail = unpack(Refusal, message.payload)
     assert (refusal.channel, refusal.position) == (1, 7)
     return CommandSet.parse(bytes(tail)).status
@@ -166,7 +172,9 @@ def test_a_refusal_repeats_what_the_response_must_say() -> None:
 )
 def test_a_malformed_operation_is_dropped(payload: bytes) -> None:
     sent = Sent()
-    sent.handler(ServiceName.STORE).handle(Delivery("T.zone.home.store", "T.i.front.refused.1.7", payload))
+    sent.handler(ServiceName.STORE).handle(
+        Message(f"T.zone.home.store.{FRONT.tokens}", "T.elsewhere", payload)
+    )
     assert sent.messages == []
 
 

@@ -8,29 +8,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimse_mesh.mesh import EnvelopeError, pack, unpack
+from dimse_mesh.mesh import EnvelopeError, ForeignVersion, pack, unpack
 from dimse_mesh.mesh.envelope import MAX_HEAD
-from dimse_mesh.schemas.service import Heartbeat, Obituary, ServiceName
+from dimse_mesh.schemas.service import Dead, Heartbeat, Obituary
+from dimse_mesh.schemas.version import VERSION
 
-OBITUARY = Obituary(instance="a", witness="b")
+OBITUARY = Obituary(dead=Dead(role="scu", instance="a"))
 
 
-@given(instance=st.text(), witness=st.text(), tail=st.binary())
-def test_what_is_packed_is_unpacked(instance: str, witness: str, tail: bytes) -> None:
-    head = Obituary(instance=instance, witness=witness)
+@given(instance=st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True), tail=st.binary())
+def test_what_is_packed_is_unpacked(instance: str, tail: bytes) -> None:
+    head = Obituary(dead=Dead(role="scu", instance=instance))
     unpacked, rest = unpack(Obituary, pack(head, tail))
     assert (unpacked, bytes(rest)) == (head, tail)
 
 
-def test_the_layout_is_length_head_tail() -> None:
-    text = b'{"instance":"a","witness":"b"}'
-    assert pack(OBITUARY, memoryview(b"tail")) == struct.pack(">I", len(text)) + text + b"tail"
+def test_the_layout_is_version_length_head_tail() -> None:
+    text = b'{"dead":{"role":"scu","instance":"a"}}'
+    expected = struct.pack(">BBH", VERSION.octet, 0, len(text)) + text + b"tail"
+    assert pack(OBITUARY, memoryview(b"tail")) == expected
 
 
 def test_a_head_with_an_enum_survives() -> None:
-    heartbeat = Heartbeat(
-        instance="a", zone="z", service=ServiceName.SCU, server_id="S", associations={"PACS": 2}
-    )
+    heartbeat = Heartbeat(server_id="S", associations={"PACS": 2})
     assert unpack(Heartbeat, pack(heartbeat))[0] == heartbeat
 
 
@@ -48,13 +48,29 @@ def test_a_truncated_envelope_is_refused(cut: int) -> None:
 
 def test_a_head_over_the_bound_is_not_even_parsed() -> None:
     with pytest.raises(EnvelopeError, match="longer than allowed"):
-        unpack(Obituary, struct.pack(">I", MAX_HEAD + 1) + b"x" * (MAX_HEAD + 1))
+        unpack(Obituary, struct.pack(">I", VERSION.octet << 24 | (MAX_HEAD + 1)) + b"x" * (MAX_HEAD + 1))
 
 
-def test_an_unknown_field_or_another_type_is_refused_without_repeating_it() -> None:
-    text = b'{"instance":"a","witness":"b","name":"PATIENT^NAME"}'
+def envelope(text: bytes, version: int = VERSION.octet) -> bytes:
+    return struct.pack(">I", version << 24 | len(text)) + text
+
+
+def test_an_unknown_field_is_ignored() -> None:
+    text = b'{"dead":{"role":"scu","instance":"a","why":"x"},"since":[1]}'
+    assert unpack(Obituary, envelope(text, VERSION.octet + 1))[0] == OBITUARY
+
+
+@pytest.mark.parametrize("octet", [0x00, 0x0F, 0x20, 0xF0])
+def test_another_major_version_is_named_and_not_read(octet: int) -> None:
+    with pytest.raises(ForeignVersion) as error:
+        unpack(Obituary, envelope(b"anything", octet))
+    assert error.value.version.octet == octet
+
+
+def test_another_type_is_refused_without_repeating_it() -> None:
+    text = b'{"dead":{"role":"scu","instance":"PATIENT^NAME"}}'
     with pytest.raises(EnvelopeError) as error:
-        unpack(Obituary, struct.pack(">I", len(text)) + text)
+        unpack(Obituary, envelope(text))
     assert "PATIENT" not in str(error.value)
     assert error.value.__cause__ is None
     with pytest.raises(EnvelopeError):

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from dimse_mesh.mesh import NatsSettings
-from dimse_mesh.mesh.causes import redact
+from dimse_mesh.mesh.connection_failure import redact
 
 
 def test_the_default_is_the_local_server() -> None:

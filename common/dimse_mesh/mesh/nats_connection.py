@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from dimse_mesh.mesh.causes import Cause, cause_of, redact
+from dimse_mesh.mesh.connection_failure import ConnectionFailure, failure_of, redact
 from dimse_mesh.mesh.errors import InvalidSubject, MeshUnavailable, PayloadTooLarge
 from dimse_mesh.mesh.options import connect_options, wants_tls
 from dimse_mesh.mesh.settings import NatsSettings
 from dimse_mesh.mesh.turn import Turn
-from dimse_mesh.mesh.wire import ConnectFailed, Receiver, WireClient, WireEvents
+from dimse_mesh.mesh.wire import ConnectFailed, SubscriberCallback, WireClient, WireEvents
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class _Interest:
         return f"SUB {self.subject} {self.queue} {sid}\r\n".encode()
 
 
-class Link:
+class NatsConnection:
     """A connection that comes back. `send` works while `connected`; subscriptions survive every reconnect."""
 
     def __init__(
@@ -125,7 +125,7 @@ class Link:
             return wire.send((line, header, *parts, b"\r\n"), total)
         return wire.send((f"PUB {to} {total}\r\n".encode(), *parts, b"\r\n"), total)
 
-    async def subscribe(self, subject: str, queue: str, receiver: Receiver) -> int:
+    async def subscribe(self, subject: str, queue: str, callback: SubscriberCallback) -> int:
         """Subscribe, now and after every reconnect; return the subscription's id.
 
         When it returns the server has the subscription, unless the link is down: then it gets it on return.
@@ -137,7 +137,7 @@ class Link:
         sid = self._last_sid
         interest = _Interest(subject, queue)
         self._interests[sid] = interest
-        self._events.receivers[sid] = receiver
+        self._events.callbacks[sid] = callback
         if self._wire is not None and not self._wire.lost.done():
             command = interest.command(sid)
             self._wire.send((command,), len(command))
@@ -146,7 +146,7 @@ class Link:
 
     def unsubscribe(self, sid: int) -> None:
         """Forget a subscription at once; what is on its way is dropped."""
-        self._events.receivers.pop(sid, None)
+        self._events.callbacks.pop(sid, None)
         if self._interests.pop(sid, None) is not None and self.connected and self._wire is not None:
             command = f"UNSUB {sid}\r\n".encode()
             self._wire.send((command,), len(command))
@@ -157,7 +157,7 @@ class Link:
             command = f"UNSUB {sid}\r\n".encode()
             self._wire.send((command,), len(command))
             await self.flush()
-        self._events.receivers.pop(sid, None)
+        self._events.callbacks.pop(sid, None)
 
     def stop_receiving(self) -> None:
         """Take back every subscription; messages that the server has sent already are still delivered."""
@@ -196,7 +196,7 @@ class Link:
             wire = self._wire
             assert wire is not None
             await asyncio.wait((wire.lost,))
-            cause = cause_of(wire.lost.result())
+            cause = failure_of(wire.lost.result())
             self.last_error = cause.code
             log.warning("lost the connection %s to NATS: %s; reconnecting", self._name, cause.text)
             await wire.discard()
@@ -212,7 +212,7 @@ class Link:
             self._wire = None
             await wire.discard()
 
-    def unavailable(self, cause: Cause | None, server: str = "") -> MeshUnavailable:
+    def unavailable(self, cause: ConnectionFailure | None, server: str = "") -> MeshUnavailable:
         """Return the exception that says why there is no connection."""
         where = redact(server) if server else ", ".join(map(redact, self._settings.servers))
         if cause is None:
@@ -226,7 +226,7 @@ class Link:
         cause, server = self._last_failure
         return self.unavailable(cause, server)
 
-    _last_failure: tuple[Cause | None, str] = (None, "")
+    _last_failure: tuple[ConnectionFailure | None, str] = (None, "")
 
     async def _connect(self, *, first: bool) -> None:
         wait = self._settings.reconnect_wait
@@ -246,7 +246,7 @@ class Link:
                 await anyio.sleep(wait * random.uniform(0.5, 1.0))
                 wait = min(wait * 2, self._settings.reconnect_max_wait)
 
-    async def _try(self, server: str) -> Cause | None:
+    async def _try(self, server: str) -> ConnectionFailure | None:
         tls = wants_tls(self._settings, server)
         wire = WireClient(self._events, self._turn, tls_expected=tls, backlog_limit=self._backlog_limit)
         opened = False
@@ -262,14 +262,14 @@ class Link:
                 wire.send(commands, sum(map(len, commands)))
                 opened = await self.flush()
         except (ConnectFailed, OSError) as exc:  # TimeoutError is an OSError, as is ssl.SSLError
-            return cause_of(exc)
+            return failure_of(exc)
         finally:
             if not opened:
                 if self._wire is wire:
                     self._wire = None
                 await wire.discard()
         if not opened:
-            return cause_of(wire.lost.result() if wire.lost.done() else TimeoutError())
+            return failure_of(wire.lost.result() if wire.lost.done() else TimeoutError())
         self._learn_servers(server, wire)
         self.server_url = server
         self.connected = True

@@ -2,33 +2,39 @@
 
 An instance is dead when
 
-1. an **obituary** says so: its supervisor's, a witness's, or its own; or
+1. an **obituary** says so, from its own zone: its supervisor's, a witness's, or its own; and our nats-server knows
+   nobody who would answer our ping, which is sent at once; or
 2. it is **on our nats-server** and that server answers our probes with 503 (no responders), without a break,
    for `confirm` seconds; if the instance was not seen since our own connection stands, not before `grace`
    seconds after that: when a server restarted, others may need longer than we did to come back; or
 3. it is **silent**: no heartbeat and no answer for `deadline` seconds, however it is connected.
 
 Of an instance on another server, 503 proves nothing: a leaf or cluster link may be down between us. Its death
-is declared by a **witness**: of its own zone, on its own server, every instance always probes the next one by id, so
-that each has its witness and none has many, and everyone whose heartbeat is overdue.
+is declared by a **witness**: of its own zone, on its own server, every instance always probes the next one by address,
+so that each has its witness and none has many, and everyone whose heartbeat is overdue.
 When our server was replaced (another id at the same address), who was on the former one is taken to be on the
 new one until it says otherwise: it may have died before we heard it there.
 Nobody is declared dead while our own connection is down, and time spent so does not count as silence.
 
-Whoever finds a death by rule 2 announces it. Whoever knows of one by rule 1 or 2 repeats it with its heartbeats for
-`deadline` seconds: who was cut off when it was announced hears of it then. Rule 3 is an opinion: it is kept.
+Whoever finds by rule 2 a death in its own zone announces it. Whoever knows of one there by rule 1 or 2 repeats it with
+its heartbeats for `deadline` seconds: who was cut off when it was announced hears of it then. Rule 3 is an opinion: it
+is kept.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dimse_mesh.schemas.addresses import InstanceAddress
 from dimse_mesh.schemas.service import Heartbeat
 
 _REMEMBERED = 4096
+_MOST_ACCUSED = 256
+"""Instances not heard of that are said to be dead, while we ask them: the oldest gives way."""
 
 
 class LivenessSettings(BaseModel):
@@ -53,7 +59,7 @@ class LivenessSettings(BaseModel):
         return 1.5 * self.interval
 
 
-class Cause(StrEnum):
+class Evidence(StrEnum):
     """How a death is known."""
 
     OBITUARY = "obituary"
@@ -65,10 +71,17 @@ class Cause(StrEnum):
 class Death:
     """`announce`: publish an obituary. `watched`: somebody here wants to know."""
 
-    instance: str
-    cause: Cause
+    instance: InstanceAddress
+    evidence: Evidence
     announce: bool
     watched: bool
+
+
+class LiveInstance(NamedTuple):
+    """Another instance, and what it said last."""
+
+    address: InstanceAddress
+    heartbeat: Heartbeat
 
 
 @dataclass(slots=True)
@@ -84,17 +97,20 @@ class _Peer:
     refused_since: float | None = None
     """Begin of the unbroken series of 503."""
     probed_at: float = float("-inf")
+    accused: bool = False
+    """An obituary says that it is dead; it has not been asked yet."""
 
 
 @dataclass(slots=True)
-class DeathWatch:
+class FailureDetector:
     """The table of instances and the rules over it. Every method takes the time `now`."""
 
     settings: LivenessSettings
-    instance: str
-    zone: str
-    _peers: dict[str, _Peer] = field(default_factory=dict)
-    _dead: dict[str, None] = field(default_factory=dict)
+    own: InstanceAddress
+    _peers: dict[InstanceAddress, _Peer] = field(default_factory=dict)
+    _dead: dict[InstanceAddress, None] = field(default_factory=dict)
+    _accused: dict[InstanceAddress, None] = field(default_factory=dict)
+    """Who is said to be dead, and was never heard of here."""
     _up_since: float | None = None
     _server_id: str = ""
 
@@ -115,48 +131,65 @@ class DeathWatch:
         for peer in self._peers.values():
             peer.refused_since = None
 
-    def heartbeat(self, heartbeat: Heartbeat, now: float) -> bool:
+    def heartbeat(self, instance: InstanceAddress, heartbeat: Heartbeat, now: float) -> bool:
         """An instance said what it does; True: it is new here."""
-        if heartbeat.instance == self.instance:
+        if instance == self.own:
             return False
-        known = self._peers.get(heartbeat.instance)
+        known = self._peers.get(instance)
         newcomer = known is None or known.heartbeat is None
-        peer = self._sign_of_life(heartbeat.instance, heartbeat.server_id, now)
+        peer = self._sign_of_life(instance, heartbeat.server_id, now)
         if peer is not None:
             peer.heartbeat = heartbeat
             peer.heartbeat_at = now
         return newcomer and peer is not None
 
-    def answered(self, instance: str, server_id: str, now: float) -> None:
+    def answered(self, instance: InstanceAddress, server_id: str, now: float) -> None:
         """An instance answered a probe."""
+        self._accused.pop(instance, None)
         if instance in self._peers:
             self._sign_of_life(instance, server_id, now)
 
-    def refused(self, instance: str, now: float) -> None:
-        """Our server answered a probe with 503."""
-        peer = self._peers.get(instance)
-        if peer is not None and peer.refused_since is None and self._up_since is not None:
-            peer.refused_since = now
-
-    def obituary(self, instance: str) -> Death | None:
-        """Somebody said that `instance` is dead; None: we knew, or it is us."""
-        if instance == self.instance or instance in self._dead:
+    def refused(self, instance: InstanceAddress, now: float) -> Death | None:
+        """Our server answered a probe with 503; a death, if an obituary has said so before."""
+        if self._up_since is None:
             return None
-        return self._bury(instance, Cause.OBITUARY, announce=False)
+        peer = self._peers.get(instance)
+        if instance in self._accused or (peer is not None and peer.accused):
+            return self._bury(instance, Evidence.OBITUARY, announce=False)
+        if peer is not None and peer.refused_since is None:
+            peer.refused_since = now
+        return None
+
+    def obituary(self, instance: InstanceAddress) -> bool:
+        """Somebody of its own zone said that `instance` is dead; True: ask it, at once."""
+        if instance == self.own or instance in self._dead:
+            return False
+        peer = self._peers.get(instance)
+        if peer is not None:
+            peer.accused = True
+        else:
+            self._accused[instance] = None
+            if len(self._accused) > _MOST_ACCUSED:
+                del self._accused[next(iter(self._accused))]
+        return True
+
+    def accused(self) -> list[InstanceAddress]:
+        """Who is said to be dead, and neither answers nor is known to our server to be gone."""
+        return [*self._accused, *(instance for instance, peer in self._peers.items() if peer.accused)]
 
     # --- who cares
 
-    def watch(self, instance: str, now: float) -> Death | None:
+    def watch(self, instance: InstanceAddress, now: float) -> Death | None:
         """Care for `instance` once more; a death, if it is known to be dead already."""
         if instance in self._dead:
-            return Death(instance, Cause.OBITUARY, announce=False, watched=True)
+            return Death(instance, Evidence.OBITUARY, announce=False, watched=True)
         peer = self._peers.get(instance)
         if peer is None:
             peer = self._peers[instance] = _Peer(seen=now)
         peer.watchers += 1
         return None
 
-    def unwatch(self, instance: str) -> None:
+    def unwatch(self, instance: InstanceAddress) -> None:
         """Care once less."""
         peer = self._peers.get(instance)
         if peer is not None and peer.watchers > 0:
@@ -166,9 +199,13 @@ class DeathWatch:
 
     # --- what follows
 
-    def heartbeats(self) -> list[Heartbeat]:
+    def instances(self) -> list[LiveInstance]:
         """The last heartbeat of every instance that is not known to be dead."""
-        return [peer.heartbeat for peer in self._peers.values() if peer.heartbeat is not None]
+        return [
+            LiveInstance(instance, peer.heartbeat)
+            for instance, peer in self._peers.items()
+            if peer.heartbeat is not None
+        ]
 
     def watched(self) -> int:
         """How many instances somebody here cares for."""
@@ -178,7 +215,7 @@ class DeathWatch:
         """Whether a series of 503 is under way: then look more often."""
         return any(peer.refused_since is not None for peer in self._peers.values())
 
-    def to_probe(self, now: float) -> list[str]:
+    def to_probe(self, now: float) -> list[InstanceAddress]:
         """Return the instances to probe now, and note that they are."""
         if self._up_since is None:
             return []
@@ -188,7 +225,7 @@ class DeathWatch:
         due = []
         ward = self._ward()
         for instance, peer in self._peers.items():
-            if not (peer.watchers or instance == ward or self._is_overdue(peer, now)):
+            if not (peer.watchers or instance == ward or self._is_overdue(instance, peer, now)):
                 continue
             if peer.probed_at <= (soon if peer.refused_since is not None else before):
                 peer.probed_at = now
@@ -203,9 +240,10 @@ class DeathWatch:
         found = []
         for instance, peer in list(self._peers.items()):
             if self._refused_long_enough(peer, up_since, now):
-                found.append(self._bury(instance, Cause.NO_RESPONDERS, announce=True))
+                announce = instance.zone == self.own.zone
+                found.append(self._bury(instance, Evidence.NO_RESPONDERS, announce=announce))
             elif now - max(peer.seen, up_since) >= self.settings.deadline:
-                found.append(self._bury(instance, Cause.SILENCE, announce=False))
+                found.append(self._bury(instance, Evidence.SILENCE, announce=False))
         return found
 
     def _refused_long_enough(self, peer: _Peer, up_since: float, now: float) -> bool:
@@ -215,23 +253,24 @@ class DeathWatch:
             return now - peer.refused_since >= self.settings.confirm
         return now - up_since >= self.settings.grace and now - peer.refused_since >= self.settings.confirm
 
-    def _ward(self) -> str | None:
-        """Return whom we always probe: of our zone and server the next one by id, and after the last the first."""
-        others = [instance for instance, peer in self._peers.items() if self._is_neighbour(peer)]
-        return min((other for other in others if other > self.instance), default=min(others, default=None))
+    def _ward(self) -> InstanceAddress | None:
+        """Return whom we always probe: of our zone and server the next one by address, and after the last the first."""
+        others = [instance for instance, peer in self._peers.items() if self._is_neighbour(instance, peer)]
+        return min((other for other in others if other > self.own), default=min(others, default=None))
 
-    def _is_neighbour(self, peer: _Peer) -> bool:
+    def _is_neighbour(self, instance: InstanceAddress, peer: _Peer) -> bool:
         return (
             peer.heartbeat is not None
-            and peer.heartbeat.zone == self.zone
+            and instance.zone == self.own.zone
             and peer.server_id == self._server_id
         )
 
-    def _is_overdue(self, peer: _Peer, now: float) -> bool:
-        return self._is_neighbour(peer) and now - peer.heartbeat_at > self.settings.overdue
+    def _is_overdue(self, instance: InstanceAddress, peer: _Peer, now: float) -> bool:
+        return self._is_neighbour(instance, peer) and now - peer.heartbeat_at > self.settings.overdue
 
-    def _sign_of_life(self, instance: str, server_id: str, now: float) -> _Peer | None:
+    def _sign_of_life(self, instance: InstanceAddress, server_id: str, now: float) -> _Peer | None:
         self._dead.pop(instance, None)
+        self._accused.pop(instance, None)
         peer = self._peers.get(instance)
         if peer is None:
             if len(self._peers) >= self.settings.max_instances:
@@ -241,11 +280,13 @@ class DeathWatch:
         peer.heard = True
         peer.server_id = server_id
         peer.refused_since = None
+        peer.accused = False
         return peer
 
-    def _bury(self, instance: str, cause: Cause, *, announce: bool) -> Death:
+    def _bury(self, instance: InstanceAddress, evidence: Evidence, *, announce: bool) -> Death:
         peer = self._peers.pop(instance, None)
+        self._accused.pop(instance, None)
         self._dead[instance] = None
         while len(self._dead) > _REMEMBERED:
             del self._dead[next(iter(self._dead))]
-        return Death(instance, cause, announce=announce, watched=peer is not None and peer.watchers > 0)
+        return Death(instance, evidence, announce=announce, watched=peer is not None and peer.watchers > 0)

@@ -8,19 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimse_mesh.mesh.deaths import Cause, Death, DeathWatch, LivenessSettings
-from dimse_mesh.schemas.service import Heartbeat, ServiceName
+from dimse_mesh.mesh.failure_detector import Death, Evidence, FailureDetector, LivenessSettings
+from dimse_mesh.schemas.addresses import InstanceAddress, Role
+from dimse_mesh.schemas.service import Heartbeat
 
 HERE, THERE = "SERVER1", "SERVER2"
 SETTINGS = LivenessSettings()
 
 
-def beat(instance: str = "peer", server: str = HERE, zone: str = "cloud") -> Heartbeat:
-    return Heartbeat(instance=instance, zone=zone, service=ServiceName.SCU, server_id=server)
+def peer(instance: str = "peer", zone: str = "cloud") -> InstanceAddress:
+    return InstanceAddress(zone, Role.SCU, instance)
 
 
-def core(now: float = 0.0) -> DeathWatch:
-    watch = DeathWatch(SETTINGS, "me", "hospital")
+def beat(server: str = HERE) -> Heartbeat:
+    return Heartbeat(server_id=server)
+
+
+ME, PEER = peer("me", "hospital"), peer()
+
+
+def core(now: float = 0.0) -> FailureDetector:
+    watch = FailureDetector(SETTINGS, ME)
     watch.connected(HERE, now)
     return watch
 
@@ -32,9 +40,9 @@ class Story:
     name: str
     steps: list[tuple[float, str]]
     at: float
-    cause: Cause | None
+    evidence: Evidence | None
     announce: bool = False
-    zone: str = field(default="cloud")
+    zone: str = field(default="hospital")
 
 
 STORIES = [
@@ -44,7 +52,7 @@ STORIES = [
         "503 for the confirm time is death",
         [(1, "beat"), (10, "503"), (10.5, "503")],
         11.21,
-        Cause.NO_RESPONDERS,
+        Evidence.NO_RESPONDERS,
         announce=True,
     ),
     Story(
@@ -60,11 +68,11 @@ STORIES = [
     Story("503 about an instance never heard of proves nothing", [(1, "503")], 20, None),
     Story("it moved to another server", [(1, "beat"), (9, "answer there"), (10, "503")], 30, None),
     Story("silence until the deadline is life", [(1, "beat there")], 30.9, None),
-    Story("silence past the deadline is death, unannounced", [(1, "beat there")], 31, Cause.SILENCE),
-    Story("never heard of, and silent", [], 30, Cause.SILENCE),
+    Story("silence past the deadline is death, unannounced", [(1, "beat there")], 31, Evidence.SILENCE),
+    Story("never heard of, and silent", [], 30, Evidence.SILENCE),
     Story("nobody dies while we are disconnected", [(1, "beat"), (2, "503"), (2.5, "down")], 1000, None),
     Story("our absence is not its silence", [(1, "beat"), (2, "down"), (50, "up")], 79, None),
-    Story("silence after our absence", [(1, "beat"), (2, "down"), (50, "up")], 80, Cause.SILENCE),
+    Story("silence after our absence", [(1, "beat"), (2, "down"), (50, "up")], 80, Evidence.SILENCE),
     Story(
         "after a restart others may come later than we",
         [(1, "beat"), (20, "down"), (21, "up"), (21.1, "503")],
@@ -75,14 +83,14 @@ STORIES = [
         "but not later than the grace",
         [(1, "beat"), (20, "down"), (21, "up"), (21.1, "503")],
         26.01,
-        Cause.NO_RESPONDERS,
+        Evidence.NO_RESPONDERS,
         announce=True,
     ),
     Story(
         "once seen since the restart, the short time counts again",
         [(1, "beat"), (20, "down"), (21, "up"), (21.1, "503"), (21.5, "answer"), (22, "503")],
         23.21,
-        Cause.NO_RESPONDERS,
+        Evidence.NO_RESPONDERS,
         announce=True,
     ),
     Story(
@@ -95,7 +103,7 @@ STORIES = [
         "died before we heard it on the server that replaced ours",
         [(1, "beat"), (20, "down"), (21, "up there instead"), (21.1, "503")],
         26.01,
-        Cause.NO_RESPONDERS,
+        Evidence.NO_RESPONDERS,
         announce=True,
     ),
     Story(
@@ -115,17 +123,17 @@ STORIES = [
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 def test_stories(story: Story) -> None:
-    watch = core()
-    watch.watch("peer", 0.0)
+    watch, who = core(), peer(zone=story.zone)
+    watch.watch(who, 0.0)
     for now, what in story.steps:
         assert watch.deaths(now) == []
         match what.split():
             case ["beat", *where]:
-                watch.heartbeat(beat(server=THERE if where else HERE, zone=story.zone), now)
+                watch.heartbeat(who, beat(THERE if where else HERE), now)
             case ["answer", *where]:
-                watch.answered("peer", THERE if where else HERE, now)
+                watch.answered(who, THERE if where else HERE, now)
             case ["503"]:
-                watch.refused("peer", now)
+                watch.refused(who, now)
             case ["down"]:
                 watch.disconnected()
             case ["up", *where]:
@@ -133,54 +141,92 @@ def test_stories(story: Story) -> None:
             case _:
                 raise AssertionError(what)
     expected = (
-        [] if story.cause is None else [Death("peer", story.cause, announce=story.announce, watched=True)]
+        [] if story.evidence is None else [Death(who, story.evidence, announce=story.announce, watched=True)]
     )
     assert watch.deaths(story.at) == expected
     assert watch.deaths(story.at + 0.001) == []
 
 
-def test_an_obituary_is_believed_at_once_and_once() -> None:
+def test_an_obituary_is_believed_once_nobody_answers_in_its_place() -> None:
     watch = core()
-    watch.watch("peer", 0.0)
-    assert watch.obituary("peer") == Death("peer", Cause.OBITUARY, announce=False, watched=True)
-    assert watch.obituary("peer") is None
-    assert watch.obituary("me") is None
+    watch.watch(PEER, 0.0)
+    assert watch.obituary(PEER)
+    assert watch.accused() == [PEER]
+    assert watch.deaths(1.0) == []
+    assert watch.refused(PEER, 1.0) == Death(PEER, Evidence.OBITUARY, announce=False, watched=True)
+    assert watch.accused() == []
+    assert not watch.obituary(PEER), "it is known"
+    assert not watch.obituary(ME)
+
+
+@pytest.mark.parametrize("sign", ["beat", "answer"])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_sign_of_life_refutes_an_obituary(sign: str, known: bool) -> None:
+    watch = core()
+    if known:
+        watch.watch(PEER, 0.0)
+    assert watch.obituary(PEER)
+    if sign == "beat":
+        watch.heartbeat(PEER, beat(), 1.0)
+    else:
+        watch.answered(PEER, HERE, 1.0)
+    assert watch.accused() == []
+    assert watch.refused(PEER, 2.0) is None
+
+
+def test_a_death_on_another_server_is_believed_when_ours_knows_of_nobody_any_more() -> None:
+    watch = core()
+    watch.heartbeat(PEER, beat(THERE), 0.0)
+    assert watch.refused(PEER, 1.0) is None
+    watch.obituary(PEER)
+    assert watch.refused(PEER, 1.1) is not None
+
+
+def test_a_flood_of_obituaries_is_bounded() -> None:
+    watch = core()
+    watch.watch(PEER, 0.0)
+    for number in range(10_000):
+        watch.obituary(peer(f"nobody{number}"))
+    assert len(watch.accused()) == 256
+    watch.obituary(PEER)
+    assert PEER in watch.accused()
 
 
 def test_who_is_known_dead_is_dead_for_a_new_watcher() -> None:
     watch = core()
-    watch.obituary("peer")
-    assert watch.watch("peer", 1.0) is not None
-    watch.heartbeat(beat(), 2.0)
-    assert watch.watch("peer", 3.0) is None, "a sign of life refutes an obituary"
+    watch.obituary(PEER)
+    watch.refused(PEER, 0.0)
+    assert watch.watch(PEER, 1.0) is not None
+    watch.heartbeat(PEER, beat(), 2.0)
+    assert watch.watch(PEER, 3.0) is None, "a sign of life refutes an obituary"
 
 
 def test_watches_are_counted() -> None:
     watch = core()
-    watch.watch("peer", 0.0)
-    watch.watch("peer", 0.0)
-    watch.unwatch("peer")
-    assert watch.to_probe(1.0) == ["peer"]
-    watch.unwatch("peer")
-    watch.unwatch("peer")
+    watch.watch(PEER, 0.0)
+    watch.watch(PEER, 0.0)
+    watch.unwatch(PEER)
+    assert watch.to_probe(1.0) == [PEER]
+    watch.unwatch(PEER)
+    watch.unwatch(PEER)
     assert watch.to_probe(2.0) == []
 
 
 def test_probes_keep_their_interval_and_hurry_under_suspicion() -> None:
     watch = core()
-    watch.watch("peer", 0.0)
-    watch.heartbeat(beat(), 0.0)
-    assert watch.to_probe(0.0) == ["peer"]
+    watch.watch(PEER, 0.0)
+    watch.heartbeat(PEER, beat(), 0.0)
+    assert watch.to_probe(0.0) == [PEER]
     assert watch.to_probe(0.25) == []
-    assert watch.to_probe(0.5) == ["peer"]
-    watch.refused("peer", 0.51)
+    assert watch.to_probe(0.5) == [PEER]
+    watch.refused(PEER, 0.51)
     assert watch.suspects()
-    assert watch.to_probe(0.75) == ["peer"]
+    assert watch.to_probe(0.75) == [PEER]
 
 
 def test_nothing_is_probed_while_disconnected() -> None:
     watch = core()
-    watch.watch("peer", 0.0)
+    watch.watch(PEER, 0.0)
     watch.disconnected()
     assert watch.to_probe(1.0) == []
 
@@ -193,10 +239,11 @@ def test_a_witness_probes_its_own_zone_on_its_own_server_when_overdue(
     server: str, zone: str, probed: bool
 ) -> None:
     watch = core()
-    watch.heartbeat(beat("next", server=HERE, zone="hospital"), 1.0)
-    watch.heartbeat(beat(server=server, zone=zone), 1.0)
-    assert watch.to_probe(1.0 + SETTINGS.overdue) == ["next"]
-    assert set(watch.to_probe(2.0 + SETTINGS.overdue)) == ({"next", "peer"} if probed else {"next"})
+    following, other = peer("next", "hospital"), peer(zone=zone)
+    watch.heartbeat(following, beat(), 1.0)
+    watch.heartbeat(other, beat(server), 1.0)
+    assert watch.to_probe(1.0 + SETTINGS.overdue) == [following]
+    assert set(watch.to_probe(2.0 + SETTINGS.overdue)) == ({following, other} if probed else {following})
 
 
 @pytest.mark.parametrize(
@@ -205,24 +252,25 @@ def test_a_witness_probes_its_own_zone_on_its_own_server_when_overdue(
 def test_everybody_probes_the_next_of_its_zone_all_the_time(others: list[str], ward: list[str]) -> None:
     watch = core()
     for other in others:
-        watch.heartbeat(beat(other, zone="hospital"), 1.0)
-    watch.heartbeat(beat("mf", zone="cloud"), 1.0)
-    watch.heartbeat(beat("mg", server=THERE, zone="hospital"), 1.0)
-    assert watch.to_probe(1.1) == ward
+        watch.heartbeat(peer(other, "hospital"), beat(), 1.0)
+    watch.heartbeat(peer("mf"), beat(), 1.0)
+    watch.heartbeat(peer("mg", "hospital"), beat(THERE), 1.0)
+    assert watch.to_probe(1.1) == [peer(name, "hospital") for name in ward]
 
 
 def test_a_witness_announces_and_tells_nobody_here() -> None:
     watch = core()
-    watch.heartbeat(beat(zone="hospital"), 1.0)
-    watch.refused("peer", 5.0)
-    assert watch.deaths(6.2) == [Death("peer", Cause.NO_RESPONDERS, announce=True, watched=False)]
-    assert watch.heartbeats() == []
+    who = peer(zone="hospital")
+    watch.heartbeat(who, beat(), 1.0)
+    watch.refused(who, 5.0)
+    assert watch.deaths(6.2) == [Death(who, Evidence.NO_RESPONDERS, announce=True, watched=False)]
+    assert watch.instances() == []
 
 
 def test_a_flood_of_instances_is_bounded() -> None:
-    watch = DeathWatch(LivenessSettings(max_instances=10), "me", "hospital")
-    new = [watch.heartbeat(beat(f"peer{number % 100}"), 0.0) for number in range(200)]
-    assert len(watch.heartbeats()) == 10
+    watch = FailureDetector(LivenessSettings(max_instances=10), ME)
+    new = [watch.heartbeat(peer(f"peer{number % 100}"), beat(), 0.0) for number in range(200)]
+    assert len(watch.instances()) == 10
     assert sum(new) == 10, "who is not remembered is not greeted again and again"
 
 
@@ -235,16 +283,16 @@ def test_a_flood_of_instances_is_bounded() -> None:
 def test_nobody_dies_of_anything_but_an_obituary_while_disconnected_or_just_seen(
     steps: list[tuple[float, str]],
 ) -> None:
-    watch, now, up = core(), 0.0, True
+    watch, now, up, accused = core(), 0.0, True, False
     for pause, what in steps:
         now += pause
         match what:
             case "beat":
-                watch.heartbeat(beat(), now)
+                watch.heartbeat(PEER, beat(), now)
             case "answer":
-                watch.answered("peer", HERE, now)
+                watch.answered(PEER, HERE, now)
             case "503":
-                watch.refused("peer", now)
+                assert watch.refused(PEER, now) is None or (accused and up)
             case "down":
                 watch.disconnected()
                 up = False
@@ -252,7 +300,8 @@ def test_nobody_dies_of_anything_but_an_obituary_while_disconnected_or_just_seen
                 watch.connected(HERE, now)
                 up = True
             case _:
-                watch.obituary("peer")
+                watch.obituary(PEER)
+        accused = PEER in watch.accused()
         deaths = watch.deaths(now)
         assert up or not deaths
         assert what not in {"beat", "answer", "up"} or not deaths

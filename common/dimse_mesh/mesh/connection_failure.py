@@ -22,7 +22,7 @@ _TLS_VERIFY = {  # OpenSSL's X509_V_ERR_*
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class ConnectionFailure:
     """`retryable`: trying again in a moment may help."""
 
     code: str
@@ -36,7 +36,7 @@ def redact(server: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
-def cause_of(error: BaseException) -> Cause:
+def failure_of(error: BaseException) -> ConnectionFailure:
     """Say why `error` happened; the text holds nothing that came from the peer but known words."""
     while (inner := error.__cause__ or getattr(error, "os_error", None)) is not None:
         error = inner
@@ -45,44 +45,48 @@ def cause_of(error: BaseException) -> Cause:
             code, text = _TLS_VERIFY.get(
                 error.verify_code, ("tls", f"the server's certificate is refused ({error.verify_message})")
             )
-            return Cause(code, text, retryable=False)
+            return ConnectionFailure(code, text, retryable=False)
         case ssl.SSLError():
-            return Cause("tls", f"TLS failed ({error.reason or 'handshake'})", retryable=False)
+            return ConnectionFailure("tls", f"TLS failed ({error.reason or 'handshake'})", retryable=False)
         case socket.gaierror():
-            return Cause("unknown-host", "the host name is unknown")
+            return ConnectionFailure("unknown-host", "the host name is unknown")
         case ConnectionRefusedError():
-            return Cause("refused", "connection refused (is nats-server running there?)")
+            return ConnectionFailure("refused", "connection refused (is nats-server running there?)")
         case OSError() if "Errno 111" in str(error):  # asyncio's "Multiple exceptions" for localhost
-            return Cause("refused", "connection refused (is nats-server running there?)")
+            return ConnectionFailure("refused", "connection refused (is nats-server running there?)")
         case TimeoutError():
-            return Cause("timed-out", "timed out")
+            return ConnectionFailure("timed-out", "timed out")
         case FileNotFoundError() | PermissionError() if error.filename is not None:
-            return Cause("file", f"can't read {error.filename}", retryable=False)
+            return ConnectionFailure("file", f"can't read {error.filename}", retryable=False)
         case ConnectionError() | nats_errors.UnexpectedEOF():
-            return Cause("closed", "the server closed the connection")
+            return ConnectionFailure("closed", "the server closed the connection")
         case FileNotFoundError() | PermissionError():
-            return Cause("file", "a file of credentials or certificates can't be read", retryable=False)
+            return ConnectionFailure(
+                "file", "a file of credentials or certificates can't be read", retryable=False
+            )
         case MalformedStream() | nats_errors.ProtocolError():
-            return Cause("protocol", "the server sent what is not the NATS protocol")
+            return ConnectionFailure("protocol", "the server sent what is not the NATS protocol")
         case nats_errors.StaleConnectionError():
-            return Cause("stale", "the server does not answer pings")
+            return ConnectionFailure("stale", "the server does not answer pings")
         case nats_errors.ConnectionClosedError():
-            return Cause("closed", "the connection is closed")
+            return ConnectionFailure("closed", "the connection is closed")
         case nats_errors.Error():
             return _of_server(str(error).lower())
         case _:
-            return Cause("failed", type(error).__name__)
+            return ConnectionFailure("failed", type(error).__name__)
 
 
-def _of_server(text: str) -> Cause:
+def _of_server(text: str) -> ConnectionFailure:
     if "authorization violation" in text or "authentication" in text:
-        return Cause(
+        return ConnectionFailure(
             "authorization", "authorization violation (wrong token, user, password or key)", retryable=False
         )
     if "does not offer tls" in text:
-        return Cause("tls", "the server does not offer TLS", retryable=False)
+        return ConnectionFailure("tls", "the server does not offer TLS", retryable=False)
     if "maximum connections exceeded" in text:
-        return Cause("full", "the server takes no more connections")
+        return ConnectionFailure("full", "the server takes no more connections")
     if "expecting info" in text:
-        return Cause("closed", "it is not a NATS server, or it closed the connection (or wants TLS first)")
-    return Cause("refused-by-server", "the server refused the connection")
+        return ConnectionFailure(
+            "closed", "it is not a NATS server, or it closed the connection (or wants TLS first)"
+        )
+    return ConnectionFailure("refused-by-server", "the server refused the connection")

@@ -1,23 +1,29 @@
 # One image for every service: `docker run dimse-mesh run SERVICE --config FILE`.
 # Where no registry can be reached: --build-arg BASE=... (deploy/image/build.sh makes one with mmdebstrap).
-ARG BASE=python:3.12-slim
+ARG BASE=python:3.12.12-slim-bookworm
 
-# --- wheels: everything that pip downloads or builds ---------------------------------------------------------
+# --- wheels: everything that pip downloads or builds, each file by the hash in requirements/ --------------------
 FROM ${BASE} AS build
 WORKDIR /build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
-RUN python3 -m venv /opt/venv
-COPY pyproject.toml README.md LICENSE ./
-COPY common common
-COPY schemas schemas
-COPY services services
-# Without a network: wheels put into deploy/image/wheels beforehand. Behind a proxy: its CA as the secret `ca`.
+RUN python3 -m venv /opt/build && python3 -m venv --without-pip /opt/venv
+COPY requirements/build.lock requirements/operator.lock requirements/
+# Without a network: what pip would download, put into deploy/image/wheels beforehand. Behind a proxy: its CA as the
+# secret `ca`.
 COPY deploy/image/wheels /wheels
 RUN --mount=type=secret,id=ca set -eu; \
     if [ -e /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
     if ls /wheels/*.whl >/dev/null 2>&1; then set -- --no-index --find-links /wheels; fi; \
-    /opt/venv/bin/pip install "$@" '.[operator]'; \
-    /opt/venv/bin/pip uninstall --yes pip setuptools; \
+    /opt/build/bin/pip install "$@" --require-hashes --requirement requirements/build.lock; \
+    /opt/build/bin/pip wheel "$@" --require-hashes --no-build-isolation --no-deps --wheel-dir /ready \
+        --requirement requirements/operator.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY common common
+COPY schemas schemas
+COPY services services
+RUN set -eu; \
+    /opt/build/bin/pip wheel --no-index --no-build-isolation --no-deps --wheel-dir /ready .; \
+    /opt/build/bin/pip --python /opt/venv/bin/python install --no-index --no-deps /ready/*.whl; \
     /opt/venv/bin/python -m compileall -q /opt/venv/lib
 
 # --- base of what runs -------------------------------------------------------------------------------------

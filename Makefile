@@ -7,22 +7,28 @@ RUN := $(BIN)/python -m
 
 FUZZ_SECONDS ?= 60
 SOAK_ROUNDS ?= 50
+LOWEST_TESTS ?= tests/unit tests/property tests/conformance/dimse tests/conformance/upper_layer tests/interop/mesh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check lint format bench bench-quick bench-scale soak fuzz clean
+.PHONY: help demo up test check lint format lock lowest bench bench-quick bench-scale soak fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
-.venv/.installed: pyproject.toml .ci/venv
+# From the lock files and nothing else: every file that is installed has the hash that stands there.
+PIP := $(RUN) pip install --quiet --disable-pip-version-check --no-build-isolation --require-hashes
+
+.venv/.installed: pyproject.toml .ci/venv requirements/build.lock requirements/demo.lock
 	@PYTHON="$(PYTHON)" sh .ci/venv
 	@echo "installing dimse-mesh into .venv"
-	@$(RUN) pip install --quiet --disable-pip-version-check --editable .
+	@$(PIP) --requirement requirements/build.lock
+	@$(PIP) --requirement requirements/demo.lock
+	@$(RUN) pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
-.venv/.developing: .venv/.installed
+.venv/.developing: .venv/.installed requirements/development.lock
 	@echo "installing what developers need into .venv"
-	@$(RUN) pip install --quiet --disable-pip-version-check --group dev
+	@$(PIP) --requirement requirements/development.lock
 	@touch $@
 
 demo: .venv/.installed ## Two zones, an archive, real DICOM through the mesh, a table
@@ -46,6 +52,12 @@ lint: .venv/.developing ## Mend what ruff can mend
 format: .venv/.developing ## Format the code
 	$(RUN) ruff format .
 
+lock: .venv/.developing ## Renew requirements/*.lock from pyproject.toml: newest versions, their hashes
+	@requirements/lock
+
+lowest: .venv/.developing ## The tests (LOWEST_TESTS) with the oldest versions that pyproject.toml allows
+	@requirements/lowest $(LOWEST_TESTS)
+
 bench: .venv/.developing ## The comparison table; PUBLISH=1 writes it into docs/performance.md
 	@$(RUN) tests.bench $(if $(PUBLISH),--publish)
 
@@ -65,5 +77,5 @@ fuzz: .venv/.developing ## Damaged bytes into every parser, for FUZZ_SECONDS (60
 	done; exit 1
 
 clean: ## Remove what these targets made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist data
+	rm -rf .venv .venv-lowest .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist data
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Build the image where no registry can be reached: a base from Debian's packages, wheels from PyPI.
+# Build the image where no registry can be reached: a base from Debian's packages, and
+# what requirements/operator.lock names.
 #   deploy/image/build.sh [TAG]          (with a registry: docker build -t TAG .)
 # DEV_TAG: build the development stage too, and name it so. DOCKER: the client (default docker).
 # PYTHON: a Python of the base's version, 3.11, to fetch wheels for it (default .venv/bin/python).
@@ -24,14 +25,15 @@ make_base() {
 
 $docker image inspect "$base" >/dev/null 2>&1 || make_base &
 making=$!
-rm -f deploy/image/wheels/*.whl
-"$python" -m pip wheel --quiet --disable-pip-version-check --wheel-dir "$scratch/wheels" '.[operator]' hatchling
-rm -f "$scratch"/wheels/dimse_mesh-*.whl   # the image builds its own, from the sources
-cp "$scratch"/wheels/*.whl deploy/image/wheels/
+rm -f deploy/image/wheels/*.whl deploy/image/wheels/*.tar.gz
+for lock in build operator; do
+    "$python" -m pip download --quiet --disable-pip-version-check --no-build-isolation --no-deps --require-hashes \
+        --dest deploy/image/wheels --requirement "requirements/$lock.lock"
+done
 wait "$making"
 build() {
     DOCKER_BUILDKIT=1 $docker build --quiet --network=none --build-arg BASE="$base" "$@" .
 }
 build --tag "$tag"
 if [ -n "${DEV_TAG:-}" ]; then build --target dev --tag "$DEV_TAG"; fi
-rm -f deploy/image/wheels/*.whl
+rm -f deploy/image/wheels/*.whl deploy/image/wheels/*.tar.gz

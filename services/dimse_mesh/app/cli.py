@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from dimse_mesh.app.failures import failures
+from dimse_mesh.app.extras import advice
+from dimse_mesh.app.failures import FAILED, failures, leave
 from dimse_mesh.app.options import (
     CallingOption,
     ConfigOption,
@@ -220,8 +221,14 @@ def operator(context: typer.Context) -> None:
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; a library that is missing is a line on standard error that names the extra."""
+    try:
+        app()
+    except ModuleNotFoundError as missing:
+        why = advice(missing)
+        if why is None:
+            raise
+        leave([why], FAILED)
 
 
 def _announce() -> None:

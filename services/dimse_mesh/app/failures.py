@@ -19,9 +19,11 @@ def failures() -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:
-        _leave(error.problems, MISCONFIGURED)
+        leave(error.problems, MISCONFIGURED)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except ModuleNotFoundError:
+        raise  # the command line says which extra is missing
     except Exception as error:  # noqa: BLE001 - the edge: a line and a code, never a traceback
         from dimse_mesh.runtime.process import explain
 
@@ -30,10 +32,11 @@ def failures() -> Iterator[None]:
             from dimse_mesh.runtime.logging import described
 
             why = f"an error of dimse-mesh's own, please report it: {described(error)}"
-        _leave([why], FAILED)
+        leave([why], FAILED)
 
 
-def _leave(lines: list[str], code: int) -> NoReturn:
+def leave(lines: list[str], code: int) -> NoReturn:
+    """Print the lines on standard error and end with that exit code."""
     for line in lines:
         print(line, file=sys.stderr)
     raise SystemExit(code) from None

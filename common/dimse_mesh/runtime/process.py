@@ -31,7 +31,7 @@ from dimse_mesh.runtime.supervised import FAILED, READY, Supervised
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.service import ServiceName
-from dimse_mesh.schemas.subjects import Services
+from dimse_mesh.schemas.subjects import ServiceSubjects
 
 STOP_SECONDS = 10.0
 """What closing NATS and flushing spans may take, after the service's own drain."""
@@ -194,7 +194,7 @@ def describe(service: ServiceName, settings: ZoneSettings, counters: Counters) -
     """Return what `nats micro` shows of a service."""
     from importlib.metadata import version
 
-    subjects = Services(settings.subject_root)
+    subjects = ServiceSubjects(settings.subject_root)
     endpoints: list[ServiceEndpoint] = []
 
     def stats() -> EndpointStats:

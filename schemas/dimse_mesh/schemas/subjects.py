@@ -86,7 +86,7 @@ def _to(root: str, receiver: InstanceAddress, kind: Kind, sender: InstanceAddres
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class ServiceSubjects:
     """The subjects of services under one root (`subject_root` of the configuration)."""
 
     root: str
@@ -107,7 +107,7 @@ class Services:
 
 
 @dataclass(frozen=True, slots=True)
-class Subjects(Services):
+class Subjects(ServiceSubjects):
     """The subjects as one instance uses them: it publishes as itself and hears what is for it."""
 
     own: InstanceAddress

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dimse_mesh.schemas.addresses import InstanceAddress, Role, parse_address, sender_of
 from dimse_mesh.schemas.service import ServiceName
-from dimse_mesh.schemas.subjects import Kind, Services, Subjects
+from dimse_mesh.schemas.subjects import Kind, ServiceSubjects, Subjects
 from dimse_mesh.schemas.tokens import decode_token, encode_token
 from tests.support.bus import address
 
@@ -48,7 +48,7 @@ def test_what_no_text_is_encoded_as_is_an_error_and_nothing_else(token: str) -> 
     ],
 )
 def test_the_characters_that_mean_something_to_nats_are_escaped(title: str, subject: str) -> None:
-    assert Services("DIMSE").ae_open(title).name == subject
+    assert ServiceSubjects("DIMSE").ae_open(title).name == subject
 
 
 def test_every_subject_of_a_zone_and_an_instance_is_different() -> None:

@@ -63,6 +63,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """A hospital with rules: whom it lets in, what they may do, where it goes."""
     archive = Ae("ARCHIVE", reserve_port(), "cloud")
     narrow = Ae("NARROW", reserve_port(), "cloud")
+    private = Ae("PRIVATE", reserve_port(), "cloud")
     configs = [
         zone_config(
             "hospital",
@@ -84,6 +85,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
                     },
                     {"called": "ZONE", "to": {"zone": "cloud"}},
                     {"called": "NARROW"},
+                    {"called": "PRIVATE"},
                     {"called": "*", "to": {"ae": "ARCHIVE"}},
                 ],
             },
@@ -99,11 +101,17 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
                     "max_associations": 1,
                     "called_ae": "TARGETS OWN",
                 },
+                {
+                    "ae_title": private.title,
+                    "host": "127.0.0.1",
+                    "port": private.port,
+                    "from_zones": ["clinic", "cloud"],
+                },
             ],
         ),
     ]
     with Mesh.start(tmp_path_factory.mktemp("guarded"), configs) as mesh:
-        mesh.aes = {ae.title: ae for ae in (archive, narrow)}
+        mesh.aes = {ae.title: ae for ae in (archive, narrow, private)}
         yield mesh
 
 
@@ -117,6 +125,13 @@ def titles(server: Server) -> tuple[str, str]:
 def test_calling_title_that_is_not_let_in_is_rejected(guarded: Mesh) -> None:
     with Server(port=guarded.aes["ARCHIVE"].port) as server:
         got = rejected(guarded.listeners["hospital"], called="ANY", calling="STRANGER")
+        assert got == CALLING_NOT_RECOGNISED
+        assert server.peers == []
+
+
+def test_zone_that_a_target_does_not_name_is_rejected_and_the_target_never_asked(guarded: Mesh) -> None:
+    with Server(port=guarded.aes["PRIVATE"].port) as server:
+        got = rejected(guarded.listeners["hospital"], called="PRIVATE", calling="FRIEND")
         assert got == CALLING_NOT_RECOGNISED
         assert server.peers == []
 

@@ -132,6 +132,14 @@ class PeerConnection(asyncio.BufferedProtocol):
         name = self._transport.get_extra_info("peername") if self._transport else None
         return str(name[0]) if isinstance(name, tuple) else ""
 
+    @property
+    def certificate(self) -> str | None:
+        """The subject of the certificate that the peer has proved to own: `CN=...,O=...`; None: it has shown none."""
+        found = self._transport.get_extra_info("peercert") if self._transport else None
+        if not found:
+            return None
+        return ",".join(f"{name}={value}" for part in found.get("subject", ()) for name, value in part)
+
     # asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -119,7 +119,7 @@ class OtherEnd:
 
         self._link.guarded(handle)
 
-    def operation_refused(self, position: int, status: int, *, by: InstanceAddress) -> None:
+    def operation_refused(self, position: int, status: int, code: str, *, by: InstanceAddress) -> None:
         """Handle the refusal of an operation of our own peer; only by a handler that was asked for it."""
         link = self._link
         operation = link.operations.at(position)
@@ -129,7 +129,7 @@ class OtherEnd:
             return
         if operation is None or operation.void or position < self._sender.outbound.received:
             return  # answered already, or another handler has let it pass
-        link.guarded(lambda: link.outcomes.void(operation, status, "refused"))
+        link.guarded(lambda: link.outcomes.void(operation, status, code))
 
     def _arrived(self, arrival: Arrival) -> None:
         if self._link.state is LinkState.ENDED:

@@ -376,7 +376,7 @@ class Router:
             status = failure_status_for(0, FailureReason.NOT_AUTHORIZED)
         link = self._links.get(refusal.channel)
         if link is not None and link not in self._released and message.sender is not None:
-            link.other_end.operation_refused(refusal.position, status, by=message.sender)
+            link.other_end.operation_refused(refusal.position, status, refusal.code, by=message.sender)
 
     # time
 

@@ -33,12 +33,13 @@ from dimse_mesh.endpoint.outbound import Budget, Outbound, Route, Segment
 from dimse_mesh.endpoint.pending import PendingResponses, Run
 from dimse_mesh.endpoint.settings import LinkSettings
 from dimse_mesh.endpoint.tracing import OperationTracing
+from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.schemas.frames import FrameKind, PdusHead
 from dimse_mesh.upper_layer import PDU_HEADER_LENGTH
 
 _CANCELLABLE = frozenset((CommandField.C_FIND_RQ, CommandField.C_GET_RQ, CommandField.C_MOVE_RQ))
 
-Objection = Callable[[int], FailureReason | None]
+Objection = Callable[[int], PolicyRefusal | None]
 """Says by its command field why a request that no handler is asked about is refused, or None."""
 
 
@@ -184,12 +185,14 @@ class Sender:
         """Refuse a request for which no handler would be asked; it takes no place in the order of segments."""
         if head.is_response or handler_of(head.command_field) is not None:
             return False
-        reason = objection(head.command_field)
-        if reason is None:
+        refusal = objection(head.command_field)
+        if refusal is None:
             return False
+        reason = refusal.reason or FailureReason.NOT_AUTHORIZED
         operation = self._new_operation(head, self.outbound.position, None)
         operation.void = True
         operation.void_status = failure_status_for(head.command_field, reason)
+        operation.void_code = refusal.code
         if head.has_data_set:
             self._operation = operation
             self._discarding = True

@@ -7,7 +7,6 @@ rewritten on its way, and no response passes here, so a handler costs one hop an
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 from dimse_mesh.dimse import (
     CommandField,
@@ -22,10 +21,9 @@ from dimse_mesh.dimse import (
 from dimse_mesh.endpoint.carrier import Carrier
 from dimse_mesh.endpoint.identity import dimse_service, handler_of
 from dimse_mesh.endpoint.tracing import RPC_SYSTEM
-from dimse_mesh.handling.policy import objection
 from dimse_mesh.mesh import EnvelopeError, Message, pack, unpack
-from dimse_mesh.runtime.counters import APPROVED, Counters
-from dimse_mesh.runtime.routing import Route, route_for
+from dimse_mesh.policy import OperationQuestion, Policy, PolicyRefusal
+from dimse_mesh.policy.configured import UNRECOGNIZED
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.runtime.tracing import trace_headers, traceparent_in
 from dimse_mesh.schemas.addresses import InstanceAddress, Role, parse_address
@@ -41,17 +39,10 @@ class OperationHandler:
 
     Args:
         service: whose operations; others are refused (PS3.7 §C.5.21, unrecognized operation).
-        routes: of this zone, for their `allow`.
+        policy: of this zone.
     """
 
-    __slots__ = (
-        "_counters",
-        "_mesh",
-        "_routes",
-        "_routes_by_titles",
-        "_service",
-        "_telemetry",
-    )
+    __slots__ = ("_mesh", "_policy", "_service", "_telemetry")
 
     def __init__(
         self,
@@ -59,15 +50,12 @@ class OperationHandler:
         service: ServiceName,
         mesh: Carrier,
         telemetry: Telemetry,
-        counters: Counters,
-        routes: Sequence[Route],
+        policy: Policy,
     ) -> None:
         self._service = service
         self._mesh = mesh
         self._telemetry = telemetry
-        self._counters = counters
-        self._routes = routes
-        self._routes_by_titles: dict[tuple[str, str], Route] = {}
+        self._policy = policy
 
     def handle(self, message: Message) -> None:
         """Approve or refuse one operation."""
@@ -96,17 +84,15 @@ class OperationHandler:
                     "dicom.association": request.association,
                 },
             )
-        reason = self._objection(request, head.command_field)
-        if reason is None:
-            self._counters.operation_handled(service, APPROVED)
+        refusal = self._refusal_of(request, head.command_field, service)
+        if refusal is None:
             traceparent = self._telemetry.traceparent(span) or parent
             headers = trace_headers(traceparent)
             self._mesh.publish(self._mesh.subjects.to(sink, Kind.OP), message.payload, headers=headers)
             self._telemetry.end(span)
         else:
-            self._counters.operation_handled(service, reason.name.lower())
-            self._refuse(request, command, reason, source)
-            self._telemetry.end(span, error_code=reason.name.lower())
+            self._refuse(request, command, refusal, source)
+            self._telemetry.end(span, error_code=refusal.code)
 
     def _may_ask(self, request: OperationRequest, source: InstanceAddress, sink: InstanceAddress) -> bool:
         """Tell whether an operation is of an association of this zone, and comes from one of its two ends."""
@@ -118,25 +104,25 @@ class OperationHandler:
             and executor.role is Role.SCU
         )
 
-    def _objection(self, request: OperationRequest, command_field: int) -> FailureReason | None:
+    def _refusal_of(
+        self, request: OperationRequest, command_field: int, service: str
+    ) -> PolicyRefusal | None:
         """Return why the operation may not be performed, or None."""
         if handler_of(command_field) is not self._service:
-            return FailureReason.UNRECOGNIZED_OPERATION
-        if not request.from_client:
-            return None  # sub-operations and reports belong to what was allowed before
-        return objection(self._route(request.called_ae, request.calling_ae), command_field)
-
-    def _route(self, called: str, calling: str) -> Route:
-        key = (called, calling)
-        route = self._routes_by_titles.get(key)
-        if route is None:
-            if len(self._routes_by_titles) >= 1024:
-                self._routes_by_titles.clear()
-            route = self._routes_by_titles[key] = route_for(self._routes, called=called, calling=calling)
-        return route
+            log.warning("refused %s: the %s handler has no part in it", service, self._service.value)
+            return UNRECOGNIZED
+        return self._policy.operation(
+            OperationQuestion(
+                command_field=command_field,
+                service=service,
+                called_ae=request.called_ae,
+                calling_ae=request.calling_ae,
+                from_client=request.from_client,
+            )
+        )
 
     def _refuse(
-        self, request: OperationRequest, command: bytes, reason: FailureReason, source: InstanceAddress
+        self, request: OperationRequest, command: bytes, why: PolicyRefusal, source: InstanceAddress
     ) -> None:
         command_set = CommandSet.parse(command)
         field = command_set.command_field
@@ -144,18 +130,12 @@ class OperationHandler:
         if command_set.message_id is None:  # the source will find that it can't answer
             command_set = command_set.replace({Tag.MessageID: 0})
         if field != CommandField.C_CANCEL_RQ:
+            reason = why.reason or FailureReason.NOT_AUTHORIZED
             tail = response_to(command_set, failure_status_for(field, reason)).encode()
         refusal = Refusal(
             association=request.association,
             channel=request.source_channel,
             position=request.position,
-            code=reason.name.lower(),
+            code=why.code,
         )
         self._mesh.publish(self._mesh.subjects.to(source, Kind.REFUSED), pack(refusal, tail))
-        log.warning(
-            "refused %s of %s to %s: %s",
-            dimse_service(field),
-            request.calling_ae,
-            request.called_ae,
-            reason.name.lower(),
-        )

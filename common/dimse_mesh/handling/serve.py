@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dimse_mesh.handling.handler import OperationHandler
+from dimse_mesh.policy import ConfiguredPolicy, DecisionPoint, count_operations, log_refusal
 from dimse_mesh.runtime.context import ServiceContext
 
 
@@ -16,8 +17,9 @@ async def serve_operations(context: ServiceContext) -> None:
         service=context.service,
         mesh=context.mesh,
         telemetry=context.telemetry,
-        counters=context.counters,
-        routes=context.settings.routes,
+        policy=DecisionPoint(
+            ConfiguredPolicy.of(context.settings), (log_refusal, count_operations(context.counters))
+        ),
     )
     subject = context.mesh.subjects.operations(context.settings.zone, context.service)
     subscription = await context.mesh.subscribe(subject.interest, handler.handle, queue=subject.queue)

@@ -16,6 +16,7 @@ from dimse_mesh.runtime.settings_fields import (
     Seconds,
     SettingsModel,
     TlsFile,
+    Token,
     pair_of_files,
 )
 from dimse_mesh.runtime.settings_peer import PeerSettings
@@ -54,6 +55,9 @@ class RemoteAe(SettingsModel):
     )
     tls: RemoteTls | None = Field(default=None, description="speak DICOM over TLS to it")
     default: bool = Field(default=False, description="what is sent to the zone as such goes to this AE")
+    from_zones: tuple[Token, ...] | None = Field(
+        default=None, description="zones whose clients may associate with it; none: all"
+    )
     max_associations: CountOrUnlimited = Field(
         default=0,
         description="associations to it from the whole zone; more are rejected, transient; 0: no limit",

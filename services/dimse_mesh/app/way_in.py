@@ -25,6 +25,7 @@ from dimse_mesh.endpoint.process import open_router
 from dimse_mesh.handling import serve_operations
 from dimse_mesh.mesh.connection import open_mesh
 from dimse_mesh.mesh.liveness import open_liveness
+from dimse_mesh.policy import ConfiguredPolicy
 from dimse_mesh.runtime.context import Readiness, ServiceContext
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.logging import configure_logging
@@ -176,7 +177,8 @@ async def open_door(way: WayIn) -> AsyncIterator[Door]:
                 stalled_write_timeout=settings.association.stalled_write_timeout,
                 release_timeout=settings.association.release_timeout,
             ) as router:
-                yield Door(way, router, FrontEnd(context, router, tasks))
+                policy = ConfiguredPolicy.of(settings)
+                yield Door(way, router, FrontEnd(context, router, tasks, policy))
             tasks.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):

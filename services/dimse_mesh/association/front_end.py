@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import logging
 import uuid
-from functools import partial
+from collections.abc import Callable
 
 import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.association.acceptor import Acceptor
-from dimse_mesh.association.admission import CONGESTION, LIMIT_EXCEEDED
-from dimse_mesh.association.admission import objection as admission_objection
 from dimse_mesh.association.opening import Accepted, Opener, Refused
-from dimse_mesh.endpoint import PROVIDER_ABORT, Link, LinkIdentity, Occupancy, PeerConnection, Router
+from dimse_mesh.endpoint import (
+    PROVIDER_ABORT,
+    Link,
+    LinkIdentity,
+    Occupancy,
+    PeerConnection,
+    Router,
+    dimse_service,
+)
 from dimse_mesh.endpoint.own import with_own_items
-from dimse_mesh.handling import objection
+from dimse_mesh.policy import (
+    AdmissionQuestion,
+    OpeningQuestion,
+    OperationQuestion,
+    Policy,
+    PolicyRefusal,
+    Side,
+)
+from dimse_mesh.policy.rejections import CONGESTION
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.routing import Route, route_for
 from dimse_mesh.runtime.settings_association import Listener
 from dimse_mesh.schemas.addresses import HalfAddress
 from dimse_mesh.schemas.association import OpenReply, OpenRequest
 from dimse_mesh.schemas.subjects import Subject
-from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, AssociateRQ, MalformedPdu
+from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, AssociateRQ, MalformedPdu, UserIdentityRQ
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +46,15 @@ class FrontEnd:
 
     Args:
         tasks: in which associations are opened.
+        policy: of this zone.
     """
 
-    def __init__(self, context: ServiceContext, router: Router, tasks: TaskGroup) -> None:
+    def __init__(self, context: ServiceContext, router: Router, tasks: TaskGroup, policy: Policy) -> None:
         self._context = context
         self._settings = context.settings.association
         self.router = router
         self._tasks = tasks
+        self._policy = policy
         self._opener = Opener(context.mesh, context.liveness, router)
         self.occupancy = Occupancy()
         self.draining = False
@@ -57,19 +73,42 @@ class FrontEnd:
         log.warning("connection from %s ended before an association: %s", host, code)
 
     def _requested(self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes, listener: Listener) -> None:
-        rejection = admission_objection(
-            request, called=listener.ae_titles, calling=self._settings.calling_ae_titles
-        )
-        code = "not-admitted"
-        if rejection is None and self.draining:
-            rejection, code = CONGESTION, "draining"
-        if rejection is None and self.occupancy.count >= self._settings.max_associations:
-            rejection, code = LIMIT_EXCEEDED, "association-limit"
-        if rejection is not None:
-            self._reject(acceptor, request, rejection, code)
+        refusal = self._refusal_of(acceptor, request, listener)
+        if refusal is not None:
+            acceptor.reject(refusal.rejection or CONGESTION)
             return
         self.occupancy.enter()
         self._tasks.start_soon(self._open_unless_gone, acceptor, request, pdu)
+
+    def _refusal_of(
+        self, acceptor: Acceptor, request: AssociateRQ, listener: Listener
+    ) -> PolicyRefusal | None:
+        """Ask the policy at the door, then about the opening."""
+        identity = request.user_item(UserIdentityRQ)
+        refusal = self._policy.admission(
+            AdmissionQuestion(
+                peer_host=acceptor.connection.peer_host,
+                certificate=acceptor.connection.certificate,
+                called_ae=request.called_ae,
+                calling_ae=request.calling_ae,
+                protocol_version=request.protocol_version,
+                user_identity=None if identity is None else (identity.identity_type, identity.primary_field),
+                listener=listener.ae_titles,
+                open_associations=self.occupancy.count,
+                draining=self.draining,
+            )
+        )
+        if refusal is not None:
+            return refusal
+        return self._policy.opening(
+            OpeningQuestion(
+                side=Side.FRONT_END,
+                from_zone=self._context.settings.zone,
+                called_ae=request.called_ae,
+                calling_ae=request.calling_ae,
+                target=None,
+            )
+        )
 
     def _reject(self, acceptor: Acceptor, request: AssociateRQ, rejection: AssociateRJ, code: str) -> None:
         self._context.counters.association_rejected(rejection.result, rejection.source, rejection.reason)
@@ -123,7 +162,7 @@ class FrontEnd:
             machine=acceptor.machine,
             identity=identity,
             on_end=ended,
-            objection=partial(objection, route),
+            objection=self._objection(request),
         )
         self.router.register(link)
         code = "cancelled"
@@ -166,6 +205,23 @@ class FrontEnd:
                 self.occupancy.leave()
                 telemetry.end(span, error_code=code)
                 acceptor.abort(PROVIDER_ABORT)
+
+    def _objection(self, request: AssociateRQ) -> Callable[[int], PolicyRefusal | None]:
+        """Return what the policy says of operations that no handler is asked about."""
+        called, calling = request.called_ae, request.calling_ae
+
+        def objection(command_field: int) -> PolicyRefusal | None:
+            return self._policy.operation(
+                OperationQuestion(
+                    command_field=command_field,
+                    service=dimse_service(command_field),
+                    called_ae=called,
+                    calling_ae=calling,
+                    from_client=True,
+                )
+            )
+
+        return objection
 
     def _destination(self, route: Route) -> Subject[OpenRequest, OpenReply]:
         subjects = self._context.mesh.subjects

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import anyio
 
-from dimse_mesh.association.admission import CALLED_NOT_RECOGNIZED, CONGESTION, LIMIT_EXCEEDED
 from dimse_mesh.endpoint import Router
 from dimse_mesh.mesh import LiveInstance, Mesh, MeshError, NoResponders, Reply
 from dimse_mesh.mesh.liveness import Liveness
+from dimse_mesh.policy.rejections import CALLED_NOT_RECOGNIZED, CONGESTION, LIMIT_EXCEEDED
 from dimse_mesh.runtime.tracing import trace_headers
 from dimse_mesh.schemas.addresses import HalfAddress, Role
 from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
@@ -28,6 +28,8 @@ RETRY_PAUSE = 0.1
 """Seconds between asking again."""
 PROBE_INTERVAL = 1.0
 """Seconds between looks at a request that is not answered: who has it, and has he still?"""
+_CODE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz-")
+
 TAKING_TIMEOUT = 2.0
 """Seconds in which an executor has to say that it has the request; doubled with each attempt."""
 
@@ -204,7 +206,7 @@ def _outcome(answer: Reply[OpenReply]) -> Accepted | Refused:
             case OpenResult.ACCEPTED if sink is not None:
                 return Accepted(sink, reply.window, AssociateAC.decode(body))
             case OpenResult.REJECTED:
-                return Refused(AssociateRJ.decode(body), "rejected-by-target")
+                return Refused(AssociateRJ.decode(body), _code_in(reply.detail) or "rejected-by-target")
             case OpenResult.ABORTED if pdu and pdu[0] == PduType.ABORT:
                 return Refused(Abort.decode(body), "aborted-by-target")
     except MalformedPdu:
@@ -212,3 +214,8 @@ def _outcome(answer: Reply[OpenReply]) -> Accepted | Refused:
     if reply.result is OpenResult.LIMIT:
         return Refused(LIMIT_EXCEEDED, "target-limit")
     return Refused(CONGESTION, f"target-{reply.result.value}")
+
+
+def _code_in(detail: str) -> str | None:
+    """Return the code of a refusal by the executor's policy; None: it was the target that refused."""
+    return detail if detail and _CODE_CHARACTERS.issuperset(detail) else None

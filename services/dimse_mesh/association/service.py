@@ -15,6 +15,7 @@ from dimse_mesh.endpoint import Router
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.endpoint.process import open_router
 from dimse_mesh.endpoint.tls import listener_context
+from dimse_mesh.policy import ConfiguredPolicy, DecisionPoint, count_rejections, log_refusal
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.errors import listen_error
 from dimse_mesh.runtime.settings_association import Listener
@@ -70,7 +71,10 @@ async def listening(
         ) as router,
         anyio.create_task_group() as tasks,
     ):
-        front_end = FrontEnd(context, router, tasks)
+        policy = DecisionPoint(
+            ConfiguredPolicy.of(context.settings), (log_refusal, count_rejections(context.counters))
+        )
+        front_end = FrontEnd(context, router, tasks, policy)
         servers: list[asyncio.Server] = []
         try:
             for listener in listeners:

@@ -12,10 +12,12 @@ from dimse_mesh.endpoint import Link, LinkIdentity, Occupancy, Router
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT, with_own_items
 from dimse_mesh.endpoint.tls import remote_context
 from dimse_mesh.mesh import Message
+from dimse_mesh.policy import OpeningQuestion, Policy, PolicyRefusal, Side
+from dimse_mesh.policy.rejections import CALLING_NOT_RECOGNIZED
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.runtime.tracing import traceparent_in
-from dimse_mesh.schemas.addresses import HalfAddress
+from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
 from dimse_mesh.scu.requestor import OpeningFailed, Requestor, connect, request_association
 from dimse_mesh.scu.slots import Slots
@@ -30,15 +32,19 @@ ATTACH_INTERVAL = 1.0
 class Executor:
     """Holds the target's end of links.
 
+    Args:
+        policy: of this zone.
+
     Raises (from the constructor):
         StartError: a TLS file of a target is unusable.
     """
 
-    def __init__(self, context: ServiceContext, router: Router, slots: Slots) -> None:
+    def __init__(self, context: ServiceContext, router: Router, slots: Slots, policy: Policy) -> None:
         self._context = context
         self._settings = context.settings.scu
         self._router = router
         self._slots = slots
+        self._policy = policy
         self._contexts: dict[str, ssl.SSLContext] = {
             remote.ae_title: remote_context(remote.tls)
             for remote in self._settings.remote_aes
@@ -63,6 +69,11 @@ class Executor:
         if sender is None or not sender.is_front_end:
             log.warning("refused an association with %s: %s is no front-end", remote.ae_title, sender)
             return OpenReply(result=OpenResult.UNREACHABLE, detail="no-front-end"), b""
+        refusal = self._refusal_of(remote, request, sender)
+        if refusal is not None:
+            self._context.counters.opening_answered(remote.ae_title, OpenResult.REJECTED.value)
+            rejection = refusal.rejection or CALLING_NOT_RECOGNIZED
+            return OpenReply(result=OpenResult.REJECTED, detail=refusal.code), rejection.encode()
         front_end = HalfAddress(sender, request.channel)
         if self.draining or self.occupancy.count >= self._settings.max_associations:
             return OpenReply(result=OpenResult.BUSY), b""
@@ -106,6 +117,19 @@ class Executor:
         if accepted and scope.cancel_called:  # the target's answer was faster than the cancellation
             self._router.abort(local.channel, "given-up")
         return reply, tail
+
+    def _refusal_of(
+        self, remote: RemoteAe, request: OpenRequest, front_end: InstanceAddress
+    ) -> PolicyRefusal | None:
+        return self._policy.opening(
+            OpeningQuestion(
+                side=Side.EXECUTOR,
+                from_zone=front_end.zone,
+                called_ae=request.called_ae,
+                calling_ae=request.calling_ae,
+                target=remote.ae_title,
+            )
+        )
 
     async def _open(
         self,

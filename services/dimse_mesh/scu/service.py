@@ -6,6 +6,7 @@ from functools import partial
 
 from dimse_mesh.endpoint.process import open_router
 from dimse_mesh.mesh import Subscription
+from dimse_mesh.policy import ConfiguredPolicy, DecisionPoint, log_refusal
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.schemas.association import OpenReply, OpenRequest
 from dimse_mesh.schemas.subjects import Subject
@@ -35,7 +36,8 @@ async def run(context: ServiceContext) -> None:
             interval=context.settings.liveness.interval,
         )
         await slots.start()
-        executor = Executor(context, router, slots)
+        policy = DecisionPoint(ConfiguredPolicy.of(context.settings), (log_refusal,))
+        executor = Executor(context, router, slots, policy)
         subjects = context.mesh.subjects
         subscriptions: list[Subscription] = []
         for remote in settings.remote_aes:

@@ -183,7 +183,7 @@ def test_refusal_by_policy_never_reaches_the_executor(watched: Observed) -> None
         assert client.exchange(send_store(SMALL)).status == 0x0124
         client.release()
     asked, handled = one_operation(watched, "T-REFUSED", 2)
-    assert (asked.where, asked.error, asked.attributes["error.type"]) == (FRONT_END, True, "refused")
+    assert (asked.where, asked.error, asked.attributes["error.type"]) == (FRONT_END, True, "not_authorized")
     assert (handled.where, handled.parent) == ("hospital/store", asked.id)
     assert handled.attributes["error.type"] == "not_authorized"
 

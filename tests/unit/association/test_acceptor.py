@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from dimse_mesh.association.acceptor import Acceptor
-from dimse_mesh.association.admission import CALLED_NOT_RECOGNIZED, CALLING_NOT_RECOGNIZED
 from dimse_mesh.endpoint import PROVIDER_ABORT, PeerConnection
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.mesh import Turn
+from dimse_mesh.policy.rejections import CALLED_NOT_RECOGNIZED, CALLING_NOT_RECOGNIZED
 from dimse_mesh.upper_layer import AssociateRQ, State
 from tests.support.wire import (
     RELEASE_RQ_PDU,

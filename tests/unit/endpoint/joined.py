@@ -13,6 +13,7 @@ from typing import Any
 
 from dimse_mesh.endpoint import Link, LinkIdentity, LinkSettings, Router
 from dimse_mesh.handling import OperationHandler
+from dimse_mesh.policy import ConfiguredPolicy
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.routing import Route
 from dimse_mesh.runtime.telemetry import Telemetry
@@ -186,7 +187,7 @@ async def serve(channel: Channel, name: str, routes: Sequence[Route] = ()) -> li
     for service in (ServiceName.STORE, ServiceName.QUERY_RETRIEVE, ServiceName.N_SERVICE):
         carrier = channel.instance(InstanceAddress(ZONE, Role(service.value), name))
         handler = OperationHandler(
-            service=service, mesh=carrier, telemetry=Telemetry(), counters=Counters(), routes=routes
+            service=service, mesh=carrier, telemetry=Telemetry(), policy=ConfiguredPolicy(routes=routes)
         )
         subject = carrier.subjects.operations(ZONE, service)
         interests.append(await carrier.subscribe(subject.interest, handler.handle, queue=subject.queue))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
-from dimse_mesh.handling import objection
+from dimse_mesh.endpoint import dimse_service
 from dimse_mesh.mesh import Message as BusMessage
+from dimse_mesh.policy import ConfiguredPolicy, OperationQuestion, PolicyRefusal
 from dimse_mesh.runtime.routing import DimseService, Route
 from tests.support.wire import (
     STUDY_ROOT_FIND,
@@ -295,13 +296,26 @@ def test_a_refused_request_without_message_id_aborts_as_there_is_no_way_to_answe
     run(main())
 
 
+def objection(route: Route) -> Callable[[int], PolicyRefusal | None]:
+    policy = ConfiguredPolicy(routes=(route,))
+    return lambda command_field: policy.operation(
+        OperationQuestion(
+            command_field=command_field,
+            service=dimse_service(command_field),
+            called_ae="TARGET",
+            calling_ae="CLIENT",
+            from_client=True,
+        )
+    )
+
+
 ALLOWING_STORE = Route(allow=frozenset((DimseService.C_STORE,)))
 ALLOWING_ECHO = Route(allow=frozenset((DimseService.C_ECHO,)))
 
 
 def test_an_echo_that_its_route_forbids_is_refused_at_the_front_end() -> None:
     async def main() -> None:
-        async with joined(front_end={"objection": partial(objection, ALLOWING_STORE)}) as both:
+        async with joined(front_end={"objection": objection(ALLOWING_STORE)}) as both:
             answer_all(both.target)
             for message in (echo(1), echo(2), store(3)):
                 both.client.send(message)
@@ -315,7 +329,7 @@ def test_an_echo_that_its_route_forbids_is_refused_at_the_front_end() -> None:
 
 def test_an_unknown_request_is_refused_where_the_route_lists_what_it_allows() -> None:
     async def main() -> None:
-        async with joined(front_end={"objection": partial(objection, ALLOWING_ECHO)}) as both:
+        async with joined(front_end={"objection": objection(ALLOWING_ECHO)}) as both:
             answer_all(both.target)
             both.client.send(request(0x0222, 1, "1.2.3", data=bytes(3000)))
             both.client.send(echo(2))
@@ -329,7 +343,7 @@ def test_an_unknown_request_is_refused_where_the_route_lists_what_it_allows() ->
 
 def test_an_unknown_request_passes_where_nothing_is_listed() -> None:
     async def main() -> None:
-        async with joined(front_end={"objection": partial(objection, Route())}) as both:
+        async with joined(front_end={"objection": objection(Route())}) as both:
             answer_all(both.target)
             both.client.send(request(0x0222, 1, "1.2.3", data=bytes(3000)))
             await both.settle(1)

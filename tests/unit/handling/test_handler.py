@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from dimse_mesh.dimse import CommandSet
-from dimse_mesh.handling import OperationHandler, objection
+from dimse_mesh.handling import OperationHandler
 from dimse_mesh.mesh import Message, pack, unpack
-from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.policy import ConfiguredPolicy
 from dimse_mesh.runtime.routing import DimseService, Route
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
@@ -52,8 +52,7 @@ class Sent:
             service=service,
             mesh=Instance(channel, InstanceAddress("home", Role(service.value), "handler")),
             telemetry=Telemetry(),
-            counters=Counters(),
-            routes=routes,
+            policy=ConfiguredPolicy(routes=routes),
         )
 
 
@@ -176,21 +175,3 @@ def test_a_malformed_operation_is_dropped(payload: bytes) -> None:
         Message(f"T.zone.home.store.{FRONT.tokens}", "T.elsewhere", payload)
     )
     assert sent.messages == []
-
-
-@pytest.mark.parametrize(
-    ("allow", "command_field", "name"),
-    [
-        (None, 0x0030, None),
-        (None, 0x0222, None),
-        (frozenset((DimseService.C_ECHO,)), 0x0030, None),
-        (frozenset((DimseService.C_STORE,)), 0x0030, "NOT_AUTHORIZED"),
-        (frozenset((DimseService.C_STORE,)), 0x0222, "UNRECOGNIZED_OPERATION"),
-        (frozenset(), 0x0FFF, None),
-    ],
-)
-def test_a_route_objects_to_what_it_does_not_allow(
-    allow: frozenset[DimseService] | None, command_field: int, name: str | None
-) -> None:
-    reason = objection(Route(allow=allow), command_field)
-    assert (reason.name if reason is not None else None) == name

@@ -1,0 +1,22 @@
+"""One policy, asked at admission, at opening and at each operation; what it decides is an event."""
+
+from dimse_mesh.policy.configured import ConfiguredPolicy
+from dimse_mesh.policy.decision import Decision, DecisionPoint, Policy, PolicyRefusal, Subscriber
+from dimse_mesh.policy.questions import AdmissionQuestion, OpeningQuestion, OperationQuestion, Side
+from dimse_mesh.policy.subscribers import count_operations, count_rejections, log_refusal
+
+__all__ = [
+    "AdmissionQuestion",
+    "ConfiguredPolicy",
+    "Decision",
+    "DecisionPoint",
+    "OpeningQuestion",
+    "OperationQuestion",
+    "Policy",
+    "PolicyRefusal",
+    "Side",
+    "Subscriber",
+    "count_operations",
+    "count_rejections",
+    "log_refusal",
+]

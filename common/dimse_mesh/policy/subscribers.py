@@ -1,0 +1,66 @@
+"""Who listens to decisions today: the log and the metrics. Audit will be another."""
+
+from __future__ import annotations
+
+import logging
+
+from dimse_mesh.policy.decision import Decision, Subscriber
+from dimse_mesh.policy.questions import AdmissionQuestion, OpeningQuestion, OperationQuestion
+from dimse_mesh.runtime.counters import APPROVED, Counters
+
+log = logging.getLogger(__name__)
+
+
+def log_refusal(decision: Decision) -> None:
+    """Write one line for each refusal: what happened, to whom, and why."""
+    if decision.refusal is None:
+        return
+    question, code = decision.question, decision.refusal.code
+    rejection = decision.refusal.rejection
+    answer = "" if rejection is None else f" ({rejection.describe()})"
+    match question:
+        case AdmissionQuestion():
+            log.warning(
+                "rejected %s (%s) to %s: %s%s",
+                question.calling_ae,
+                question.peer_host,
+                question.called_ae,
+                code,
+                answer,
+            )
+        case OpeningQuestion():
+            log.warning(
+                "refused to open %s for %s of zone %s: %s%s",
+                question.target or question.called_ae,
+                question.calling_ae,
+                question.from_zone,
+                code,
+                answer,
+            )
+        case OperationQuestion():
+            log.warning(
+                "refused %s of %s to %s: %s", question.service, question.calling_ae, question.called_ae, code
+            )
+
+
+def count_operations(counters: Counters) -> Subscriber:
+    """Count what is decided on operations, by DIMSE service and code."""
+
+    def count(decision: Decision) -> None:
+        if isinstance(decision.question, OperationQuestion):
+            code = APPROVED if decision.refusal is None else decision.refusal.code
+            counters.operation_handled(decision.question.service, code)
+
+    return count
+
+
+def count_rejections(counters: Counters) -> Subscriber:
+    """Count the A-ASSOCIATE-RJs of admission."""
+
+    def count(decision: Decision) -> None:
+        if isinstance(decision.question, AdmissionQuestion) and decision.refusal is not None:
+            rejection = decision.refusal.rejection
+            if rejection is not None:
+                counters.association_rejected(rejection.result, rejection.source, rejection.reason)
+
+    return count

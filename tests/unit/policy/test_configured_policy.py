@@ -1,0 +1,168 @@
+"""What a zone's file permits, and who is told what was decided."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from dimse_mesh.policy import (
+    AdmissionQuestion,
+    ConfiguredPolicy,
+    Decision,
+    DecisionPoint,
+    OpeningQuestion,
+    OperationQuestion,
+    Side,
+    count_operations,
+    count_rejections,
+    log_refusal,
+)
+from dimse_mesh.policy.rejections import CALLED_NOT_RECOGNIZED, CALLING_NOT_RECOGNIZED, VERSION_NOT_SUPPORTED
+from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.runtime.routing import DimseService, Route
+
+
+def admission(
+    called: str = "PACS",
+    calling: str = "CT1",
+    *,
+    version: int = 1,
+    listener: tuple[str, ...] | None = None,
+    associations: int = 0,
+    draining: bool = False,
+) -> AdmissionQuestion:
+    return AdmissionQuestion(
+        peer_host="127.0.0.1",
+        certificate=None,
+        called_ae=called,
+        calling_ae=calling,
+        protocol_version=version,
+        user_identity=(2, b"somebody"),
+        listener=listener,
+        open_associations=associations,
+        draining=draining,
+    )
+
+
+def opening(from_zone: str, target: str = "PACS", side: Side = Side.EXECUTOR) -> OpeningQuestion:
+    return OpeningQuestion(side=side, from_zone=from_zone, called_ae="ANY", calling_ae="CT1", target=target)
+
+
+def operation(command_field: int, service: str, *, from_client: bool = True) -> OperationQuestion:
+    return OperationQuestion(
+        command_field=command_field,
+        service=service,
+        called_ae="PACS",
+        calling_ae="CT1",
+        from_client=from_client,
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "calling", "code"),
+    [
+        (admission(), None, None),
+        (admission(listener=("PACS",)), ["CT1"], None),
+        (admission("OTHER", listener=("PACS",)), None, "called-ae-not-served-here"),
+        (admission("pacs", listener=("PACS",)), None, "called-ae-not-served-here"),
+        (admission(calling="CT2"), ["CT1"], "calling-ae-not-allowed"),
+        (admission("OTHER", "CT2", listener=("PACS",)), ["CT1"], "calling-ae-not-allowed"),
+        (admission(listener=()), None, "called-ae-not-served-here"),
+        (admission(version=2), None, "protocol-version"),
+        (admission(version=3), None, None),
+        (admission(draining=True), None, "draining"),
+        (admission(associations=9), None, None),
+        (admission(associations=10), None, "association-limit"),
+    ],
+)
+def test_a_peer_is_let_in_or_rejected_for_the_right_reason(
+    question: AdmissionQuestion, calling: list[str] | None, code: str | None
+) -> None:
+    policy = ConfiguredPolicy(routes=(), calling_ae_titles=calling, max_associations=10)
+    refusal = policy.admission(question)
+    assert (refusal and refusal.code) == code
+    assert refusal is None or refusal.rejection is not None
+
+
+def test_the_rejections_are_those_of_the_standard() -> None:
+    assert CALLED_NOT_RECOGNIZED.encode()[7:] == bytes((1, 1, 7))
+    assert CALLING_NOT_RECOGNIZED.encode()[7:] == bytes((1, 1, 3))
+    assert VERSION_NOT_SUPPORTED.encode()[7:] == bytes((1, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("question", "code"),
+    [
+        (opening("hospital"), None),
+        (opening("elsewhere"), "zone-not-allowed"),
+        (opening("elsewhere", target="OPEN"), None),
+        (opening("elsewhere", target="UNLISTED"), None),
+        (opening("hospital", target="SHUT"), "zone-not-allowed"),
+        (opening("elsewhere", side=Side.FRONT_END), None),
+    ],
+)
+def test_a_target_is_opened_for_the_zones_that_it_names(question: OpeningQuestion, code: str | None) -> None:
+    policy = ConfiguredPolicy(routes=(), from_zones={"PACS": ("hospital",), "OPEN": None, "SHUT": ()})
+    refusal = policy.opening(question)
+    assert (refusal and refusal.code) == code
+
+
+@pytest.mark.parametrize(
+    ("allow", "question", "code"),
+    [
+        (None, operation(0x0030, "C-ECHO"), None),
+        (None, operation(0x0222, "unknown"), None),
+        ((DimseService.C_ECHO,), operation(0x0030, "C-ECHO"), None),
+        ((DimseService.C_STORE,), operation(0x0030, "C-ECHO"), "not_authorized"),
+        ((DimseService.C_STORE,), operation(0x0222, "unknown"), "unrecognized_operation"),
+        ((DimseService.C_GET,), operation(0x0001, "C-STORE", from_client=False), None),
+        ((), operation(0x0FFF, "C-CANCEL"), None),
+    ],
+)
+def test_an_operation_is_permitted_where_its_route_allows_it(
+    allow: tuple[DimseService, ...] | None, question: OperationQuestion, code: str | None
+) -> None:
+    route = Route(called="PACS", allow=None if allow is None else frozenset(allow))
+    refusal = ConfiguredPolicy(routes=(route,)).operation(question)
+    assert (refusal and refusal.code) == code
+
+
+def test_every_subscriber_hears_every_decision_whatever_the_others_do(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard: list[str | None] = []
+
+    def broken(_decision: Decision) -> None:
+        raise ValueError
+
+    def note(decision: Decision) -> None:
+        heard.append(None if decision.refusal is None else decision.refusal.code)
+
+    point = DecisionPoint(ConfiguredPolicy(routes=(), max_associations=1), (broken, note))
+    assert point.admission(admission()) is None
+    refusal = point.admission(admission(associations=1))
+    assert refusal is not None
+    assert heard == [None, "association-limit"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "a subscriber to policy decisions failed"
+    ] * 2
+
+
+def test_decisions_are_counted_and_refusals_logged_with_their_code(caplog: pytest.LogCaptureFixture) -> None:
+    counters = Counters()
+    route = Route(allow=frozenset((DimseService.C_ECHO,)))
+    point = DecisionPoint(
+        ConfiguredPolicy(routes=(route,), calling_ae_titles=["CT2"]),
+        (log_refusal, count_operations(counters), count_rejections(counters)),
+    )
+    with caplog.at_level(logging.WARNING):
+        point.operation(operation(0x0030, "C-ECHO"))
+        point.operation(operation(0x0001, "C-STORE"))
+        point.admission(admission())
+    assert counters.handled == {("C-ECHO", "approved"): 1, ("C-STORE", "not_authorized"): 1}
+    assert counters.rejected == {(1, 1, 3): 1}
+    refused, rejected = (record.getMessage() for record in caplog.records)
+    assert refused == "refused C-STORE of CT1 to PACS: not_authorized"
+    assert rejected.startswith("rejected CT1 (127.0.0.1) to PACS: calling-ae-not-allowed")
+    assert "somebody" not in repr(admission())

@@ -1,7 +1,8 @@
 """DIMSE messages (PS3.7), sans-IO: command sets, message assembly and fragmentation, statuses."""
 
-from dimse_mesh.dimse.command import NO_DATA_SET, CommandField, CommandHead, CommandSet, parse_head
+from dimse_mesh.dimse.command import CommandSet
 from dimse_mesh.dimse.errors import CommandSetError, DimseError, DimseErrorCode, MessageError
+from dimse_mesh.dimse.head import NO_DATA_SET, CommandField, CommandHead, parse_head
 from dimse_mesh.dimse.message import (
     COMMAND_FLAG,
     LAST_FLAG,

@@ -1,67 +1,81 @@
-"""One element of a command set (PS3.7 §6.3.1): reading, checking and writing its value.
+"""The elements of a command set (PS3.7 §6.3.1): cutting it into them, and writing their values.
 
 In implicit VR little endian an element is its tag as (group, element), 32 bits of value length, the value.
-Read as one little-endian word the tag is `element << 16 | group`, so for group 0000 the words rise with the
-element numbers.
+Read as one little-endian word the tag is `element << 16 | group`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from struct import Struct
-from typing import Final, NoReturn
+from typing import Final, NamedTuple
 
-from dimse_mesh.dimse.errors import CommandSetError, DimseErrorCode
 from dimse_mesh.dimse.tags import VALUE_REPRESENTATIONS, Tag
 
 HEADER: Final = Struct("<II")
 unpack_header: Final = HEADER.unpack_from
 
+UNDEFINED_LENGTH: Final = 0xFFFFFFFF
+"""Of a sequence or an item that ends with a delimiter (PS3.5 §7.5); a command set has none by the standard."""
+_DELIMITERS: Final = (0xE00DFFFE, 0xE0DDFFFE)
 REQUIRED_NUMBERS: Final = frozenset(
     (Tag.CommandField, Tag.MessageID, Tag.MessageIDBeingRespondedTo, Tag.CommandDataSetType, Tag.Status)
 )
-"""Numbers that can't be empty."""
-# The group length (UL) isn't among them: it is kept as sent, whatever it is.
-_NUMBERS: Final = frozenset(tag for tag, vr in VALUE_REPRESENTATIONS.items() if vr == "US")
-_UIDS: Final = frozenset(tag for tag, vr in VALUE_REPRESENTATIONS.items() if vr == "UI")
+"""Numbers that can't be empty where we write them."""
 _FIXED_LENGTHS: Final = {"US": 2, "UL": 4, "AT": 4}
 _LONGEST_TEXT: Final = {"UI": 64, "AE": 16, "LO": 64}
 
 
-def iterate(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (tag, value) of each element; raise if they don't fill `data` exactly."""
+class Element(NamedTuple):
+    """An element as it came."""
+
+    tag: int
+    """Group and element, as 0xGGGGEEEE: in group 0000 the element number."""
+    encoded: bytes
+    """Header and value."""
+    value: bytes
+
+
+def split(data: bytes) -> tuple[list[Element], bytes]:
+    """Cut a command set into its elements, and a rest that is cut off."""
+    elements: list[Element] = []
     end = len(data)
     offset = 0
-    while offset < end:
-        if offset + 8 > end:
-            truncated(offset)
+    while offset + 8 <= end:
         word, length = unpack_header(data, offset)
-        if word & 0xFFFF:
-            raise foreign(word)
         start = offset + 8
-        offset = start + length
-        if offset > end:
-            truncated(start)
-        yield word >> 16, data[start:offset]
+        stop = end_of_undefined(data, start) if length == UNDEFINED_LENGTH else start + length
+        if stop > end:
+            break
+        tag = (word & 0xFFFF) << 16 | word >> 16
+        elements.append(Element(tag, data[offset:stop], data[start:stop]))
+        offset = stop
+    return elements, data[offset:]
 
 
-def check_value(tag: int, value: bytes) -> None:
-    """Check what the typed properties read. Optional numbers may be empty, as type 2 elements are."""
-    length = len(value)
-    if tag in _NUMBERS:
-        if length != 2 and (length or tag in REQUIRED_NUMBERS):
-            raise invalid(tag, length)
-    elif tag in _UIDS and not value.isascii():
-        raise invalid(tag, length)
+def end_of_undefined(data: bytes | memoryview, offset: int) -> int:
+    """Return where the value of undefined length that begins at `offset` ends, delimiter included.
+
+    That is beyond the end of `data` if it is cut off.
+    """
+    end = len(data)
+    depth = 1
+    while depth:
+        if offset + 8 > end:
+            return end + 1
+        word, length = unpack_header(data, offset)
+        offset += 8
+        if word in _DELIMITERS:
+            depth -= 1
+        elif length == UNDEFINED_LENGTH:
+            depth += 1
+        else:
+            offset += length
+    return offset
 
 
-def check_unique(data: bytes | memoryview) -> None:
-    """Raise if a tag occurs twice: two readers could take different ones."""
-    seen: set[int] = set()
-    for tag, _ in iterate(bytes(data)):
-        if tag in seen:
-            raise duplicate(tag)
-        seen.add(tag)
+def element(tag: int, value: bytes) -> Element:
+    """Make an element of group 0000."""
+    return Element(tag, HEADER.pack(tag << 16, len(value)) + value, value)
 
 
 def encode_value(tag: int, value: bytes | int | str) -> bytes:
@@ -91,24 +105,3 @@ def encode_value(tag: int, value: bytes | int | str) -> bytes:
     if len(text) > longest:
         raise ValueError(f"(0000,{tag:04X}) {vr} holds at most {longest} characters, not {len(text)}")
     return text + (b"\0" if vr == "UI" else b" ") if len(text) % 2 else text
-
-
-def truncated(offset: int) -> NoReturn:
-    raise CommandSetError(
-        DimseErrorCode.TRUNCATED_COMMAND, f"element at byte {offset} reaches beyond the end"
-    )
-
-
-def foreign(word: int) -> CommandSetError:
-    tag = f"({word & 0xFFFF:04X},{word >> 16:04X})"
-    return CommandSetError(DimseErrorCode.FOREIGN_GROUP, f"element {tag} in a command set")
-
-
-def duplicate(tag: int) -> CommandSetError:
-    return CommandSetError(DimseErrorCode.DUPLICATE_ELEMENT, f"(0000,{tag:04X}) is there twice")
-
-
-def invalid(tag: int, length: int) -> CommandSetError:
-    return CommandSetError(
-        DimseErrorCode.INVALID_VALUE, f"(0000,{tag:04X}) has an invalid value of {length} bytes"
-    )

@@ -1,7 +1,7 @@
 """What may be wrong with a DIMSE message.
 
     DimseError            base: `code` says what, for logs and counters
-    +-- CommandSetError   the bytes of a command set aren't one (PS3.7 §6.3, Annex E)
+    +-- CommandSetError   a command set doesn't say what it is (PS3.7 §6.3, Annex E)
     +-- MessageError      PDVs in an order that makes no message (PS3.8 Annex E)
 
 Texts hold tags and lengths, never values: a value could identify a patient.
@@ -15,13 +15,8 @@ from enum import StrEnum
 class DimseErrorCode(StrEnum):
     """What a peer did wrong; stable, fit for a metric label."""
 
-    TRUNCATED_COMMAND = "truncated_command"
-    """An element header or value reaches beyond the end of the command set."""
-    FOREIGN_GROUP = "foreign_group"
-    """An element that isn't in group 0000."""
-    DUPLICATE_ELEMENT = "duplicate_element"
-    INVALID_VALUE = "invalid_value"
-    """A value whose length or characters its value representation forbids."""
+    AMBIGUOUS_COMMAND_FIELD = "ambiguous_command_field"
+    """Two command fields: policy and the target might take different ones."""
     MISSING_COMMAND_FIELD = "missing_command_field"
     MISSING_DATA_SET_TYPE = "missing_data_set_type"
     MISSING_MESSAGE_ID = "missing_message_id"
@@ -45,7 +40,7 @@ class DimseError(Exception):
 
 
 class CommandSetError(DimseError):
-    """The bytes of a command set are malformed."""
+    """A command set doesn't say what it is."""
 
 
 class MessageError(DimseError):

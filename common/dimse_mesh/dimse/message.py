@@ -21,8 +21,8 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
-from dimse_mesh.dimse.command import CommandHead, parse_head
 from dimse_mesh.dimse.errors import DimseErrorCode, MessageError
+from dimse_mesh.dimse.head import CommandHead, parse_head
 
 # Message control header (PS3.8 §E.2); bits 2 to 7 are sent as 0 and not looked at.
 COMMAND_FLAG: Final = 0x01

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from dimse_mesh.dimse.command import NO_DATA_SET, CommandField, CommandSet
+from dimse_mesh.dimse.command import CommandSet
+from dimse_mesh.dimse.head import NO_DATA_SET, CommandField
 from dimse_mesh.dimse.tags import Tag
 
 VERIFICATION_SOP_CLASS = "1.2.840.10008.1.1"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dimse_mesh.dimse.command import NO_DATA_SET, RESPONSE_BIT, CommandField, CommandSet
-from dimse_mesh.dimse.tags import Tag
+from dimse_mesh.dimse.command import CommandSet
+from dimse_mesh.dimse.head import NO_DATA_SET, RESPONSE_BIT, CommandField
+from dimse_mesh.dimse.tags import VALUE_REPRESENTATIONS, Tag
 
 _MAX_COMMENT = 64  # LO (PS3.5 §6.2)
 
@@ -48,14 +49,22 @@ def response_to(
         Tag.Status: status,
     }
     for target, sources in _REPEATED:
-        value = next((value for source in sources if (value := request.get(source))), None)
-        if value is not None:
-            elements[target] = value if len(value) % 2 == 0 else value + b"\0"
+        source = next((source for source in sources if request.get(source)), None)
+        if source is not None:
+            elements[target] = _repeated(request, source)
     if error_comment:
         elements[Tag.ErrorComment] = printable_comment(error_comment)
     if extra:
         elements.update(extra)
     return CommandSet.build(elements)
+
+
+def _repeated(request: CommandSet, tag: int) -> bytes | int:
+    """Return a value of the request as a response may hold it, however the peer wrote it."""
+    value = request.get(tag) or b""
+    if VALUE_REPRESENTATIONS[tag] == "US":
+        return request.number(tag) or 0
+    return value if len(value) % 2 == 0 else value + b"\0"
 
 
 def printable_comment(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, IntEnum, StrEnum
 from typing import assert_never
 
-from dimse_mesh.dimse.command import RESPONSE_BIT, CommandField
+from dimse_mesh.dimse.head import RESPONSE_BIT, CommandField
 
 
 class Status(IntEnum):

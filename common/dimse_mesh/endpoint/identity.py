@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dimse_mesh.dimse import CommandField
-from dimse_mesh.dimse.command import RESPONSE_BIT
+from dimse_mesh.dimse.head import RESPONSE_BIT
 from dimse_mesh.schemas.addresses import HalfAddress
 from dimse_mesh.schemas.service import ServiceName
 

@@ -24,7 +24,6 @@ from dimse_mesh.upper_layer import (
     PduType,
     State,
     UpperLayerError,
-    check_release,
     iter_pdvs,
 )
 
@@ -96,18 +95,16 @@ class PeerEnd:
     def _control_pdu(self, pdu_type: int, body: memoryview) -> None:
         machine, link = self._machine, self._link
         if pdu_type == PduType.ABORT:
-            abort = Abort.decode(body) if len(body) == 4 else PROVIDER_ABORT
+            abort = Abort.decode(body)
             machine.handle(Event.EVT16)
             link.end("aborted-by-peer", tell=abort)
         elif pdu_type == PduType.RELEASE_RQ and machine.state in _RECEIVING:
-            check_release(body)
             if machine.handle(Event.EVT12) is Action.AR_2:
                 self._sender.send_release(FrameKind.RELEASE_RQ)
             elif machine.requestor:  # a collision (PS3.8 §7.2.2.7): the acceptor awaits our answer first
                 machine.handle(Event.EVT14)
                 self._connection.write(RELEASE_RP_PDU)
         elif pdu_type == PduType.RELEASE_RP and machine.state in {State.STA7, State.STA10, State.STA11}:
-            check_release(body)
             if machine.handle(Event.EVT13) is Action.AR_10:
                 machine.handle(Event.EVT14)
                 self._connection.write(RELEASE_RP_PDU)

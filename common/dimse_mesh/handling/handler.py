@@ -61,7 +61,7 @@ class OperationHandler:
         """Approve or refuse one operation."""
         try:
             request, tail = unpack(OperationRequest, message.payload)
-            command = bytes(tail[: request.command_length])
+            command = _command_in(tail, request.command_length)
             head = parse_head(command)
         except (EnvelopeError, DimseError) as error:
             log.warning("dropped a malformed operation: %s", error.code)
@@ -139,3 +139,9 @@ class OperationHandler:
             code=why.code,
         )
         self._mesh.publish(self._mesh.subjects.to(source, Kind.REFUSED), pack(refusal, tail))
+
+
+def _command_in(tail: memoryview, length: int) -> bytes:
+    if len(tail) < length:
+        raise EnvelopeError("the command set is cut off")
+    return bytes(tail[:length])

@@ -8,7 +8,7 @@ errors      the exception tree
 """
 
 from dimse_mesh.upper_layer.associate import AssociateAC, AssociateRQ, ae_title_bytes, ae_title_text
-from dimse_mesh.upper_layer.encoded import Encoded, UnknownItem
+from dimse_mesh.upper_layer.encoded import Encoded, Remainder, UnknownItem
 from dimse_mesh.upper_layer.errors import (
     FramingError,
     InvalidTransition,
@@ -41,7 +41,6 @@ from dimse_mesh.upper_layer.pdu import (
     Abort,
     AssociateRJ,
     PduType,
-    check_release,
     encode_pdu,
 )
 from dimse_mesh.upper_layer.reasons import (
@@ -114,6 +113,7 @@ __all__ = [
     "RELEASE_RQ_PDU",
     "RejectResult",
     "RejectSource",
+    "Remainder",
     "RoleSelection",
     "SOPClassCommonExtendedNegotiation",
     "SOPClassExtendedNegotiation",
@@ -128,7 +128,6 @@ __all__ = [
     "UserRejectReason",
     "ae_title_bytes",
     "ae_title_text",
-    "check_release",
     "encode_pdu",
     "encode_p_data_header",
     "encode_pdv_header",

@@ -15,7 +15,13 @@ from dataclasses import dataclass, replace
 from struct import Struct
 from typing import ClassVar, Self, TypeVar
 
-from dimse_mesh.upper_layer.encoded import LONGEST_ITEM, Encoded, decode_items
+from dimse_mesh.upper_layer.encoded import (
+    ITEM_HEADER_LENGTH,
+    LONGEST_ITEM,
+    Encoded,
+    Remainder,
+    decode_items,
+)
 from dimse_mesh.upper_layer.errors import MalformedPdu
 from dimse_mesh.upper_layer.items import (
     ITEM_DECODERS,
@@ -79,8 +85,9 @@ class _Own:
 
 
 def _after(items: list[Encoded], kind: type[Encoded]) -> int:
-    """Where to insert behind the first item of this class; at the end if it isn't here."""
-    return next((at + 1 for at, item in enumerate(items) if isinstance(item, kind)), len(items))
+    """Where to insert behind the first item of this class; at the end, before a remainder, if it isn't here."""
+    end = next((at for at, item in enumerate(items) if isinstance(item, Remainder)), len(items))
+    return next((at + 1 for at, item in enumerate(items) if isinstance(item, kind)), end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,16 +107,22 @@ class _Associate:
 
     @classmethod
     def decode(cls, body: bytes | bytearray | memoryview) -> Self:
-        """Read the body (after the six header bytes), which is copied. Raises only `MalformedPdu`."""
+        """Read the body (after the six header bytes), which is copied.
+
+        Raises only `MalformedPdu`: it is too short, or an item is longer than the PDU.
+        """
         data = bytes(body)
         if len(data) < _FIXED.size:
             raise MalformedPdu(f"{cls.pdu_type.name} PDU is too short for its fixed fields")
         version, reserved, called, calling, tail = _FIXED.unpack_from(data)
+        items = tuple(decode_items(data, _FIXED.size, len(data), ITEM_DECODERS))
+        if items and isinstance(items[-1], Remainder) and len(items[-1].data) >= ITEM_HEADER_LENGTH:
+            raise MalformedPdu(f"an item of the {cls.pdu_type.name} PDU is longer than the PDU")
         return cls(
             protocol_version=version,
             called_ae_bytes=called,
             calling_ae_bytes=calling,
-            items=tuple(decode_items(data, _FIXED.size, len(data), ITEM_DECODERS)),
+            items=items,
             reserved=reserved,
             reserved_tail=tail,
         )
@@ -204,8 +217,8 @@ class _Associate:
         items = list(self.items)
         places = [at for at, item in enumerate(items) if isinstance(item, UserInformation)]
         if not places:
-            places = [len(items)]
-            items.append(UserInformation(()))
+            places = [_after(items, UserInformation)]
+            items.insert(places[0], UserInformation(()))
         present = {type(user_item) for user_item in self.user_items(Encoded)}
         for nth, at in enumerate(places):
             information = items[at]

@@ -2,7 +2,7 @@
 
 An item that was read keeps the bytes that it was read from and encodes to them, whatever its reserved bytes,
 padding, unknown sub-items and their order. One that was made, or changed by `dataclasses.replace`, encodes
-afresh.
+afresh. An item that can't be read is kept as one that we don't know: whether it is right is the other peer's to judge.
 """
 
 from __future__ import annotations
@@ -39,18 +39,35 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class UnknownItem(Encoded):
-    """An item of a type that we don't know: passes through untouched."""
+    """An item of a type that we don't know, or with contents that can't be read: passes through untouched.
+
+    The contents may be secrets (a user identity): not in `repr`, never in a log.
+    """
 
     type: int
-    data: bytes
+    data: bytes = field(repr=False)
 
     def encode(self) -> bytes:
         """Give the whole item with its header."""
         return self._raw or encode_item(self.type, self.data)
 
 
+@dataclass(frozen=True, slots=True)
+class Remainder(Encoded):
+    """Bytes behind the last item that are no item: they pass through untouched, in the last place."""
+
+    data: bytes = field(repr=False)
+
+    def encode(self) -> bytes:
+        """Give the bytes."""
+        return self.data
+
+
 Decoder = Callable[[bytes, int, int], Encoded]
-"""Reads the item that starts (with its header) at the first offset and ends before the second."""
+"""Reads the item that starts (with its header) at the first offset and ends before the second.
+
+Raises `MalformedPdu` if it can't be read.
+"""
 
 
 def encode_item(item_type: int, data: bytes, *, second_byte: int = 0) -> bytes:
@@ -78,28 +95,35 @@ def counted(data: bytes, at: int, end: int) -> tuple[bytes, int]:
     return data[start:stop], stop
 
 
-def item_end(data: bytes, at: int, end: int) -> int:
-    """Return where the item that starts at `at` ends. Raises `MalformedPdu` if that is beyond `end`."""
+def item_end(data: bytes, at: int, end: int) -> int | None:
+    """Return where the item that starts at `at` ends; None if that is beyond `end`."""
     start = at + ITEM_HEADER_LENGTH
     if start > end:
-        raise MalformedPdu("an item header is cut off by the end of what holds it")
+        return None
     stop: int = start + UINT16.unpack_from(data, at + 2)[0]
-    if stop > end:
-        raise MalformedPdu(f"item {data[at]:02X}H is longer than what holds it")
-    return stop
+    return None if stop > end else stop
 
 
 def decode_items(data: bytes, at: int, end: int, decoders: Mapping[int, Decoder]) -> list[Encoded]:
-    """Read items until `end`; those without a decoder become `UnknownItem`. Raises `MalformedPdu`."""
+    """Read items until `end`: those that no decoder can read as `UnknownItem`, a rest that is none as `Remainder`."""
     items: list[Encoded] = []
     while at < end:
         stop = item_end(data, at, end)
-        decoder = decoders.get(data[at])
-        if decoder is None:
-            item: Encoded = UnknownItem(data[at], data[at + ITEM_HEADER_LENGTH : stop])
-        else:
-            item = decoder(data, at, stop)
+        if stop is None:
+            items.append(Remainder(data[at:end]))
+            break
+        item = _decode_item(data, at, stop, decoders)
         object.__setattr__(item, "_raw", data[at:stop])  # frozen for users; the item is not shared yet
         items.append(item)
         at = stop
     return items
+
+
+def _decode_item(data: bytes, at: int, stop: int, decoders: Mapping[int, Decoder]) -> Encoded:
+    decoder = decoders.get(data[at])
+    if decoder is not None:
+        try:
+            return decoder(data, at, stop)
+        except MalformedPdu:
+            pass
+    return UnknownItem(data[at], data[at + ITEM_HEADER_LENGTH : stop])

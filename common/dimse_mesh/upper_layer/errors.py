@@ -4,10 +4,10 @@
     +-- FramingError                the byte stream can't be cut any further; `completed` were whole before
     |   +-- PduTooLong              a PDU announces a body above the cap of the present state
     |   +-- UnrecognizedPdu         a PDU type that PS3.8 doesn't define
-    +-- MalformedPdu                lengths inside a PDU don't fit, or fixed-size fields have another size
+    +-- MalformedPdu                lengths inside a PDU contradict each other or its size
     +-- InvalidTransition           the state table has no entry for this event
 
-No text here ever holds bytes from a peer. A malformed A-ABORT is an abort all the same: don't answer it.
+No text here ever holds bytes from a peer.
 """
 
 from __future__ import annotations

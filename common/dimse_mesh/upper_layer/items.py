@@ -109,12 +109,12 @@ class UserInformation(Encoded):
 
 def _context_sub_items(data: bytes, at: int, end: int) -> tuple[str | None, list[str]]:
     at += _CONTEXT_HEADER_LENGTH
-    if at > end:
-        raise MalformedPdu("a presentation context item is too short for its fields")
     abstract: str | None = None
     syntaxes: list[str] = []
     while at < end:
         stop = item_end(data, at, end)
+        if stop is None:
+            break
         if data[at] == _TRANSFER_SYNTAX:
             syntaxes.append(data[at + ITEM_HEADER_LENGTH : stop].decode("latin-1"))
         elif data[at] == _ABSTRACT_SYNTAX and abstract is None:
@@ -123,16 +123,23 @@ def _context_sub_items(data: bytes, at: int, end: int) -> tuple[str | None, list
     return abstract, syntaxes
 
 
+def _must_hold(count: int, at: int, end: int) -> None:
+    if at + count > end:
+        raise MalformedPdu("a presentation context item is too short for its fields")
+
+
 def _application_context(data: bytes, at: int, end: int) -> ApplicationContext:
     return ApplicationContext(data[at + ITEM_HEADER_LENGTH : end].decode("latin-1"))
 
 
 def _presentation_context_rq(data: bytes, at: int, end: int) -> PresentationContextRQ:
+    _must_hold(5, at, end)
     abstract, syntaxes = _context_sub_items(data, at, end)
     return PresentationContextRQ(data[at + 4], abstract or "", tuple(syntaxes))
 
 
 def _presentation_context_ac(data: bytes, at: int, end: int) -> PresentationContextAC:
+    _must_hold(7, at, end)
     syntaxes = _context_sub_items(data, at, end)[1]
     return PresentationContextAC(data[at + 4], data[at + 6], syntaxes[0] if syntaxes else "")
 

@@ -1,7 +1,8 @@
 """PDU types, and the PDUs of fixed size: A-ASSOCIATE-RJ, A-RELEASE-RQ/RP, A-ABORT (PS3.8 §9.3).
 
 Every PDU begins with type (byte 1), a reserved byte, and the length of what follows (bytes 3-6, big endian).
-`encode()` gives the whole PDU; `decode(body)` takes what follows those six bytes.
+`encode()` gives the whole PDU; `decode(body)` takes what follows those six bytes. It takes a body of any length, as
+DICOM toolkits do: what is missing is filled in, what is too much is ignored. Of an A-RELEASE PDU nothing is read.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from enum import IntEnum
 from struct import Struct
 from typing import Self
 
-from dimse_mesh.upper_layer.errors import MalformedPdu
 from dimse_mesh.upper_layer.reasons import (
     REJECT_REASONS,
     AbortReason,
@@ -36,7 +36,6 @@ __all__ = [
     "RejectResult",
     "RejectSource",
     "UserRejectReason",
-    "check_release",
     "encode_pdu",
 ]
 
@@ -60,6 +59,11 @@ class PduType(IntEnum):
 RELEASE_RQ_PDU: bytes = bytes((PduType.RELEASE_RQ, 0, 0, 0, 0, 4, 0, 0, 0, 0))
 RELEASE_RP_PDU: bytes = bytes((PduType.RELEASE_RP, 0, 0, 0, 0, 4, 0, 0, 0, 0))
 
+_UNSAID_REJECTION = bytes(
+    (RejectResult.PERMANENT, RejectSource.SERVICE_USER, UserRejectReason.NO_REASON_GIVEN)
+)
+_UNSAID_ABORT = bytes((AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED))
+
 
 @dataclass(frozen=True, slots=True)
 class AssociateRJ:
@@ -75,10 +79,9 @@ class AssociateRJ:
 
     @classmethod
     def decode(cls, body: bytes | memoryview) -> Self:
-        """Read the body (4 bytes); raise `MalformedPdu` for any other size."""
-        if len(body) != 4:
-            raise MalformedPdu("the body of an A-ASSOCIATE-RJ is not 4 bytes long")
-        return cls(body[1], body[2], body[3])
+        """Read the body. What is missing means: permanent, by the service user, no reason given."""
+        said = bytes(body[1:4])
+        return cls(*(said + _UNSAID_REJECTION[len(said) :]))
 
     def describe(self) -> str:
         """Say it in the standard's words, for logs; unlisted values as numbers."""
@@ -101,10 +104,9 @@ class Abort:
 
     @classmethod
     def decode(cls, body: bytes | memoryview) -> Self:
-        """Read the body (4 bytes); raise `MalformedPdu` for any other size (it is an abort all the same)."""
-        if len(body) != 4:
-            raise MalformedPdu("the body of an A-ABORT is not 4 bytes long")
-        return cls(body[2], body[3])
+        """Read the body. What is missing means: by the service provider, reason not specified."""
+        said = bytes(body[2:4])
+        return cls(*(said + _UNSAID_ABORT[len(said) :]))
 
     def describe(self) -> str:
         """Say it in the standard's words, for logs; unlisted values as numbers."""
@@ -115,12 +117,6 @@ class Abort:
 def encode_pdu(pdu_type: int, body: bytes | memoryview) -> bytes:
     """Give the whole PDU that has this body."""
     return b"".join((_PDU_HEADER.pack(pdu_type, len(body)), body))
-
-
-def check_release(body: bytes | memoryview) -> None:
-    """Raise `MalformedPdu` unless this is the body of an A-RELEASE-RQ or -RP: 4 reserved bytes."""
-    if len(body) != 4:
-        raise MalformedPdu("the body of an A-RELEASE PDU is not 4 bytes long")
 
 
 def _listed(kind: type[IntEnum], value: int) -> bool:

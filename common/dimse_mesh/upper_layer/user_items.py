@@ -1,6 +1,7 @@
 """Sub-items of the user information item (PS3.7 annex D.3.3; maximum length: PS3.8 annex D.1).
 
 UIDs are the raw bytes as latin-1 text, with whatever padding the peer sent; compare with `significant_uid`.
+What follows the last field of an item is not read, and kept (`encoded`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from dimse_mesh.upper_layer.encoded import (
 )
 from dimse_mesh.upper_layer.errors import MalformedPdu
 
-_UINT32 = Struct(">I")
 _TWO_UINT16 = Struct(">HH")
 
 
@@ -176,16 +176,14 @@ def _text(data: bytes, at: int, end: int) -> str:
     return data[at + ITEM_HEADER_LENGTH : end].decode("latin-1")
 
 
-def _must_end(at: int, end: int, item_type: int) -> None:
-    if at != end:
-        raise MalformedPdu(
-            f"user information item {item_type:02X}H has not the length that its fields add up to"
-        )
+def _must_hold(count: int, at: int, end: int, item_type: int) -> None:
+    if at + count > end:
+        raise MalformedPdu(f"user information item {item_type:02X}H is too short for its fields")
 
 
 def _maximum_length(data: bytes, at: int, end: int) -> MaximumLength:
-    _must_end(at + 8, end, 0x51)
-    return MaximumLength(_UINT32.unpack_from(data, at + 4)[0])
+    at += ITEM_HEADER_LENGTH
+    return MaximumLength(int.from_bytes(data[at : min(end, at + 4)], "big"))
 
 
 def _implementation_class_uid(data: bytes, at: int, end: int) -> ImplementationClassUID:
@@ -193,13 +191,13 @@ def _implementation_class_uid(data: bytes, at: int, end: int) -> ImplementationC
 
 
 def _asynchronous_operations(data: bytes, at: int, end: int) -> AsynchronousOperationsWindow:
-    _must_end(at + 8, end, 0x53)
+    _must_hold(8, at, end, 0x53)
     return AsynchronousOperationsWindow(*_TWO_UINT16.unpack_from(data, at + 4))
 
 
 def _role_selection(data: bytes, at: int, end: int) -> RoleSelection:
     uid, at = counted(data, at + 4, end)
-    _must_end(at + 2, end, 0x54)
+    _must_hold(2, at, end, 0x54)
     return RoleSelection(uid.decode("latin-1"), data[at], data[at + 1])
 
 
@@ -228,19 +226,15 @@ def _common_extended(data: bytes, at: int, end: int) -> SOPClassCommonExtendedNe
 
 
 def _user_identity_rq(data: bytes, at: int, end: int) -> UserIdentityRQ:
-    if end - at < 6:
-        raise MalformedPdu("user information item 58H is too short for its fields")
+    _must_hold(6, at, end, 0x58)
     identity_type, response = data[at + 4], data[at + 5]
     primary, at = counted(data, at + 6, end)
-    secondary, at = counted(data, at, end)
-    _must_end(at, end, 0x58)
+    secondary = counted(data, at, end)[0] if at < end else b""
     return UserIdentityRQ(identity_type, response, primary, secondary)
 
 
 def _user_identity_ac(data: bytes, at: int, end: int) -> UserIdentityAC:
-    response, at = counted(data, at + 4, end)
-    _must_end(at, end, 0x59)
-    return UserIdentityAC(response)
+    return UserIdentityAC(counted(data, at + 4, end)[0])
 
 
 USER_ITEM_DECODERS: Mapping[int, Decoder] = {

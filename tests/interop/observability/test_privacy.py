@@ -264,7 +264,12 @@ def test_patient_data_is_seen_nowhere(tmp_path: Path, log_format: str) -> None:
         for line in path.read_bytes().splitlines():
             assert not holds_canary(line), f"{path.name}: {line.decode(errors='replace')}"
     log = where.mesh.log.read_text()
-    for said in ("refused C-STORE", "ended before an association", "dropped a malformed", "invalid_value"):
+    for said in (
+        "refused C-STORE",
+        "ended before an association",
+        "dropped a malformed",
+        "missing_command_field",
+    ):
         assert said in log
     assert "Traceback" not in log
 

@@ -87,7 +87,6 @@ async def _aborted(both: Joined, source: int, reason: int) -> None:
         (pdu(1, bytes(100)), 2),
         (pdu(2, bytes(100)), 2),
         (pdu(6, bytes(4)), 2),
-        (pdu(5, bytes(3)), 6),
         (pdu(9, b""), 1),
         (b"\x04\0\xff\xff\xff\xff", 6),
     ],

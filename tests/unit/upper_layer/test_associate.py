@@ -18,6 +18,7 @@ from dimse_mesh.upper_layer import (
     MaximumLength,
     PresentationContextAC,
     PresentationContextRQ,
+    Remainder,
     RoleSelection,
     SOPClassCommonExtendedNegotiation,
     SOPClassExtendedNegotiation,
@@ -240,32 +241,103 @@ def test_uid_padding_is_kept_in_the_item_and_stripped_for_comparison() -> None:
 @pytest.mark.parametrize(
     "item",
     [
-        "10",  # header cut off
         "10 00 0001",  # longer than the PDU
-        "20 00 0003 010000",  # too short for a context
-        "20 00 0006 01000000 3000",  # sub-item header cut off
-        "20 00 0009 01000000 30 00 0002 31",  # sub-item longer than the context
-        "21 00 0000",
-        "50 00 0004 51 00 0004",  # sub-item longer than the user information
-        "50 00 0006 51 00 0002 4000",  # maximum length that isn't 4 bytes
-        "50 00 0009 51 00 0005 0000400000",
-        "50 00 0006 53 00 0002 0001",
-        "50 00 0005 54 00 0001 00",
-        "50 00 0009 54 00 0005 0004 312e32",  # UID longer than the item
-        "50 00 0009 54 00 0005 0002 3132 01",  # one role missing
-        "50 00 0006 56 00 0002 0001",
-        "50 00 0006 57 00 0002 0000",
-        "50 00 000b 57 00 0007 0000 0000 0001 00",  # cut off in the list of related UIDs
-        "50 00 0005 58 00 0001 01",
-        "50 00 000a 58 00 0006 01 00 0000 0001",
-        "50 00 000b 58 00 0007 01 00 0000 0000 ff",  # one byte too many
-        "50 00 0006 59 00 0002 0001",
-        "50 00 0007 59 00 0003 0000 00",
+        "50 00 0005 51 00 0004",
+        "20 00 0000 00 00 0001",
     ],
 )
-def test_lengths_that_contradict_each_other_are_malformed(item: str) -> None:
+def test_item_longer_than_the_pdu_is_malformed(item: str) -> None:
     with pytest.raises(MalformedPdu):
         decoded(pdu(bytes.fromhex(item)))
+
+
+@pytest.mark.parametrize(
+    ("item", "kind"),
+    [
+        ("53 00 0000", UnknownItem),
+        ("53 00 0002 0001", UnknownItem),
+        ("53 00 0003 000100", UnknownItem),
+        ("53 00 0005 0001000200", AsynchronousOperationsWindow),
+        ("54 00 0001 00", UnknownItem),
+        ("54 00 0005 0004 312e32", UnknownItem),  # UID longer than the item
+        ("54 00 0005 0002 3132 01", UnknownItem),  # one role missing
+        ("54 00 0008 0003 312e32 01 00 00", RoleSelection),  # a trailing byte
+        ("56 00 0002 0001", UnknownItem),
+        ("57 00 0002 0000", UnknownItem),
+        ("57 00 0007 0000 0000 0001 00", UnknownItem),  # cut off in the list of related UIDs
+        ("58 00 0001 01", UnknownItem),
+        ("58 00 0006 01 00 0000 0001", UnknownItem),
+        ("58 00 0005 01 00 0001 61", UserIdentityRQ),  # no secondary field, not even its length
+        ("58 00 0007 01 00 0000 0000 ff", UserIdentityRQ),  # a trailing byte
+        ("59 00 0002 0001", UnknownItem),
+        ("59 00 0003 0000 00", UserIdentityAC),
+        ("5a 00 0001 ff", UnknownItem),
+    ],
+)
+def test_user_item_passes_whatever_its_lengths(item: str, kind: type[Encoded]) -> None:
+    data = bytes.fromhex(item)
+    maximum = bytes.fromhex("51 00 0004 00004000")
+    role = bytes.fromhex("54 00 0007 0003 312e32 00 01")
+    holder = maximum + data + role
+    request = decoded(pdu(bytes((0x50, 0, 0, len(holder))) + holder))
+    assert [type(each) for each in request.user_items(Encoded)] == [MaximumLength, kind, RoleSelection]
+    assert request.encode() == pdu(bytes((0x50, 0, 0, len(holder))) + holder)
+    own = request.replace_own(
+        maximum_length=0x4000, implementation_class_uid="1", implementation_version_name=""
+    )
+    assert maximum + bytes.fromhex("52 00 0001 31") + data + role in own.encode()
+
+
+@pytest.mark.parametrize(
+    ("item", "value"),
+    [
+        ("51 00 0000", 0),
+        ("51 00 0002 4000", 0x4000),
+        ("51 00 0005 0000400000", 0x4000),
+        ("51 00 0008 0000400000008000", 0x4000),
+    ],
+)
+def test_maximum_length_is_read_whatever_its_size(item: str, value: int) -> None:
+    data = bytes.fromhex(item)
+    request = decoded(pdu(bytes((0x50, 0, 0, len(data))) + data))
+    assert request.maximum_length == value
+    own = request.replace_own(maximum_length=7, implementation_class_uid="1", implementation_version_name="")
+    assert own.user_items(MaximumLength) == (MaximumLength(7),)
+
+
+def test_bytes_that_are_no_item_pass_behind_everything_else() -> None:
+    inside = pdu(bytes.fromhex("50 00 0006 54 00 0004 0001"))
+    assert decoded(inside).user_items(Encoded) == (Remainder(bytes.fromhex("54 00 0004 0001")),)
+    outside = pdu(bytes.fromhex("7e 00 0000 00 01 02"))
+    for data in (inside, outside):
+        assert decoded(data).encode() == data
+        own = decoded(data).replace_own(
+            maximum_length=7, implementation_class_uid="1", implementation_version_name="M"
+        )
+        assert own.maximum_length == 7
+        assert own.encode().endswith(data[-3:])
+
+
+@pytest.mark.parametrize(
+    ("item", "kind"),
+    [
+        ("21 00 0000", UnknownItem),
+        ("21 00 0002 0100", UnknownItem),
+        ("21 00 0003 010000", PresentationContextAC),
+        ("21 00 0006 01000000 4000", PresentationContextAC),  # sub-item header cut off
+        ("21 00 0009 01000000 40 00 0002 31", PresentationContextAC),  # sub-item longer than the context
+        ("21 00 000e 01000000 40 00 0001 31 40 00 0001 32", PresentationContextAC),  # two transfer syntaxes
+        ("21 00 0009 02000000 40 00 0001 31", PresentationContextAC),  # an even id
+    ],
+)
+def test_presentation_context_passes_whatever_its_lengths(item: str, kind: type[Encoded]) -> None:
+    data = pdu(bytes.fromhex(item), pdu_type=2)
+    accept = AssociateAC.decode(data[6:])
+    assert [type(each) for each in accept.items] == [kind]
+    assert accept.encode() == data
+    assert len(accept.accepted_context_ids) == (kind is PresentationContextAC)
+    request = bytes.fromhex("20") + data[75:]
+    assert decoded(pdu(request)).encode() == pdu(request)
 
 
 @pytest.mark.parametrize("size", [0, 1, 67])

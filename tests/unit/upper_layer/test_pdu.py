@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from dimse_mesh.upper_layer import (
     RELEASE_RP_PDU,
     RELEASE_RQ_PDU,
@@ -11,13 +9,11 @@ from dimse_mesh.upper_layer import (
     AbortReason,
     AbortSource,
     AssociateRJ,
-    MalformedPdu,
     PresentationRejectReason,
     RejectResult,
     RejectSource,
     UpperLayerError,
     UserRejectReason,
-    check_release,
 )
 
 
@@ -59,12 +55,15 @@ def test_reasons_are_named_by_their_source() -> None:
     assert Abort(0, 2).describe() == "service-user, 2"
 
 
-@pytest.mark.parametrize("size", [0, 3, 5])
-def test_fixed_size_pdu_of_another_size_is_malformed(size: int) -> None:
-    for read in (AssociateRJ.decode, Abort.decode, check_release):
-        with pytest.raises(MalformedPdu):
-            read(bytes(size))
-    check_release(b"\1\2\3\4")
+def test_fixed_size_pdu_of_another_size_is_read_as_far_as_it_goes() -> None:
+    assert AssociateRJ.decode(b"\0\1\1\7\0") == AssociateRJ.decode(b"\0\1\1\7") == AssociateRJ(1, 1, 7)
+    assert AssociateRJ.decode(b"\0\2\3") == AssociateRJ(2, 3, UserRejectReason.NO_REASON_GIVEN)
+    assert AssociateRJ.decode(b"") == AssociateRJ(
+        RejectResult.PERMANENT, RejectSource.SERVICE_USER, UserRejectReason.NO_REASON_GIVEN
+    )
+    assert Abort.decode(b"\0\0\0\0\xff") == Abort(AbortSource.SERVICE_USER, AbortReason.NOT_SPECIFIED)
+    assert Abort.decode(b"\0\0\2") == Abort(AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED)
+    assert Abort.decode(b"") == Abort(AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED)
 
 
 def test_every_error_has_a_code_of_its_own_and_says_what_the_abort_must_say() -> None:

@@ -111,12 +111,16 @@ def command(elements: Mapping[int, int | str | bytes]) -> bytes:
 
 
 def parse_command(data: bytes) -> dict[int, bytes]:
-    """Return the elements of a command set by the low half of their tag, group length left out."""
+    """Return the elements of group 0000 by the low half of their tag, group length left out.
+
+    What is cut off at the end is ignored.
+    """
     elements: dict[int, bytes] = {}
     offset = 0
-    while offset < len(data):
-        _, tag, length = struct.unpack_from("<HHI", data, offset)
-        elements[tag] = data[offset + 8 : offset + 8 + length]
+    while offset + 8 <= len(data):
+        group, tag, length = struct.unpack_from("<HHI", data, offset)
+        if group == 0:
+            elements[tag] = data[offset + 8 : offset + 8 + length]
         offset += 8 + length
     elements.pop(Tag.GROUP_LENGTH, None)
     return elements

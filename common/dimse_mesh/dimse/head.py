@@ -106,21 +106,20 @@ def parse_head(data: bytes | memoryview) -> CommandHead:
                 number = int.from_bytes(data[start : start + min(length, 2)], "little")
             else:
                 continue
-            if word == _COMMAND_FIELD:
-                if command_field not in (-1, number):
-                    # Policy decides by it, and the target might take the other one.
-                    raise CommandSetError(
-                        DimseErrorCode.AMBIGUOUS_COMMAND_FIELD, "two values of CommandField (0000,0100)"
-                    )
-                command_field = number
-            elif word == _DATA_SET_TYPE:
-                data_set_type = number
-            elif word == _MESSAGE_ID:
+            if word == _MESSAGE_ID:
                 message_id = number
             elif word == _RESPONDED_TO:
                 responded_to = number
-            else:
+            elif word == _STATUS:
                 status = number
+            elif word == _DATA_SET_TYPE:
+                data_set_type = number
+            elif command_field in (-1, number):
+                command_field = number
+            else:  # Policy decides by it, and the target might take the other one.
+                raise CommandSetError(
+                    DimseErrorCode.AMBIGUOUS_COMMAND_FIELD, "two values of CommandField (0000,0100)"
+                )
         elif word == _AFFECTED:
             affected = data[start:offset]
         elif word == _REQUESTED:

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import threading
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -58,6 +59,14 @@ class Prometheus:
     def __init__(self, port: int) -> None:
         self._port = port
 
+    def is_ready(self) -> bool:
+        """Tell whether it answers queries; until it has read its store it says 503."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/-/ready", timeout=20):
+                return True
+        except urllib.error.URLError:
+            return False
+
     def ask(self, path: str, **query: str) -> Any:
         """Return the data of an API call that must succeed."""
         url = f"http://127.0.0.1:{self._port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
@@ -93,7 +102,9 @@ def prometheus(directory: Path, watched: Observed) -> Iterator[Prometheus]:
     ]
     with Child(command, log=directory / "prometheus.log") as child:
         child.wait_for_port(port)
-        yield Prometheus(port)
+        server = Prometheus(port)
+        wait_until(server.is_ready, "Prometheus to be ready")
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -112,11 +123,13 @@ def scraped(watched: Observed, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with prometheus(tmp_path_factory.mktemp("prometheus"), watched) as server:
         worker = threading.Thread(target=work, daemon=True)
         worker.start()
-        needed = 'min(count_over_time(dimse_mesh_protocol_errors_total{code="unknown-context"}[1m])) > 4'
-        wait_until(lambda: bool(server.value(needed)), "four scrapes of a mesh at work", timeout=40)
-        yield server
-        stop.set()
-        worker.join(30)
+        try:
+            needed = 'min(count_over_time(dimse_mesh_protocol_errors_total{code="unknown-context"}[1m])) > 4'
+            wait_until(lambda: bool(server.value(needed)), "four scrapes of a mesh at work", timeout=40)
+            yield server
+        finally:
+            stop.set()
+            worker.join(30)
     assert not failures, failures
 
 

@@ -47,4 +47,4 @@ def test_operation_asked_again_stays_one_trace(tmp_path: Path) -> None:
 
 def asked(tap: Tap) -> int:
     """Return how often the handlers of C-STORE were asked."""
-    return sum(message.subject == "DIMSE.zone.hospital.store" for message in tap.messages)
+    return sum(message.subject.startswith("DIMSE.zone.hospital.store.") for message in tap.messages)

@@ -1,4 +1,4 @@
-"""An SCU of our own: for the command line, the demo, and whatever the mesh sends by itself."""
+"""A small SCU: the command line, the demo and the mesh's own deliveries use it."""
 
 from dimse_mesh.client.association import (
     EXPLICIT_LE,

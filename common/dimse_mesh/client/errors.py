@@ -1,4 +1,4 @@
-"""Why there is no association, or no longer."""
+"""Reasons why an association could not be opened, or has ended."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class AssociationFailure(Enum):
     TIMED_OUT = auto()
     LOST = auto()
     NO_RESPONSE = auto()
-    """The peer closed the connection when everything but its response had been said."""
+    """The peer closed the connection when only its response was outstanding."""
     NO_CONTEXT = auto()
     PROTOCOL_ERROR = auto()
 
 
 class AssociationError(Exception):
-    """No association, or no longer: rejected, aborted, lost, silent. The message says which.
+    """The association was rejected, aborted, lost, or its peer stayed silent. The message says which.
 
     Attributes:
         failure: the same, for programs.

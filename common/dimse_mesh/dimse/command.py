@@ -1,6 +1,6 @@
 """Command sets (PS3.7 §6.3.1, Annex E): implicit VR little endian, kept byte for byte.
 
-`CommandSet` gives access to each element, and makes new command sets. It loses nothing of what it doesn't know.
+`CommandSet` gives access to each element, and makes new command sets. It keeps elements that it doesn't know.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dimse_mesh.dimse.tags import VALUE_REPRESENTATIONS, Tag
 class CommandSet:
     """A command set. Immutable; equal if its bytes are.
 
-    Numbers and texts that are absent, or present without a value, are None. Of an element with several values the
-    first counts; of one that is repeated the last.
+    A number or text is None if its element is absent or empty. If an element has several values, the first one
+    counts; if an element is repeated, the last one counts.
     """
 
     __slots__ = ("_elements", "_encoded", "_head", "_rest", "_values")

@@ -20,7 +20,7 @@ _DELIMITERS: Final = (0xE00DFFFE, 0xE0DDFFFE)
 REQUIRED_NUMBERS: Final = frozenset(
     (Tag.CommandField, Tag.MessageID, Tag.MessageIDBeingRespondedTo, Tag.CommandDataSetType, Tag.Status)
 )
-"""Numbers that can't be empty where we write them."""
+"""Numbers that must have a value when we write them."""
 _FIXED_LENGTHS: Final = {"US": 2, "UL": 4, "AT": 4}
 _LONGEST_TEXT: Final = {"UI": 64, "AE": 16, "LO": 64}
 

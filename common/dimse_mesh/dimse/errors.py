@@ -16,7 +16,7 @@ class DimseErrorCode(StrEnum):
     """What a peer did wrong; stable, fit for a metric label."""
 
     AMBIGUOUS_COMMAND_FIELD = "ambiguous_command_field"
-    """Two command fields: policy and the target might take different ones."""
+    """There are two command fields: policy might read one and the target the other."""
     MISSING_COMMAND_FIELD = "missing_command_field"
     MISSING_DATA_SET_TYPE = "missing_data_set_type"
     MISSING_MESSAGE_ID = "missing_message_id"
@@ -27,7 +27,7 @@ class DimseErrorCode(StrEnum):
     UNEXPECTED_DATA_SET = "unexpected_data_set"
     """A data set fragment that no complete command announced."""
     CONTEXT_CHANGED = "context_changed"
-    """Fragments of one message on two presentation contexts."""
+    """Fragments of one message came on two presentation contexts."""
 
 
 class DimseError(Exception):

@@ -1,8 +1,8 @@
 """The head of a command set: what routing and policy need to know of a message (PS3.7 §6.3.1, Annex E).
 
-`parse_head` runs once for every message. It judges only what it returns: all else in a command set is the peers'
-own and passes byte for byte. So unknown, private and repeated elements, other groups, odd lengths, a wrong
-group length and a rest that cannot be read are no errors.
+`parse_head` runs once for every message. It checks only the elements that it returns; everything else in a command
+set concerns the peers alone and passes byte for byte. Unknown, private and repeated elements, other groups, odd
+lengths, a wrong group length and an unreadable rest are therefore no errors.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class CommandField(IntEnum):
 class CommandHead(NamedTuple):
     """What routing a message needs to know of its command set.
 
-    Of an element with several values the first counts; of one that is repeated the last.
+    If an element has several values, the first one counts; if an element is repeated, the last one counts.
     """
 
     command_field: int
@@ -97,7 +97,7 @@ def parse_head(data: bytes | memoryview) -> CommandHead:
         offset = start + length
         if offset > end:
             if length != UNDEFINED_LENGTH:
-                break  # cut off: whatever follows can't be read by anybody
+                break  # cut off: nobody can read what follows
             offset = end_of_undefined(data, start)
         elif word in _NUMBERS:
             if length == 2:

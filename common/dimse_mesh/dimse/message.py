@@ -9,7 +9,7 @@ fragments on as they are, so no data set is ever held here.
     DATA SET data set fragment, not last  -> DataFragment
              data set fragment, last      -> DataFragment; IDLE
 
-What isn't listed is an error, after which the assembler must not be used any more.
+Any other PDV is an error. After an error the assembler must not be used again.
 
 Sending: `encode_command`, `encode_data` and `encode_message` return whole P-DATA-TF PDUs with one PDV each;
 `data_parts` the same in parts, with views of the data in place of a copy.
@@ -117,7 +117,7 @@ class MessageAssembler:
             raise MessageError(
                 DimseErrorCode.CONTEXT_CHANGED, "command fragments on two presentation contexts"
             )
-        # An empty fragment counts as a byte, so that a peer can't send them for ever.
+        # An empty fragment counts as one byte, so that a peer can't send empty fragments for ever.
         self._remaining -= len(fragment) or 1
         if self._remaining < 0:
             raise self._too_long()
@@ -156,8 +156,8 @@ def encode_command(context_id: int, command: bytes, max_pdu: int) -> bytes:
 def encode_data(context_id: int, data: bytes | memoryview, last: bool, max_pdu: int) -> bytes:
     """Encode the next part of a data set as whole P-DATA-TF PDUs; `last` marks the end of the data set.
 
-    Nothing that isn't the last is no PDU; nothing that is the last is one PDU with an empty fragment. Give
-    an even number of bytes but for the last part, so that every fragment's length is even.
+    Empty data yields no PDU, unless it is the last part: then it yields one PDU with an empty fragment. Every part
+    but the last must have an even number of bytes, so that every fragment's length is even.
 
     Raises:
         ValueError: `max_pdu` leaves no room for a byte (1 to 6).

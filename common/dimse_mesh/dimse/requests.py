@@ -1,4 +1,4 @@
-"""Requests that the mesh makes itself: verification, storage, cancelling what nobody awaits (PS3.7 §9.3)."""
+"""Requests that the mesh makes itself: C-ECHO, C-STORE, and C-CANCEL of abandoned operations (PS3.7 §9.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Responses that the mesh gives itself, when a request never reaches its target (PS3.7 §9.3, §10.3)."""
+"""Responses that the mesh sends itself when a request doesn't reach its target (PS3.7 §9.3, §10.3)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dimse_mesh.dimse.head import RESPONSE_BIT, CommandField
 class Status(IntEnum):
     """Statuses with a fixed meaning. Where services differ, the name says which one is meant.
 
-    Several service classes reserve ranges (A7xx, A9xx, Cxxx); here stands the first of the range.
+    Several service classes reserve ranges (A7xx, A9xx, Cxxx); each member below is the first of its range.
     """
 
     # PS3.7 Annex C: any service
@@ -82,7 +82,7 @@ _WARNINGS = frozenset(
 def category(status: int) -> StatusCategory:
     """Say what a status means.
 
-    One that the standard doesn't assign counts as a failure: it is final, and no success.
+    A status that the standard doesn't assign counts as a failure: it is final, and it isn't a success.
     """
     if status == Status.SUCCESS:
         return StatusCategory.SUCCESS
@@ -101,17 +101,17 @@ class FailureReason(Enum):
     NOT_AUTHORIZED = "not_authorized"
     """Policy forbids it."""
     UNSUPPORTED = "unsupported"
-    """The SOP class isn't carried."""
+    """The mesh doesn't carry the SOP class."""
     UNRECOGNIZED_OPERATION = "unrecognized_operation"
-    """The command field is none that the handler knows."""
+    """The handler doesn't know the command field."""
     OUT_OF_RESOURCES = "out_of_resources"
-    """A limit is reached, or nobody answered within the deadline: trying again later may help."""
+    """A limit was reached, or nobody answered within the deadline; trying again later may help."""
     PROCESSING_FAILURE = "processing_failure"
     """Anything else."""
 
 
 def failure_status_for(command_field: int, reason: FailureReason) -> Status:
-    """Return the status by which a failure is told to the requester, in the terms of the service asked."""
+    """Return the failure status that the requester gets, as its service class defines it."""
     match reason:
         case FailureReason.NOT_AUTHORIZED:
             return Status.NOT_AUTHORIZED  # PS3.7 Annex C, refused: not authorized

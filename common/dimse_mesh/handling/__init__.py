@@ -1,4 +1,4 @@
-"""What the three kinds of handler have in common: they ask the policy, then forward or refuse."""
+"""The code that the three handlers share: ask the policy, then forward or refuse the operation."""
 
 from dimse_mesh.handling.handler import OperationHandler
 from dimse_mesh.handling.serve import serve_operations

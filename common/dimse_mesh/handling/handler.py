@@ -1,7 +1,7 @@
-"""One operation in a handler: approved, it goes on to the sink as it came; refused, its source is told.
+"""One operation in a handler: an approved one goes on to the sink unchanged; of a refused one the source is told.
 
-Stateless: whichever instance of the queue group is asked, or asked again, decides the same. The message is not
-rewritten on its way, and no response passes here, so a handler costs one hop and no memory (docs/adr/0002).
+A handler is stateless: every instance of the queue group decides the same, however often it is asked. It doesn't
+rewrite the message, and no response passes through it, so it costs one hop and no memory (docs/adr/0002).
 """
 
 from __future__ import annotations

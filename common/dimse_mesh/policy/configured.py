@@ -18,14 +18,14 @@ from dimse_mesh.runtime.routing import DimseService, Route, route_for
 from dimse_mesh.runtime.settings import ZoneSettings
 
 _REMEMBERED = 1024
-"""Pairs of AE titles whose route is kept."""
+"""Pairs of AE titles whose route is remembered."""
 _NAMES = frozenset(DimseService)
 NOT_AUTHORIZED = PolicyRefusal("not_authorized", reason=FailureReason.NOT_AUTHORIZED)
 UNRECOGNIZED = PolicyRefusal("unrecognized_operation", reason=FailureReason.UNRECOGNIZED_OPERATION)
 
 
 class ConfiguredPolicy:
-    """What one zone's settings permit.
+    """The rules that one zone's settings hold.
 
     Args:
         calling_ae_titles: that may associate; None: all.
@@ -61,7 +61,7 @@ class ConfiguredPolicy:
         )
 
     def admission(self, question: AdmissionQuestion, /) -> PolicyRefusal | None:
-        """Judge by protocol version, AE titles, and whether there is room."""
+        """Decide by protocol version, AE titles, and the number of open associations."""
         if not question.protocol_version & 1:  # PS3.8 §9.3.2: bit 0 is version 1
             return PolicyRefusal("protocol-version", VERSION_NOT_SUPPORTED)
         if self._calling_ae_titles is not None and question.calling_ae not in self._calling_ae_titles:
@@ -75,7 +75,7 @@ class ConfiguredPolicy:
         return None
 
     def opening(self, question: OpeningQuestion, /) -> PolicyRefusal | None:
-        """Judge by the zone that asks; the front-end's side has no rule of its own."""
+        """Decide by the zone that asks. The front-end's side has no rule of its own."""
         if question.side is Side.FRONT_END or question.target is None:
             return None
         zones = self._from_zones.get(question.target)
@@ -84,10 +84,11 @@ class ConfiguredPolicy:
         return None
 
     def operation(self, question: OperationQuestion, /) -> PolicyRefusal | None:
-        """Judge by the route's `allow` list.
+        """Decide by the route's `allow` list.
 
-        Without one all passes, known to PS3.7 or not; with one, only what it names, and C-CANCEL, which concerns what
-        was allowed before. What a target asks for (sub-operations, reports) belongs to what was allowed before, too.
+        Without a list every operation passes, whether PS3.7 knows it or not. With a list only the services that it
+        names pass, and C-CANCEL, which concerns an operation that was allowed before. A target's own requests
+        (sub-operations, reports) belong to operations that were allowed before, too.
         """
         if not question.from_client:
             return None

@@ -1,4 +1,4 @@
-"""One policy, asked three times; what it decided is an event that others subscribe to."""
+"""One policy, asked three times. Every decision is an event that others subscribe to."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class PolicyRefusal:
 
     Attributes:
         code: stable, for logs, spans, metrics and the wire.
-        rejection: what the peer gets at admission or opening.
-        reason: what decides the status at an operation.
+        rejection: the A-ASSOCIATE-RJ that the peer gets at admission or opening.
+        reason: of a refused operation; the service class turns it into a status.
     """
 
     code: str
@@ -30,21 +30,21 @@ class PolicyRefusal:
 
 
 class Policy(Protocol):
-    """Answers permit (None) or a refusal. Pure: asked twice it says the same, and it never waits."""
+    """Answers None (permit) or a refusal. It is pure: the same question gets the same answer, and it never waits."""
 
     def admission(self, question: AdmissionQuestion, /) -> PolicyRefusal | None:
-        """Judge a peer that asks for an association; a refusal has a `rejection`."""
+        """Decide on a peer that asks for an association; a refusal has a `rejection`."""
 
     def opening(self, question: OpeningQuestion, /) -> PolicyRefusal | None:
-        """Judge an association that is to be opened; a refusal has a `rejection`."""
+        """Decide on an association that is to be opened; a refusal has a `rejection`."""
 
     def operation(self, question: OperationQuestion, /) -> PolicyRefusal | None:
-        """Judge an operation; a refusal has a `reason`."""
+        """Decide on an operation; a refusal has a `reason`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was asked, and what was answered."""
+    """A question and its answer."""
 
     question: Question
     refusal: PolicyRefusal | None
@@ -57,7 +57,8 @@ class DecisionPoint:
     """Asks a policy and tells every subscriber what it decided. It is itself a `Policy`.
 
     Args:
-        subscribers: called in order; what one raises is logged, and changes neither the decision nor the others' part.
+        subscribers: called in order. An exception of one is logged; it changes neither the decision nor what the
+            other subscribers get.
     """
 
     __slots__ = ("_policy", "_subscribers")

@@ -1,4 +1,4 @@
-"""What a policy is asked: at the door, at the opening of an association, and at each operation."""
+"""The questions that a policy answers: at admission, at the opening of an association, at each operation."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionQuestion:
-    """May this peer associate here? Asked by a front-end, before the mesh hears of it.
+    """May this peer associate here? A front-end asks this before it asks the mesh for a target.
 
     Attributes:
         listener: AE titles that the listener answers for; None: all.
-        certificate: the subject of the TLS certificate that the peer has proved to own; None: it has shown none.
+        certificate: the subject of the peer's verified TLS certificate; None: it has sent none.
         user_identity: type and primary field of the User Identity item (PS3.7 §D.3.3.7); None: there is none.
-        open_associations: how many the front-end has already.
-        draining: whether it is stopping.
+        open_associations: of this front-end.
+        draining: whether the front-end is stopping.
     """
 
     peer_host: str
@@ -38,11 +38,11 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpeningQuestion:
-    """May an association that came in from a zone be opened here? Asked by the front-end and by the executor.
+    """May this association be opened? The front-end asks this before it asks the mesh, the executor before it connects.
 
     Attributes:
         from_zone: of the front-end.
-        target: AE title of the target by the mesh's name; the executor's side knows it, the front-end's not always.
+        target: the AE title by which the mesh knows the target; None where the front-end doesn't know it.
     """
 
     side: Side
@@ -54,10 +54,10 @@ class OpeningQuestion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationQuestion:
-    """May this operation be performed? Asked by a handler, or by the endpoint for what no handler is asked about.
+    """May this operation be performed? A handler asks this, or the endpoint for an operation that has no handler.
 
     Attributes:
-        service: the name of the DIMSE service, `unknown` for what PS3.7 doesn't define.
+        service: the name of the DIMSE service; `unknown` if PS3.7 doesn't define it.
         from_client: whether the association's requestor asks; else its acceptor does.
     """
 

@@ -1,4 +1,4 @@
-"""The A-ASSOCIATE-RJs that the mesh itself answers with (PS3.8 §9.3.4)."""
+"""The A-ASSOCIATE-RJs that the mesh itself sends (PS3.8 §9.3.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who listens to decisions today: the log and the metrics. Audit will be another."""
+"""The subscribers to policy decisions: the log and the metrics."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def log_refusal(decision: Decision) -> None:
 
 
 def count_operations(counters: Counters) -> Subscriber:
-    """Count what is decided on operations, by DIMSE service and code."""
+    """Count the decisions on operations, by DIMSE service and code."""
 
     def count(decision: Decision) -> None:
         if isinstance(decision.question, OperationQuestion):

@@ -1,1 +1,1 @@
-"""What a service process stands on: settings, telemetry, logs, health, signals, its context."""
+"""The parts that every service process needs: settings, telemetry, logs, health, signals, its context."""

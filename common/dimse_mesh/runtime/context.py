@@ -1,4 +1,4 @@
-"""What a service is given: its settings and collaborators, built once by the process."""
+"""The settings and collaborators that a process builds once and passes to its service."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _never() -> bool:
 
 
 class Readiness:
-    """Whether work may be sent here: the service stands, doesn't drain, and NATS is connected."""
+    """Whether work may be sent here: the service has started, isn't draining, and NATS is connected."""
 
     def __init__(self, on_ready: Callable[[], None]) -> None:
         self._connected: Callable[[], bool] = _never
@@ -31,17 +31,17 @@ class Readiness:
         self._draining = False
 
     def ready(self) -> None:
-        """Say that listeners and subscriptions stand; the supervisor hears it."""
+        """Note that the listeners and subscriptions are in place, and tell the supervisor."""
         if not self._stands:
             self._stands = True
             self._on_ready()
 
     def depends_on(self, connected: Callable[[], bool]) -> None:
-        """Follow a connection: without it nothing is ready."""
+        """Follow a connection: the process is ready only while it is up."""
         self._connected = connected
 
     def draining(self) -> None:
-        """Say that no new work is wanted."""
+        """Note that the service takes no new work."""
         self._draining = True
 
     def unready(self) -> str | None:
@@ -57,7 +57,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceContext:
-    """A service's collaborators. `run(context)` returns when `draining` was set and its work is drained."""
+    """A service's collaborators. `run(context)` returns once `draining` is set and its work has ended."""
 
     service: ServiceName
     settings: ZoneSettings
@@ -69,8 +69,8 @@ class ServiceContext:
     readiness: Readiness
     draining: anyio.Event
     associations_by_ae: dict[str, int] = field(default_factory=dict)
-    """Open associations by remote AE that is served: what the heartbeat tells the other instances."""
+    """Open associations for each remote AE that this process serves; the heartbeat carries them."""
 
     def ready(self) -> None:
-        """Say that this service's listeners and subscriptions stand."""
+        """Note that this service's listeners and subscriptions are in place."""
         self.readiness.ready()

@@ -1,7 +1,7 @@
-"""What a process counts: plain numbers that the hot path increments, read by the metrics when asked.
+"""Counts of a process: plain numbers that the hot path increments and a scrape reads.
 
-Keys are codes of the standard or of ours, or AE titles of the configuration; never AE titles, UIDs or text from a
-peer: so their number stays bounded.
+Keys are codes (the standard's or our own) or AE titles from the configuration, never AE titles, UIDs or text from a
+peer. So the number of keys is bounded.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 """Upper bounds of the buckets of durations."""
 MAX_REJECT_KEYS = 64
 OTHER_REJECT = (0, 0, 0)
-"""Key of rejections beyond that many kinds: a target may answer any three bytes."""
+"""Key of all further kinds of rejection: a target may answer any three bytes."""
 APPROVED = "approved"
-"""Outcome of an operation that a handler let pass."""
+"""Outcome of an operation that a handler approved."""
 
 
 class Load(NamedTuple):
     """What the links of an endpoint carry now; bytes by associations that ended are in `Counters`."""
 
     operations: int = 0
-    """Asked for by our peers, not answered."""
+    """Operations that our peers have asked for and that aren't answered yet."""
     bytes_in: int = 0
     bytes_out: int = 0
     unacknowledged: int = 0
-    """Bytes sent to other endpoints, kept until these have consumed them."""
+    """Bytes sent to other endpoints and kept until those have consumed them."""
     unacknowledged_limit: int = 0
     undelivered: int = 0
     """Bytes received from other endpoints, not yet written to peers."""
     held_back: int = 0
-    """Associations whose peer isn't read, because the other side takes no more."""
+    """Associations whose peer we don't read from, because the other side takes no more."""
     stalled: int = 0
-    """Associations whose peer doesn't take what is written to it."""
+    """Associations whose peer doesn't read what we write."""
     remembered: int = 0
-    """Associations of which anything is kept: being opened, open, or ended while the other endpoint may not know."""
+    """Associations that take up memory: opening, open, or ended while the other endpoint may not know it yet."""
 
 
 class Held(NamedTuple):
-    """What a process holds that its associations and operations must not leave behind."""
+    """Resources of a process; none may be left over when its associations and operations have ended."""
 
     tasks: int
-    """Of asyncio, running or waiting."""
+    """asyncio tasks."""
     subscriptions: int
-    """On both connections to NATS."""
+    """Subscriptions on both connections to NATS."""
     watched: int
-    """Other instances whose death somebody here waits for."""
+    """Other instances whose death this process watches for."""
 
 
 class Durations:
@@ -69,7 +69,7 @@ class Durations:
 
 @dataclass(slots=True)
 class Counters:
-    """Counts since the process started; only `associations_open` goes down."""
+    """Counts since the process started. Only `associations_open` ever goes down."""
 
     associations_open: int = 0
     associations_total: int = 0
@@ -85,13 +85,13 @@ class Counters:
     durations: dict[str, Durations] = field(default_factory=dict)
     """How long they took, by DIMSE service."""
     handled: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Operations that a handler decided on, by (DIMSE service, `approved` or why not)."""
+    """Operations that a handler decided on, by (DIMSE service, `approved` or the refusal's code)."""
     bytes_in: int = 0
     """Bytes read from DICOM peers whose association has ended."""
     bytes_out: int = 0
     """Bytes written to them."""
     protocol_errors: dict[str, int] = field(default_factory=dict)
-    """Associations ended by a peer's mistake, by its code."""
+    """Associations that ended by a peer's protocol error, by its code."""
     retransmissions: int = 0
     """Segments sent again over the mesh."""
     mesh_outages: int = 0

@@ -1,4 +1,4 @@
-"""Why a service can't start, as one line for people.
+"""Reasons why a service can't start, each as one line for people.
 
 StartError            message, exit code 1
 `- ConfigurationError (settings_errors) has its own tree: exit code 2

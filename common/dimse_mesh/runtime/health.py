@@ -1,4 +1,4 @@
-"""/livez, /readyz and /metrics over HTTP/1.1: one more supervised task, with bounds of its own."""
+"""/livez, /readyz and /metrics over HTTP/1.1, served by a supervised task with limits of its own."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class HealthServer:
                     return
 
     def answer(self, request: tuple[str, str] | None) -> bytes:
-        """Return the whole HTTP response to (method, path), or to what is no request."""
+        """Return the whole HTTP response to (method, path); None stands for bytes that are no request."""
         match request:
             case None:
                 status, kind, body = "400 Bad Request", _TEXT, b"bad request\n"

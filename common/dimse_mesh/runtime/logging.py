@@ -1,8 +1,8 @@
 """Structured logs on standard error: key=value text or JSON lines. One logger per package.
 
-Redaction is by construction: a log line is an event name and fields; bytes are never printed, long text is
-cut, control characters are escaped (an AE title comes from a peer), and of an exception only types, places
-and, for our own errors, the code are shown: the message of another's exception may quote a data set.
+Redaction is by construction. A log line is an event name and fields. Bytes are never printed, long text is cut, and
+control characters are escaped, since an AE title comes from a peer. Of an exception only the types, the places and,
+for our own errors, the code are shown, since another library's message may quote a data set.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ class EventLog:
         self._logger = logging.getLogger(package)
 
     def info(self, event: str, /, **fields: object) -> None:
-        """Log what an operator wants to know."""
+        """Log an event that an operator wants to know of."""
         if self._logger.isEnabledFor(logging.INFO):
             self._logger.info(event, extra={"fields": fields})
 
     def warning(self, event: str, /, **fields: object) -> None:
-        """Log what went wrong and was coped with."""
+        """Log a problem that the process has coped with."""
         self._logger.warning(event, extra={"fields": fields})
 
     def failure(self, event: str, error: BaseException, /, **fields: object) -> None:
-        """Log what went wrong and was not coped with: the types and places of `error`, not its message."""
+        """Log a problem that the process has not coped with: the types and places of `error`, not its message."""
         self._logger.error(event, exc_info=error, extra={"fields": fields})
 
 
 def redacted(value: object) -> str | int | float | bool | None:
-    """Return a value as it may stand in a log."""
+    """Return a value in the form that a log may hold."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -136,7 +136,7 @@ def _quoted(value: str | float | bool | None) -> str:
 def configure_logging(
     settings: ObservabilitySettings, constant: Mapping[str, str], stream: TextIO | None = None
 ) -> None:
-    """Send all logs of the process to `stream` (standard error); `constant` stands in every line."""
+    """Send all logs of the process to `stream` (standard error); every line holds the fields of `constant`."""
     handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
     handler.setFormatter(
         JsonFormatter(constant) if settings.log_format == "json" else TextFormatter(constant)

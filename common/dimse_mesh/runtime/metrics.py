@@ -1,7 +1,7 @@
 """Counters as OpenTelemetry instruments, in Prometheus' text format.
 
-The registry belongs to the `Metrics` object: nothing is registered globally. Everything is observed when it is asked
-for; the hot path only adds to `Counters`. docs/observability.md lists what comes out.
+The registry belongs to the `Metrics` object; nothing is registered globally. A scrape reads the values; the hot path
+only adds to `Counters`. docs/observability.md lists the metrics.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 DURATION = "dimse_mesh_operation_duration_seconds"
 OTHER = "other"
-"""Label of what the standard doesn't name."""
+"""Label of values that the standard doesn't name."""
 
 Values = Iterable[tuple[float, Mapping[str, str]]]
 _NO_LABELS: Mapping[str, str] = {}
@@ -290,7 +290,7 @@ class Metrics:
         return generate_latest(self._registry)
 
     def shutdown(self) -> None:
-        """Unregister; the object is of no use afterwards."""
+        """Unregister; the object must not be used afterwards."""
         self._provider.shutdown()
 
 

@@ -1,6 +1,6 @@
 """A service process from start to exit code: builds the collaborators, runs the service, drains, closes.
 
-The order of the end is always: unready, stop accepting, drain (the service itself), close NATS, flush spans.
+A process always stops in this order: unready, stop accepting, drain (the service itself), close NATS, flush spans.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.subjects import ServiceSubjects
 
 STOP_SECONDS = 10.0
-"""What closing NATS and flushing spans may take, after the service's own drain."""
+"""Seconds to close NATS and flush spans after the service has drained."""
 
 ServiceMain = Callable[[ServiceContext], Awaitable[None]]
 
@@ -50,7 +50,7 @@ def run_service(
 ) -> int:
     """Run one service until SIGTERM or SIGINT, or until it can't go on; return the exit code.
 
-    What went wrong is said in one line: to the supervisor if there is one, else on standard error.
+    A failure is reported in one line: to the supervisor if there is one, else on standard error.
     """
     environ = os.environ if environ is None else environ
     supervised = Supervised.from_environment(environ)
@@ -78,7 +78,7 @@ def run_service(
 
 
 def explain(error: BaseException) -> str | None:
-    """Return the one line for a failure that people can do something about, or None."""
+    """Return one line about a failure that people can do something about; None for any other failure."""
     known = first_of(error, (StartError, MeshError, OSError))
     match known:
         case None:
@@ -129,9 +129,10 @@ async def _connected(  # noqa: PLR0917 - all of them are what a context is made 
     *,
     readiness: Readiness,
 ) -> None:
-    """Run `main` between the coming and the going of the mesh."""
+    """Connect to the mesh, run `main`, disconnect."""
     draining = anyio.Event()
-    # What an executor serves stands in its first heartbeat: front-ends know it then, also while it can't be reached.
+    # An executor's first heartbeat already names the AEs that it serves, so that front-ends know them from then on,
+    # even while the executor can't be reached.
     executor = service is ServiceName.SCU
     by_ae = {remote.ae_title: 0 for remote in settings.scu.remote_aes} if executor else {}
     async with (
@@ -253,7 +254,7 @@ def _allow_open_files() -> None:
 
 
 def _say_ready(supervised: Supervised) -> None:
-    # What stands now stays: keep the collector from walking through it again and again.
+    # The objects that exist now live as long as the process: keep the garbage collector from visiting them.
     gc.collect()
     gc.freeze()
     log.info("ready")

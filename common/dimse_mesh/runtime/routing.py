@@ -49,7 +49,7 @@ class Destination(SettingsModel):
 
 
 class Route(SettingsModel):
-    """What happens to associations whose called and calling AE titles match."""
+    """Where associations with matching called and calling AE titles go, and how."""
 
     called: AePattern = Field(
         default="*", description="pattern of called AE titles: * ? [...], case-sensitive"
@@ -95,6 +95,6 @@ def route_for(routes: Sequence[Route], *, called: str, calling: str) -> Route:
     else:
         route = Route()
     if route.to is None:
-        # A peer's title isn't held to PS3.5 here: whoever serves it, or nobody, decides.
+        # A peer's AE title isn't checked against PS3.5 here: either an executor serves it or none does.
         return route.model_copy(update={"to": Destination.model_construct(ae=called, zone=None)})
     return route

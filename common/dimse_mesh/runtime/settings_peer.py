@@ -1,4 +1,4 @@
-"""Settings that both ends of a link have towards their peers, clients here and targets there."""
+"""Settings that both endpoints have towards their peers: clients here, targets there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dimse_mesh.runtime.settings_fields import PduLength, Seconds, SecondsOrOff,
 
 
 class PeerSettings(SettingsModel):
-    """What an endpoint grants its peers, and how long it waits for them."""
+    """The limits and deadlines that an endpoint sets its peers."""
 
     max_pdu_length: PduLength = Field(
         default=131072, description="bytes: the maximum PDU length advertised to peers (PS3.8 Annex D.1)"

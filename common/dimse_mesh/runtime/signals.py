@@ -22,8 +22,8 @@ async def drain_on_signal(
 ) -> None:
     """Set `draining` at the first SIGTERM or SIGINT; run until cancelled.
 
-    At a further one `insist` is called; without it, and in any case `grace` seconds after the first, SIGALRM
-    ends the process: whoever supervises it counts on that it goes.
+    A second signal calls `insist`. Without `insist`, and in any case `grace` seconds after the first signal, SIGALRM
+    ends the process, because its supervisor relies on its end.
     """
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
         task_status.started()

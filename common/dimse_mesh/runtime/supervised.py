@@ -1,7 +1,7 @@
-"""What a child of `dimse-mesh up` learns from its supervisor, and tells it.
+"""What a child of `dimse-mesh up` and its supervisor tell each other.
 
-The supervisor gives each child an instance id, its own process id and the write end of a pipe, on which the
-child writes one line: `ready`, or `failed` and why it can't start.
+The supervisor gives each child an instance id, the supervisor's process id and the write end of a pipe. The child
+writes one line to the pipe: `ready`, or `failed` and the reason.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Supervised:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Supervised:
-        """Read what the supervisor set."""
+        """Read the environment variables that the supervisor has set."""
         fd, parent = environ.get(REPORT_FD), environ.get(PARENT)
         return cls(
             instance=environ.get(INSTANCE) or new_instance(),
@@ -39,7 +39,7 @@ class Supervised:
         )
 
     def follow_parent(self) -> None:
-        """Make the kernel end this process with its supervisor."""
+        """Make the kernel end this process when its supervisor ends."""
         if self.parent is not None:
             die_with_parent(self.parent)
 

@@ -1,4 +1,4 @@
-"""Traces and metrics of one process. Built by the process, handed to its services; nothing global.
+"""Traces and metrics of one process. The process builds them and passes them to its service; nothing is global.
 
 Spans cost 50-100 us each when sampled, so: one per association and one per operation, never per chunk.
 `start_span` takes under a microsecond when tracing is off or the span isn't sampled.
@@ -54,7 +54,7 @@ class Telemetry:
         counters: Counters,
         environ: Mapping[str, str],
     ) -> Telemetry:
-        """Build what the settings and the OTEL_ environment ask for."""
+        """Build the traces and metrics that the settings and the OTEL_ environment variables ask for."""
         traced = is_traced(environ)
         if not traced and settings.http is None:
             return cls()
@@ -113,7 +113,7 @@ class Telemetry:
         return self._tracing.start(name, kind=kind, parent=None, attributes=attributes)
 
     def traceparent(self, span: Span | None) -> str | None:
-        """Return the W3C traceparent that makes others children of `span`."""
+        """Return the W3C traceparent by which other spans become children of `span`."""
         if span is None:
             return None
         context = span.get_span_context()
@@ -128,7 +128,7 @@ class Telemetry:
         )
 
     async def stop(self, deadline: float = 3.0) -> None:
-        """Export what is left, for at most `deadline` seconds."""
+        """Export the remaining spans, for at most `deadline` seconds."""
         if self.metrics is not None:
             self.metrics.shutdown()
         if self._tracing is None:

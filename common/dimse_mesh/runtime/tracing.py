@@ -55,7 +55,7 @@ def parse_traceparent(text: str) -> tuple[int, int, int] | None:
 class Tracing:
     """Makes spans and exports them over OTLP/HTTP in the background.
 
-    What is sampled was decided before: a root by its ratio, a child by its parent.
+    Its caller has decided what is sampled: a root by the ratio, a child as its parent.
     """
 
     def __init__(self, resource: Resource, environ: Mapping[str, str]) -> None:

@@ -1,9 +1,9 @@
 """`dimse-mesh up`: every service of some zones as local processes, with an embedded nats-server if wanted.
 
-A child that ends is mourned at once (an obituary on the mesh, so the other side of its associations knows) and
-started again: the first time immediately, then with a growing pause; so is the nats-server, on its port. The end
-goes in order: front-ends drain while executors and handlers still work, then executors, then handlers, and NATS
-last.
+When a child ends, the supervisor publishes an obituary at once, so that the other side of its associations knows, and
+starts it again: the first time immediately, then after a growing pause. It restarts the nats-server, on the same
+port, in the same way. Everything stops in order: front-ends drain first, while executors and handlers still work,
+then executors, then handlers, and NATS last.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.service import ServiceName
 
 START_SECONDS = 60.0
-"""How long the children together may take until all stand."""
+"""Seconds until all children must be ready."""
 MAX_PAUSE = 2.0
 STABLE_SECONDS = 10.0
-"""A child that ran so long is started again at once."""
+"""A child that ran for so many seconds is restarted without a pause."""
 KILL_SECONDS = 2.0
 
 STOP_ORDER = (
@@ -82,7 +82,7 @@ def check_zones(zones: Sequence[Zone]) -> None:
 
 
 def children_of(zone: Zone, nats: dict[str, str]) -> list[ChildSpec]:
-    """Return the instances that a zone asks for."""
+    """Return a specification for each instance that a zone's file asks for."""
     http = zone.settings.observability.http
     specs: list[ChildSpec] = []
     for service in ServiceName:
@@ -150,7 +150,7 @@ class Supervisor:
         drained()
 
     async def _keep_nats(self, *, task_status: anyio.abc.TaskStatus[str]) -> None:
-        """Run the embedded nats-server, again and again on the same port, until cancelled; tell its URL."""
+        """Keep the embedded nats-server running on one port until cancelled; start with its URL."""
         assert self._nats_port is not None
         port, pause, told = self._nats_port, 0.0, False
         with tempfile.TemporaryDirectory(prefix="dimse-mesh-jetstream-") as folder:
@@ -193,7 +193,7 @@ class Supervisor:
                 await self._end(list(self._children.values()), KILL_SECONDS)
 
     async def _connect(self, settings: ZoneSettings, url: str | None) -> None:
-        """Hold a connection for a zone's obituaries."""
+        """Keep a connection on which a zone's obituaries are published."""
         async with open_mesh(
             settings.nats if url is None else NatsSettings(servers=[url]),
             root=settings.subject_root,
@@ -211,7 +211,7 @@ class Supervisor:
             raise StartError(f"not ready after {START_SECONDS:g} s: {names}")
 
     async def _keep(self, spec: ChildSpec) -> None:
-        """Run one instance, again and again until the end."""
+        """Keep one instance running until the supervisor stops."""
         pause = 0.0
         while not self._stopping:
             started = time.monotonic()
@@ -266,6 +266,6 @@ class Supervisor:
         return max(drain_seconds(service, zone.settings) for zone in self._zones for service in group)
 
     def _kill_everything(self) -> None:
-        """The second Ctrl-C: no more waiting."""
+        """Kill all children: the second Ctrl-C doesn't wait."""
         for child in self._children.values():
             child.send(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Every N-* operation: who may, and on to the other endpoint."""
+"""The handler of every N-* operation: approves or refuses it, then forwards it to the other endpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C-FIND, C-MOVE, C-GET and C-CANCEL: who may, and on to the other endpoint."""
+"""The handler of C-FIND, C-MOVE, C-GET and C-CANCEL: approves or refuses, then forwards to the other endpoint."""
 
 from __future__ import annotations
 

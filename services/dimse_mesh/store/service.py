@@ -1,4 +1,4 @@
-"""C-STORE: who may, and on to the other endpoint."""
+"""The handler of C-STORE: approves or refuses it, then forwards it to the other endpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One policy, asked at admission, at opening and at each operation; what it decides is an event."""
+"""One policy, asked at admission, at opening and at each operation; every decision is an event."""
 
 from dimse_mesh.policy.configured import ConfiguredPolicy
 from dimse_mesh.policy.decision import Decision, DecisionPoint, Policy, PolicyRefusal, Subscriber

@@ -1,4 +1,4 @@
-"""One service instance as a child process: started, heard, waited for, ended by its process id."""
+"""One service instance as a child process of the supervisor."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ChildSpec:
 
 
 class Child:
-    """A running instance, made by `start`. The kernel sends it SIGTERM when this process dies, however it dies."""
+    """A running instance, made by `start`. The kernel sends it SIGTERM when this process ends, whatever the cause."""
 
     def __init__(self, spec: ChildSpec, instance: str, pid: int, report: int) -> None:
         self.spec = spec
@@ -44,7 +44,7 @@ class Child:
         self.pid = pid
         self.ready = False
         self.failure: str | None = None
-        """Why it could not start, as it said itself."""
+        """The reason why it could not start, in its own words."""
         self._report = report
         self._waiting = anyio.Lock()
         self._ended = os.pidfd_open(pid)
@@ -75,7 +75,7 @@ class Child:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the process is still running."""
         if self._code is None:
             ended, status = os.waitpid(self.pid, os.WNOHANG)
             if ended:
@@ -83,7 +83,7 @@ class Child:
         return self._code is None
 
     async def hear(self) -> None:
-        """Wait for its one line: then `ready` is true, or `failure` says why not, or it died without a word."""
+        """Wait for its one line. Afterwards `ready` is true, `failure` says why not, or the process died silently."""
         heard = b""
         while b"\n" not in heard and len(heard) < MAX_REPORT_BYTES:
             await anyio.wait_readable(self._report)
@@ -98,7 +98,7 @@ class Child:
             self.failure = why
 
     async def wait(self) -> int:
-        """Wait for its end; return its exit code, negative for a signal."""
+        """Wait until it ends; return its exit code, negative for a signal."""
         async with self._waiting:  # one descriptor, one waiter at a time
             while self.running:
                 await anyio.wait_readable(self._ended)
@@ -106,7 +106,7 @@ class Child:
         return self._code
 
     async def stop(self, grace: float) -> None:
-        """End it: SIGTERM, and SIGKILL after `grace` seconds."""
+        """Send SIGTERM, and SIGKILL after `grace` seconds."""
         self.send(signal.SIGTERM)
         with anyio.move_on_after(grace):
             await self.wait()
@@ -116,12 +116,12 @@ class Child:
                 await self.wait()
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, if it still runs."""
+        """Send a signal if the process is still running."""
         if self.running:
             os.kill(self.pid, number)
 
     def close(self) -> None:
-        """Give the descriptors back, once it has ended."""
+        """Close the descriptors of a process that has ended."""
         os.close(self._report)
         os.close(self._ended)
 

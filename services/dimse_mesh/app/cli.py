@@ -55,7 +55,7 @@ def up(
         typer.Option(help="Where that nats-server keeps JetStream's data. None: a temporary folder."),
     ] = None,
 ) -> None:
-    """Run every service of these zones; prints `ready` when all stand. Ctrl-C drains."""
+    """Run every service of these zones; print `ready` when all are ready. Ctrl-C drains."""
     from dimse_mesh.app.up import supervise
 
     with failures():
@@ -67,7 +67,7 @@ def run(
     service: Annotated[Service, typer.Argument(help="Which one.")],
     config: ConfigOption,
 ) -> None:
-    """Run one service; prints `ready` when it stands. SIGTERM drains."""
+    """Run one service; print `ready` when it is ready. SIGTERM drains."""
     from dimse_mesh.app.run import run_one
 
     with failures():
@@ -221,7 +221,7 @@ def operator(context: typer.Context) -> None:
 
 
 def main() -> None:
-    """Run the command line; a library that is missing is a line on standard error that names the extra."""
+    """Run the command line. If a library is missing, a line on standard error names the extra to install."""
     try:
         app()
     except ModuleNotFoundError as missing:

@@ -1,13 +1,13 @@
 """The supervisor's end of the nursery: a process that has imported every service once, and forks one on order.
 
-A service imports for half a second of CPU; forked from the nursery it stands after a tenth of that, which counts when
-ten start at once and when one that died must be replaced. `nursery_process` is what runs there.
+A service needs half a second of CPU for its imports. Forked from the nursery it is ready after a tenth of that, which
+matters when ten start at once and when a dead one must be replaced. `nursery_process` holds the code of that process.
 
     supervisor --order, report pipe--> nursery --fork--> intermediate --fork--> service
                                                          (ends at once)
 
-The supervisor is a child subreaper (prctl(2)), so the service becomes its own child: it can wait for it, and the
-kernel ends the service when the supervisor dies.
+The supervisor is a child subreaper (prctl(2)), so the service becomes a child of the supervisor. So the supervisor can
+wait for the service, and the kernel ends the service when the supervisor dies.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Nursery:
     async def _ask(self, order: bytes, report: int) -> int:
         assert self._socket is not None
         socket.send_fds(self._socket, [order], [report])
-        with anyio.CancelScope(shield=True):  # or a process would run that nobody knows of
+        with anyio.CancelScope(shield=True):  # else a process would run that nobody knows of
             await anyio.wait_readable(self._socket)
         return int(self._socket.recv(64))
 

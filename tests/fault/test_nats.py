@@ -21,6 +21,7 @@ from tests.fault.load import at_work
 from tests.fault.outage import OUTAGE, outage
 from tests.support.process import wait_until
 from tests.support.scripted import Aborted, Client, Closed, Rejected, Server, ServerPeer, success
+from tests.support.tap import Tap
 from tests.support.wire import Message, PduType, associate_ac, associate_rq, store_rq
 
 MIB = 1 << 20
@@ -186,9 +187,16 @@ def test_destination_behind_a_cut_link_is_out_of_reach_and_not_unknown(
     with split_ground(
         tmp_path, *instances, hospital={"routes": routes, "scu": served}, remote={"default": True}
     ) as (where, relay):
-        # The executors answer, so they have greeted: nobody is at their targets.
         for called in (before, "HERE"):
-            assert _rejected(where, called)[0] == TEMPORARY_CONGESTION
+            assert _rejected(where, called)[0] == TEMPORARY_CONGESTION, (
+                "the executor answers, nobody is at its target"
+            )
+        # An executor's first heartbeat may be lost before the leaf link knows who listens, so wait for another one.
+        with Tap(where.nats.port) as tap:
+            wait_until(
+                lambda: any(m.subject.startswith("DIMSE.live.cloud.scu.") for m in tap.messages),
+                "a heartbeat",
+            )
         relay.cut()
         triple, seconds = _rejected(where, asked)
         assert triple == TEMPORARY_CONGESTION

@@ -40,6 +40,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         "stalled_read_timeout": PATIENCE,
         "stalled_write_timeout": PATIENCE,
         "release_timeout": 1.0,
+        "artim_timeout": 1.0,
     }
     with ground(
         tmp_path_factory.mktemp("impatient"),

@@ -207,6 +207,34 @@ def test_release_waits_for_all_messages_before_it(way: Way, cloud_ae: Ae, script
     assert ends[1].kind == PduType.RELEASE_RQ
 
 
+@pytest.mark.usefixtures("nothing_remains")
+def test_what_follows_a_release_request_does_not_show(way: Way, cloud_ae: Ae) -> None:
+    """The target answers at once, and ignores it: through the mesh the answer is only longer on its way."""
+
+    def script(peer: ServerPeer) -> None:
+        peer.accept_association()
+        got = peer.receive()
+        assert isinstance(got, Pdu)
+        assert got.kind == PduType.RELEASE_RQ
+        peer.send(RELEASE_RP_PDU)
+        while not isinstance(last_word(peer), Closed):
+            pass
+
+    for _ in range(20):
+        with (
+            Server(script, port=cloud_ae.port) as server,
+            Client.open(way.entry(cloud_ae), called=cloud_ae.title, contexts=CONTEXTS) as client,
+        ):
+            client.send(RELEASE_RQ_PDU)
+            client.send(RELEASE_RQ_PDU)
+            client.send(p_data(STORE) + RELEASE_RQ_PDU)
+            answer = client.receive()
+            assert isinstance(answer, Pdu)
+            assert answer.kind == PduType.RELEASE_RP
+            client.close()
+            server.join()
+
+
 @given(
     conversation=conversations(), share=st.floats(0, 1), side=st.sampled_from(list(Side)), how=st.booleans()
 )

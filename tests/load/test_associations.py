@@ -155,7 +155,7 @@ def test_associations_one_after_another_leave_nothing_behind(tmp_path: Path) -> 
     """Of each five one is aborted, one vanishes, one vanishes while it is being opened, two are released."""
     ports = [reserve_port() for _ in ENDPOINTS]
     hospital, cloud = (
-        {service: {"release_timeout": 1.0}, "observability": {"http": {"host": "127.0.0.1", "port": port}}}
+        {service: {"artim_timeout": 1.0}, "observability": {"http": {"host": "127.0.0.1", "port": port}}}
         for (_, service), port in zip(ENDPOINTS, ports, strict=True)
     )
     with ground(tmp_path, *ENDPOINTS, hospital=hospital, cloud=cloud) as where:

@@ -5,9 +5,9 @@ from dimse_mesh.endpoint.identity import LinkIdentity, dimse_service, handler_of
 from dimse_mesh.endpoint.link import Link
 from dimse_mesh.endpoint.link_state import LinkState
 from dimse_mesh.endpoint.occupancy import Occupancy
-from dimse_mesh.endpoint.peer_end import PROVIDER_ABORT
 from dimse_mesh.endpoint.router import Router
 from dimse_mesh.endpoint.settings import LinkSettings
+from dimse_mesh.endpoint.socket_peer import PROVIDER_ABORT, SocketPeer
 
 __all__ = [
     "LinkIdentity",
@@ -19,6 +19,7 @@ __all__ = [
     "PduReceiver",
     "PeerConnection",
     "Router",
+    "SocketPeer",
     "dimse_service",
     "handler_of",
 ]

@@ -53,7 +53,9 @@ class PeerConnection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
+        "_broken",
         "_buffer",
+        "_closing",
         "_framer",
         "_lent",
         "_lost",
@@ -87,6 +89,8 @@ class PeerConnection(asyncio.BufferedProtocol):
         self._quickack: socket.socket | None = None
         self._reading = True
         self._lost = False
+        self._broken = False
+        self._closing: asyncio.TimerHandle | None = None
         self._stalled_since: float | None = None
         self.receiver: PduReceiver | None = None
         self.writable = True
@@ -168,12 +172,13 @@ class PeerConnection(asyncio.BufferedProtocol):
             # one that has filled our buffer.
             self._quickack.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         receiver = self.receiver
-        if receiver is None or self._lost:
+        if receiver is None or self._lost or self._broken:
             return
         self.bytes_received += nbytes
         try:
             pdus = self._framer.feed(self._buffer[:nbytes])
         except UpperLayerError as error:
+            self._broken = True
             receiver.protocol_error(error)
             return
         if pdus or len(self._lent) < len(self._buffer):
@@ -189,6 +194,8 @@ class PeerConnection(asyncio.BufferedProtocol):
         self._lost = True
         self.writable = False
         self._stalled_since = None
+        if self._closing is not None:
+            self._closing.cancel()
         if self._quickack is not None:
             self._quickack.close()
             self._quickack = None
@@ -252,16 +259,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         if self._writer is not None:
             self._writer.flush()
         transport.close()
-        asyncio.get_running_loop().call_later(within, self.abort)
-
-    def linger(self, *, within: float) -> None:
-        """Discard what still comes until the peer closes (PS3.8 Sta13), or for `within` seconds.
-
-        Closing with bytes unread would make TCP reset the connection, and the peer might lose our last PDU.
-        """
-        if self._transport is not None and not self._lost:
-            self.resume_reading()
-            asyncio.get_running_loop().call_later(within, self.abort)
+        self._closing = asyncio.get_running_loop().call_later(within, self.abort)
 
     def abort(self) -> None:
         """Drop the connection now."""

@@ -50,7 +50,7 @@ class Deadlines:
         return (
             not link.sender.outbound.idle
             or len(link.operations) > 0
-            or link.connection.stalled_since is not None
+            or link.peer.stalled_since is not None
             or self._release_deadline is not None
         )
 
@@ -69,12 +69,12 @@ class Deadlines:
     def sweep(self, now: float) -> None:
         """Look at every deadline of a link that has not ended."""
         link = self._link
-        router, sender, connection = link.router, link.sender, link.connection
+        router, sender = link.router, link.sender
         settings, outbound = router.settings, sender.outbound
         if self._release_deadline is not None and now > self._release_deadline:
             link.fail("release-timeout")
             return
-        stalled = connection.stalled_since
+        stalled = link.peer.stalled_since
         if stalled is not None and now - stalled > settings.stalled_write_timeout:
             link.fail("peer-stalled")
             return
@@ -200,4 +200,4 @@ class Deadlines:
         else:
             status = failure_status_for(operation.head.command_field, FailureReason.OUT_OF_RESOURCES)
             link.outcomes.void(operation, status, code)
-            link.connection.resume_reading()
+            link.peer.resume_reading()

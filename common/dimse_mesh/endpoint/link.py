@@ -16,7 +16,6 @@ import logging
 from collections.abc import Callable
 
 from dimse_mesh.dimse import DimseError
-from dimse_mesh.endpoint.connection import PeerConnection
 from dimse_mesh.endpoint.deadlines import Deadlines
 from dimse_mesh.endpoint.identity import LinkIdentity
 from dimse_mesh.endpoint.inbound import Inbound, WindowOverrun
@@ -25,15 +24,16 @@ from dimse_mesh.endpoint.operations import OperationTable
 from dimse_mesh.endpoint.other_end import OtherEnd
 from dimse_mesh.endpoint.outbound import OutboundError
 from dimse_mesh.endpoint.outcomes import Outcomes
-from dimse_mesh.endpoint.peer_end import PROVIDER_ABORT, PeerEnd
+from dimse_mesh.endpoint.peer_end import PeerEnd
 from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.router import Router
 from dimse_mesh.endpoint.sender import Objection, Sender
+from dimse_mesh.endpoint.socket_peer import PROVIDER_ABORT, SocketPeer
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.runtime.counters import Load
 from dimse_mesh.schemas.addresses import HalfAddress
 from dimse_mesh.schemas.frames import FrameError
-from dimse_mesh.upper_layer import Abort, AbortReason, AbortSource, AssociationMachine, UpperLayerError
+from dimse_mesh.upper_layer import Abort, AbortReason, UpperLayerError
 
 log = logging.getLogger(__name__)
 
@@ -42,26 +42,28 @@ _READ_SLACK = 4 * 1024 * 1024
 _SHORTEST_PDU = 7
 """A PDV's header is 6 bytes long (PS3.8 §9.3.5.1): below this Maximum Length nothing can be said to a peer."""
 
+ENDING = (UpperLayerError, DimseError, FrameError, WindowOverrun, OutboundError)
+"""What a peer or the other endpoint may do wrong."""
+
 
 class Link:
     """One end of a link.
 
     Args:
         router: the instance's; the link is registered with it until it is forgotten.
-        connection: to our peer.
-        machine: the peer's side of the association (PS3.8 §9.2), in whatever state it is.
+        peer: ours.
         on_end: called once when the association has ended, with a code for logs and spans.
         objection: to requests of our peer that no handler is asked about; None: there is none.
     """
 
     __slots__ = (
         "_on_end",
-        "connection",
         "deadlines",
         "identity",
         "operations",
         "other_end",
         "outcomes",
+        "peer",
         "peer_end",
         "receiver",
         "router",
@@ -73,15 +75,14 @@ class Link:
         self,
         *,
         router: Router,
-        connection: PeerConnection,
-        machine: AssociationMachine,
+        peer: SocketPeer,
         identity: LinkIdentity,
         on_end: Callable[[str], None],
         objection: Objection | None = None,
     ) -> None:
         self._on_end = on_end
         self.router = router
-        self.connection = connection
+        self.peer = peer
         self.identity = identity
         self.operations = OperationTable()
         self.state = LinkState.OPENING
@@ -100,9 +101,9 @@ class Link:
             on_void_complete=self.outcomes.answer_void,
             objection=objection,
         )
-        self.peer_end = PeerEnd(self, connection=connection, machine=machine, sender=self.sender)
+        self.peer_end = PeerEnd(self, peer=peer, sender=self.sender)
         self.receiver = Receiver(
-            connection=connection,
+            peer=peer,
             identity=identity,
             inbound=inbound,
             operations=self.operations,
@@ -112,23 +113,23 @@ class Link:
             on_release=self.peer_end.release,
             on_cancel=self.sender.send_cancelled,
         )
-        self.other_end = OtherEnd(self, connection=connection, sender=self.sender, receiver=self.receiver)
+        self.other_end = OtherEnd(self, peer=peer, sender=self.sender, receiver=self.receiver)
 
     # what it carries (for patrol and metrics)
 
     @property
     def traffic(self) -> int:
         """A number that changes with every byte to or from the peer."""
-        return self.connection.bytes_received + self.receiver.bytes_written
+        return self.peer.bytes_received + self.receiver.bytes_written
 
     @property
     def in_mid_message(self) -> bool:
         """Whether the peer owes us the rest of a message, and is not held back by us."""
-        connection = self.connection
+        peer = self.peer
         return (
             self.state is LinkState.LINKED
-            and connection.reading
-            and (connection.in_mid_pdu or self.sender.in_mid_message)
+            and peer.reading
+            and (peer.in_mid_pdu or self.sender.in_mid_message)
         )
 
     @property
@@ -147,20 +148,26 @@ class Link:
         """What it carries now."""
         if self.state is not LinkState.LINKED:
             return Load()
-        connection, inbound = self.connection, self.receiver.inbound
+        peer, inbound = self.peer, self.receiver.inbound
         return Load(
             operations=sum(not operation.void for operation in self.operations),
-            bytes_in=connection.bytes_received,
+            bytes_in=peer.bytes_received,
             bytes_out=self.receiver.bytes_written,
             undelivered=inbound.received - inbound.consumed,
-            held_back=not connection.reading,
-            stalled=connection.stalled_since is not None,
+            held_back=not peer.reading,
+            stalled=peer.stalled_since is not None,
         )
 
     # opening
 
     def establish(
-        self, *, remote: HalfAddress, window: int, max_pdu: int, accepted_contexts: frozenset[int]
+        self,
+        *,
+        remote: HalfAddress,
+        window: int,
+        max_pdu: int,
+        accepted_contexts: frozenset[int],
+        max_length: int,
     ) -> None:
         """Join the two sides: the association stands for our peer (its machine is in Sta6).
 
@@ -169,19 +176,21 @@ class Link:
             window: bytes that it holds for us.
             max_pdu: our peer's Maximum Length.
             accepted_contexts: ids of the presentation contexts that the target accepted.
+            max_length: the Maximum Length that our peer was told.
         """
         self.identity.remote = remote
         self.sender.outbound.window = window
         self.sender.outbound.path = self.router.paths.to(remote.instance)
         self.peer_end.accepted_contexts = accepted_contexts
         self.state = LinkState.LINKED
-        self.connection.receiver = self.peer_end
         self.router.linked(self)
         if 0 < max_pdu < _SHORTEST_PDU:
             self.fail("maximum-length-too-small", AbortReason.INVALID_PDU_PARAMETER_VALUE)
             return
         self.regulate()
-        self.guarded(lambda: self.receiver.unblock(max_pdu=max_pdu))
+        self.peer.join(self.peer_end, max_length=max_length)
+        if self.state is LinkState.LINKED:
+            self.guarded(lambda: self.receiver.unblock(max_pdu=max_pdu))
 
     def attach(self) -> None:
         """Let the other endpoint know that its association is wanted."""
@@ -204,20 +213,20 @@ class Link:
 
         Where a path is full, or others wait for it, each read is a turn; a peer that begins something needs none.
         """
-        connection, outbound = self.connection, self.sender.outbound
+        peer, outbound = self.peer, self.sender.outbound
         path = outbound.path
         assert path is not None
         if outbound.exhausted or self.sender.unsent:
-            connection.pause_reading()
+            peer.pause_reading()
             path.leave(self)
         elif (path.full or (path.contended and not turn)) and (
-            connection.in_mid_pdu or self.sender.in_mid_message or not outbound.idle
+            peer.in_mid_pdu or self.sender.in_mid_message or not outbound.idle
         ):
-            connection.pause_reading()
+            peer.pause_reading()
             path.wait(self)
         else:
-            connection.limit_reads(path.read_size)
-            connection.resume_reading()
+            peer.limit_reads(path.read_size)
+            peer.resume_reading()
             path.reads(self)
 
     # time
@@ -245,42 +254,38 @@ class Link:
         """Run `action`; what a peer or the other endpoint did wrong ends this association and no other."""
         try:
             action()
-        except UpperLayerError as error:
-            reason = error.abort_reason
-            code = error.code
-        except DimseError as error:
-            reason, code = AbortReason.INVALID_PDU_PARAMETER_VALUE, f"dimse-{error.code}"
-        except (FrameError, WindowOverrun, OutboundError) as error:
-            reason, code = AbortReason.NOT_SPECIFIED, type(error).__name__
+        except ENDING as error:
+            self.blame(error)
+
+    def blame(self, error: Exception) -> None:
+        """End the association for one of the errors in `ENDING`."""
+        if isinstance(error, UpperLayerError):
+            code, reason = error.code, error.abort_reason
+        elif isinstance(error, DimseError):
+            code, reason = f"dimse-{error.code}", AbortReason.INVALID_PDU_PARAMETER_VALUE
         else:
-            return
-        if self.state is not LinkState.ENDED:
-            self.fail(code, reason)
+            code, reason = type(error).__name__, AbortReason.NOT_SPECIFIED
+        self.abort(code, reason)
 
     def fail(self, code: str, reason: AbortReason = AbortReason.NOT_SPECIFIED) -> None:
         """Abort the association towards both sides; a part has found that it can't go on."""
-        abort = Abort(AbortSource.SERVICE_PROVIDER, reason)
         if reason is not AbortReason.NOT_SPECIFIED:  # what a peer did wrong has one
             self.router.counters.protocol_error(code)
-        self.end(code, abort=abort, tell=PROVIDER_ABORT)
+            self.peer.refuse(reason)
+        self.end(code, abort=PROVIDER_ABORT, tell=PROVIDER_ABORT)
 
     def end(self, code: str, *, abort: Abort | None = None, tell: Abort | None = None) -> None:
         """End the association: `abort` goes to our peer, `tell` to the other endpoint."""
         if self.state is LinkState.LINKED:
-            self.router.counters.bytes_in += self.connection.bytes_received
+            self.router.counters.bytes_in += self.peer.bytes_received
             self.router.counters.bytes_out += self.receiver.bytes_written
         self.state = LinkState.ENDED
         if self.sender.outbound.path is not None:
             self.sender.outbound.path.leave(self)
         self.receiver.block()
-        connection, settings = self.connection, self.router.settings
         if abort is not None:
-            connection.write(abort.encode())
-        connection.receiver = None
-        if abort is not None or self.peer_end.awaits_close:
-            connection.linger(within=settings.release_timeout)
-        else:
-            connection.close(within=settings.release_timeout)
+            self.peer.abort(abort)
+        self.peer.leave()
         self.outcomes.cut_off(code)
         self.router.ended(self, tell=tell, keep=code == "released" and not self.sender.outbound.idle)
         if code != "released":

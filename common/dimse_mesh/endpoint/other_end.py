@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dimse_mesh.endpoint.connection import PeerConnection
 from dimse_mesh.endpoint.identity import handler_of
 from dimse_mesh.endpoint.inbound import Arrival
 from dimse_mesh.endpoint.link_state import LinkState
 from dimse_mesh.endpoint.outbound import OutboundError
-from dimse_mesh.endpoint.peer_end import PROVIDER_ABORT
 from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.sender import Sender
+from dimse_mesh.endpoint.socket_peer import PROVIDER_ABORT, SocketPeer
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.frames import (
     Frame,
@@ -34,11 +33,11 @@ if TYPE_CHECKING:
 class OtherEnd:
     """The router gives it what arrives for the link."""
 
-    __slots__ = ("_connection", "_link", "_receiver", "_sender", "attached")
+    __slots__ = ("_link", "_peer", "_receiver", "_sender", "attached")
 
-    def __init__(self, link: Link, *, connection: PeerConnection, sender: Sender, receiver: Receiver) -> None:
+    def __init__(self, link: Link, *, peer: SocketPeer, sender: Sender, receiver: Receiver) -> None:
         self._link = link
-        self._connection = connection
+        self._peer = peer
         self._sender = sender
         self._receiver = receiver
         self.attached = False
@@ -146,7 +145,7 @@ class OtherEnd:
         if link.state is LinkState.ENDED:
             return
         inbound = self._receiver.inbound
-        if not self._connection.writable:
+        if not self._peer.writable:
             link.router.watch(link)
         if inbound.must_acknowledge:
             self.send_acknowledgement()
@@ -159,7 +158,7 @@ class OtherEnd:
         outbound = self._sender.outbound
         if outbound.acknowledge(consumed=consumed, received=received, arrived=arrived):
             self._link.deadlines.progress()
-            if not self._connection.reading:
+            if not self._peer.reading:
                 self._link.regulate()
         if outbound.path is not None:
             outbound.path.let_read()

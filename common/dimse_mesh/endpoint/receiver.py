@@ -22,10 +22,10 @@ from dimse_mesh.dimse import (
     parse_head,
     response_to,
 )
-from dimse_mesh.endpoint.connection import PeerConnection
 from dimse_mesh.endpoint.identity import LinkIdentity, handler_of
 from dimse_mesh.endpoint.inbound import Arrival, Inbound
 from dimse_mesh.endpoint.operations import Operation, OperationTable
+from dimse_mesh.endpoint.socket_peer import SocketPeer
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.schemas.frames import (
     LAST,
@@ -44,7 +44,6 @@ class Receiver:
 
     __slots__ = (
         "_blocked",
-        "_connection",
         "_dropping",
         "_identity",
         "_local",
@@ -54,6 +53,7 @@ class Receiver:
         "_on_operation_end",
         "_on_release",
         "_operations",
+        "_peer",
         "_tracing",
         "bytes_written",
         "inbound",
@@ -64,7 +64,7 @@ class Receiver:
     def __init__(
         self,
         *,
-        connection: PeerConnection,
+        peer: SocketPeer,
         identity: LinkIdentity,
         inbound: Inbound,
         operations: OperationTable,
@@ -74,7 +74,7 @@ class Receiver:
         on_release: Callable[[FrameKind], None],
         on_cancel: Callable[[int], None],
     ) -> None:
-        self._connection = connection
+        self._peer = peer
         self._identity = identity
         self._operations = operations
         self._tracing = tracing
@@ -112,8 +112,8 @@ class Receiver:
             FrameError: the other endpoint sent a frame that makes no message.
             DimseError: or a command set that isn't one.
         """
-        connection, inbound = self._connection, self.inbound
-        while connection.writable and not self._blocked:
+        peer, inbound = self._peer, self.inbound
+        while peer.writable and not self._blocked:
             if self._local and not self._mid_message:
                 self._write(self._local.popleft())
                 continue
@@ -126,7 +126,7 @@ class Receiver:
             inbound.consumed_next()
 
     def _write(self, *parts: bytes | memoryview) -> None:
-        self.bytes_written += self._connection.write(*parts)
+        self.bytes_written += self._peer.write(*parts)
 
     def _pass_on(self, arrival: Arrival) -> None:
         kind = arrival.kind

@@ -75,7 +75,6 @@ class AssociationSettings(PeerSettings):
     max_associations: Count = Field(
         default=4096, description="open associations per instance; more are rejected, transient"
     )
-    artim_timeout: Seconds = Field(default=30.0, description="seconds: the ARTIM timer (PS3.8 §9.1.5)")
     open_timeout: Seconds = Field(
         default=30.0,
         description="seconds from A-ASSOCIATE-RQ to the target's answer; then a transient reject",

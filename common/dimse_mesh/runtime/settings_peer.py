@@ -16,6 +16,10 @@ class PeerSettings(SettingsModel):
     idle_timeout: SecondsOrOff = Field(
         default=0.0, description="seconds without traffic before A-ABORT; 0: off"
     )
+    artim_timeout: Seconds = Field(
+        default=30.0,
+        description="seconds: the ARTIM timer (PS3.8 §9.1.5), which bounds the beginning and the end of a connection",
+    )
     release_timeout: Seconds = Field(default=10.0, description="seconds to wait for A-RELEASE-RP")
     stalled_read_timeout: Seconds = Field(
         default=60.0, description="seconds that a peer may pause in the middle of a message"

@@ -208,6 +208,21 @@ NEXT_STATE: Mapping[Action, State | tuple[State, State]] = MappingProxyType(
 """Where each action leads; two states where it depends (AE-6, AR-8)."""
 
 
+SENDS_ABORT = frozenset((Action.AA_1, Action.AA_7, Action.AA_8))
+CLOSES_TRANSPORT = frozenset((Action.AE_4, Action.AR_3, Action.AA_2, Action.AA_3))
+STARTS_ARTIM = frozenset((Action.AE_5, Action.AE_8, Action.AR_4, Action.AA_1, Action.AA_8))
+STOPS_ARTIM = frozenset((Action.AE_6, Action.AR_5, Action.AA_2, Action.AA_5))
+
+IGNORED_IN_RELAY = frozenset(
+    ((State.STA8, Event.EVT10), (State.STA8, Event.EVT12), (State.STA10, Event.EVT12))
+)
+"""What a relay ignores though table 9-10 would abort: what a peer sends behind its A-RELEASE-RQ.
+
+The relay's Sta8 lasts for as long as the answer is on its way. A peer that answers at once is in Sta13 by then, and
+ignores it.
+"""
+
+
 def next_state(action: Action, *, requestor: bool, acceptable: bool) -> State:
     """Resolve `NEXT_STATE`: AE-6 asks if the request is `acceptable`, AR-8 if we are the `requestor`."""
     state = NEXT_STATE[action]
@@ -216,15 +231,33 @@ def next_state(action: Action, *, requestor: bool, acceptable: bool) -> State:
     return state[0] if (acceptable if action is Action.AE_6 else requestor) else state[1]
 
 
+_TAKING_DATA = frozenset(
+    state for (state, event), action in TRANSITIONS.items() if event is Event.EVT10 and action.name[1] != "A"
+)
+_SENDING_DATA = frozenset(state for state, event in TRANSITIONS if event is Event.EVT9)
+
+
 class AssociationMachine:
-    """The state of one association, on one side of it. Does nothing itself: the caller acts."""
+    """The state of one association, on one side of it. Does nothing itself: the caller acts.
 
-    __slots__ = ("requestor", "state")
+    Args:
+        relay: the local user is the other side's peer, so its answers take a while: see `IGNORED_IN_RELAY`.
+    """
 
-    def __init__(self, *, requestor: bool, state: State = State.STA1) -> None:
+    __slots__ = ("_relay", "requestor", "sends_data", "state", "takes_data")
+
+    def __init__(self, *, requestor: bool, state: State = State.STA1, relay: bool = False) -> None:
         self.requestor = requestor
         """True on the side that sent (or will send) the A-ASSOCIATE-RQ."""
+        self._relay = relay
+        self._move(state)
+
+    def _move(self, state: State) -> None:
         self.state = state
+        self.takes_data = state in _TAKING_DATA
+        """Whether P-DATA-TF is in order (DT-2, AR-6). It leaves the state as it is, so a run of it needs one look."""
+        self.sends_data = state in _SENDING_DATA
+        """Whether a P-DATA request is (DT-1, AR-7)."""
 
     def handle(self, event: Event, *, acceptable: bool = True) -> Action:
         """Move to the next state and return what must be done.
@@ -232,8 +265,10 @@ class AssociationMachine:
         `acceptable` matters for `Event.EVT6` in Sta2 only: False if the provider itself rejects the request.
         Raises `InvalidTransition`, leaving the state as it is, for what table 9-10 doesn't list.
         """
+        if self._relay and (self.state, event) in IGNORED_IN_RELAY:
+            return Action.AA_6
         action = TRANSITIONS.get((self.state, event))
         if action is None:
             raise InvalidTransition(f"{event.name} ({event.value}) in {self.state.name} ({self.state.value})")
-        self.state = next_state(action, requestor=self.requestor, acceptable=acceptable)
+        self._move(next_state(action, requestor=self.requestor, acceptable=acceptable))
         return action

@@ -87,8 +87,8 @@ class FrontEnd:
         identity = request.user_item(UserIdentityRQ)
         refusal = self._policy.admission(
             AdmissionQuestion(
-                peer_host=acceptor.connection.peer_host,
-                certificate=acceptor.connection.certificate,
+                peer_host=acceptor.peer.host,
+                certificate=acceptor.peer.certificate,
                 called_ae=request.called_ae,
                 calling_ae=request.calling_ae,
                 protocol_version=request.protocol_version,
@@ -115,7 +115,7 @@ class FrontEnd:
         log.warning(
             "rejected %s (%s) to %s: %s (%s)",
             request.calling_ae,
-            acceptor.connection.peer_host,
+            acceptor.peer.host,
             request.called_ae,
             code,
             rejection.describe(),
@@ -158,8 +158,7 @@ class FrontEnd:
 
         link = Link(
             router=self.router,
-            connection=acceptor.connection,
-            machine=acceptor.machine,
+            peer=acceptor.peer,
             identity=identity,
             on_end=ended,
             objection=self._objection(request),
@@ -185,7 +184,7 @@ class FrontEnd:
             if isinstance(outcome, Refused):
                 code = outcome.code
                 self._refuse(acceptor, request, outcome)
-            elif acceptor.gone:
+            elif acceptor.peer.over:
                 code = "client-gone"
                 self._forget_target(identity, outcome.sink)
             else:
@@ -197,14 +196,14 @@ class FrontEnd:
                     self._reject(acceptor, request, CONGESTION, code)
                     return
                 linked = True
-                acceptor.accept(accept_pdu)
-                self._link(acceptor, request, link, outcome)
+                acceptor.peer.accept(accept_pdu)
+                self._join(request, link, outcome)
         finally:
             if not linked:
                 self.router.unregister(link)
                 self.occupancy.leave()
                 telemetry.end(span, error_code=code)
-                acceptor.abort(PROVIDER_ABORT)
+                acceptor.peer.abort()
 
     def _objection(self, request: AssociateRQ) -> Callable[[int], PolicyRefusal | None]:
         """Return what the policy says of operations that no handler is asked about."""
@@ -231,11 +230,11 @@ class FrontEnd:
         return subjects.ae_open(route.to.ae or "")
 
     def _refuse(self, acceptor: Acceptor, request: AssociateRQ, outcome: Refused) -> None:
-        if acceptor.gone:
+        if acceptor.peer.over:
             return
         if isinstance(outcome.answer, Abort):
             log.warning("%s to %s: %s", request.calling_ae, request.called_ae, outcome.code)
-            acceptor.abort(outcome.answer)
+            acceptor.peer.abort(outcome.answer)
         else:
             self._reject(acceptor, request, outcome.answer, outcome.code)
 
@@ -253,15 +252,15 @@ class FrontEnd:
         # PS3.8 §9.3.3: these fields are sent back as they came in the request.
         return own.with_ae_title_bytes(request.called_ae_bytes, request.calling_ae_bytes).encode()
 
-    def _link(self, acceptor: Acceptor, request: AssociateRQ, link: Link, accepted: Accepted) -> None:
+    def _join(self, request: AssociateRQ, link: Link, accepted: Accepted) -> None:
         """Join the client, who was answered, to the target."""
-        acceptor.connection.max_length = self._settings.max_pdu_length
         self._context.counters.association_opened()
         link.establish(
             remote=accepted.sink,
             window=accepted.window,
             max_pdu=request.maximum_length or 0,
             accepted_contexts=accepted.answer.accepted_context_ids,
+            max_length=self._settings.max_pdu_length,
         )
         link.attach()
 

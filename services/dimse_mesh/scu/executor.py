@@ -8,7 +8,7 @@ import ssl
 
 import anyio
 
-from dimse_mesh.endpoint import Link, LinkIdentity, Occupancy, Router
+from dimse_mesh.endpoint import Link, LinkIdentity, Occupancy, Router, SocketPeer
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT, with_own_items
 from dimse_mesh.endpoint.tls import remote_context
 from dimse_mesh.mesh import Message
@@ -19,7 +19,7 @@ from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.runtime.tracing import traceparent_in
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
-from dimse_mesh.scu.requestor import OpeningFailed, Requestor, connect, request_association
+from dimse_mesh.scu.requestor import OpeningFailed, connect, request_association
 from dimse_mesh.scu.slots import Slots
 from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, UpperLayerError
 
@@ -150,17 +150,15 @@ class Executor:
             connection=lambda: self._router.new_connection(max_length=ASSOCIATE_LIMIT),
             context=self._contexts.get(remote.ae_title),
         )
-        requestor = await request_association(connection, own.encode(), timeout=remote.association_timeout)
-        answer = requestor.answer
-        assert answer is not None
-        if answer.result is not OpenResult.ACCEPTED:
-            connection.close(within=self._settings.release_timeout)
+        peer, answer = await request_association(
+            connection,
+            own.encode(),
+            timeout=remote.association_timeout,
+            artim_timeout=self._settings.artim_timeout,
+        )
+        if not isinstance(answer.content, AssociateAC):
+            peer.leave()
             return OpenReply(result=answer.result, channel=local.channel), answer.pdu
-        try:
-            accepted = AssociateAC.decode(answer.body)
-        except UpperLayerError as error:
-            connection.abort()
-            raise OpeningFailed(OpenResult.UNREACHABLE, error.code) from error
         identity = LinkIdentity(
             association=request.association,
             home_zone=front_end.instance.zone,
@@ -170,20 +168,20 @@ class Executor:
             local=local,
             remote=front_end,
         )
-        return self._link(remote, identity, requestor, accepted, window=request.window)
+        reply = self._join(remote, identity, peer, answer.content, window=request.window)
+        return reply, answer.pdu
 
-    def _link(
+    def _join(
         self,
         remote: RemoteAe,
         identity: LinkIdentity,
-        requestor: Requestor,
+        peer: SocketPeer,
         accepted: AssociateAC,
         *,
         window: int,
-    ) -> tuple[OpenReply, bytes]:
+    ) -> OpenReply:
         """Join the target's association to the front-end's end of the link."""
-        answer, connection, front_end = requestor.answer, requestor.connection, identity.remote
-        assert answer is not None
+        front_end = identity.remote
         assert front_end is not None
 
         def ended(code: str) -> None:
@@ -193,8 +191,7 @@ class Executor:
 
         link = Link(
             router=self._router,
-            connection=connection,
-            machine=requestor.machine,
+            peer=peer,
             identity=identity,
             on_end=ended,
         )
@@ -213,17 +210,14 @@ class Executor:
                 unattached = loop.call_later(ATTACH_INTERVAL, look)
 
         unattached = loop.call_later(ATTACH_INTERVAL, look)
-        connection.max_length = self._settings.max_pdu_length
         self._context.counters.association_opened()
         link.establish(
             remote=front_end,
             window=window,
             max_pdu=accepted.maximum_length or 0,
             accepted_contexts=accepted.accepted_context_ids,
+            max_length=self._settings.max_pdu_length,
         )
-        if answer.following:
-            link.peer_end.pdus_received([(pdu_type, memoryview(body)) for pdu_type, body in answer.following])
-        reply = OpenReply(
+        return OpenReply(
             result=OpenResult.ACCEPTED, channel=identity.local.channel, window=self._router.settings.window
         )
-        return reply, answer.pdu

@@ -5,25 +5,23 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import anyio
 
-from dimse_mesh.endpoint import PeerConnection
+from dimse_mesh.endpoint import PeerConnection, SocketPeer
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.schemas.association import OpenResult
-from dimse_mesh.upper_layer import AssociationMachine, Event, PduType, UpperLayerError, encode_pdu
+from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, AssociateRQ
 
-_RESULTS = {
-    PduType.ASSOCIATE_AC: OpenResult.ACCEPTED,
-    PduType.ASSOCIATE_RJ: OpenResult.REJECTED,
-    PduType.ABORT: OpenResult.ABORTED,
-}
-_EVENTS = {
-    PduType.ASSOCIATE_AC: Event.EVT3,
-    PduType.ASSOCIATE_RJ: Event.EVT4,
-    PduType.ABORT: Event.EVT16,
-}
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the target answered, and its PDU as it came."""
+
+    result: OpenResult
+    content: AssociateAC | AssociateRJ | Abort
+    pdu: bytes
 
 
 class OpeningFailed(Exception):
@@ -35,40 +33,21 @@ class OpeningFailed(Exception):
         self.detail = detail
 
 
-@dataclass(slots=True)
-class Answer:
-    """What the target answered: the PDU's type and body, and whole PDUs that came right behind it."""
-
-    result: OpenResult
-    pdu_type: int
-    body: bytes
-    following: list[tuple[int, bytes]] = field(default_factory=list)
-
-    @property
-    def pdu(self) -> bytes:
-        """The PDU, whole."""
-        return encode_pdu(self.pdu_type, self.body)
-
-
 class Requestor:
-    """Receives a target's answer. Stops reading behind it, until the link takes over."""
+    """Asks a target for an association: told by its peer what comes before it stands.
 
-    __slots__ = ("_answered", "_connection", "_failure", "answer", "machine")
+    Args:
+        request: the A-ASSOCIATE-RQ.
+        artim_timeout: seconds for the target to close after an A-ABORT.
+    """
 
-    def __init__(self, connection: PeerConnection) -> None:
-        self._connection = connection
+    __slots__ = ("_answer", "_answered", "_failure", "peer")
+
+    def __init__(self, connection: PeerConnection, request: bytes, *, artim_timeout: float) -> None:
         self._answered = anyio.Event()
+        self._answer: Answer | None = None
         self._failure: OpeningFailed | None = None
-        self.answer: Answer | None = None
-        self.machine = AssociationMachine(requestor=True)
-        self.machine.handle(Event.EVT1)
-        self.machine.handle(Event.EVT2)
-        connection.receiver = self
-
-    @property
-    def connection(self) -> PeerConnection:
-        """The target's."""
-        return self._connection
+        self.peer = SocketPeer.connected_to(connection, request, artim_timeout=artim_timeout, opening=self)
 
     async def answered(self) -> Answer:
         """Wait for the answer.
@@ -77,42 +56,35 @@ class Requestor:
             OpeningFailed: the target closed, or sent something else.
         """
         await self._answered.wait()
-        if self.answer is None:
-            assert self._failure is not None
+        if self._failure is not None:
             raise self._failure
-        return self.answer
+        assert self._answer is not None
+        return self._answer
 
-    def pdus_received(self, pdus: list[tuple[int, memoryview]]) -> None:
-        """Take the answer, and keep what follows it."""
-        pdu_type, body = pdus[0]
-        if self._answered.is_set() or pdu_type not in _RESULTS:
-            self._fail("unexpected-pdu")
-            return
-        kind = PduType(pdu_type)
-        self.machine.handle(_EVENTS[kind])
-        following = [(following_type, bytes(following_body)) for following_type, following_body in pdus[1:]]
-        self.answer = Answer(_RESULTS[kind], pdu_type, bytes(body), following)
-        self._connection.pause_reading()
+    def associate_received(self, pdu: AssociateRQ | AssociateAC | AssociateRJ, raw: bytes) -> None:
+        """Take the answer."""
+        assert not isinstance(pdu, AssociateRQ)
+        result = OpenResult.ACCEPTED if isinstance(pdu, AssociateAC) else OpenResult.REJECTED
+        self._answer = Answer(result, pdu, raw)
         self._answered.set()
 
-    def protocol_error(self, error: UpperLayerError) -> None:
-        """Give up: what came is no PDU."""
-        self._fail(error.code)
+    def aborted(self, abort: Abort) -> None:
+        """Take an A-ABORT for an answer."""
+        self._answer = Answer(OpenResult.ABORTED, abort, abort.encode())
+        self._answered.set()
 
-    def transport_lost(self) -> None:
-        """Give up: the target has closed. After its reject or abort that is in order."""
-        if self.answer is None or self.answer.result is OpenResult.ACCEPTED:
-            self._fail("closed-by-target")
+    def failed(self, code: str) -> None:
+        """Give up: what came is no answer."""
+        self._fail(code)
 
-    def writable_again(self) -> None:
-        """Nothing waits to be written."""
+    def closed(self) -> None:
+        """Give up: the target has closed."""
+        self._fail("closed-by-target")
 
     def _fail(self, detail: str) -> None:
         if self._failure is None:
-            self.answer = None
             self._failure = OpeningFailed(OpenResult.UNREACHABLE, detail)
             self._answered.set()
-            self._connection.abort()
 
 
 async def connect(
@@ -150,21 +122,23 @@ async def connect(
     return connected
 
 
-async def request_association(connection: PeerConnection, pdu: bytes, *, timeout: float) -> Requestor:
+async def request_association(
+    connection: PeerConnection, request: bytes, *, timeout: float, artim_timeout: float
+) -> tuple[SocketPeer, Answer]:
     """Send the A-ASSOCIATE-RQ and wait for the answer, at most `timeout` seconds.
+
+    The target is not read behind its A-ASSOCIATE-AC, until somebody joins it.
 
     Raises:
         OpeningFailed: there was none, or it made no sense.
     """
-    requestor = Requestor(connection)
-    connection.write(pdu)
+    requestor = Requestor(connection, request, artim_timeout=artim_timeout)
     try:
         with anyio.fail_after(timeout):
-            await requestor.answered()
+            return requestor.peer, await requestor.answered()
     except TimeoutError:
-        connection.abort()
+        requestor.peer.abort()
         raise OpeningFailed(OpenResult.TIMED_OUT, "association-timeout") from None
     except BaseException:
-        connection.abort()
+        requestor.peer.abort()
         raise
-    return requestor

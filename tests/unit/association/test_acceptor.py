@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from dimse_mesh.association.acceptor import Acceptor
-from dimse_mesh.endpoint import PROVIDER_ABORT, PeerConnection
+from dimse_mesh.endpoint import PeerConnection
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.mesh import Turn
 from dimse_mesh.policy.rejections import CALLED_NOT_RECOGNIZED, CALLING_NOT_RECOGNIZED
-from dimse_mesh.upper_layer import AssociateRQ, State
+from dimse_mesh.upper_layer import AssociateRQ
 from tests.support.wire import (
     RELEASE_RQ_PDU,
     VERIFICATION,
@@ -80,7 +80,6 @@ def test_a_request_is_handed_on_decoded_and_as_it_came() -> None:
         assert (request.called_ae, request.calling_ae) == ("PACS", "CT1")
         assert raw == RQ
         assert not client.closed  # ARTIM has stopped
-        assert client.acceptor.machine.state is State.STA3
 
     run(main())
 
@@ -117,7 +116,7 @@ def test_what_is_no_association_request_is_answered_by_an_abort(data: bytes, rea
         assert client.requests == []
         assert len(client.errors) == 1
         assert not client.closed  # until it has read it, or ARTIM expires
-        await client.send(bytes(100), within=ARTIM)
+        await client.send(ECHO, within=ARTIM)
         assert client.read == abort(2, reason)
         assert client.closed
 
@@ -135,9 +134,9 @@ def test_a_client_that_does_not_wait_for_the_answer_is_aborted(following: bytes,
             await client.send(RQ)
             await client.send(following)
         assert client.read[:1] == b"\x07"
-        assert client.acceptor.gone
+        assert client.acceptor.peer.over
         client.acceptor.reject(CALLING_NOT_RECOGNIZED)  # the answer comes too late
-        client.acceptor.abort(PROVIDER_ABORT)
+        client.acceptor.peer.abort()
         assert len(client.read) == 10
 
     run(main())
@@ -161,10 +160,10 @@ def test_a_client_that_leaves_while_the_target_is_asked_is_not_answered(closes: 
         if closes:
             client.transport.feed_eof()
         await client.send(b"" if closes else abort())
-        assert client.acceptor.gone
+        assert client.acceptor.peer.over
         assert client.gone == 1
         client.acceptor.reject(CALLED_NOT_RECOGNIZED)
-        client.acceptor.abort(PROVIDER_ABORT)
+        client.acceptor.peer.abort()
         await client.send()
         assert client.read == b""
         assert client.closed
@@ -189,11 +188,24 @@ def test_what_follows_a_rejected_request_is_ignored_until_the_client_closes() ->
         await client.send(RQ, ECHO)
         assert client.read == CALLED_NOT_RECOGNIZED.encode()
         assert client.errors == []
-        await client.send(RQ, b"garbage")
+        await client.send(ECHO, RELEASE_RQ_PDU)
         assert client.read == CALLED_NOT_RECOGNIZED.encode()
         client.transport.feed_eof()
         await client.send()
         assert client.closed
+
+    run(main())
+
+
+@pytest.mark.parametrize(("data", "reason"), [(RQ, 2), (b"garbage", 1)])
+def test_a_rejected_client_that_asks_again_or_sends_no_pdu_is_aborted_once(data: bytes, reason: int) -> None:
+    async def main() -> None:
+        client = Client(rejects=True)
+        await client.send(RQ)
+        await client.send(data)
+        await client.send(b"garbage" if data != RQ else b"")
+        assert client.read == CALLED_NOT_RECOGNIZED.encode() + abort(2, reason)
+        assert client.errors == []
 
     run(main())
 

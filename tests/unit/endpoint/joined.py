@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from dimse_mesh.endpoint import Link, LinkIdentity, LinkSettings, Router
+from dimse_mesh.endpoint import Link, LinkIdentity, LinkSettings, Router, SocketPeer
 from dimse_mesh.handling import OperationHandler
 from dimse_mesh.policy import ConfiguredPolicy
 from dimse_mesh.runtime.counters import Counters
@@ -26,6 +26,8 @@ from tests.unit.endpoint.peers import MemoryPeer
 ZONE = "home"
 FRONT = InstanceAddress(ZONE, Role.ASSOCIATION, "front")
 EXECUTOR = InstanceAddress("away", Role.SCU, "executor")
+MAX_LENGTH = 131072
+ARTIM = 10.0
 CONTEXTS = frozenset((1, 3, 5))
 SETTINGS = LinkSettings(
     window=16 * 1024,
@@ -108,12 +110,12 @@ class Joined:
 
 
 def _machine(*, requestor: bool) -> AssociationMachine:
-    return AssociationMachine(requestor=requestor, state=State.STA6)
+    return AssociationMachine(requestor=requestor, state=State.STA6, relay=True)
 
 
 def _end(router: Router, carrier: Instance, counters: Counters, *, from_client: bool, **more: Any) -> End:
     ended: list[str] = []
-    connection = router.new_connection(max_length=131072)
+    connection = router.new_connection(max_length=MAX_LENGTH)
     peer = MemoryPeer(connection)
     identity = LinkIdentity(
         association="a1",
@@ -125,8 +127,7 @@ def _end(router: Router, carrier: Instance, counters: Counters, *, from_client: 
     )
     link = Link(
         router=router,
-        connection=connection,
-        machine=_machine(requestor=not from_client),
+        peer=SocketPeer(connection, _machine(requestor=not from_client), artim_timeout=ARTIM),
         identity=identity,
         on_end=ended.append,
         **more,
@@ -176,6 +177,7 @@ async def joined(
                 window=settings.window,
                 max_pdu=max_pdu,
                 accepted_contexts=CONTEXTS,
+                max_length=MAX_LENGTH,
             )
         front.link.attach()
         yield Joined(channel, front, executor)

@@ -210,27 +210,6 @@ async def test_close_does_not_wait_longer_than_told_for_a_peer_that_reads_nothin
         await pair.notes.until(lambda: pair.notes.lost == 1)
 
 
-async def test_linger_lets_the_peer_read_the_last_pdu_although_it_still_sends() -> None:
-    async with connected() as pair:
-        pair.connection.pause_reading()
-        await pair.send(bytes(100_000))
-        pair.connection.write(abort(2, 1))
-        pair.connection.receiver = None
-        pair.connection.linger(within=TIMEOUT)
-        await pair.send(bytes(1_000_000))
-        pair.peer.shutdown(socket.SHUT_WR)
-        assert await pair.read_all() == abort(2, 1)
-        assert pair.notes.pdus == []
-        assert pair.notes.errors == []
-
-
-async def test_linger_ends_when_the_peer_never_closes() -> None:
-    async with connected() as pair:
-        pair.connection.linger(within=0.05)
-        await pair.notes.until(lambda: pair.notes.lost == 1)
-        assert await pair.read() == b""
-
-
 async def test_abort_resets_nothing_but_this_connection_and_is_told_once() -> None:
     async with connected() as pair, connected() as other:
         pair.connection.abort()
@@ -238,7 +217,6 @@ async def test_abort_resets_nothing_but_this_connection_and_is_told_once() -> No
         await pair.notes.until(lambda: pair.notes.lost == 1)
         pair.connection.write(b"x")
         pair.connection.close(within=1)
-        pair.connection.linger(within=1)
         pair.connection.pause_reading()
         pair.connection.resume_reading()
         assert pair.notes.lost == 1

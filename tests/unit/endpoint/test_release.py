@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from tests.support.wire import CT_STORAGE, RELEASE_RP_PDU, PduType, store_rq
+from tests.support.wire import CT_STORAGE, RELEASE_RP_PDU, PduType, p_data, store_rq
 from tests.unit.endpoint.channel import Faults
 from tests.unit.endpoint.joined import Joined, joined
 from tests.unit.endpoint.virtual_time import run
@@ -116,11 +116,30 @@ def test_a_peer_that_never_answers_the_release_is_aborted() -> None:
     run(main())
 
 
-def test_a_message_after_ones_own_release_request_is_out_of_order() -> None:
+@pytest.mark.parametrize("delay", [0.0, 2.0])
+def test_what_comes_behind_ones_own_release_request_is_ignored(delay: float) -> None:
+    """The target, which answers at once, would ignore it, too (PS3.8 Sta13)."""
+
     async def main() -> None:
-        async with joined() as both:
+        async with joined(faults=Faults(delay=delay)) as both:
             both.client.release()
-            both.client.send(store_rq(1, "1.2.3", DATA, sop_class=CT_STORAGE, context_id=3))
+            both.client.transport.feed(p_data(store_rq(1, "1.2.3", DATA, context_id=3)))
+            both.client.release()
+            both.client.release()
+            await both.settle(100)
+            assert both.client.controls == [PduType.RELEASE_RP]
+            assert both.target.controls == [PduType.RELEASE_RQ]
+            assert both.target.received == []
+            _released(both)
+
+    run(main())
+
+
+def test_a_release_response_that_nobody_asked_for_is_aborted() -> None:
+    async def main() -> None:
+        async with joined(faults=Faults(delay=1.0)) as both:
+            both.client.release()
+            both.client.transport.feed(RELEASE_RP_PDU)
             await both.settle(30)
             assert both.client.aborts == [(2, 2)]
             both.assert_nothing_is_left()

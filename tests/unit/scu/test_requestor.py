@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from dimse_mesh.endpoint import PeerConnection
+from dimse_mesh.endpoint import PeerConnection, SocketPeer
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.mesh import Turn
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.schemas.association import OpenResult
-from dimse_mesh.scu.requestor import OpeningFailed, Requestor, connect, request_association
-from dimse_mesh.upper_layer import State
+from dimse_mesh.scu.requestor import Answer, OpeningFailed, connect, request_association
+from dimse_mesh.upper_layer import Abort, AbortReason
 from tests.support.wire import (
     RELEASE_RQ_PDU,
     VERIFICATION,
@@ -36,10 +36,14 @@ RQ = associate_rq(called="PACS")
 AC = associate_ac(Associate(b"PACS".ljust(16), b"SCRIPTED".ljust(16)), [ContextResult(1)])
 REPORT = p_data(request(Command.N_EVENT_REPORT, 1, VERIFICATION))
 TIMEOUT = 5.0
+ARTIM = 3.0
 
 
 def new_connection() -> PeerConnection:
     return PeerConnection(bytearray(65536), Turn(), max_length=ASSOCIATE_LIMIT)
+
+
+Opened = tuple[SocketPeer, Answer]
 
 
 class Target:
@@ -54,7 +58,7 @@ class Target:
     def _gone(self) -> None:
         self.closed = True
 
-    async def asked(self, *answer: bytes, closes: bool = False) -> Requestor:
+    async def asked(self, *answer: bytes, closes: bool = False) -> Opened:
         """Let it answer in one piece once it was asked."""
 
         def act() -> None:
@@ -64,16 +68,54 @@ class Target:
                 self.transport.feed_eof()
 
         asyncio.get_running_loop().call_later(1.0, act)
-        return await request_association(self.connection, RQ, timeout=TIMEOUT)
+        return await request_association(self.connection, RQ, timeout=TIMEOUT, artim_timeout=ARTIM)
 
 
-def opened(script: Callable[[Target], Awaitable[Requestor]]) -> tuple[Target, Requestor | OpeningFailed]:
+class Half:
+    """Notes what a peer tells it."""
+
+    def __init__(self) -> None:
+        self.told: list[bytes | str] = []
+
+    def data_received(
+        self,
+        pdus: Sequence[tuple[int, memoryview]],
+        index: int,
+        contiguous: memoryview,  # noqa: ARG002
+    ) -> int:
+        pdu_type, body = pdus[index]
+        self.told.append(pdu(pdu_type, bytes(body)))
+        return index + 1
+
+    def read_ended(self) -> None:
+        self.told.append("read ended")
+
+    def release_requested(self) -> None:
+        self.told.append("release")
+
+    def released(self) -> None:
+        raise AssertionError
+
+    def aborted(self, abort: Abort) -> None:  # noqa: ARG002
+        raise AssertionError
+
+    def failed(self, code: str, reason: AbortReason) -> None:  # noqa: ARG002
+        raise AssertionError
+
+    def closed(self) -> None:
+        raise AssertionError
+
+    def writable_again(self) -> None:
+        raise AssertionError
+
+
+def opened(script: Callable[[Target], Awaitable[Opened]]) -> tuple[Target, Opened | OpeningFailed]:
     """Run a script; return what came of it."""
 
-    async def main() -> tuple[Target, Requestor | OpeningFailed]:
+    async def main() -> tuple[Target, Opened | OpeningFailed]:
         target = Target()
         try:
-            outcome: Requestor | OpeningFailed = await script(target)
+            outcome: Opened | OpeningFailed = await script(target)
         except OpeningFailed as failure:
             outcome = failure
         for _ in range(10):
@@ -85,40 +127,59 @@ def opened(script: Callable[[Target], Awaitable[Requestor]]) -> tuple[Target, Re
 
 @pytest.mark.parametrize("closes", [False, True])
 @pytest.mark.parametrize(
-    ("answer", "result", "state"),
+    ("answer", "result", "over"),
     [
-        (AC, OpenResult.ACCEPTED, State.STA6),
-        (associate_rj(2, 3, 1), OpenResult.REJECTED, State.STA1),
-        (abort(2, 5), OpenResult.ABORTED, State.STA1),
+        (AC, OpenResult.ACCEPTED, False),
+        (associate_rj(2, 3, 1), OpenResult.REJECTED, True),
+        (abort(2, 5), OpenResult.ABORTED, True),
     ],
 )
-def test_the_answer_is_kept_to_the_byte(
-    answer: bytes, result: OpenResult, state: State, closes: bool
-) -> None:
-    _, outcome = opened(lambda target: target.asked(answer, closes=closes))
-    assert isinstance(outcome, Requestor)
-    assert outcome.answer is not None
-    assert outcome.answer.result is result
-    assert outcome.answer.pdu == answer
-    assert outcome.machine.state is state
+def test_the_answer_is_kept_to_the_byte(answer: bytes, result: OpenResult, over: bool, closes: bool) -> None:
+    target, outcome = opened(lambda target: target.asked(answer, closes=closes))
+    assert not isinstance(outcome, OpeningFailed)
+    peer, found = outcome
+    assert found.result is result
+    assert found.pdu == answer
+    assert peer.over is over
+    assert target.closed is over
 
 
-def test_what_comes_right_behind_the_acceptance_waits_for_the_link() -> None:
-    target, outcome = opened(lambda target: target.asked(AC, REPORT, RELEASE_RQ_PDU))
-    assert isinstance(outcome, Requestor)
-    assert outcome.answer is not None
-    assert [pdu(kind, body) for kind, body in outcome.answer.following] == [REPORT, RELEASE_RQ_PDU]
-    assert not target.transport.reading
+def test_what_comes_right_behind_the_acceptance_waits_for_the_half() -> None:
+    async def main() -> None:
+        target, half = Target(), Half()
+        peer, _ = await target.asked(AC, REPORT, RELEASE_RQ_PDU)
+        await asyncio.sleep(10 * TIMEOUT)
+        assert not target.transport.reading
+        peer.join(half, max_length=100_000)
+        assert half.told == [REPORT, "release", "read ended"]
+
+    run(main())
 
 
 @pytest.mark.parametrize(
-    "answer", [REPORT, RELEASE_RQ_PDU, RQ, b"SSH-2.0-OpenSSH\r\n", b"\x02\0\x7f\xff\xff\xff"]
+    ("answer", "reason"),
+    [
+        (REPORT, 2),
+        (RELEASE_RQ_PDU, 2),
+        (RQ, 2),
+        (pdu(2, bytes(10)), 6),
+        (b"SSH-2.0-OpenSSH\r\n", 1),
+        (b"\x02\0\x7f\xff\xff\xff", 6),
+    ],
 )
-def test_any_other_answer_is_none(answer: bytes) -> None:
-    target, outcome = opened(lambda target: target.asked(answer))
-    assert isinstance(outcome, OpeningFailed)
-    assert outcome.result is OpenResult.UNREACHABLE
-    assert target.closed
+def test_any_other_answer_is_aborted(answer: bytes, reason: int) -> None:
+    async def main() -> None:
+        target = Target()
+        with pytest.raises(OpeningFailed) as raised:
+            await target.asked(answer)
+        assert raised.value.result is OpenResult.UNREACHABLE
+        await asyncio.sleep(ARTIM - 0.1)
+        assert target.read == RQ + abort(2, reason)
+        assert not target.closed
+        await asyncio.sleep(0.2)
+        assert target.closed
+
+    run(main())
 
 
 def test_a_target_that_closes_without_an_answer_is_unreachable() -> None:
@@ -131,18 +192,21 @@ def test_a_target_that_says_nothing_is_given_up_after_the_timeout() -> None:
     target, outcome = opened(lambda target: target.asked(AC[:20]))
     assert isinstance(outcome, OpeningFailed)
     assert (outcome.result, outcome.detail) == (OpenResult.TIMED_OUT, "association-timeout")
-    assert target.closed
+    assert target.read == RQ + abort(2, 0)
 
 
-def test_giving_up_closes_the_connection() -> None:
+def test_giving_up_aborts_and_closes_when_artim_expires() -> None:
     async def main() -> None:
         target = Target()
-        task = asyncio.ensure_future(request_association(target.connection, RQ, timeout=TIMEOUT))
+        task = asyncio.ensure_future(target.asked())
         await asyncio.sleep(1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(ARTIM - 0.1)
+        assert target.read == RQ + abort(2, 0)
+        assert not target.closed
+        await asyncio.sleep(0.2)
         assert target.closed
 
     run(main())

@@ -1,0 +1,332 @@
+"""A DICOM peer at the end of a connection: the upper layer service provider of PS3.8, one for each association.
+
+Every PDU, close and timer is an event of the state machine (`upper_layer.state`); what its action says is done here,
+and nowhere else. ARTIM runs here. Who uses the peer hears what concerns the user of the service (`peer_user`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Self
+
+from dimse_mesh.endpoint.connection import PeerConnection
+from dimse_mesh.endpoint.peer_user import OpeningUser, PeerUser
+from dimse_mesh.upper_layer import (
+    CLOSES_TRANSPORT,
+    EVENT_OF_PDU,
+    RELEASE_RP_PDU,
+    RELEASE_RQ_PDU,
+    SENDS_ABORT,
+    STARTS_ARTIM,
+    STOPS_ARTIM,
+    Abort,
+    AbortReason,
+    AbortSource,
+    Action,
+    AssociateAC,
+    AssociateRJ,
+    AssociateRQ,
+    AssociationMachine,
+    Event,
+    FramingError,
+    PduType,
+    State,
+    UpperLayerError,
+    encode_pdu,
+)
+
+PROVIDER_ABORT = Abort(AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED)
+_UNEXPECTED = Abort(AbortSource.SERVICE_PROVIDER, AbortReason.UNEXPECTED_PDU)
+
+_SENDS: Mapping[Action, bytes] = {
+    Action.AR_1: RELEASE_RQ_PDU,
+    Action.AR_4: RELEASE_RP_PDU,
+    Action.AR_9: RELEASE_RP_PDU,
+}
+_OVER = frozenset((State.STA1, State.STA13))
+_DECODERS: Mapping[State, tuple[PduType, Callable[[memoryview], AssociateRQ | AssociateAC]]] = {
+    State.STA2: (PduType.ASSOCIATE_RQ, AssociateRQ.decode),
+    State.STA5: (PduType.ASSOCIATE_AC, AssociateAC.decode),
+}
+
+
+class SocketPeer:
+    """Receiver of a connection from its first byte to its last.
+
+    Args:
+        machine: as it is now.
+        artim_timeout: seconds that ARTIM runs.
+        opening: told until `join`; None: the association stands.
+    """
+
+    __slots__ = ("_artim", "_artim_timeout", "_connection", "_kept", "_machine", "_opening", "_user")
+
+    def __init__(
+        self,
+        connection: PeerConnection,
+        machine: AssociationMachine,
+        *,
+        artim_timeout: float,
+        opening: OpeningUser | None = None,
+    ) -> None:
+        self._connection = connection
+        self._machine = machine
+        self._artim_timeout = artim_timeout
+        self._opening = opening
+        self._user: PeerUser | None = None
+        self._artim: asyncio.TimerHandle | None = None
+        self._kept: list[tuple[int, memoryview]] = []
+        """What came right behind the A-ASSOCIATE-AC."""
+        connection.receiver = self
+
+    @classmethod
+    def connecting_in(cls, connection: PeerConnection, *, artim_timeout: float, opening: OpeningUser) -> Self:
+        """Return the peer that has just connected to us."""
+        machine = AssociationMachine(requestor=False, relay=True)
+        peer = cls(connection, machine, artim_timeout=artim_timeout, opening=opening)
+        peer._event(Event.EVT5)
+        return peer
+
+    @classmethod
+    def connected_to(
+        cls, connection: PeerConnection, request: bytes, *, artim_timeout: float, opening: OpeningUser
+    ) -> Self:
+        """Return the peer that we have just connected to, and ask it for an association."""
+        machine = AssociationMachine(requestor=True, relay=True)
+        peer = cls(connection, machine, artim_timeout=artim_timeout, opening=opening)
+        peer._event(Event.EVT1)
+        peer._event(Event.EVT2)
+        connection.write(request)
+        return peer
+
+    # what it is like
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no association, and none to come."""
+        return self._machine.state in _OVER
+
+    @property
+    def release_requested(self) -> bool:
+        """Whether it has sent an A-RELEASE-RQ that is to be answered."""
+        return self._machine.state is State.STA8
+
+    @property
+    def takes_messages(self) -> bool:
+        """Whether messages may be written: it has not been asked for release."""
+        return self._machine.sends_data
+
+    @property
+    def host(self) -> str:
+        """Its address."""
+        return self._connection.peer_host
+
+    @property
+    def certificate(self) -> str | None:
+        """The subject of the certificate that it has proved to own."""
+        return self._connection.certificate
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that have come from it."""
+        return self._connection.bytes_received
+
+    @property
+    def reading(self) -> bool:
+        """Whether it is read: not held back."""
+        return self._connection.reading
+
+    @property
+    def in_mid_pdu(self) -> bool:
+        """Whether it has begun a PDU and not ended it."""
+        return self._connection.in_mid_pdu
+
+    @property
+    def writable(self) -> bool:
+        """Whether it takes more."""
+        return self._connection.writable
+
+    @property
+    def stalled_since(self) -> float | None:
+        """Loop time since when it takes nothing; None while it does."""
+        return self._connection.stalled_since
+
+    # what it is told
+
+    def join(self, user: PeerUser, *, max_length: int) -> None:
+        """Hand the association over to its half, with what has come for it.
+
+        Args:
+            max_length: of a PDU from now on.
+        """
+        self._opening = None
+        self._user = user
+        self._connection.max_length = max_length
+        kept, self._kept = self._kept, []
+        if kept:
+            self.pdus_received(kept)
+
+    def accept(self, pdu: bytes) -> None:
+        """Answer A-ASSOCIATE-AC."""
+        self._event(Event.EVT7)
+        self._connection.write(pdu)
+
+    def reject(self, rejection: AssociateRJ) -> None:
+        """Answer A-ASSOCIATE-RJ and wait for it to close."""
+        self._event(Event.EVT8)
+        self._connection.write(rejection.encode())
+
+    def write(self, *parts: bytes | memoryview) -> int:
+        """Send whole P-DATA-TF PDUs; return their size in bytes. Only while it `takes_messages`."""
+        return self._connection.write(*parts)
+
+    def request_release(self) -> None:
+        """Send A-RELEASE-RQ."""
+        self._event(Event.EVT11)
+
+    def answer_release(self) -> None:
+        """Send A-RELEASE-RP and wait for it to close."""
+        self._event(Event.EVT14)
+
+    def abort(self, abort: Abort = PROVIDER_ABORT) -> None:
+        """Send A-ABORT and wait for it to close. Nothing happens if there is no association."""
+        if not self.over:
+            self._event(Event.EVT15, abort)
+
+    def refuse(self, reason: AbortReason) -> None:
+        """Abort for what it has sent."""
+        if not self.over:
+            self._event(Event.EVT19, Abort(AbortSource.SERVICE_PROVIDER, reason))
+
+    def leave(self) -> None:
+        """Tell nobody any more; what still comes is discarded."""
+        self._opening = self._user = None
+
+    def limit_reads(self, size: int) -> None:
+        """Read no more than `size` bytes at a time, from now on."""
+        self._connection.limit_reads(size)
+
+    def pause_reading(self) -> None:
+        """Hold it back."""
+        self._connection.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read it again."""
+        self._connection.resume_reading()
+
+    # the connection's side
+
+    def pdus_received(self, pdus: list[tuple[int, memoryview]]) -> None:
+        """Handle the PDUs of one read."""
+        machine, contiguous = self._machine, self._connection.contiguous
+        index, count = 0, len(pdus)
+        while index < count:
+            user = self._user
+            pdu_type, body = pdus[index]
+            if user is not None and machine.takes_data and pdu_type == PduType.P_DATA_TF:
+                index = user.data_received(pdus, index, contiguous)
+            elif user is None and machine.state is State.STA6:
+                self._kept += [(kind, memoryview(bytes(body))) for kind, body in pdus[index:]]
+                self._connection.pause_reading()
+                return
+            else:
+                self._pdu(pdu_type, body)
+                index += 1
+        if self._user is not None:
+            self._user.read_ended()
+
+    def _pdu(self, pdu_type: int, body: memoryview) -> None:
+        """Handle a PDU that isn't data in order."""
+        content: AssociateRQ | AssociateAC | AssociateRJ | None = None
+        awaited, decode = _DECODERS.get(self._machine.state, (None, None))
+        try:
+            if pdu_type == awaited and decode is not None:
+                content = decode(body)
+            elif pdu_type == PduType.ASSOCIATE_RJ:
+                content = AssociateRJ.decode(body)
+        except UpperLayerError as error:
+            self._invalid(error)
+            return
+        action = self._event(EVENT_OF_PDU[pdu_type], _UNEXPECTED)
+        opening, user = self._opening, self._user
+        if action in {Action.AE_6, Action.AE_3, Action.AE_4}:
+            if action is Action.AE_3:
+                self._connection.pause_reading()  # what comes behind it is for the half
+            assert content is not None
+            assert opening is not None
+            opening.associate_received(content, encode_pdu(pdu_type, body))
+        elif action is Action.AR_8 and self._machine.requestor:
+            self._event(Event.EVT14)  # a collision (PS3.8 §7.2.2.7): the acceptor awaits our answer first
+        elif action in {Action.AA_1, Action.AA_8}:
+            self._tell_failure("unexpected-pdu", AbortReason.UNEXPECTED_PDU)
+        elif action in {Action.AA_2, Action.AA_3}:
+            teller = user or opening
+            if teller is not None:
+                teller.aborted(Abort.decode(body))
+        elif user is not None and action is Action.AR_2:
+            user.release_requested()
+        elif user is not None and action in {Action.AR_3, Action.AR_10}:
+            if action is Action.AR_10:
+                self._event(Event.EVT14)
+            user.released()
+
+    def protocol_error(self, error: UpperLayerError) -> None:
+        """Abort: what came is no PDU. What was whole before it still counts; what comes behind it can't be read."""
+        if isinstance(error, FramingError) and error.completed:
+            self.pdus_received(error.completed)
+        if self._machine.state is not State.STA1:
+            self._invalid(error)
+
+    def transport_lost(self) -> None:
+        """Handle the end of the connection, whoever caused it."""
+        if self._machine.state is State.STA1:  # we have closed it
+            return
+        teller = self._user or self._opening
+        self._event(Event.EVT17)
+        if teller is not None:
+            teller.closed()
+
+    def writable_again(self) -> None:
+        """Go on writing."""
+        if self._user is not None:
+            self._user.writable_again()
+
+    # the machine's
+
+    def _event(self, event: Event, abort: Abort = PROVIDER_ABORT) -> Action:
+        """Let the machine decide, and do what it says; `abort` is what an A-ABORT says."""
+        action = self._machine.handle(event)
+        connection = self._connection
+        pdu = abort.encode() if action in SENDS_ABORT else _SENDS.get(action)
+        if pdu is not None:
+            connection.write(pdu)
+        if self._artim is not None and (action in STARTS_ARTIM or action in STOPS_ARTIM):
+            self._artim.cancel()
+            self._artim = None
+        if action in STARTS_ARTIM:
+            self._artim = asyncio.get_running_loop().call_later(self._artim_timeout, self._artim_expired)
+        if action is Action.AA_2:
+            connection.abort()
+        elif action in CLOSES_TRANSPORT:
+            connection.close(within=self._artim_timeout)
+        elif self._machine.state is State.STA13:
+            connection.resume_reading()
+        return action
+
+    def _invalid(self, error: UpperLayerError) -> None:
+        action = self._event(Event.EVT19, Abort(error.abort_source, error.abort_reason))
+        if action is not Action.AA_7:
+            self._tell_failure(error.code, error.abort_reason)
+
+    def _tell_failure(self, code: str, reason: AbortReason) -> None:
+        opening, user = self._opening, self._user
+        if opening is not None:
+            opening.failed(code)
+        elif user is not None:
+            user.failed(code, reason)
+
+    def _artim_expired(self) -> None:
+        self._event(Event.EVT18)
+        if self._opening is not None:
+            self._opening.failed("artim-expired")

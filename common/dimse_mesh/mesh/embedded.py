@@ -22,7 +22,7 @@ from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
 from dimse_mesh.mesh.errors import EmbeddedServerError
-from dimse_mesh.mesh.nats_server import VERSION
+from dimse_mesh.mesh.nats_server import VERSION, tuning
 
 log = logging.getLogger(__name__)
 
@@ -154,8 +154,7 @@ jetstream {{
 
 @asynccontextmanager
 async def _child(binary: str, config: Path, stop_timeout: float) -> AsyncIterator[tuple[Process, _Output]]:
-    # Measured (EVIDENCE.md): fewer garbage collections are the biggest cheap win; the limit bounds their price.
-    environment = {"GOGC": "400", "GOMEMLIMIT": "60MiB", **os.environ}
+    environment = {**tuning(len(os.sched_getaffinity(0))), **os.environ}
     launcher = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
     process = await anyio.open_process(
         [*launcher, binary, "-c", str(config)],

@@ -7,8 +7,19 @@ acknowledged messages on a power failure (nats-server #8456, #8475).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 VERSION: Final = "2.15.1"
 IMAGE: Final = f"nats:{VERSION}-alpine"
 """The official image of that version."""
+
+
+def tuning(cores: int) -> Mapping[str, str]:
+    """Return the environment variables by which Go's runtime suits an embedded nats-server on so many cores.
+
+    Fewer garbage collections are the biggest cheap win; the memory limit bounds their price. On one or two cores a
+    second thread of the server only takes turns with the services: one thread saves about a tenth of all CPU.
+    """
+    collector = {"GOGC": "400", "GOMEMLIMIT": "60MiB"}
+    return collector if cores > 2 else {**collector, "GOMAXPROCS": "1"}

@@ -1,0 +1,16 @@
+"""How the embedded nats-server is tuned."""
+
+from __future__ import annotations
+
+import pytest
+
+from dimse_mesh.mesh.nats_server import tuning
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (3, None), (64, None)])
+def test_few_cores_give_the_server_one_thread(cores: int, threads: str | None) -> None:
+    assert tuning(cores).get("GOMAXPROCS") == threads
+
+
+def test_memory_is_bounded_wherever_garbage_is_collected_less_often() -> None:
+    assert {"GOGC", "GOMEMLIMIT"} <= tuning(8).keys()

@@ -84,8 +84,12 @@ def _given(value: object, location: tuple[int | str, ...]) -> str:
 
 
 def without_password(text: str) -> str:
-    """Return `text` with the user information of every URL in it masked."""
-    return re.sub(r"://[^/\s@]*@", "://***@", text)
+    """Return `text` with the user information and the query of every URL in it masked.
+
+    A password may hold `@`, `/` or `?`, so everything between the scheme and the last `@` of a word is masked.
+    """
+    text = re.sub(r"://\S*@", "://***@", text)
+    return re.sub(r"(://[^\s?#]*[?#])[^\s'\"]+", r"\1***", text)
 
 
 def _is_scalar(value: object) -> bool:

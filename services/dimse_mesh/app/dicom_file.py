@@ -5,10 +5,14 @@ The data set itself is never read here: it is sent as the bytes that stand in th
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from dimse_mesh.app.uid import is_uid
 
 MAX_META_BYTES = 64 * 1024
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -45,6 +49,15 @@ class DicomFile:
             return file.read(self.size)
 
 
+def _open_regular(path: str, flags: int) -> int:
+    """Open a regular file; anything else (a FIFO that nobody writes to) would be waited for without end."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotDicomError("not a regular file")
+    return descriptor
+
+
 def read_dicom_file(path: Path) -> DicomFile:
     """Read a file's meta information.
 
@@ -52,9 +65,9 @@ def read_dicom_file(path: Path) -> DicomFile:
         NotDicomError: it isn't a DICOM file with the UIDs that C-STORE needs.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open_regular) as file:
             head = file.read(132 + MAX_META_BYTES)
-            total = path.stat().st_size
+            total = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise NotDicomError(error.strerror or "can't be read") from error
     if head[128:132] != b"DICM":
@@ -79,6 +92,9 @@ def read_dicom_file(path: Path) -> DicomFile:
         uids.get(element) for element in (_SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX)
     ):
         raise NotDicomError("the file meta information lacks a UID")
+    # A context that no target can read would cost every file of its association.
+    if not all(map(is_uid, uids.values())):
+        raise NotDicomError("the file meta information holds a UID that isn't one")
     if uids[_SOP_CLASS] == MEDIA_STORAGE_DIRECTORY:
         raise NotDicomError("a DICOMDIR is no composite object")
     return DicomFile(

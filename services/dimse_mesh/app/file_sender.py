@@ -21,7 +21,7 @@ async def store_file(
 
     Raises:
         AssociationError: there is no answer, or no context for it.
-        OSError: the file can't be read; the association can't go on.
+        OSError: the file can't be read, or has become shorter; the association can't go on.
     """
     context_id = client.accepted.get((file.sop_class, file.transfer_syntax))
     if context_id is None:
@@ -29,20 +29,25 @@ async def store_file(
     request = store_request(
         client.next_message_id(), sop_class=file.sop_class, sop_instance=file.sop_instance
     )
-    status = (await client.store(context_id, request, _pieces(file, progress))).status
+    status = (await client.store(context_id, request, pieces(file, progress))).status
     if status is None:
         raise AssociationError("the target answers without a status")
     return status
 
 
-async def _pieces(file: DicomFile, progress: Callable[[int], None] | None) -> AsyncIterator[bytes]:
+async def pieces(file: DicomFile, progress: Callable[[int], None] | None) -> AsyncIterator[bytes]:
+    """Read a file's data set piece by piece, padded as it must be sent.
+
+    Raises:
+        OSError: the file can't be read, or has become shorter.
+    """
     left = file.size
     async with await anyio.open_file(file.path, "rb") as source:
         await source.seek(file.offset)
         while left:
             piece = await source.read(min(PIECE, left))
             if not piece:
-                return
+                raise OSError("the file became shorter while it was sent")
             left -= len(piece)
             yield piece if left else piece + file.padding
             if progress is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -15,19 +14,11 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 
+from dimse_mesh.app.uid import is_uid
 from dimse_mesh.dimse import CommandSet, Status
 from dimse_mesh.endpoint.own import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 PREAMBLE = bytes(128) + b"DICM"
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
-
-
-def is_uid(text: str) -> bool:
-    """Tell whether `text` consists of what a UID may consist of (PS3.5 §9.1), so that it is safe as a file name.
-
-    Components with leading zeros, which are wrong but out there, pass.
-    """
-    return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 
 def file_head(sop_class: str, sop_instance: str, transfer_syntax: str) -> bytes:

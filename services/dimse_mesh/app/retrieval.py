@@ -13,7 +13,7 @@ from pydicom import uid
 from pynetdicom import AllStoragePresentationContexts, StoragePresentationContexts
 from pynetdicom import sop_class as sop_classes
 
-from dimse_mesh.app.received_files import is_uid
+from dimse_mesh.app.uid import is_uid
 from dimse_mesh.client import EXPLICIT_LE, IMPLICIT_LE, MAX_CONTEXTS, Proposal
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 

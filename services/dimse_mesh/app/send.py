@@ -24,6 +24,7 @@ from rich.table import Table
 
 from dimse_mesh.app.dicom_file import DicomFile, NotDicomError, files_below, read_dicom_file
 from dimse_mesh.app.file_sender import store_file
+from dimse_mesh.app.printable import printable
 from dimse_mesh.app.way_in import Door, WayIn, open_door
 from dimse_mesh.client import MAX_CONTEXTS, AssociationError, Context, DicomClient, Proposal
 from dimse_mesh.dimse import StatusCategory, category
@@ -170,7 +171,8 @@ def _summarise(console: Console, ae_title: str, outcome: Outcome, seconds: float
         f"{outcome.skipped} other files skipped, {seconds:.1f} s"
     )
     for path, why in outcome.failures[:SHOWN_FAILURES]:
-        console.print(f"failed: {path}: {why}", style="red", highlight=False, soft_wrap=True)
+        line = printable(f"failed: {path}: {why}")
+        console.print(line, style="red", highlight=False, soft_wrap=True, markup=False)
     if len(outcome.failures) > SHOWN_FAILURES:
         console.print(f"... and {len(outcome.failures) - SHOWN_FAILURES} more")
     if not total and not outcome.failures:

@@ -8,8 +8,9 @@ import anyio
 import pytest
 
 from dimse_mesh.app.dicom_file import read_dicom_file
-from dimse_mesh.app.received_files import ReceivedFiles, is_uid
+from dimse_mesh.app.received_files import ReceivedFiles
 from dimse_mesh.app.retrieval import storage_class, storage_proposals
+from dimse_mesh.app.uid import is_uid
 from dimse_mesh.dimse import Status, store_request
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 
 from dimse_mesh.app.dicom_file import NotDicomError, read_dicom_file
+from dimse_mesh.app.file_sender import pieces
 from dimse_mesh.app.send import batches
 from tests.support.mesh import Ae, Mesh, zone_config
 from tests.support.scripted import Server
@@ -97,6 +100,37 @@ def test_damaged_file_is_refused(tmp_path: Path, cut: int) -> None:
     file.write_bytes(sample("CT_small.dcm").read_bytes()[:cut])
     with pytest.raises(NotDicomError):
         read_dicom_file(file)
+
+
+def test_fifo_is_refused_at_once(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo.dcm"
+    os.mkfifo(fifo)
+    with pytest.raises(NotDicomError, match="regular"):
+        read_dicom_file(fifo)
+
+
+def test_uid_that_is_none_fails_its_file_alone(mesh: Mesh, tmp_path: Path) -> None:
+    bad = tmp_path / "[bold]\x1b[31m.dcm"
+    bad.write_bytes(
+        sample("CT_small.dcm").read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.x\0", 1)
+    )
+    result = run(mesh, "send", "ARCHIVE", bad, sample("CT_small.dcm"))
+    assert result.returncode == 1
+    assert "1 stored" in result.stdout
+    assert "[bold]\\x1b[31m.dcm: the file meta information holds a UID that isn't one" in result.stdout
+
+
+def test_file_that_becomes_shorter_is_never_sent_as_whole(tmp_path: Path) -> None:
+    path = tmp_path / "short.dcm"
+    path.write_bytes(sample("CT_small.dcm").read_bytes())
+    file = read_dicom_file(path)
+    os.truncate(path, file.offset + 10)
+
+    async def send() -> list[bytes]:
+        return [piece async for piece in pieces(file, None)]
+
+    with pytest.raises(OSError, match="shorter"):
+        anyio.run(send)
 
 
 def test_file_is_read_as_pydicom_reads_it() -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dimse_mesh.runtime.settings import ZoneSettings, dump_complete, load_settings
-from dimse_mesh.runtime.settings_errors import ConfigurationError
+from dimse_mesh.runtime.settings_errors import ConfigurationError, without_password
 from dimse_mesh.schemas.service import ServiceName
 
 EXAMPLE = """
@@ -203,3 +203,18 @@ def test_every_field_has_a_description() -> None:
                 walk(field, inner)
 
     walk("zone", ZoneSettings)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("nats://user:p@ss@host:4222", "nats://***@host:4222"),
+        ("nats://user:a/b?c#d@host:4222", "nats://***@host:4222"),
+        ("wss://host/path?token=secret", "wss://host/path?***"),
+        ("wss://host/path#secret", "wss://host/path#***"),
+        ("['nats://u:secret@a', 'tls://b']", "['nats://***@a', 'tls://b']"),
+        ("nats://host:4222", "nats://host:4222"),
+    ],
+)
+def test_no_part_of_a_secret_in_a_url_is_shown(url: str, shown: str) -> None:
+    assert without_password(url) == shown

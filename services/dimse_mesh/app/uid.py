@@ -1,0 +1,15 @@
+"""What may be taken for a UID (PS3.5 §9.1)."""
+
+from __future__ import annotations
+
+import re
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
+
+
+def is_uid(text: str) -> bool:
+    """Tell whether `text` consists of what a UID may consist of (PS3.5 §9.1), so that it is safe as a file name.
+
+    Components with leading zeros, which are wrong but out there, pass.
+    """
+    return len(text) <= 64 and _UID.fullmatch(text) is not None

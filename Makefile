@@ -7,10 +7,13 @@ RUN := $(BIN)/python -m
 
 FUZZ_SECONDS ?= 60
 SOAK_ROUNDS ?= 50
+# Of make differential: conversations, or the one with this seed.
+COUNT ?= 20000
+SEED ?=
 LOWEST_TESTS ?= tests/unit tests/property tests/conformance/dimse tests/conformance/upper_layer tests/interop/mesh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check lint format lock lowest bench bench-quick bench-scale soak fuzz clean
+.PHONY: help demo up test check lint format lock lowest bench bench-quick bench-scale soak differential fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -69,6 +72,9 @@ bench-scale: .venv/.developing ## Cost per operation from 1 to 1,000 association
 
 soak: .venv/.developing ## Half an hour of load with random kills, restarts and partitions; prints the table
 	@$(RUN) tests.fault.soak --rounds $(SOAK_ROUNDS) --large $(SOAK_ROUNDS)
+
+differential: .venv/.developing ## Random conversations (COUNT, or one SEED), direct and through the mesh, compared
+	@$(RUN) tests.interop.differential --count $(COUNT) $(if $(SEED),--seed $(SEED))
 
 fuzz: .venv/.developing ## Damaged bytes into every parser, for FUZZ_SECONDS (60)
 	@end=$$(($$(date +%s) + $(FUZZ_SECONDS))); \

@@ -1,0 +1,53 @@
+"""Which differences between a direct connection and the mesh are allowed.
+
+They are those of docs/conformance-statement.md, "What a peer can tell from a direct connection", and no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tests.interop.differential.conversation import Conversation, Do
+from tests.interop.differential.transcript import ENDS, Item, Kind
+from tests.support.conversation import Side
+from tests.support.wire import Associate
+
+OWN_ITEMS = (0x51, 0x52, 0x55)
+"""Maximum length, implementation class UID and version name: each node's own."""
+
+
+def _without_own_items(item: Item) -> Item:
+    said = item.value
+    assert isinstance(said, Associate)
+    others = tuple((kind, body) for kind, body in said.user_items if kind not in OWN_ITEMS)
+    # PS3.8 §9.3.3.2: the transfer syntax of a refused context is not significant.
+    results = tuple(one if one.result == 0 else replace(one, transfer="") for one in said.results)
+    return replace(item, value=replace(said, user_items=others, results=results))
+
+
+def comparable(items: Sequence[Item], conversation: Conversation) -> list[Item]:
+    """Return what has to be the same on both ways."""
+    collided = any(step.do is Do.COLLIDE for step in conversation.steps)
+    result = []
+    for item in items:
+        if item.kind in {Kind.ASSOCIATE_RQ, Kind.ASSOCIATE_AC}:
+            result.append(_without_own_items(item))
+        elif item.kind is Kind.PARTIAL or (collided and item.kind is Kind.RELEASE_RQ):
+            continue
+        else:
+            result.append(item)
+    return result
+
+
+def differ(side: Side, direct: Sequence[Item], mesh: Sequence[Item], conversation: Conversation) -> bool:
+    """Tell whether what `side` saw differs in more than what is documented."""
+    one, other = comparable(direct, conversation), comparable(mesh, conversation)
+    if conversation.ended_by is side:
+        return False if not conversation.settled else one != other
+    if conversation.ended_by is side.other and not conversation.settled:
+        # An end that overtakes messages, or destroys them: what came before it is a beginning of what was sent.
+        messages = [item for item in other if item.kind not in ENDS]
+        shorter = min(len(messages), len(one))
+        return messages[:shorter] != one[:shorter] or other[-1:] != one[-1:]
+    return one != other

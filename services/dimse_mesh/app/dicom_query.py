@@ -158,6 +158,8 @@ class Query:
     async def _take(self, received: CommandReceived, storage: Storage) -> None:
         """Pass a C-STORE sub-operation on and answer it (PS3.4 §C.4.3.2)."""
         request = CommandSet.parse(received.command)
+        if request.message_id is None:
+            raise AssociationError("the target sends a C-STORE request without a message id")
         await storage.begin(request, self._syntaxes.get(received.context_id, ""))
         last = not received.head.has_data_set
         while not last:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import filecmp
+import hashlib
 import os
-import tempfile
+import secrets
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +22,8 @@ from dimse_mesh.dimse import CommandSet, Status
 from dimse_mesh.endpoint.own import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 PREAMBLE = bytes(128) + b"DICM"
+LONGEST_SHOWN = 80
+"""Characters of what should have been a UID."""
 
 
 def file_head(sop_class: str, sop_instance: str, transfer_syntax: str) -> bytes:
@@ -40,10 +45,14 @@ def file_head(sop_class: str, sop_instance: str, transfer_syntax: str) -> bytes:
 class ReceivedFiles:
     """Writes `<SOP instance UID>.dcm` in a folder: each appears when it is whole, or never.
 
+    A file that is there is never replaced. An object whose name is taken goes to `<SOP instance UID>-2.dcm` and so on,
+    unless a file of that name holds the same bytes.
+
     Attributes:
-        sizes: bytes of each data set written, by SOP instance.
+        sizes: bytes of each data set written, by the name of its file without `.dcm`.
         syntaxes: objects by transfer syntax.
         failures: why objects were refused, one line each.
+        notes: what else there is to say of an object, one line each.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,22 +61,37 @@ class ReceivedFiles:
         self._name = ""
         self._syntax = ""
         self._size = 0
+        self._digest = hashlib.sha256()
         self._status = Status.SUCCESS
+        self._kept: set[tuple[str, bytes]] = set()
+        self._next_number: Counter[str] = Counter()
         self.sizes: dict[str, int] = {}
         self.syntaxes: Counter[str] = Counter()
         self.failures: list[str] = []
+        self.notes: list[str] = []
         self.bytes_received = 0
 
     async def begin(self, request: CommandSet, transfer_syntax: str) -> None:
         """Open a file beside the one that it will be."""
         sop_class, name = request.affected_sop_class_uid or "", request.affected_sop_instance_uid or ""
         self._name, self._syntax, self._size, self._status = name, transfer_syntax, 0, Status.SUCCESS
-        if not all(map(is_uid, (sop_class, name, transfer_syntax))):
-            # PS3.7 §C.5.7: the UID violates the rules. It must not become a path, nor be printed as it is.
-            self._fail(Status.INVALID_OBJECT_INSTANCE, "an object", "its UIDs are none")
+        self._digest = hashlib.sha256(transfer_syntax.encode("latin-1"))
+        for what, uid in (
+            ("SOP Instance UID", name),
+            ("SOP Class UID", sop_class),
+            ("transfer syntax", transfer_syntax),
+        ):
+            if not is_uid(uid):
+                # PS3.7 §C.5.7: the UID violates the rules. It must not become a path.
+                self._fail(
+                    Status.INVALID_OBJECT_INSTANCE, _shown(name), f"its {what} {_shown(uid)} is no valid UID"
+                )
+                return
+        if not request.has_data_set:
+            self._fail(Status.STORAGE_CANNOT_UNDERSTAND, name, "it came without a data set")
             return
         try:
-            self._file = tempfile.NamedTemporaryFile(dir=self._folder, suffix=".part", delete=False)  # noqa: SIM115
+            self._file = _create(self._folder)
             self._file.write(file_head(sop_class, name, transfer_syntax))
         except OSError as error:
             self._fail(Status.STORAGE_OUT_OF_RESOURCES, name, error.strerror or "can't be written")
@@ -79,6 +103,7 @@ class ReceivedFiles:
         if self._file is not None:
             try:
                 self._file.write(fragment)
+                self._digest.update(fragment)
             except OSError as error:
                 self._fail(Status.STORAGE_OUT_OF_RESOURCES, self._name, error.strerror or "can't be written")
 
@@ -87,12 +112,11 @@ class ReceivedFiles:
         if self._file is not None:
             try:
                 self._file.close()
-                os.replace(self._file.name, self._folder / f"{self._name}.dcm")
+                self._publish(Path(self._file.name))
             except OSError as error:
                 self._fail(Status.STORAGE_OUT_OF_RESOURCES, self._name, error.strerror or "can't be written")
             else:
                 self._file = None
-                self.sizes[self._name] = self._size
                 self.syntaxes[self._syntax] += 1
         return self._status
 
@@ -100,12 +124,81 @@ class ReceivedFiles:
         """Remove what is not whole."""
         file, self._file = self._file, None
         if file is not None:
-            try:
+            with suppress(OSError):  # a full disk fails once more when the rest is written at the end
                 file.close()
-            finally:
-                Path(file.name).unlink(missing_ok=True)
+            with suppress(OSError):
+                Path(file.name).unlink()
+
+    def _publish(self, written: Path) -> None:
+        """Give `written` the first name that is free, or remove it if an equal file is there already."""
+        content = (self._name, self._digest.digest())
+        if content in self._kept:
+            written.unlink()
+            self.notes.append(f"{self._name}: came again with the same content, and is kept once")
+            return
+        # Names that this run has tried are not tried again, however often one UID comes.
+        number = self._next_number[self._name] + 1
+        while not (_claim(written, path := self._path(number)) or _take_equal(written, path)):
+            number += 1
+        self._next_number[self._name] = number
+        self._kept.add(content)
+        self.sizes[path.stem] = self._size
+        if number > 1:
+            self.notes.append(
+                f"{self._name}: the folder has another object of that UID; this one is in {path.name}"
+            )
+
+    def _path(self, number: int) -> Path:
+        """Return where the object goes if it is the folder's `number`th of its UID."""
+        return self._folder / (f"{self._name}.dcm" if number == 1 else f"{self._name}-{number}.dcm")
 
     def _fail(self, status: Status, what: str, why: str) -> None:
         self._status = status
         self.failures.append(f"{what}: {why}")
         self.close()
+
+
+def _create(folder: Path) -> IO[bytes]:
+    """Create a file of a new name, with the permissions that the umask allows.
+
+    Raises:
+        OSError: it can't be created.
+    """
+    return (folder / f"{secrets.token_hex(8)}.part").open("xb")
+
+
+def _claim(written: Path, path: Path) -> bool:
+    """Move `written` to `path` unless something is there.
+
+    Raises:
+        OSError: it can't be moved.
+    """
+    try:
+        os.link(written, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        if os.path.lexists(path):
+            return False
+        written.rename(path)
+    else:
+        written.unlink()
+    return True
+
+
+def _take_equal(written: Path, path: Path) -> bool:
+    """Remove `written` if `path` is a file of the same bytes; links and what can't be read count as different."""
+    try:
+        if path.is_symlink() or not path.is_file() or not filecmp.cmp(written, path, shallow=False):
+            return False
+    except OSError:
+        return False
+    written.unlink()
+    return True
+
+
+def _shown(uid: str) -> str:
+    """Return what a peer has sent as a UID, fit to be printed."""
+    if not uid:
+        return "(empty)"
+    return repr(uid if len(uid) <= LONGEST_SHOWN else f"{uid[:LONGEST_SHOWN]}...")

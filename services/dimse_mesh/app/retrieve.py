@@ -30,7 +30,7 @@ from dimse_mesh.client import AssociationError, Proposal
 from dimse_mesh.dimse import CommandField, Status
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 
-SHOWN_FAILURES = 20
+SHOWN_LINES = 20
 FAILED_INSTANCES = parse_path("FailedSOPInstanceUIDList")
 
 
@@ -51,6 +51,9 @@ class Outcome:
     counts: SubOperations = field(default_factory=lambda: SubOperations(None, None, None, None))
     status: int | None = None
     failures: list[str] = field(default_factory=list)
+    """What failed here, whatever the target's status says."""
+    notes: list[str] = field(default_factory=list)
+    """What else there is to say; the exit code doesn't depend on it."""
     interrupted: bool = False
 
 
@@ -79,6 +82,7 @@ def get(way: WayIn, what: Retrieval, folder: Path, sop_classes: Sequence[str]) -
     finally:
         files.close()
     outcome.failures += files.failures
+    outcome.notes += files.notes
     written = f"{len(files.sizes)} files, {decimal(sum(files.sizes.values()))} in {folder}; "
     return _summarise(outcome, what.ae_title, written, seconds)
 
@@ -144,9 +148,9 @@ def _note(outcome: Outcome, response: Response, transfer_syntax: str) -> None:
     try:
         failed = text_of(decode_identifier(response.identifier, transfer_syntax), FAILED_INSTANCES)
     except ValueError as error:
-        outcome.failures.append(str(error))
+        outcome.notes.append(f"the target's list of what it did not send: {error}")
     else:
-        outcome.failures += [f"not sent: {name}" for name in failed.split("\\") if name]
+        outcome.notes += [f"not sent: {name}" for name in failed.split("\\") if name]
 
 
 def _summarise(outcome: Outcome, names: str, written: str, seconds: float) -> int:
@@ -163,10 +167,8 @@ def _summarise(outcome: Outcome, names: str, written: str, seconds: float) -> in
         if number is not None
     ]
     console.print(f"{names}: {written}{', '.join(said) or 'no sub-operations counted'}; {seconds:.1f} s")
-    for line in outcome.failures[:SHOWN_FAILURES]:
-        console.print(f"failed: {line}", style="red")
-    if len(outcome.failures) > SHOWN_FAILURES:
-        console.print(f"... and {len(outcome.failures) - SHOWN_FAILURES} more")
+    _print_lines(console, [f"failed: {line}" for line in outcome.failures], style="red")
+    _print_lines(console, outcome.notes)
     if outcome.interrupted:
         console.print("cancelled")
         return INTERRUPTED
@@ -176,7 +178,14 @@ def _summarise(outcome: Outcome, names: str, written: str, seconds: float) -> in
     elif status == Status.SUCCESS and counts.done == 0 and counts.completed is not None:
         console.print("nothing matches", style="red")
         return 1
-    return 0 if status == Status.SUCCESS and not outcome.failures and not counts.failed else 1
+    return 0 if status == Status.SUCCESS and not outcome.failures else 1
+
+
+def _print_lines(console: Console, lines: Sequence[str], *, style: str | None = None) -> None:
+    for line in lines[:SHOWN_LINES]:
+        console.print(line, style=style)
+    if len(lines) > SHOWN_LINES:
+        console.print(f"... and {len(lines) - SHOWN_LINES} more")
 
 
 def _meaning(status: int | None) -> str:

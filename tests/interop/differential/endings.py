@@ -41,6 +41,21 @@ def refuse(rng: Random, timeline: Timeline) -> None:
         timeline.send(Side.TARGET, abort(rng), "A-ABORT")
 
 
+def give_up(rng: Random, timeline: Timeline) -> None:
+    """Let the client abort when its A-ASSOCIATE-RQ has arrived, before it is answered."""
+    timeline.end(Side.CLIENT, Do.SEND, data=abort(rng), note="A-ABORT")
+
+
+def ask_for_release(rng: Random, timeline: Timeline, side: Side) -> None:
+    """Let one side ask for release now, though the other may still have something to say."""
+    timeline.send(side, release_rq(rng), "A-RELEASE-RQ", after=1)
+
+
+def grant_release(rng: Random, timeline: Timeline, side: Side) -> None:
+    """Let one side answer when it has said everything."""
+    timeline.send(side, release_rp(rng), "A-RELEASE-RP")
+
+
 def _release(rng: Random, timeline: Timeline, side: Side) -> None:
     timeline.send(side, release_rq(rng), "A-RELEASE-RQ")
     timeline.send(side.other, release_rp(rng), "A-RELEASE-RP")
@@ -58,7 +73,7 @@ def release_by_target(rng: Random, timeline: Timeline) -> None:
     _release(rng, timeline, Side.TARGET)
 
 
-def collide(_rng: Random, timeline: Timeline) -> None:
+def collide(_: Random, timeline: Timeline) -> None:
     """Let both ask for release at once (PS3.8 §7.2.2.7)."""
     before = dict(timeline.sent)
     for side in Side:
@@ -79,8 +94,23 @@ def abort_by_target(rng: Random, timeline: Timeline) -> None:
     _abort(rng, timeline, Side.TARGET)
 
 
+def release_twice(rng: Random, timeline: Timeline) -> None:
+    """Let one side ask again before it has the answer."""
+    side = rng.choice(list(Side))
+    timeline.send(side, release_rq(rng), "A-RELEASE-RQ")
+    for _ in range(rng.choice((1, 1, 5))):
+        timeline.do(side, Do.SEND, data=release_rq(rng), note="A-RELEASE-RQ again")
+    timeline.send(side.other, release_rp(rng), "A-RELEASE-RP")
+
+
 Ending = Callable[[Random, Timeline], None]
-ORDERLY: tuple[Ending, ...] = (release_by_client, release_by_client, release_by_target, collide)
+ORDERLY: tuple[Ending, ...] = (
+    release_by_client,
+    release_by_client,
+    release_by_target,
+    collide,
+    release_twice,
+)
 """Endings of a conversation of which nothing is outstanding."""
 SUDDEN: tuple[Ending, ...] = (abort_by_client, abort_by_target)
 """Endings at any moment."""

@@ -9,7 +9,7 @@ from tests.interop.differential import endings
 from tests.interop.differential.conversation import Conversation, Timeline
 from tests.interop.differential.cutting import cut
 from tests.interop.differential.negotiation import Negotiation, negotiation
-from tests.interop.differential.operations import MessageIds, Turn, operation
+from tests.interop.differential.operations import MessageIds, Turn, operation, unheard_of
 from tests.interop.differential.transcript import describe
 from tests.support.conversation import Side
 from tests.support.wire import Context
@@ -24,7 +24,9 @@ def _group(rng: Random, contexts: Sequence[Context], ids: MessageIds, sent: dict
     A group begins when all of the last one has been received: nothing is outstanding any more.
     """
     waiting = [
-        operation(rng, side, contexts, ids) for side in Side for _ in range(rng.choice((0, 1, 1, 2, 3)))
+        (unheard_of if rng.random() < 0.05 else operation)(rng, side, contexts, ids)
+        for side in Side
+        for _ in range(rng.choice((0, 1, 1, 2, 3)))
     ]
     base = dict(sent)
     heard = [{side: base[side.other] for side in Side} for _ in waiting]
@@ -59,13 +61,36 @@ def generate(seed: int, called: str) -> Conversation:
     opening = rng.random()
     if opening < 0.05:
         endings.refuse(rng, timeline)
+    elif opening < 0.07:
+        endings.give_up(rng, timeline)
     else:
         timeline.send(Side.TARGET, negotiated.accept, "A-ASSOCIATE-AC")
         spoken = _messages(rng, negotiated) if negotiated.accepted else []
-        sudden = rng.random() < 0.3
-        for turn, after in spoken[: rng.randrange(len(spoken) + 1) if sudden else None]:
+        _speak(rng, spoken, limits, timeline)
+    return Conversation(seed, tuple(timeline.steps), limits, timeline.settled, timeline.ended_by)
+
+
+def _speak(rng: Random, spoken: Sequence[Spoken], limits: dict[Side, int], timeline: Timeline) -> None:
+    """Add the messages, or some of them, and the end."""
+
+    def say(part: Sequence[Spoken]) -> None:
+        for turn, after in part:
             message = turn.message
             data = cut(rng, message, limits[turn.side.other])
             timeline.send(turn.side, data, describe(message), after=after)
-        rng.choice(endings.SUDDEN if sudden else endings.ORDERLY)(rng, timeline)
-    return Conversation(seed, tuple(timeline.steps), limits, timeline.settled, timeline.ended_by)
+
+    now = rng.randrange(len(spoken) + 1)
+    match rng.choices(("orderly", "sudden", "early"), (6, 3, 2))[0]:
+        case "orderly":
+            say(spoken)
+            rng.choice(endings.ORDERLY)(rng, timeline)
+        case "sudden":
+            say(spoken[:now])
+            rng.choice(endings.SUDDEN)(rng, timeline)
+        case _:  # released while answers are owed, which then arrive before the release
+            asker = rng.choice(list(Side))
+            say(spoken[:now])
+            heard = timeline.sent[asker]
+            endings.ask_for_release(rng, timeline, asker)
+            say([(turn, after) for turn, after in spoken[now:] if turn.side is not asker and after <= heard])
+            endings.grant_release(rng, timeline, asker.other)

@@ -53,7 +53,16 @@ TRANSFERS = (
     "1.2.840.10008.1.2.4.201",
     f"{PRIVATE}.100",
 )
-CALLING = ("SCRIPTED", "A", "  Lead.Space a ", "X.Y * > Z. 16 CH", "lower case", "%41_-")
+CALLING = (
+    b"SCRIPTED",
+    b"A",
+    b"  Lead.Space a ",
+    b"X.Y * > Z. 16 CH",
+    b"lower case",
+    b"%41_-",
+    b"R\xd6NTGEN",
+    b"NUL\0\0",
+)
 LENGTHS = (0, 128, 1018, 4096, 16384, 16384, 65537, 131072, 0xFFFFFFFF)
 
 
@@ -127,38 +136,62 @@ def _results(rng: Random, contexts: list[Context]) -> list[ContextResult]:
     return results
 
 
-def _associate(kind: int, called: str, calling: str, items: list[bytes], *, version: int) -> bytes:
-    head = struct.pack(">HH", version, 0) + title(called) + title(calling) + bytes(32)
-    return pdu(kind, head + b"".join(items))
+def _oddly(rng: Random, chance: float, usual: bytes, *odd: bytes) -> bytes:
+    """Return what is usual, or with this chance something odd."""
+    return rng.choice(odd) if odd and rng.random() < chance else usual
+
+
+def _uid(rng: Random, uid: str) -> bytes:
+    """Return a UID, now and then padded as in a data set."""
+    return _oddly(rng, 0.05, uid.encode(), uid.encode() + b"\0")
+
+
+def _proposed(rng: Random, context: Context) -> bytes:
+    syntaxes = b"".join(item(0x40, _uid(rng, uid)) for uid in context.transfers)
+    reserved = _oddly(rng, 0.05, bytes(3), rng.randbytes(3))
+    abstract = item(0x30, _uid(rng, context.abstract))
+    return item(0x20, bytes((context.id,)) + reserved + abstract + syntaxes)
+
+
+def _answered(rng: Random, answer: ContextResult) -> bytes:
+    syntax = item(0x40, _uid(rng, answer.transfer))
+    if answer.result:
+        syntax = _oddly(rng, 0.3, syntax, b"", item(0x40, b""))
+    return item(0x21, bytes((answer.id, 0, answer.result, 0)) + syntax)
+
+
+def _user_information(rng: Random, max_length: int, contexts: list[Context], version: str) -> bytes:
+    return user_information(max_length, _user_items(rng, contexts), rng.choice(("", version)))
+
+
+def _associate(rng: Random, kind: int, titles: bytes, items: list[bytes], *, version: int) -> bytes:
+    reserved = _oddly(rng, 0.05, bytes(2), rng.randbytes(2))
+    behind = _oddly(rng, 0.1, bytes(32), rng.randbytes(32), b" " * 32)
+    application = item(0x10, _oddly(rng, 0.05, APPLICATION_CONTEXT.encode(), b"1.2.3.4", b"1.2.3.4\0"))
+    items = [application, *items]
+    if rng.random() < 0.05:  # in another order
+        items.insert(rng.randrange(len(items)), items.pop())
+    if rng.random() < 0.05:
+        items.insert(rng.randrange(len(items) + 1), item(rng.choice((0x11, 0x60, 0xFF)), rng.randbytes(9)))
+    return pdu(kind, struct.pack(">H", version) + reserved + titles + behind + b"".join(items))
 
 
 def negotiation(rng: Random, called: str) -> Negotiation:
     """Return how client and target of a conversation with `called` negotiate."""
     contexts = _contexts(rng)
-    calling = rng.choice(CALLING)
+    calling = title(rng.choice(CALLING))
     version = 1 if rng.random() < 0.9 else rng.choice((3, 0x8001, 0xFFFF))
     client_max, target_max = rng.choice(LENGTHS), rng.choice(LENGTHS)
-    application = item(0x10, APPLICATION_CONTEXT.encode())
-    proposed = [
-        item(
-            0x20,
-            bytes((context.id, 0, 0, 0))
-            + item(0x30, context.abstract.encode())
-            + b"".join(item(0x40, uid.encode()) for uid in context.transfers),
-        )
-        for context in contexts
-    ]
-    asked = user_information(client_max, _user_items(rng, contexts), rng.choice(("", "SCRIPTED_RQ")))
+    asked = [_proposed(rng, context) for context in contexts]
+    asked.append(_user_information(rng, client_max, contexts, "SCRIPTED_RQ"))
     results = _results(rng, contexts)
-    answers = [
-        item(0x21, bytes((answer.id, 0, answer.result, 0)) + item(0x40, answer.transfer.encode()))
-        for answer in results
-    ]
-    answered = user_information(target_max, _user_items(rng, contexts), rng.choice(("", "SCRIPTED_AC")))
+    answered = [_answered(rng, answer) for answer in results]
+    answered.append(_user_information(rng, target_max, contexts, "SCRIPTED_AC"))
     accepted = {answer.id for answer in results if answer.result == 0}
+    echoed = _oddly(rng, 0.1, title(called) + calling, bytes(32), b"SOMEBODY ELSE   " + calling)
     return Negotiation(
-        _associate(PduType.ASSOCIATE_RQ, called, calling, [application, *proposed, asked], version=version),
-        _associate(PduType.ASSOCIATE_AC, called, calling, [application, *answers, answered], version=1),
+        _associate(rng, PduType.ASSOCIATE_RQ, title(called) + calling, asked, version=version),
+        _associate(rng, PduType.ASSOCIATE_AC, echoed, answered, version=rng.choice((1, 1, 1, 3))),
         tuple(context for context in contexts if context.id in accepted),
         client_max,
         target_max,

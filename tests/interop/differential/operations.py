@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from tests.interop.differential.command_sets import odd
@@ -122,3 +122,31 @@ def operation(rng: Random, side: Side, contexts: Sequence[Context], ids: Message
     final = response(ask, rng.choice(STATUSES), data=answered)
     turns.append(Turn(side.other, _maybe_odd(rng, final)))
     return turns
+
+
+def _other_context(rng: Random, message: Message, contexts: Sequence[Context]) -> Message:
+    return replace(message, context_id=rng.choice(contexts).id)
+
+
+def unheard_of(rng: Random, side: Side, contexts: Sequence[Context], ids: MessageIds) -> list[Turn]:
+    """Return an operation that no standard knows: answers that nobody asked for, late, or in another place."""
+    turns = operation(rng, side, contexts, ids)
+    ask, final = turns[0].message, turns[-1].message
+    context = rng.choice(contexts)
+    match rng.randrange(6):
+        case 0:  # a cancel for nobody
+            number = rng.randrange(0x10000)
+            return [Turn(side, cancel_rq(number, context_id=context.id), waits=False)]
+        case 1:  # an answer to nobody
+            stranger = request(
+                Command.C_STORE, rng.randrange(0x10000), context.abstract, context_id=context.id
+            )
+            return [Turn(side, response(stranger, rng.choice(STATUSES), data=data_set(rng, likely=0.3)))]
+        case 2:  # another answer behind the final one
+            return [*turns, Turn(side.other, final, waits=False)]
+        case 3:  # an answer in another presentation context
+            return [*turns[:-1], replace(turns[-1], message=_other_context(rng, final, contexts))]
+        case 4:  # a message id that is still in use
+            return [turns[0], Turn(side, ask, waits=False), *turns[1:], Turn(side.other, final, waits=False)]
+        case _:  # no answer at all
+            return turns[:1]

@@ -18,6 +18,7 @@ from tests.support.wire import (
     PduType,
     Tag,
     parse_associate,
+    split_items,
 )
 
 
@@ -78,18 +79,34 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:6]
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What an A-ASSOCIATE-RQ or -AC says."""
+
+    version: bytes
+    reserved: bytes
+    application: tuple[bytes, ...]
+    said: Associate
+
+
 def associate_item(pdu: Pdu) -> Item:
     """Return the item for an A-ASSOCIATE-RQ or -AC."""
     said = parse_associate(pdu)
+    application = tuple(body for kind, body in split_items(pdu.body[68:]) if kind == 0x10)
+    opening = Opening(pdu.body[:2], pdu.body[2:4] + pdu.body[36:68], application, said)
     kind = Kind.ASSOCIATE_RQ if pdu.kind == PduType.ASSOCIATE_RQ else Kind.ASSOCIATE_AC
-    return Item(kind, said, _summary(said))
+    return Item(kind, opening, _summary(opening))
 
 
-def _summary(said: Associate) -> str:
+def _summary(opening: Opening) -> str:
+    said = opening.said
     contexts = [f"{one.id}:{one.abstract}({','.join(one.transfers)})" for one in said.contexts]
     results = [f"{one.id}:{one.result}({one.transfer})" for one in said.results]
     items = [f"{kind:02X}:{body.hex()}" for kind, body in (*said.user_items, *said.unknown_items)]
-    return f"{said.called!r} from {said.calling!r}: {' '.join((*contexts, *results))} | {' '.join(items)}"
+    head = f"version {opening.version.hex()} reserved {opening.reserved.hex()} {opening.application} "
+    return (
+        f"{head}{said.called!r} from {said.calling!r}: {' '.join((*contexts, *results))} | {' '.join(items)}"
+    )
 
 
 class Assembler:

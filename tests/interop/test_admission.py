@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ import pytest
 from tests.support import dcmtk
 from tests.support.mesh import Ae, Mesh, zone_config
 from tests.support.ports import reserve_port
-from tests.support.scripted import Client, Rejected, Server
+from tests.support.scripted import Client, Rejected, Server, ServerPeer, success
 from tests.support.way import Way
 from tests.support.wire import CT_STORAGE, Context, request, store_rq
 
@@ -192,3 +193,27 @@ def test_refused_operation_gets_not_authorised_and_its_data_set_is_drained(guard
         server.join()
         # Only what was allowed has reached the target.
         assert [message.field for message in server.peers[0].received] == [request(0x30, 9, "1.2").field]
+
+
+def test_target_gets_not_authorised_for_what_its_route_does_not_allow(guarded: Mesh) -> None:
+    """It may not store at a client whose route allows C-ECHO and C-FIND; the client hears nothing of it."""
+    statuses: list[int | None] = []
+    answered = threading.Event()
+
+    def target(peer: ServerPeer) -> None:
+        peer.accept_association()
+        statuses.append(peer.exchange(store_rq(1, "1.2.3", bytes(200_000))).status)
+        answered.set()
+        peer.serve(success)
+
+    contexts = [Context(1, CT_STORAGE), Context(3, "1.2.840.10008.1.1")]
+    with Server(target, port=guarded.aes["ARCHIVE"].port) as server:
+        with Client.open(
+            guarded.listeners["hospital"], called="ANY", calling="READER", contexts=contexts
+        ) as client:
+            assert answered.wait(20)
+            assert client.echo(9, context_id=3) == 0
+            client.release()
+            assert [message.field for message in client.received] == [0x8030]
+        server.join()
+    assert statuses == [0x0124]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from dimse_mesh.mesh import Turn, TurnWriter
+from dimse_mesh.policy import PeerCertificate
 from dimse_mesh.upper_layer import Framer, UpperLayerError
 
 RECEIVE_BUFFER_SIZE = 512 * 1024
@@ -137,12 +138,16 @@ class PeerConnection(asyncio.BufferedProtocol):
         return str(name[0]) if isinstance(name, tuple) else ""
 
     @property
-    def certificate(self) -> str | None:
-        """The subject of the certificate that the peer has proved to own: `CN=...,O=...`; None: it has shown none."""
+    def certificate(self) -> PeerCertificate | None:
+        """The peer's verified TLS certificate; None: it has sent none."""
         found = self._transport.get_extra_info("peercert") if self._transport else None
         if not found:
             return None
-        return ",".join(f"{name}={value}" for part in found.get("subject", ()) for name, value in part)
+        subject, issuer = (
+            ",".join(f"{name}={value}" for part in found.get(whose, ()) for name, value in part)
+            for whose in ("subject", "issuer")
+        )
+        return PeerCertificate(subject, issuer, tuple(value for _, value in found.get("subjectAltName", ())))
 
     # asyncio's side
 

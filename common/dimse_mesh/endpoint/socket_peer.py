@@ -12,6 +12,7 @@ from typing import Self
 
 from dimse_mesh.endpoint.connection import PeerConnection
 from dimse_mesh.endpoint.peer_user import OpeningUser, PeerUser
+from dimse_mesh.policy import PeerCertificate
 from dimse_mesh.upper_layer import (
     CLOSES_TRANSPORT,
     EVENT_OF_PDU,
@@ -123,8 +124,8 @@ class SocketPeer:
         return self._connection.peer_host
 
     @property
-    def certificate(self) -> str | None:
-        """The subject of the certificate that it has proved to own."""
+    def certificate(self) -> PeerCertificate | None:
+        """Its verified TLS certificate; None: it has sent none."""
         return self._connection.certificate
 
     @property

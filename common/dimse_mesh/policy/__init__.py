@@ -1,8 +1,14 @@
 """One policy, asked at admission, at opening and at each operation; every decision is an event."""
 
-from dimse_mesh.policy.configured import ConfiguredPolicy
+from dimse_mesh.policy.configured import ConfiguredPolicy, Verdict
 from dimse_mesh.policy.decision import Decision, DecisionPoint, Policy, PolicyRefusal, Subscriber
-from dimse_mesh.policy.questions import AdmissionQuestion, OpeningQuestion, OperationQuestion, Side
+from dimse_mesh.policy.questions import (
+    AdmissionQuestion,
+    OpeningQuestion,
+    OperationQuestion,
+    PeerCertificate,
+    Side,
+)
 from dimse_mesh.policy.subscribers import count_operations, count_rejections, log_refusal
 
 __all__ = [
@@ -12,10 +18,12 @@ __all__ = [
     "DecisionPoint",
     "OpeningQuestion",
     "OperationQuestion",
+    "PeerCertificate",
     "Policy",
     "PolicyRefusal",
     "Side",
     "Subscriber",
+    "Verdict",
     "count_operations",
     "count_rejections",
     "log_refusal",

@@ -1,12 +1,20 @@
-"""The policy that a zone's file describes: AE titles, limits, zones and the `allow` lists of its routes."""
+"""The policy that a zone's file describes: its rules, AE titles, limits, zones, and what its routes allow."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 from dimse_mesh.dimse import CommandField, FailureReason
 from dimse_mesh.policy.decision import PolicyRefusal
-from dimse_mesh.policy.questions import AdmissionQuestion, OpeningQuestion, OperationQuestion, Side
+from dimse_mesh.policy.questions import (
+    AdmissionQuestion,
+    OpeningQuestion,
+    OperationQuestion,
+    PeerCertificate,
+    Side,
+)
 from dimse_mesh.policy.rejections import (
     CALLED_NOT_RECOGNIZED,
     CALLING_NOT_RECOGNIZED,
@@ -14,8 +22,18 @@ from dimse_mesh.policy.rejections import (
     LIMIT_EXCEEDED,
     VERSION_NOT_SUPPORTED,
 )
-from dimse_mesh.runtime.routing import DimseService, Route, route_for
+from dimse_mesh.runtime.routing import DimseService, Route, index_of_route, route_for
 from dimse_mesh.runtime.settings import ZoneSettings
+from dimse_mesh.runtime.settings_policy import (
+    AdmissionRule,
+    AskedBy,
+    CertificatePattern,
+    Effect,
+    OperationRule,
+    PolicySettings,
+)
+from dimse_mesh.runtime.settings_scu import RemoteAe
+from dimse_mesh.upper_layer import AssociateRJ
 
 _REMEMBERED = 1024
 """Pairs of AE titles whose route is remembered."""
@@ -24,30 +42,56 @@ NOT_AUTHORIZED = PolicyRefusal("not_authorized", reason=FailureReason.NOT_AUTHOR
 UNRECOGNIZED = PolicyRefusal("unrecognized_operation", reason=FailureReason.UNRECOGNIZED_OPERATION)
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An answer of the policy, and the setting that decided it.
+
+    Attributes:
+        refusal: None: permitted.
+        rule: as the configuration spells it, for example `policy.admission[2]`; empty: no rule speaks against it.
+    """
+
+    refusal: PolicyRefusal | None
+    rule: str = ""
+
+
+_NO_RULE = Verdict(None)
+
+
 class ConfiguredPolicy:
     """The rules that one zone's settings hold.
 
     Args:
+        routes: for what they allow.
+        policy: the rules for admission and operations.
         calling_ae_titles: that may associate; None: all.
         max_associations: of one front-end.
-        from_zones: for each AE that this zone serves, the zones that may open it; None: all.
-        routes: for their `allow`.
+        remote_aes: that this zone serves, for the zones and AE titles that may open them.
     """
 
-    __slots__ = ("_calling_ae_titles", "_from_zones", "_max_associations", "_routes", "_routes_by_titles")
+    __slots__ = (
+        "_calling_ae_titles",
+        "_max_associations",
+        "_policy",
+        "_remote_aes",
+        "_routes",
+        "_routes_by_titles",
+    )
 
     def __init__(
         self,
         *,
         routes: Sequence[Route],
+        policy: PolicySettings | None = None,
         calling_ae_titles: Collection[str] | None = None,
         max_associations: int = 1 << 30,
-        from_zones: Mapping[str, Collection[str] | None] | None = None,
+        remote_aes: Sequence[RemoteAe] = (),
     ) -> None:
         self._routes = routes
+        self._policy = policy or PolicySettings()
         self._calling_ae_titles = calling_ae_titles
         self._max_associations = max_associations
-        self._from_zones = from_zones or {}
+        self._remote_aes: Mapping[str, RemoteAe] = {remote.ae_title: remote for remote in remote_aes}
         self._routes_by_titles: dict[tuple[str, str], Route] = {}
 
     @classmethod
@@ -55,49 +99,89 @@ class ConfiguredPolicy:
         """Return the policy of a zone's file."""
         return cls(
             routes=settings.routes,
+            policy=settings.policy,
             calling_ae_titles=settings.association.calling_ae_titles,
             max_associations=settings.association.max_associations,
-            from_zones={remote.ae_title: remote.from_zones for remote in settings.scu.remote_aes},
+            remote_aes=settings.scu.remote_aes,
         )
 
     def admission(self, question: AdmissionQuestion, /) -> PolicyRefusal | None:
-        """Decide by protocol version, AE titles, and the number of open associations."""
-        if not question.protocol_version & 1:  # PS3.8 §9.3.2: bit 0 is version 1
-            return PolicyRefusal("protocol-version", VERSION_NOT_SUPPORTED)
-        if self._calling_ae_titles is not None and question.calling_ae not in self._calling_ae_titles:
-            return PolicyRefusal("calling-ae-not-allowed", CALLING_NOT_RECOGNIZED)
-        if question.listener is not None and question.called_ae not in question.listener:
-            return PolicyRefusal("called-ae-not-served-here", CALLED_NOT_RECOGNIZED)
-        if question.draining:
-            return PolicyRefusal("draining", CONGESTION)
-        if question.open_associations >= self._max_associations:
-            return PolicyRefusal("association-limit", LIMIT_EXCEEDED)
-        return None
+        """Decide by protocol version, rules, AE titles, and the number of open associations."""
+        return self.admission_verdict(question).refusal
 
     def opening(self, question: OpeningQuestion, /) -> PolicyRefusal | None:
-        """Decide by the zone that asks. The front-end's side has no rule of its own."""
-        if question.side is Side.FRONT_END or question.target is None:
-            return None
-        zones = self._from_zones.get(question.target)
-        if zones is not None and question.from_zone not in zones:
-            return PolicyRefusal("zone-not-allowed", CALLING_NOT_RECOGNIZED)
-        return None
+        """Decide by the zone and the AE title that ask. The front-end's side has no rule of its own."""
+        return self.opening_verdict(question).refusal
 
     def operation(self, question: OperationQuestion, /) -> PolicyRefusal | None:
-        """Decide by the route's `allow` list.
+        """Decide by the rules for operations; where none matches, by what the route allows."""
+        return self.operation_verdict(question).refusal
 
-        Without a list every operation passes, whether PS3.7 knows it or not. With a list only the services that it
-        names pass, and C-CANCEL, which concerns an operation that was allowed before. A target's own requests
-        (sub-operations, reports) belong to operations that were allowed before, too.
+    def admission_verdict(self, question: AdmissionQuestion) -> Verdict:
+        """Decide on an admission, and say by which setting."""
+        if not question.protocol_version & 1:  # PS3.8 §9.3.2: bit 0 is version 1
+            return Verdict(PolicyRefusal("protocol-version", VERSION_NOT_SUPPORTED))
+        verdict = _NO_RULE
+        for number, rule in enumerate(self._policy.admission):
+            if _admission_matches(rule, question):
+                verdict = _by_rule(
+                    f"policy.admission[{number}]",
+                    rule.effect,
+                    PolicyRefusal("denied-by-policy", CALLING_NOT_RECOGNIZED),
+                )
+                break
+        if verdict.refusal is not None:
+            return verdict
+        if self._calling_ae_titles is not None and question.calling_ae not in self._calling_ae_titles:
+            return _refused("calling-ae-not-allowed", CALLING_NOT_RECOGNIZED, "association.calling_ae_titles")
+        if question.listener is not None and question.called_ae not in question.listener:
+            return _refused(
+                "called-ae-not-served-here", CALLED_NOT_RECOGNIZED, "association.listeners[].ae_titles"
+            )
+        if question.draining:
+            return Verdict(PolicyRefusal("draining", CONGESTION))
+        if question.open_associations >= self._max_associations:
+            return _refused("association-limit", LIMIT_EXCEEDED, "association.max_associations")
+        return verdict
+
+    def opening_verdict(self, question: OpeningQuestion) -> Verdict:
+        """Decide on an opening, and say by which setting."""
+        remote = self._remote_aes.get(question.target or "")
+        if question.side is Side.FRONT_END or remote is None:
+            return _NO_RULE
+        where = f"scu.remote_aes[{list(self._remote_aes).index(remote.ae_title)}]"
+        if remote.from_zones is not None and question.from_zone not in remote.from_zones:
+            return _refused("zone-not-allowed", CALLING_NOT_RECOGNIZED, f"{where}.from_zones")
+        if remote.from_calling is not None and not any(
+            fnmatchcase(question.calling_ae, pattern) for pattern in remote.from_calling
+        ):
+            return _refused("calling-ae-not-allowed", CALLING_NOT_RECOGNIZED, f"{where}.from_calling")
+        return _NO_RULE
+
+    def operation_verdict(self, question: OperationQuestion) -> Verdict:
+        """Decide on an operation, and say by which setting.
+
+        C-CANCEL always passes: it concerns an operation that was permitted before. An operation that PS3.7 doesn't
+        define passes where no rule names it and the route allows everything.
         """
-        if not question.from_client:
-            return None
-        allow = self._route(question.called_ae, question.calling_ae).allow
-        if allow is None or question.command_field == CommandField.C_CANCEL_RQ:
-            return None
+        if question.command_field == CommandField.C_CANCEL_RQ:
+            return _NO_RULE
+        for number, rule in enumerate(self._policy.operations):
+            if _operation_matches(rule, question):
+                return _by_rule(f"policy.operations[{number}]", rule.effect, NOT_AUTHORIZED)
+        route = self._route(question.called_ae, question.calling_ae)
+        listed = "allow" if question.from_client or route.allow_from_target is None else "allow_from_target"
+        if (route.allow if listed == "allow" else route.allow_from_target) is None:
+            return _NO_RULE
+        where = (
+            f"routes[{index_of_route(self._routes, called=question.called_ae, calling=question.calling_ae)}]"
+        )
+        rule_name = f"{where}.{listed}"
         if question.service not in _NAMES:
-            return UNRECOGNIZED
-        return None if DimseService(question.service) in allow else NOT_AUTHORIZED
+            return Verdict(replace(UNRECOGNIZED, rule=rule_name), rule_name)
+        service = DimseService(question.service)
+        allowed = route.allows(service) if question.from_client else route.allows_from_target(service)
+        return _by_rule(rule_name, Effect.PERMIT if allowed else Effect.DENY, NOT_AUTHORIZED)
 
     def _route(self, called: str, calling: str) -> Route:
         key = (called, calling)
@@ -107,3 +191,41 @@ class ConfiguredPolicy:
                 self._routes_by_titles.clear()
             route = self._routes_by_titles[key] = route_for(self._routes, called=called, calling=calling)
         return route
+
+
+def _refused(code: str, rejection: AssociateRJ, rule: str) -> Verdict:
+    return Verdict(PolicyRefusal(code, rejection, rule=rule), rule)
+
+
+def _by_rule(rule: str, effect: Effect, refusal: PolicyRefusal) -> Verdict:
+    return Verdict(replace(refusal, rule=rule) if effect is Effect.DENY else None, rule)
+
+
+def _admission_matches(rule: AdmissionRule, question: AdmissionQuestion) -> bool:
+    return (
+        fnmatchcase(question.calling_ae, rule.calling)
+        and fnmatchcase(question.called_ae, rule.called)
+        and (rule.listeners is None or question.port in rule.listeners)
+        and rule.covers(question.peer_host)
+        and (rule.certificate is None or _certificate_matches(rule.certificate, question.certificate))
+    )
+
+
+def _certificate_matches(pattern: CertificatePattern, certificate: PeerCertificate | None) -> bool:
+    if certificate is None:
+        return False
+    return (
+        (pattern.subject is None or fnmatchcase(certificate.subject, pattern.subject))
+        and (pattern.issuer is None or fnmatchcase(certificate.issuer, pattern.issuer))
+        and (pattern.san is None or any(fnmatchcase(name, pattern.san) for name in certificate.names))
+    )
+
+
+def _operation_matches(rule: OperationRule, question: OperationQuestion) -> bool:
+    asked_by = AskedBy.CLIENT if question.from_client else AskedBy.TARGET
+    return (
+        (rule.services is None or question.service in rule.services)
+        and (rule.asked_by is None or rule.asked_by is asked_by)
+        and fnmatchcase(question.calling_ae, rule.calling)
+        and fnmatchcase(question.called_ae, rule.called)
+    )

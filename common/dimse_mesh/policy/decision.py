@@ -22,11 +22,13 @@ class PolicyRefusal:
         code: stable, for logs, spans, metrics and the wire.
         rejection: the A-ASSOCIATE-RJ that the peer gets at admission or opening.
         reason: of a refused operation; the service class turns it into a status.
+        rule: the setting that decided, as the configuration spells it; empty: no single one did.
     """
 
     code: str
     rejection: AssociateRJ | None = None
     reason: FailureReason | None = None
+    rule: str = ""
 
 
 class Policy(Protocol):

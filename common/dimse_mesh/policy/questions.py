@@ -6,20 +6,37 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
+@dataclass(frozen=True, slots=True)
+class PeerCertificate:
+    """A verified TLS client certificate.
+
+    Attributes:
+        subject: `CN=...,O=...`, in the certificate's order.
+        issuer: the same of its issuer.
+        names: its subject alternative names, without their kinds.
+    """
+
+    subject: str
+    issuer: str
+    names: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionQuestion:
     """May this peer associate here? A front-end asks this before it asks the mesh for a target.
 
     Attributes:
+        port: of the listener.
         listener: AE titles that the listener answers for; None: all.
-        certificate: the subject of the peer's verified TLS certificate; None: it has sent none.
+        certificate: the peer's verified TLS certificate; None: it has sent none.
         user_identity: type and primary field of the User Identity item (PS3.7 §D.3.3.7); None: there is none.
         open_associations: of this front-end.
         draining: whether the front-end is stopping.
     """
 
     peer_host: str
-    certificate: str | None
+    port: int
+    certificate: PeerCertificate | None
     called_ae: str
     calling_ae: str
     protocol_version: int

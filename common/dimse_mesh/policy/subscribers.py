@@ -16,6 +16,8 @@ def log_refusal(decision: Decision) -> None:
     if decision.refusal is None:
         return
     question, code = decision.question, decision.refusal.code
+    if decision.refusal.rule:
+        code = f"{code} by {decision.refusal.rule}"
     rejection = decision.refusal.rejection
     answer = "" if rejection is None else f" ({rejection.describe()})"
     match question:

@@ -71,6 +71,10 @@ class Route(SettingsModel):
         default=None,
         description="DIMSE services that are let through, for example [C-ECHO, C-STORE]; none: all",
     )
+    allow_from_target: frozenset[DimseService] | None = Field(
+        default=None,
+        description="DIMSE services that the target may ask the client for; none: what `allow` implies",
+    )
 
     @field_validator("delivery")
     @classmethod
@@ -80,8 +84,25 @@ class Route(SettingsModel):
         return delivery
 
     def allows(self, service: DimseService) -> bool:
-        """Tell whether operations of `service` may pass."""
+        """Tell whether a client's operations of `service` may pass."""
         return self.allow is None or service in self.allow
+
+    def allows_from_target(self, service: DimseService) -> bool:
+        """Tell whether a target's operations of `service` may pass.
+
+        Without `allow_from_target` the target may ask for what the client may ask for, for the C-STORE sub-operations
+        of an allowed C-GET, and for the reports that follow an allowed N-CREATE or N-ACTION.
+        """
+        if self.allow_from_target is not None:
+            return service in self.allow_from_target
+        return self.allows(service) or any(map(self.allows, _FOLLOWS.get(service, ())))
+
+
+_FOLLOWS = {
+    DimseService.C_STORE: (DimseService.C_GET,),
+    DimseService.N_EVENT_REPORT: (DimseService.N_CREATE, DimseService.N_ACTION),
+}
+"""The services after which a target asks for a service itself (PS3.7 §9.1.3, §10.1.1)."""
 
 
 def route_for(routes: Sequence[Route], *, called: str, calling: str) -> Route:
@@ -89,12 +110,17 @@ def route_for(routes: Sequence[Route], *, called: str, calling: str) -> Route:
 
     When none matches, the called AE title itself is the destination, delivered live.
     """
-    for route in routes:
-        if fnmatchcase(called, route.called) and fnmatchcase(calling, route.calling):
-            break
-    else:
-        route = Route()
+    index = index_of_route(routes, called=called, calling=calling)
+    route = Route() if index is None else routes[index]
     if route.to is None:
         # A peer's AE title isn't checked against PS3.5 here: either an executor serves it or none does.
         return route.model_copy(update={"to": Destination.model_construct(ae=called, zone=None)})
     return route
+
+
+def index_of_route(routes: Sequence[Route], *, called: str, calling: str) -> int | None:
+    """Return the index of the first route that matches both AE titles; None: none does."""
+    for index, route in enumerate(routes):
+        if fnmatchcase(called, route.called) and fnmatchcase(calling, route.calling):
+            return index
+    return None

@@ -23,6 +23,7 @@ from dimse_mesh.runtime.settings_errors import ConfigurationError, problems_of, 
 from dimse_mesh.runtime.settings_fields import SettingsModel, SubjectRoot, Token
 from dimse_mesh.runtime.settings_mesh import MeshSettings
 from dimse_mesh.runtime.settings_observability import ObservabilitySettings
+from dimse_mesh.runtime.settings_policy import PolicySettings
 from dimse_mesh.runtime.settings_scu import ScuSettings
 from dimse_mesh.schemas.service import ServiceName
 
@@ -79,6 +80,7 @@ class ZoneSettings(BaseSettings):
     routes: tuple[Route, ...] = Field(
         default=(), description="first match wins; none: the called AE title is the destination"
     )
+    policy: PolicySettings = Field(default_factory=PolicySettings, description="who may do what")
     mesh: MeshSettings = Field(default_factory=MeshSettings, description="streams over NATS")
     liveness: LivenessSettings = Field(default_factory=LivenessSettings, description="who is alive")
     observability: ObservabilitySettings = Field(

@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from dimse_mesh.runtime.settings_fields import (
+    AePattern,
     AeTitle,
     Count,
     CountOrUnlimited,
@@ -57,6 +58,9 @@ class RemoteAe(SettingsModel):
     default: bool = Field(default=False, description="what is sent to the zone as such goes to this AE")
     from_zones: tuple[Token, ...] | None = Field(
         default=None, description="zones whose clients may associate with it; none: all"
+    )
+    from_calling: tuple[AePattern, ...] | None = Field(
+        default=None, description="patterns of calling AE titles that may associate with it; none: all"
     )
     max_associations: CountOrUnlimited = Field(
         default=0,

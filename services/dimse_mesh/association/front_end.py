@@ -88,6 +88,7 @@ class FrontEnd:
         refusal = self._policy.admission(
             AdmissionQuestion(
                 peer_host=acceptor.peer.host,
+                port=listener.port,
                 certificate=acceptor.peer.certificate,
                 called_ae=request.called_ae,
                 calling_ae=request.calling_ae,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from dimse_mesh.policy import (
     DecisionPoint,
     OpeningQuestion,
     OperationQuestion,
+    PeerCertificate,
     Side,
     count_operations,
     count_rejections,
@@ -21,6 +23,8 @@ from dimse_mesh.policy import (
 from dimse_mesh.policy.rejections import CALLED_NOT_RECOGNIZED, CALLING_NOT_RECOGNIZED, VERSION_NOT_SUPPORTED
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.routing import DimseService, Route
+from dimse_mesh.runtime.settings_policy import PolicySettings
+from dimse_mesh.runtime.settings_scu import RemoteAe
 
 
 def admission(
@@ -31,10 +35,14 @@ def admission(
     listener: tuple[str, ...] | None = None,
     associations: int = 0,
     draining: bool = False,
+    host: str = "127.0.0.1",
+    port: int = 11112,
+    certificate: PeerCertificate | None = None,
 ) -> AdmissionQuestion:
     return AdmissionQuestion(
-        peer_host="127.0.0.1",
-        certificate=None,
+        peer_host=host,
+        port=port,
+        certificate=certificate,
         called_ae=called,
         calling_ae=calling,
         protocol_version=version,
@@ -43,6 +51,10 @@ def admission(
         open_associations=associations,
         draining=draining,
     )
+
+
+def remote(title: str, **more: Any) -> RemoteAe:
+    return RemoteAe.model_validate({"ae_title": title, "host": "127.0.0.1", "port": 104, **more})
 
 
 def opening(from_zone: str, target: str = "PACS", side: Side = Side.EXECUTOR) -> OpeningQuestion:
@@ -100,10 +112,21 @@ def test_the_rejections_are_those_of_the_standard() -> None:
         (opening("elsewhere", target="UNLISTED"), None),
         (opening("hospital", target="SHUT"), "zone-not-allowed"),
         (opening("elsewhere", side=Side.FRONT_END), None),
+        (opening("hospital", target="NARROW"), "calling-ae-not-allowed"),
+        (opening("hospital", target="WIDE"), None),
     ],
 )
 def test_a_target_is_opened_for_the_zones_that_it_names(question: OpeningQuestion, code: str | None) -> None:
-    policy = ConfiguredPolicy(routes=(), from_zones={"PACS": ("hospital",), "OPEN": None, "SHUT": ()})
+    policy = ConfiguredPolicy(
+        routes=(),
+        remote_aes=[
+            remote("PACS", from_zones=["hospital"]),
+            remote("OPEN"),
+            remote("SHUT", from_zones=[]),
+            remote("NARROW", from_calling=["AI*"]),
+            remote("WIDE", from_calling=["AI*", "CT?"]),
+        ],
+    )
     refusal = policy.opening(question)
     assert (refusal and refusal.code) == code
 
@@ -117,6 +140,12 @@ def test_a_target_is_opened_for_the_zones_that_it_names(question: OpeningQuestio
         ((DimseService.C_STORE,), operation(0x0030, "C-ECHO"), "not_authorized"),
         ((DimseService.C_STORE,), operation(0x0222, "unknown"), "unrecognized_operation"),
         ((DimseService.C_GET,), operation(0x0001, "C-STORE", from_client=False), None),
+        ((DimseService.C_ECHO,), operation(0x0001, "C-STORE", from_client=False), "not_authorized"),
+        ((DimseService.C_STORE,), operation(0x0001, "C-STORE", from_client=False), None),
+        ((DimseService.N_ACTION,), operation(0x0100, "N-EVENT-REPORT", from_client=False), None),
+        ((DimseService.C_FIND,), operation(0x0100, "N-EVENT-REPORT", from_client=False), "not_authorized"),
+        ((DimseService.C_ECHO,), operation(0x0222, "unknown", from_client=False), "unrecognized_operation"),
+        ((), operation(0x0FFF, "C-CANCEL", from_client=False), None),
         ((), operation(0x0FFF, "C-CANCEL"), None),
     ],
 )
@@ -163,6 +192,80 @@ def test_decisions_are_counted_and_refusals_logged_with_their_code(caplog: pytes
     assert counters.handled == {("C-ECHO", "approved"): 1, ("C-STORE", "not_authorized"): 1}
     assert counters.rejected == {(1, 1, 3): 1}
     refused, rejected = (record.getMessage() for record in caplog.records)
-    assert refused == "refused C-STORE of CT1 to PACS: not_authorized"
+    assert refused == "refused C-STORE of CT1 to PACS: not_authorized by routes[0].allow"
     assert rejected.startswith("rejected CT1 (127.0.0.1) to PACS: calling-ae-not-allowed")
     assert "somebody" not in repr(admission())
+
+
+DENY_ALL = {"effect": "deny"}
+CT_ROOM = PeerCertificate(
+    "C=DE,CN=ct1.hospital.example", "CN=Hospital CA", ("ct1.hospital.example", "10.1.0.7")
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "question", "permitted"),
+    [
+        ({"peers": ["10.1.0.0/16"]}, admission(host="10.1.200.3"), True),
+        ({"peers": ["10.1.0.0/16"]}, admission(host="::ffff:10.1.200.3"), True),
+        ({"peers": ["10.1.0.0/16"]}, admission(host="10.2.0.1"), False),
+        ({"peers": ["fd00::/8"]}, admission(host="fd12::1"), True),
+        ({"peers": ["0.0.0.0/0"]}, admission(host=""), False),
+        ({"listeners": [104]}, admission(port=104), True),
+        ({"listeners": [104]}, admission(port=11112), False),
+        ({"calling": "CT*"}, admission(calling="CT1"), True),
+        ({"calling": "CT*"}, admission(calling="ct1"), False),
+        ({"called": "PACS"}, admission(), True),
+        ({"called": "PACS"}, admission("PACS2"), False),
+        ({"certificate": {"subject": "*CN=ct?.hospital.example*"}}, admission(certificate=CT_ROOM), True),
+        ({"certificate": {"issuer": "CN=Hospital CA"}}, admission(certificate=CT_ROOM), True),
+        ({"certificate": {"san": "*.hospital.example"}}, admission(certificate=CT_ROOM), True),
+        ({"certificate": {"san": "*.clinic.example"}}, admission(certificate=CT_ROOM), False),
+        ({"certificate": {"san": "*", "issuer": "CN=Other"}}, admission(certificate=CT_ROOM), False),
+        ({"certificate": {"subject": "*"}}, admission(), False),
+        ({}, admission(), True),
+    ],
+)
+def test_the_first_admission_rule_that_matches_decides(
+    rule: dict[str, Any], question: AdmissionQuestion, permitted: bool
+) -> None:
+    settings = PolicySettings.model_validate({"admission": [{"effect": "permit", **rule}, DENY_ALL]})
+    verdict = ConfiguredPolicy(routes=(), policy=settings).admission_verdict(question)
+    assert (verdict.refusal is None) is permitted
+    assert verdict.rule == f"policy.admission[{0 if permitted else 1}]"
+    assert verdict.refusal is None or verdict.refusal.rejection == CALLING_NOT_RECOGNIZED
+
+
+@pytest.mark.parametrize(
+    ("rule", "question", "permitted"),
+    [
+        ({"services": ["C-STORE"]}, operation(0x0001, "C-STORE"), True),
+        ({"services": ["C-STORE"]}, operation(0x0020, "C-FIND"), False),
+        ({"services": ["C-STORE"], "asked_by": "target"}, operation(0x0001, "C-STORE"), False),
+        (
+            {"services": ["C-STORE"], "asked_by": "target"},
+            operation(0x0001, "C-STORE", from_client=False),
+            True,
+        ),
+        ({"calling": "MR*"}, operation(0x0001, "C-STORE"), False),
+        ({}, operation(0x0222, "unknown"), True),
+    ],
+)
+def test_an_operation_rule_decides_before_its_route(
+    rule: dict[str, Any], question: OperationQuestion, permitted: bool
+) -> None:
+    settings = PolicySettings.model_validate({"operations": [{"effect": "permit", **rule}, DENY_ALL]})
+    policy = ConfiguredPolicy(routes=(Route(allow=frozenset()),), policy=settings)
+    verdict = policy.operation_verdict(question)
+    assert (verdict.refusal is None) is permitted
+    assert verdict.rule == f"policy.operations[{0 if permitted else 1}]"
+
+
+def test_what_a_target_may_ask_for_can_be_listed_by_itself() -> None:
+    route = Route(allow=None, allow_from_target=frozenset({DimseService.N_EVENT_REPORT}))
+    policy = ConfiguredPolicy(routes=(route,))
+    assert policy.operation(operation(0x0100, "N-EVENT-REPORT", from_client=False)) is None
+    verdict = policy.operation_verdict(operation(0x0001, "C-STORE", from_client=False))
+    assert verdict.rule == "routes[0].allow_from_target"
+    assert verdict.refusal is not None
+    assert policy.operation(operation(0x0001, "C-STORE")) is None

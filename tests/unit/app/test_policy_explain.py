@@ -1,0 +1,79 @@
+"""`dimse-mesh policy explain`: what would happen, and which line of the file decides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.app.test_cli import dimse_mesh
+
+ZONE = """\
+zone: hospital
+association:
+  listeners:
+    - {port: 104, ae_titles: [PACS]}
+    - {port: 2762}
+policy:
+  admission:
+    - {effect: deny, calling: "OLD*"}
+    - {effect: permit, peers: [10.1.0.0/16]}
+    - {effect: permit, certificate: {san: "*.hospital.example"}}
+    - {effect: deny}
+  operations:
+    - {effect: deny, services: [N-DELETE]}
+routes:
+  - {called: PACS, to: {zone: cloud}, allow: [C-STORE, C-GET]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (
+            ["--from", "10.1.0.9"],
+            0,
+            ["admission  permitted policy.admission[1]", "routes[0]: to zone cloud, live"],
+        ),
+        (["--from", "10.2.0.9"], 1, ["admission  refused  policy.admission[3]: denied-by-policy"]),
+        (["--from", "10.2.0.9", "--san", "ct.hospital.example"], 0, ["policy.admission[2]"]),
+        (["--from", "10.1.0.9", "--service", "c-store"], 0, ["operation  permitted routes[0].allow"]),
+        (
+            ["--from", "10.1.0.9", "--service", "C-FIND"],
+            1,
+            ["operation  refused  routes[0].allow: not_authorized"],
+        ),
+        (["--from", "10.1.0.9", "--service", "N-DELETE"], 1, ["policy.operations[0]: not_authorized"]),
+        (["--from", "10.1.0.9", "--service", "C-STORE", "--from-target"], 0, ["routes[0].allow"]),
+        (["--from", "10.1.0.9", "--service", "N-EVENT-REPORT", "--from-target"], 1, ["not_authorized"]),
+    ],
+)
+def test_each_step_names_the_line_that_decides(
+    tmp_path: Path, arguments: list[str], code: int, said: list[str]
+) -> None:
+    file = tmp_path / "hospital.yaml"
+    file.write_text(ZONE)
+    result = dimse_mesh(
+        "policy", "explain", "--config", file, "--calling", "CT1", "--called", "PACS", *arguments
+    )
+    assert result.returncode == code, result.stdout + result.stderr
+    for text in said:
+        assert text in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--service", "C-PRINT"], "--service: 'C-PRINT' is none of C-ECHO"),
+        (["--listener", "105"], "the zone hospital listens on no port 105"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_told(tmp_path: Path, arguments: list[str], said: str) -> None:
+    file = tmp_path / "hospital.yaml"
+    file.write_text(ZONE)
+    result = dimse_mesh(
+        *("policy", "explain", "--config", file, "--from", "10.1.0.1"),
+        *("--calling", "CT1", "--called", "PACS", *arguments),
+    )
+    assert result.returncode == 2
+    assert said in result.stderr

@@ -16,6 +16,7 @@ from tests.fault.ledger import Ledger
 from tests.fault.relay import Relay
 from tests.support.mesh import zone_config
 from tests.support.nats import NatsServer, nats_server
+from tests.support.permitted import Bus
 from tests.support.ports import reserve_port
 from tests.support.scripted import Server
 
@@ -60,13 +61,12 @@ def ground(
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Ground]:
     """Start a nats-server and these (zone, service); `hospital`, `cloud`, `remote` are more configuration."""
+    zones = _Zones.of(directory, hospital=hospital, cloud=cloud, remote=remote)
     with (
-        nats_server(directory / "nats") as nats,
-        _zones(
-            directory, (nats, nats), instances, hospital=hospital, cloud=cloud, remote=remote, env=env
-        ) as (made, entry, target),
+        nats_server(directory / "nats", config=zones.bus.one_server()) as nats,
+        zones.running(instances, (nats, nats), env) as made,
     ):
-        yield Ground(made, nats, entry, target, (nats,))
+        yield Ground(made, nats, zones.entry, zones.target, (nats,))
 
 
 @contextmanager
@@ -80,44 +80,55 @@ def split_ground(
 ) -> Iterator[tuple[Ground, Relay]]:
     """Like `ground`, each zone with a nats-server of its own, and a leaf link between them through a relay."""
     port = reserve_port()
+    zones = _Zones.of(directory, hospital=hospital, cloud=cloud, remote=remote)
     with (
-        # Not advertised: else the leaf learns where the hub listens, and goes round the relay when that is cut.
-        nats_server(
-            directory / "hub", config=f'leafnodes {{ listen: "127.0.0.1:{port}", no_advertise: true }}'
-        ) as hub,
+        nats_server(directory / "hub", config=zones.bus.hub(port)) as hub,
         Relay(port) as relay,
-        nats_server(
-            directory / "leaf",
-            config="leafnodes "
-            f'{{ reconnect: "100ms", remotes = [ {{ url: "nats://127.0.0.1:{relay.port}" }} ] }}',
-        ) as leaf,
-        _zones(directory, (leaf, hub), instances, hospital=hospital, cloud=cloud, remote=remote, env=env) as (
-            made,
-            entry,
-            target,
-        ),
+        nats_server(directory / "leaf", config=zones.bus.leaf("hospital", relay.port)) as leaf,
+        zones.running(instances, (leaf, hub), env) as made,
     ):
-        yield Ground(made, leaf, entry, target, (leaf, hub)), relay
+        yield Ground(made, leaf, zones.entry, zones.target, (leaf, hub)), relay
 
 
-@contextmanager
-def _zones(
-    directory: Path,
-    servers: tuple[NatsServer, NatsServer],
-    instances: Sequence[tuple[str, str]],
-    *,
-    hospital: Mapping[str, Any] | None,
-    cloud: Mapping[str, Any] | None,
-    remote: Mapping[str, Any] | None,
-    env: Mapping[str, str] | None,
-) -> Iterator[tuple[Fleet, int, int]]:
-    entry, target = reserve_port(), reserve_port()
-    ae: dict[str, Any] = {"ae_title": TARGET, "host": "127.0.0.1", "port": target, **(remote or {})}
-    with fleet(directory, env=env) as made:
-        made.zone(zone_config("hospital", listener=entry, more=hospital), servers[0].url)
-        made.zone(zone_config("cloud", remote_aes=[ae], more=cloud), servers[1].url)
-        made.start_all(*instances)
-        yield made, entry, target
+@dataclass(slots=True)
+class _Zones:
+    """The two zones, before anything runs: a nats-server's permissions follow from what their files say."""
+
+    directory: Path
+    configs: tuple[dict[str, Any], dict[str, Any]]
+    bus: Bus
+    entry: int
+    target: int
+
+    @classmethod
+    def of(
+        cls,
+        directory: Path,
+        *,
+        hospital: Mapping[str, Any] | None,
+        cloud: Mapping[str, Any] | None,
+        remote: Mapping[str, Any] | None,
+    ) -> _Zones:
+        entry, target = reserve_port(), reserve_port()
+        ae: dict[str, Any] = {"ae_title": TARGET, "host": "127.0.0.1", "port": target, **(remote or {})}
+        configs = (
+            zone_config("hospital", listener=entry, more=hospital),
+            zone_config("cloud", remote_aes=[ae], more=cloud),
+        )
+        return cls(directory, configs, Bus.of(directory / "bus", configs), entry, target)
+
+    @contextmanager
+    def running(
+        self,
+        instances: Sequence[tuple[str, str]],
+        servers: tuple[NatsServer, NatsServer],
+        env: Mapping[str, str] | None,
+    ) -> Iterator[Fleet]:
+        with fleet(self.directory, env=env) as made:
+            for config, server in zip(self.configs, servers, strict=True):
+                made.zone(config, self.bus.access(config["zone"], server.url))
+            made.start_all(*instances)
+            yield made
 
 
 def each(service: str, count: int, zone: str = "hospital") -> Sequence[tuple[str, str]]:

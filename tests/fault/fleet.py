@@ -80,11 +80,11 @@ class Fleet:
     _configs: dict[str, Path] = field(default_factory=dict)
     _count: int = 0
 
-    def zone(self, config: Mapping[str, Any], nats: str) -> None:
-        """Write the configuration of a zone that reaches NATS at `nats`."""
+    def zone(self, config: Mapping[str, Any], nats: Mapping[str, Any]) -> None:
+        """Write the configuration of a zone; `nats` says how it reaches NATS."""
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / f"{config['zone']}.yaml"
-        path.write_text(yaml.safe_dump({**config, "nats": {"servers": [nats]}}, sort_keys=False))
+        path.write_text(yaml.safe_dump({**config, "nats": dict(nats)}, sort_keys=False))
         self._configs[config["zone"]] = path
 
     def start(self, zone: str, service: str, *, wait: bool = True) -> Instance:

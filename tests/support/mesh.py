@@ -11,6 +11,8 @@ from typing import Any, Self
 
 import yaml
 
+from dimse_mesh.app.local_keys import with_local_keys
+from dimse_mesh.mesh import NatsSettings
 from tests.support.ports import reserve_port
 from tests.support.process import Child, command_line, descendants, resident_bytes
 
@@ -77,9 +79,14 @@ class Mesh:
         configs: Sequence[Mapping[str, Any]],
         *,
         env: Mapping[str, str] | None = None,
+        nats_port: int | None = None,
         timeout: float = 60.0,
     ) -> Self:
-        """Write the zone files, start everything, and return when the mesh says `ready`."""
+        """Write the zone files, start everything, and return when the mesh says `ready`.
+
+        Args:
+            nats_port: of the nats-server that the configurations name; None: one of the mesh's own.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         paths = []
         listeners = {}
@@ -89,16 +96,10 @@ class Mesh:
             paths.append(str(path))
             for listener in config.get("association", {}).get("listeners", ())[:1]:
                 listeners[config["zone"]] = listener["port"]
-        nats_port = reserve_port()
-        command = [
-            *COMMAND,
-            "up",
-            *paths,
-            "--nats-port",
-            str(nats_port),
-            "--data-dir",
-            str(directory / "data"),
-        ]
+        command = [*COMMAND, "up", *paths]
+        if nats_port is None:
+            nats_port = reserve_port()
+            command += ["--nats-port", str(nats_port), "--data-dir", str(directory / "data")]
         child = Child(command, log=directory / "mesh.log", env=env)
         try:
             child.wait_for_line(r"^ready$", timeout=timeout)
@@ -111,6 +112,10 @@ class Mesh:
     def log(self) -> Path:
         """Everything that the mesh has printed."""
         return self.child.log
+
+    def nats(self, zone: str) -> NatsSettings:
+        """Return how a role of a zone connects to the mesh's own nats-server."""
+        return with_local_keys(NatsSettings(servers=[f"nats://127.0.0.1:{self.nats_port}"]), zone)
 
     def pids(self) -> dict[str, int]:
         """Return the mesh's processes: `<zone>/<service>`, `nats-server`, `supervisor` -> pid."""

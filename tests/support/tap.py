@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from tests.support.permitted import TEST_USER
+
 
 @dataclass(frozen=True, slots=True)
 class Tapped:
@@ -25,7 +27,7 @@ class Tapped:
 
 
 class Tap:
-    """Subscribes to `>` at 127.0.0.1:`port` for the length of the block."""
+    """Subscribes to `>` at 127.0.0.1:`port` for the length of the block, on a server of `permitted_server`."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), 10)
@@ -34,7 +36,10 @@ class Tap:
         self._changed = threading.Condition()
         self._ponged = threading.Event()
         assert self._stream.readline().startswith(b"INFO ")
-        options = {"verbose": False, "pedantic": False, "headers": True, "name": "tap", "lang": "python"}
+        options = {
+            **{"verbose": False, "pedantic": False, "headers": True, "name": "tap", "lang": "python"},
+            **{"user": TEST_USER, "pass": TEST_USER},
+        }
         self._socket.sendall(b"CONNECT " + json.dumps(options).encode() + b"\r\nSUB > 1\r\nPING\r\n")
         self._socket.settimeout(None)
         self._thread = threading.Thread(target=self._read, name="tap", daemon=True)

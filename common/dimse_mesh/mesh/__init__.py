@@ -13,6 +13,7 @@ from dimse_mesh.mesh.errors import (
     MeshTimeout,
     MeshUnavailable,
     NoResponders,
+    NotPermitted,
     PayloadTooLarge,
     RemoteError,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "NatsSettings",
     "NatsTls",
     "NoResponders",
+    "NotPermitted",
     "PayloadTooLarge",
     "RemoteError",
     "Reply",

@@ -6,6 +6,7 @@ Control and bulk have a connection each, because a request that shares one with 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -14,18 +15,24 @@ import anyio
 from anyio.abc import TaskGroup
 from pydantic import BaseModel
 
-from dimse_mesh.mesh.errors import MeshError, MeshUnavailable, report
+from dimse_mesh.mesh.errors import MeshError, MeshUnavailable, NotPermitted, report
 from dimse_mesh.mesh.nats_connection import NatsConnection
 from dimse_mesh.mesh.requests import Reply, Requests
 from dimse_mesh.mesh.responder import Handler, Responder
 from dimse_mesh.mesh.settings import NatsSettings
 from dimse_mesh.mesh.turn import Turn
+from dimse_mesh.mesh.violation import Violation
 from dimse_mesh.mesh.wire import Message
 from dimse_mesh.schemas.addresses import InstanceAddress
 from dimse_mesh.schemas.subjects import Subject, Subjects
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
 ReplyT = TypeVar("ReplyT", bound=BaseModel)
+
+log = logging.getLogger(__name__)
+
+_MOST_VIOLATIONS = 1000
+"""Missing permissions that are told of."""
 
 
 class Subscription:
@@ -84,12 +91,23 @@ class Mesh:
         self._drained: anyio.Event | None = None
         self._responders: list[Responder[Any, Any]] = []
         self._control = NatsConnection(
-            settings, self.turn, name=name, backlog_limit=settings.control_backlog, on_edge=self._edge
+            settings,
+            self.turn,
+            name=name,
+            backlog_limit=settings.control_backlog,
+            on_edge=self._edge,
+            on_refused=self._refused,
         )
         self._bulk = NatsConnection(
-            settings, self.turn, name=f"{name} bulk", backlog_limit=settings.bulk_backlog, on_edge=self._edge
+            settings,
+            self.turn,
+            name=f"{name} bulk",
+            backlog_limit=settings.bulk_backlog,
+            on_edge=self._edge,
+            on_refused=self._refused,
         )
         self._requests = Requests(self._control, self.subjects)
+        self._violations: set[str] = set()
 
     # --- state
 
@@ -186,10 +204,17 @@ class Mesh:
 
         On return the server knows of the subscription (if connected; else it will on reconnect). `bulk`
         receives on the bulk connection. What one connection publishes stays in order on one connection only.
+
+        Raises:
+            NotPermitted: our user may not.
         """
         connection = self._bulk if bulk else self._control
         subscription = Subscription(subject, queue, callback, connection)
         subscription._sid = await connection.subscribe(subject, queue, subscription._deliver)
+        violation = Violation(publishing=False, subject=subject, queue=queue)
+        if violation.kind in self._violations:
+            connection.unsubscribe(subscription._sid)
+            raise NotPermitted(violation.describe(self.address))
         return subscription
 
     # --- request and reply
@@ -211,6 +236,7 @@ class Mesh:
             MeshUnavailable: not connected.
             RemoteError: the responder answered with an error code.
             EnvelopeError: the reply is not what `subject` promises.
+            NotPermitted: our user may not publish there.
         """
         header = _encode_headers(headers) if headers else b""
         return await self._requests.ask(subject, head, tail, timeout=timeout, header=header)
@@ -284,6 +310,19 @@ class Mesh:
         for connection in (self._control, self._bulk):
             await connection.close()
 
+    def _refused(self, text: str) -> None:
+        """Say once what the permissions of our user lack, and end the request that waits because of it."""
+        violation = Violation.of(text)
+        if violation is None:
+            log.error("NATS refused, on connection %s: %s", self.address, text)
+            return
+        why = violation.describe(self.address)
+        if violation.kind not in self._violations and len(self._violations) < _MOST_VIOLATIONS:
+            self._violations.add(violation.kind)
+            log.error("%s", why)
+        if violation.publishing:
+            self._requests.refused(violation.subject, NotPermitted(why))
+
     def _edge(self) -> None:
         if self.connected == self._up:
             return
@@ -308,7 +347,7 @@ async def open_mesh(
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
         name = f"dimse-mesh {address.zone} {address.role} {address.instance}"
-        mesh = Mesh(settings, root=root, address=address, name=name, tasks=tasks)
+        mesh = Mesh(settings.of_role(address.role), root=root, address=address, name=name, tasks=tasks)
         try:
             await mesh._open(first_connect_timeout)
             yield mesh

@@ -16,6 +16,7 @@ from typing import Any
 from dimse_mesh.mesh.connection import Mesh, Subscription
 from dimse_mesh.mesh.wire import Message
 from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.subjects import TOOLS_INBOX, described_at, service_name
 
 _TYPE = "io.nats.micro.v1."
 
@@ -52,7 +53,7 @@ class ServiceDescription:
 
 async def announce(mesh: Mesh, described: ServiceDescription) -> list[Subscription]:
     """Answer discovery for `described` until the subscriptions end; return them."""
-    name = f"dimse-mesh-{described.service}"
+    name = service_name(described.service)
     base: dict[str, Any] = {
         "name": name,
         "id": mesh.address.instance,
@@ -68,12 +69,13 @@ async def announce(mesh: Mesh, described: ServiceDescription) -> list[Subscripti
     return [
         await mesh.subscribe(subject, partial(_reply, mesh, answer))
         for verb, answer in answers.items()
-        for subject in (f"$SRV.{verb}", f"$SRV.{verb}.{name}", f"$SRV.{verb}.{name}.{mesh.address.instance}")
+        for subject in described_at(described.service, mesh.address.instance, verb)
     ]
 
 
 def _reply(mesh: Mesh, answer: Callable[[], dict[str, Any]], message: Message) -> None:
-    if message.reply:
+    # Nowhere else: a reply subject is whatever the asker likes, and we may publish where it may not.
+    if message.reply.startswith(TOOLS_INBOX.removesuffix(">")):
         mesh.publish(message.reply, json.dumps(answer()).encode())
 
 

@@ -93,14 +93,14 @@ async def embedded_server(
         EmbeddedServerError: no binary, port in use, or the server died at once; the message says which.
     """
     binary = find_binary()
-    port = _check_port(port)
+    port = available_port(port)
     name = f"dimse-mesh-{secrets.token_hex(4)}"
     with tempfile.TemporaryDirectory(prefix="dimse-mesh-nats-") as directory:
         store = Path(directory) if data_dir is None else data_dir
         config = Path(directory) / "nats-server.conf"
         try:
             store.mkdir(parents=True, exist_ok=True)
-            config.write_text(_config(name, port, store, max_payload) + extra_config + "\n")
+            config.write_text(f"{_config(name, port, store, max_payload)}{extra_config}\n")
         except OSError as exc:
             raise EmbeddedServerError(f"can't write under {store}: {exc.strerror}", code="data-dir") from exc
         async with _child(binary, config, stop_timeout) as (process, output):
@@ -126,7 +126,12 @@ def find_binary() -> str:
     return found
 
 
-def _check_port(port: int) -> int:
+def available_port(port: int) -> int:
+    """Return `port`, or for 0 a free one.
+
+    Raises:
+        EmbeddedServerError: it is in use.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -4,6 +4,7 @@
     |- MeshUnavailable        no connection to NATS: refused, unknown host, wrong credentials, TLS, ...
     |- MeshTimeout            a request was not answered in time
     |- NoResponders           nobody subscribes to the subject (the server's status 503)
+    |- NotPermitted           nats-server's permissions don't let our user publish or subscribe
     |- RemoteError            the other side answered with an error code instead of a reply
     |- PayloadTooLarge        the message exceeds what the server accepts; nothing was sent
     |- InvalidSubject         a subject with white space, control characters or an empty one
@@ -59,6 +60,12 @@ class NoResponders(MeshError):
 
     code = "no-responders"
     retryable = True
+
+
+class NotPermitted(MeshError):
+    """Our user lacks a permission. The message names subject, role and zone."""
+
+    code = "not-permitted"
 
 
 class RemoteError(MeshError):

@@ -51,12 +51,14 @@ class NatsConnection:
         name: str,
         backlog_limit: int,
         on_edge: Callable[[], None],
+        on_refused: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._turn = turn
         self._name = name
         self._backlog_limit = backlog_limit
         self._on_edge = on_edge
+        self._on_refused = on_refused
         self._events = WireEvents(on_lost=self._lost, on_refused=self._refused)
         self._interests: dict[int, _Interest] = {}
         self._last_sid = 0
@@ -65,7 +67,6 @@ class NatsConnection:
         self._tls_names: dict[str, str] = {}
         """Of servers that we were told of by address only: whose certificate they show."""
         random.shuffle(self._pool)
-        self._refusals: set[str] = set()
         self.connected = False
         self.connected_since = 0.0
         self.server_url = ""
@@ -304,9 +305,7 @@ class NatsConnection:
 
     def _refused(self, text: str) -> None:
         self.last_error = text
-        if text not in self._refusals and len(self._refusals) < 1000:
-            self._refusals.add(text)
-            log.error("NATS refused, on connection %s: %s", self._name, text)
+        self._on_refused(text)
 
 
 def _is_address(host: str | None) -> bool:

@@ -45,6 +45,8 @@ class Requests:
         self._subjects = subjects
         self._inbox = subjects.inbox
         self._waiting: dict[str, asyncio.Future[Message]] = {}
+        self._asked: dict[str, str] = {}
+        """Where each of them was sent to."""
 
     async def start(self) -> None:
         """Subscribe to the inbox."""
@@ -65,7 +67,7 @@ class Requests:
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[reply] = future
         try:
-            destination = subject.sent_by(self._subjects.own)
+            destination = self._asked[reply] = subject.sent_by(self._subjects.own)
             if not self._connection.send(destination, reply, header, (payload,), len(payload)):
                 raise MeshUnavailable(
                     "not connected to NATS", code=self._connection.last_error or "unavailable"
@@ -76,6 +78,7 @@ class Requests:
             raise MeshTimeout(f"no reply on {subject.name} within {timeout:g} s") from None
         finally:
             del self._waiting[reply]
+            self._asked.pop(reply, None)
         if message.no_responders:
             raise NoResponders(f"nobody serves {subject.name}")
         if message.headers and (code := message.headers.get(ERROR_HEADER)):
@@ -90,6 +93,13 @@ class Requests:
         """End every waiting request with `error`."""
         for future in self._waiting.values():
             if not future.done():
+                future.set_exception(error)
+
+    def refused(self, destination: str, error: MeshError) -> None:
+        """End the requests that were sent to a subject: the server didn't let them through."""
+        for reply, asked in self._asked.items():
+            future = self._waiting[reply]
+            if asked == destination and not future.done():
                 future.set_exception(error)
 
     def _receive(self, message: Message) -> None:

@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from dimse_mesh.schemas.addresses import Role
+
+SEED_SUFFIX = ".nk"
 _SCHEMES = ("nats", "tls", "ws", "wss")
 
 
@@ -42,7 +45,9 @@ class NatsSettings(BaseModel):
     user: str | None = None
     password: SecretStr | None = None
     credentials: Path | None = Field(default=None, description=".creds file: JWT and nkey seed")
-    nkey_seed: Path | None = Field(default=None, description="file that holds an nkey seed")
+    nkey_seed: Path | None = Field(
+        default=None, description="file that holds an nkey seed, or folder that holds one for each role"
+    )
     tls: NatsTls | None = None
 
     connect_timeout: float = Field(default=5.0, gt=0, description="of one attempt at one server")
@@ -72,6 +77,12 @@ class NatsSettings(BaseModel):
         if len(families) > 1:
             raise ValueError("websocket and TCP servers can't be mixed in nats.servers")
         return servers
+
+    def of_role(self, role: Role) -> Self:
+        """Return the settings of one role: where `nkey_seed` is a folder, `<role>.nk` in it."""
+        if self.nkey_seed is None or not self.nkey_seed.is_dir():
+            return self
+        return self.model_copy(update={"nkey_seed": self.nkey_seed / f"{role.value}{SEED_SUFFIX}"})
 
     @model_validator(mode="after")
     def _one_way_to_authenticate(self) -> Self:

@@ -20,7 +20,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Generic, TypeVar
 
-from dimse_mesh.schemas.addresses import InstanceAddress
+from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.association import OpenReply, OpenRequest
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
 from dimse_mesh.schemas.service import ServiceName
@@ -31,6 +31,10 @@ RequestT = TypeVar("RequestT")
 ReplyT = TypeVar("ReplyT")
 
 ANY_SENDER = "*.*.*"
+TOOLS_ASK = "$SRV.>"
+"""Where the tools of NATS ask services to describe themselves (`described_at`)."""
+TOOLS_INBOX = "_INBOX.>"
+"""Where those tools take the replies. No message of the mesh travels there."""
 
 
 class Kind(StrEnum):
@@ -104,6 +108,89 @@ class ServiceSubjects:
         return Subject(
             f"{self.root}.zone.{encode_token(zone)}.{service}", OperationRequest, Refusal, str(service)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectPatterns:
+    """The subjects of all instances of one role in a zone, for nats-server's permissions.
+
+    Those that it publishes to end with its own zone and role. Receivers are given by zone and role; None: any.
+    """
+
+    root: str
+    zone: str
+    role: Role
+
+    @property
+    def _own(self) -> str:
+        return f"{encode_token(self.zone)}.{self.role.value}.*"
+
+    def _receiver(self, zone: str | None, role: Role | None) -> str:
+        return f"{_any_or(zone)}.{_any_or(role)}.*"
+
+    # what it publishes to
+
+    def to(self, kind: Kind, *, zone: str | None = None, role: Role | None = None) -> str:
+        """Messages of one kind."""
+        return f"{self.root}.i.{self._receiver(zone, role)}.{kind.value}.{self._own}"
+
+    def reply(self, *, zone: str | None = None, role: Role | None = None) -> str:
+        """Replies to the requests of a role."""
+        return f"{self.root}.i.{self._receiver(zone, role)}.{Kind.INBOX.value}.*.{self._own}"
+
+    @property
+    def live(self) -> str:
+        """Its heartbeats."""
+        return f"{self.root}.live.{self._own}"
+
+    @property
+    def dead(self) -> str:
+        """Its obituaries."""
+        return f"{self.root}.dead.{self._own}"
+
+    def ae_open(self, ae_title: str | None = None) -> str:
+        """Openings for an AE title."""
+        return f"{self.root}.ae.{_any_or(ae_title)}.open.{self._own}"
+
+    def zone_open(self, zone: str | None = None) -> str:
+        """Openings for a zone's default target."""
+        return f"{self.root}.zone.{_any_or(zone)}.open.{self._own}"
+
+    def operations(self, service: ServiceName, zone: str | None = None) -> str:
+        """Operations for the handlers of a zone."""
+        return f"{self.root}.zone.{_any_or(zone)}.{service.value}.{self._own}"
+
+    # what it subscribes to
+
+    @property
+    def mine(self) -> str:
+        """Everything that is for one of its instances."""
+        return f"{self.root}.i.{self._own}.>"
+
+    @property
+    def all_live(self) -> str:
+        """Heartbeats of every instance."""
+        return f"{self.root}.live.{ANY_SENDER}"
+
+    @property
+    def all_dead(self) -> str:
+        """Obituaries of every zone."""
+        return f"{self.root}.dead.{ANY_SENDER}"
+
+
+def described_at(service: ServiceName, instance: str = "*", verb: str = "*") -> tuple[str, ...]:
+    """Return where an instance is asked to describe itself, by the contract of NATS's services (ADR-32)."""
+    name = service_name(service)
+    return f"$SRV.{verb}", f"$SRV.{verb}.{name}", f"$SRV.{verb}.{name}.{instance}"
+
+
+def service_name(service: ServiceName) -> str:
+    """Return the name under which NATS's tools know a service."""
+    return f"dimse-mesh-{service.value}"
+
+
+def _any_or(text: str | None) -> str:
+    return "*" if text is None else encode_token(text)
 
 
 @dataclass(frozen=True, slots=True)

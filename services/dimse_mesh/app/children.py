@@ -126,12 +126,17 @@ class Child:
         os.close(self._ended)
 
 
-def nats_environment(url: str) -> dict[str, str]:
-    """Return the environment that makes a service use the NATS at `url` and nothing else of its file's `nats`."""
+def nats_environment(url: str, seeds: Path) -> dict[str, str]:
+    """Return the environment that makes a service use the NATS at `url` and nothing else of its file's `nats`.
+
+    Args:
+        seeds: the folder of its zone's nkey seeds.
+    """
     return {
         "DIMSE_MESH_NATS__SERVERS": json.dumps([url]),
+        "DIMSE_MESH_NATS__NKEY_SEED": str(seeds),
         **{
             f"DIMSE_MESH_NATS__{name}": "null"
-            for name in ("TOKEN", "TOKEN_FILE", "USER", "PASSWORD", "CREDENTIALS", "NKEY_SEED", "TLS")
+            for name in ("TOKEN", "TOKEN_FILE", "USER", "PASSWORD", "CREDENTIALS", "TLS")
         },
     }

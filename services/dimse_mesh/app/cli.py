@@ -126,6 +126,31 @@ def explain(
         raise SystemExit(explain_case(file, case))
 
 
+@app.command(name="nats-config")
+def nats_config(
+    files: Annotated[list[Path], typer.Argument(help="YAML files, one for each zone.", dir_okay=False)],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            file_okay=False,
+            help="Write the files there, with keys. Keys that are there stay. None: print, without keys.",
+        ),
+    ] = None,
+    hub: Annotated[
+        str, typer.Option(metavar="URL", help="Where the zones' own nats-servers find the hub.")
+    ] = "tls://nats.example.org:7422",
+) -> None:
+    """Print nats-server's accounts, users and permissions for these zones: a hub, and a leaf for each zone."""
+    from dimse_mesh.app.nats_config import print_config, write_config
+
+    with failures():
+        if output is None:
+            sys.stdout.write(print_config(files, hub))
+        else:
+            sys.stdout.write(write_config(files, hub, output))
+
+
 @app.command()
 def demo(
     stay: Annotated[

@@ -20,9 +20,11 @@ import anyio
 import anyio.abc
 
 from dimse_mesh.app.children import Child, ChildSpec, nats_environment
+from dimse_mesh.app.local_keys import local_keys
 from dimse_mesh.app.nursery import Nursery
 from dimse_mesh.mesh.connection import Mesh, open_mesh
-from dimse_mesh.mesh.embedded import embedded_server
+from dimse_mesh.mesh.embedded import available_port, embedded_server
+from dimse_mesh.mesh.keys import KeyFolder
 from dimse_mesh.mesh.liveness import announce_death
 from dimse_mesh.mesh.settings import NatsSettings
 from dimse_mesh.runtime.errors import StartError
@@ -56,6 +58,22 @@ class Zone:
 
     config: Path
     settings: ZoneSettings
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnNats:
+    """The embedded nats-server: where it is, and with which keys it is entered."""
+
+    url: str
+    keys: KeyFolder
+
+    def environment(self, zone: str) -> dict[str, str]:
+        """Return the environment of a zone's services."""
+        return nats_environment(self.url, self.keys.zone(zone))
+
+    def settings(self, zone: str) -> NatsSettings:
+        """Return how the supervisor connects for a zone."""
+        return NatsSettings(servers=[self.url], nkey_seed=self.keys.zone(zone))
 
 
 def check_zones(zones: Sequence[Zone]) -> None:
@@ -142,24 +160,27 @@ class Supervisor:
             )
             self._nursery.start()
             try:
-                url = None if self._nats_port is None else await tasks.start(self._keep_nats)
-                await self._supervise(url)
+                own = None if self._nats_port is None else await tasks.start(self._keep_nats)
+                await self._supervise(own)
             finally:
                 self._nursery.close()
             tasks.cancel_scope.cancel()
         drained()
 
-    async def _keep_nats(self, *, task_status: anyio.abc.TaskStatus[str]) -> None:
-        """Keep the embedded nats-server running on one port until cancelled; start with its URL."""
+    async def _keep_nats(self, *, task_status: anyio.abc.TaskStatus[_OwnNats]) -> None:
+        """Keep the embedded nats-server running on one port until cancelled; start with where it is and its keys."""
         assert self._nats_port is not None
-        port, pause, told = self._nats_port, 0.0, False
-        with tempfile.TemporaryDirectory(prefix="dimse-mesh-jetstream-") as folder:
+        port, pause, told = available_port(self._nats_port), 0.0, False
+        with (
+            tempfile.TemporaryDirectory(prefix="dimse-mesh-jetstream-") as folder,
+            local_keys(port, [zone.settings for zone in self._zones]) as (keys, accounts),
+        ):
             while True:
                 started = time.monotonic()
-                async with embedded_server(port, self._data_dir or Path(folder)) as server:
-                    port = server.port
+                store = self._data_dir or Path(folder)
+                async with embedded_server(port, store, extra_config=accounts) as server:
                     if not told:
-                        task_status.started(server.url)
+                        task_status.started(_OwnNats(server.url, keys))
                         told = True
                     code = await server.wait()
                 if time.monotonic() - started > STABLE_SECONDS:
@@ -168,9 +189,12 @@ class Supervisor:
                 await anyio.sleep(pause)
                 pause = _longer(pause)
 
-    async def _supervise(self, url: str | None) -> None:
-        environment = {} if url is None else nats_environment(url)
-        specs = [spec for zone in self._zones for spec in children_of(zone, environment)]
+    async def _supervise(self, own: _OwnNats | None) -> None:
+        specs = [
+            spec
+            for zone in self._zones
+            for spec in children_of(zone, {} if own is None else own.environment(zone.settings.zone))
+        ]
         self._waiting = set(specs)
         if not specs:
             raise StartError("nothing to run: every zone's instances are 0")
@@ -179,7 +203,7 @@ class Supervisor:
                 for spec in specs:
                     tasks.start_soon(self._keep, spec)
                 for zone in self._zones:
-                    tasks.start_soon(self._connect, zone.settings, url)
+                    tasks.start_soon(self._connect, zone.settings, own)
                 tasks.start_soon(self._give_up_starting)
                 await self._first_of(self._all_ready, self._draining)
                 if self._all_ready.is_set():
@@ -192,10 +216,10 @@ class Supervisor:
             with anyio.CancelScope(shield=True):
                 await self._end(list(self._children.values()), KILL_SECONDS)
 
-    async def _connect(self, settings: ZoneSettings, url: str | None) -> None:
+    async def _connect(self, settings: ZoneSettings, own: _OwnNats | None) -> None:
         """Keep a connection on which a zone's obituaries are published."""
         async with open_mesh(
-            settings.nats if url is None else NatsSettings(servers=[url]),
+            settings.nats if own is None else own.settings(settings.zone),
             root=settings.subject_root,
             address=InstanceAddress(settings.zone, Role.SUPERVISOR, new_instance()),
             first_connect_timeout=settings.mesh.first_connect_timeout,

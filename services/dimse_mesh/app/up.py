@@ -8,10 +8,9 @@ from pathlib import Path
 
 import anyio
 
+from dimse_mesh.app.nats_config import load_all
 from dimse_mesh.app.supervisor import Supervisor, Zone
 from dimse_mesh.runtime.logging import configure_logging
-from dimse_mesh.runtime.settings import load_settings
-from dimse_mesh.runtime.settings_errors import ConfigurationError
 from dimse_mesh.runtime.supervised import Supervised
 
 
@@ -25,14 +24,6 @@ def supervise(
         StartError, MeshError: something can't start.
     """
     Supervised.from_environment(os.environ).follow_parent()
-    zones: list[Zone] = []
-    problems: list[str] = []
-    for file in files:
-        try:
-            zones.append(Zone(file.resolve(), load_settings(file)))
-        except ConfigurationError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigurationError(problems)
+    zones = [Zone(file.resolve(), settings) for file, settings in zip(files, load_all(files), strict=True)]
     configure_logging(zones[0].settings.observability, {"service": "supervisor"})
     anyio.run(Supervisor(zones, nats_port=nats_port, data_dir=data_dir, announce=announce).run)

@@ -17,6 +17,7 @@ from typing import Self
 import anyio
 from anyio.abc import TaskStatus
 
+from dimse_mesh.app.local_keys import guest_zone, with_local_keys
 from dimse_mesh.association.front_end import FrontEnd
 from dimse_mesh.client import DicomClient, Proposal
 from dimse_mesh.endpoint import PeerConnection, Router
@@ -70,12 +71,15 @@ class WayIn:
                 {"zone": f"cli-{new_instance()}", "subject_root": subject_root, "nats": {"servers": [nats]}},
                 source="--nats",
             )
+            settings = settings.model_copy(update={"zone": guest_zone(settings.nats) or settings.zone})
         else:
             raise ConfigurationError(["give --config FILE, or --nats URL: where the mesh is"])
+        reached = with_local_keys(settings.nats, settings.zone)
+        settings = settings.model_copy(update={"nats": reached, "routes": ()})
         configure_logging(
             settings.observability.model_copy(update={"log_level": "error"}), {"service": "command-line"}
         )
-        return cls(settings.model_copy(update={"routes": ()}), calling_ae, own_zone=config is None)
+        return cls(settings, calling_ae, own_zone=config is None)
 
 
 class Door:

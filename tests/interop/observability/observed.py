@@ -15,6 +15,7 @@ from tests.fault.archive import CONTEXTS, GET_ROLES, Archive
 from tests.support.exposition import exposition, samples_of
 from tests.support.mesh import Ae, Mesh, zone_config
 from tests.support.otlp import Collector, Span
+from tests.support.permitted import permitted_server
 from tests.support.ports import reserve_port, reserve_ports
 from tests.support.scripted import Client, Server, ServerPeer, success
 from tests.support.wire import Command, Context, Message
@@ -154,11 +155,16 @@ def observed(
                 more={"observability": observability, **(more or {})},
             )
         )
-    with Collector() as collector, Server(script or Target(), port=target, timeout=120.0):
+    with (
+        Collector() as collector,
+        Server(script or Target(), port=target, timeout=120.0),
+        permitted_server(directory, configs) as (nats, bus),
+    ):
+        configs = [{**config, "nats": bus.access(config["zone"], nats.url)} for config in configs]
         environment = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
             "OTEL_BSP_SCHEDULE_DELAY": "100",
             **(env or {}),
         }
-        with Mesh.start(directory, configs, env=environment) as mesh:
+        with Mesh.start(directory, configs, env=environment, nats_port=nats.port) as mesh:
             yield Observed(mesh, collector, ports, target)

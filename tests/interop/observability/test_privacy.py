@@ -25,6 +25,7 @@ from tests.interop.observability.observed import (
     observed,
 )
 from tests.support.files import implicit_element
+from tests.support.permitted import TEST_USER
 from tests.support.process import wait_until
 from tests.support.scripted import Client, ServerPeer
 from tests.support.tap import Tap
@@ -214,7 +215,9 @@ def foreign_messages(where: Observed, tap: Tap) -> None:
     """Publish what is no message of the mesh on every subject that has been seen."""
     subjects = {message.subject for message in tap.messages if not message.subject.startswith("$")}
     with socket.create_connection(("127.0.0.1", where.mesh.nats_port), 10) as nats:
-        nats.sendall(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"lang":"python"}\r\n')
+        user = f'"user":"{TEST_USER}","pass":"{TEST_USER}"'
+        options = f'{{"verbose":false,"pedantic":false,"headers":true,"lang":"python",{user}}}'
+        nats.sendall(f"CONNECT {options}\r\n".encode())
         for subject in subjects:
             for body in (DATA, b'{"association":"' + PATIENT.encode() + b'"}', PATIENT.encode()):
                 nats.sendall(f"PUB {subject} nowhere {len(body)}\r\n".encode() + body + b"\r\n")

@@ -10,7 +10,7 @@ import anyio
 import pytest
 import yaml
 
-from dimse_mesh.mesh import NatsSettings, unpack
+from dimse_mesh.mesh import unpack
 from dimse_mesh.schemas.service import Obituary
 from tests.support.bus import address, join
 from tests.support.mesh import Mesh, zone_config
@@ -60,8 +60,7 @@ def test_killed_supervisor_takes_everything_with_it(tmp_path: Path) -> None:
 
 
 async def _obituary_after_kill(mesh: Mesh) -> None:
-    settings = NatsSettings(servers=[f"nats://127.0.0.1:{mesh.nats_port}"])
-    async with join(settings, address("test", zone="a"), root="DIMSE", timeout=10) as nats:
+    async with join(mesh.nats("a"), address("test", zone="a"), root="DIMSE", timeout=10) as nats:
         mailbox = Mailbox()
         await nats.subscribe(nats.subjects.all_dead, mailbox)
         killed = mesh.pids()["a/store"]

@@ -1,0 +1,158 @@
+"""What each role of a zone may publish and subscribe to: the least that lets it do its work.
+
+nats-server enforces these lists, one user for each zone and role. So the zone and the role in the last three tokens
+of a subject are the sender's own. Nothing here spells a subject: `schemas.subjects` does.
+
+Two things follow from one model: a user's lists, and what one zone's services publish for those of another zone, which
+is what crosses a leaf link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from dimse_mesh.schemas.addresses import FRONT_ENDS, Role
+from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.subjects import (
+    TOOLS_ASK,
+    TOOLS_INBOX,
+    Kind,
+    ServiceSubjects,
+    SubjectPatterns,
+    described_at,
+)
+
+_HANDLERS = (ServiceName.STORE, ServiceName.QUERY_RETRIEVE, ServiceName.N_SERVICE)
+_SERVICES = {Role(service.value): service for service in ServiceName}
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneFacts:
+    """What the permissions of a zone depend on.
+
+    Args:
+        root: `subject_root` of its configuration.
+        ae_titles: that its executors serve.
+        has_default: one of them is the zone's default target.
+    """
+
+    root: str
+    zone: str
+    ae_titles: tuple[str, ...] = ()
+    has_default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """Subjects with NATS's wildcards. `subject queue` permits a subscription in that queue group alone."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+    def __or__(self, other: Permissions) -> Permissions:
+        """Return what either permits."""
+        return Permissions(
+            tuple(dict.fromkeys((*self.publish, *other.publish))),
+            tuple(dict.fromkeys((*self.subscribe, *other.subscribe))),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    """Leave to publish to those of a zone (None: of every zone). `home`: of the sender's own zone alone."""
+
+    to: Callable[[str | None], str]
+    home: bool = False
+
+
+def permissions_of(facts: ZoneFacts, role: Role) -> Permissions:
+    """Return what the instances of `role` in a zone may do."""
+    patterns = SubjectPatterns(facts.root, facts.zone, role)
+    publish = [grant.to(facts.zone if grant.home else None) for grant in _grants(patterns)]
+    subscribe = [patterns.mine, *_shared(facts, role)]
+    if role in FRONT_ENDS:  # whichever AE a client names: nobody serves it, or somebody does
+        publish += [patterns.ae_open(), patterns.zone_open()]
+    if role is not Role.SUPERVISOR:
+        subscribe += [patterns.all_live, patterns.all_dead]
+    if role in _SERVICES:
+        publish.append(TOOLS_INBOX)
+        subscribe += described_at(_SERVICES[role])
+    return Permissions(tuple(publish), tuple(subscribe))
+
+
+def permissions_of_monitor(root: str) -> Permissions:
+    """Return what a tool may do that only watches, such as `nats micro ls`."""
+    heard = SubjectPatterns(root, "", Role.COMMAND)
+    return Permissions((TOOLS_ASK,), (TOOLS_INBOX, heard.all_live, heard.all_dead))
+
+
+def crossing(source: ZoneFacts, destination: ZoneFacts) -> tuple[str, ...]:
+    """Return what the services of one zone publish for those of another."""
+    if source.root != destination.root:
+        return ()
+    found: list[str] = []
+    for role in Role:
+        patterns = SubjectPatterns(source.root, source.zone, role)
+        found += [grant.to(destination.zone) for grant in _grants(patterns) if not grant.home]
+        if role in FRONT_ENDS:
+            found += map(patterns.ae_open, destination.ae_titles)
+            if destination.has_default:
+                found.append(patterns.zone_open(destination.zone))
+    return tuple(found)
+
+
+def _grants(patterns: SubjectPatterns) -> Iterator[_Grant]:
+    """Yield what a role publishes, but for openings: they are for whoever serves an AE."""
+    role = patterns.role
+    yield _Grant(lambda _: patterns.dead)
+    if role is Role.SUPERVISOR:
+        return
+    yield _Grant(lambda _: patterns.live)
+    for kind in (Kind.GREETING, Kind.PING, Kind.PONG):
+        yield _to(patterns, kind)
+    if role in FRONT_ENDS:
+        yield _to(patterns, Kind.LINK, Role.SCU)
+        yield _to(patterns, Kind.DATA, Role.SCU)
+        for service in _HANDLERS:
+            yield _operations(patterns, service, home=True)
+    elif role is Role.SCU:
+        for front_end in sorted(FRONT_ENDS):
+            yield _to(patterns, Kind.LINK, front_end)
+            yield _to(patterns, Kind.DATA, front_end)
+            yield _replies(patterns, front_end, home=False)
+        for service in _HANDLERS:
+            yield _operations(patterns, service, home=False)
+        yield _to(patterns, Kind.SLOTS, Role.SCU, home=True)
+        yield _replies(patterns, Role.SCU, home=True)
+    else:
+        for kind in (Kind.OP, Kind.REFUSED):
+            yield _to(patterns, kind, Role.SCU)
+            for front_end in sorted(FRONT_ENDS):
+                yield _to(patterns, kind, front_end, home=True)
+
+
+def _to(patterns: SubjectPatterns, kind: Kind, role: Role | None = None, *, home: bool = False) -> _Grant:
+    return _Grant(lambda zone: patterns.to(kind, zone=zone, role=role), home)
+
+
+def _replies(patterns: SubjectPatterns, role: Role, *, home: bool) -> _Grant:
+    return _Grant(lambda zone: patterns.reply(zone=zone, role=role), home)
+
+
+def _operations(patterns: SubjectPatterns, service: ServiceName, *, home: bool) -> _Grant:
+    return _Grant(lambda zone: patterns.operations(service, zone), home)
+
+
+def _shared(facts: ZoneFacts, role: Role) -> Iterator[str]:
+    """Yield what a role hears as a member of a queue group."""
+    subjects = ServiceSubjects(facts.root)
+    if role is Role.SCU:
+        served = [subjects.ae_open(title) for title in facts.ae_titles]
+        if facts.has_default:
+            served.append(subjects.zone_open(facts.zone))
+        for subject in served:
+            yield f"{subject.interest} {subject.queue}"
+    elif role in _SERVICES and _SERVICES[role] in _HANDLERS:
+        operations = subjects.operations(facts.zone, _SERVICES[role])
+        yield f"{operations.interest} {operations.queue}"

@@ -1,0 +1,101 @@
+"""Who may publish and hear what: the lists of each role, and what one zone's services publish for another's."""
+
+from __future__ import annotations
+
+import pytest
+
+from dimse_mesh.mesh.permissions import ZoneFacts, crossing, permissions_of
+from dimse_mesh.schemas.addresses import Role
+
+HOSPITAL = ZoneFacts("DIMSE", "hospital", ("MODALITY",))
+CLOUD = ZoneFacts("DIMSE", "cloud", ("PA.CS",), has_default=True)
+HANDLERS = (Role.STORE, Role.QUERY_RETRIEVE, Role.N_SERVICE)
+FROM_OTHERS = {"live", "dead", "$SRV"}
+
+
+def covers(pattern: str, subject: str) -> bool:
+    """Tell whether NATS lets a permission for `pattern` pass a literal subject."""
+    wanted, given = pattern.split("."), subject.split(".")
+    for index, token in enumerate(wanted):
+        if token == ">":
+            return index < len(given)
+        if index >= len(given) or token not in {"*", given[index]}:
+            return False
+    return len(wanted) == len(given)
+
+
+def may_publish(facts: ZoneFacts, role: Role, subject: str) -> bool:
+    return any(covers(pattern, subject) for pattern in permissions_of(facts, role).publish)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_every_role_publishes_as_itself_and_to_the_inboxes_of_tools(role: Role) -> None:
+    for pattern in permissions_of(HOSPITAL, role).publish:
+        assert pattern.endswith(f".hospital.{role.value}.*") or pattern == "_INBOX.>"
+
+
+@pytest.mark.parametrize("role", Role)
+def test_no_role_hears_what_is_for_another_role_or_zone(role: Role) -> None:
+    for pattern in permissions_of(CLOUD, role).subscribe:
+        kind = pattern.split(".")[1] if pattern.startswith("DIMSE.") else pattern.split(".")[0]
+        if kind in FROM_OTHERS:
+            continue
+        assert pattern.startswith(f"DIMSE.i.cloud.{role.value}.") or pattern.endswith(
+            (" scu", f" {role.value}")
+        )
+
+
+def test_executors_alone_hear_openings_and_only_of_the_aes_of_their_zone() -> None:
+    heard = {role: permissions_of(CLOUD, role).subscribe for role in Role}
+    assert "DIMSE.ae.PA%2ECS.open.*.*.* scu" in heard[Role.SCU]
+    assert "DIMSE.zone.cloud.open.*.*.* scu" in heard[Role.SCU]
+    assert not any(".open." in pattern for role in Role if role is not Role.SCU for pattern in heard[role])
+    assert not any("zone" in pattern for pattern in permissions_of(HOSPITAL, Role.SCU).subscribe)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_handlers_alone_approve_and_refuse(role: Role) -> None:
+    for kind in ("op", "refused"):
+        subject = f"DIMSE.i.cloud.scu.x.{kind}.hospital.{role.value}.y"
+        assert may_publish(HOSPITAL, role, subject) == (role in HANDLERS)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_endpoints_alone_send_frames_and_only_to_the_other_kind(role: Role) -> None:
+    front_end = role in {Role.ASSOCIATION, Role.COMMAND}
+    for kind in ("link", "data"):
+        to_executor = f"DIMSE.i.cloud.scu.x.{kind}.hospital.{role.value}.y"
+        to_front_end = f"DIMSE.i.cloud.association.x.{kind}.hospital.{role.value}.y"
+        assert may_publish(HOSPITAL, role, to_executor) == front_end
+        assert may_publish(HOSPITAL, role, to_front_end) == (role is Role.SCU)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_slots_are_for_the_executors_of_the_same_zone(role: Role) -> None:
+    for zone in ("cloud", "hospital"):
+        subject = f"DIMSE.i.{zone}.scu.x.slots.hospital.{role.value}.y"
+        assert may_publish(HOSPITAL, role, subject) == (role is Role.SCU and zone == "hospital")
+
+
+def test_a_front_end_asks_the_handlers_of_its_own_zone_alone_an_executor_those_of_every_zone() -> None:
+    for zone in ("cloud", "hospital"):
+        asked = f"DIMSE.zone.{zone}.store.hospital"
+        assert may_publish(HOSPITAL, Role.ASSOCIATION, f"{asked}.association.x") == (zone == "hospital")
+        assert may_publish(HOSPITAL, Role.SCU, f"{asked}.scu.x")
+
+
+def test_what_crosses_is_for_the_other_zone_or_for_everybody() -> None:
+    subjects = crossing(HOSPITAL, CLOUD)
+    assert "DIMSE.ae.PA%2ECS.open.hospital.association.*" in subjects
+    assert "DIMSE.zone.cloud.open.hospital.command.*" in subjects
+    assert "DIMSE.i.cloud.scu.*.op.hospital.store.*" in subjects
+    for subject in subjects:
+        tokens = subject.split(".")
+        assert tokens[-3] == "hospital"
+        assert tokens[1] in {"live", "dead", "ae"} or tokens[2] == "cloud"
+        assert "slots" not in tokens
+    assert not any(".open." in subject for subject in crossing(CLOUD, HOSPITAL) if ".zone." in subject)
+
+
+def test_zones_of_different_subject_roots_have_nothing_to_say_to_each_other() -> None:
+    assert crossing(HOSPITAL, ZoneFacts("OTHER", "cloud", ("PACS",))) == ()

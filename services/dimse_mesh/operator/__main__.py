@@ -18,6 +18,7 @@ from dimse_mesh.operator.render import render, resources_in, to_yaml
 from dimse_mesh.operator.zone import InvalidResourceError
 
 IMAGE_VARIABLE = "PROXY_IMAGE"
+IDENTITY_VARIABLE = "POD_NAME"
 DEFAULT_IMAGE = "dimse-mesh:latest"
 
 
@@ -32,10 +33,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         case "render":
             return _render(options.files, options.image)
         case _:
-            from dimse_mesh.operator.controller import run
-
-            run(image=options.image, namespaces=options.namespace, liveness=options.liveness)
+            return _run(options)
     return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from dimse_mesh.operator.credentials import CredentialsError, credentials
+    from dimse_mesh.operator.running import Options, run
+
+    try:
+        login = credentials()
+    except CredentialsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    run(
+        login,
+        Options(
+            image=options.image,
+            namespaces=[name for text in options.namespace for name in text.split(",") if name],
+            lease_namespace=options.lease_namespace,
+            identity=options.identity,
+            listen=options.listen,
+        ),
+    )
+    return 0
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no host:port")
+    return host.strip("[]"), int(port)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,10 +73,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="watch DimseProxy resources and make them true")
-    run.add_argument("--namespace", action="append", default=[], help="watch only this one; may be repeated")
+    run.add_argument(
+        "--namespace",
+        action="append",
+        default=[],
+        help="watch only this one, with a Role instead of a ClusterRole; may be repeated, or a list with commas",
+    )
     run.add_argument("--image", default=image, help=f"image of the services (default: ${IMAGE_VARIABLE})")
     run.add_argument(
-        "--liveness", default=None, metavar="URL", help="serve liveness, as http://0.0.0.0:8080/healthz"
+        "--listen",
+        type=_address,
+        default=None,
+        metavar="HOST:PORT",
+        help="serve /livez, /readyz, /healthz and /metrics there",
+    )
+    run.add_argument(
+        "--lease-namespace",
+        default="",
+        metavar="NAMESPACE",
+        help="where the Lease of the leader is (default: the first --namespace, else the operator's own)",
+    )
+    run.add_argument(
+        "--identity",
+        default=os.environ.get(IDENTITY_VARIABLE, ""),
+        help=f"of this process among operators (default: ${IDENTITY_VARIABLE}, else the host's name)",
     )
     rendering = commands.add_parser("render", help="print the objects of the resources in these files")
     rendering.add_argument("files", nargs="+", type=Path, metavar="FILE")

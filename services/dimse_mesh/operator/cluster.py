@@ -1,24 +1,31 @@
-"""The few requests that the operator makes to the API server itself; watching is kopf's part."""
+"""Requests to the API server: read, apply, delete and watch objects by kind, namespace and name."""
 
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
-import kopf
 
+from dimse_mesh.operator.credentials import Credentials
 from dimse_mesh.operator.names import MANAGER, Manifest
 from dimse_mesh.operator.resource import GROUP, KIND, PLURAL, VERSION
 
 REQUEST_SECONDS = 15.0
+WATCH_SECONDS = 300
+"""How long one watch lasts; up to twice that, so that not all end at once."""
+SILENCE_SECONDS = 120.0
+"""A watch that says nothing for so long is dead: bookmarks come every minute."""
 MAX_REASON = 300
 
 KINDS: Mapping[str, tuple[str, str]] = {
     KIND: (f"{GROUP}/{VERSION}", PLURAL),
     "ConfigMap": ("v1", "configmaps"),
+    "Event": ("v1", "events"),
     "Pod": ("v1", "pods"),
     "Secret": ("v1", "secrets"),
     "Service": ("v1", "services"),
@@ -27,9 +34,21 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),
     "HorizontalPodAutoscaler": ("autoscaling/v2", "horizontalpodautoscalers"),
     "ScaledObject": ("keda.sh/v1alpha1", "scaledobjects"),
+    "Lease": ("coordination.k8s.io/v1", "leases"),
 }
+CHILDREN = (
+    "ConfigMap",
+    "Service",
+    "Deployment",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "HorizontalPodAutoscaler",
+    "ScaledObject",
+)
+"""Kinds of which a resource owns objects."""
 
-HANDOVER_MANAGER = f"{MANAGER}-handover"
+Counted = Callable[[str, str, int], None]
+"""Called for each request: verb, kind, HTTP status."""
 
 
 class ApiError(Exception):
@@ -37,62 +56,109 @@ class ApiError(Exception):
 
     Attributes:
         status: HTTP status; 0 when there was no answer.
+        fields: paths of the fields that the server named as the cause.
     """
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, fields: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.status = status
+        self.fields = fields
+
+    @property
+    def passing(self) -> bool:
+        """True when the same request may succeed later though nobody changes anything."""
+        return self.status in {0, 429} or self.status >= 500
 
 
 @asynccontextmanager
-async def connected(login: Callable[[], kopf.ConnectionInfo]) -> AsyncIterator[Cluster]:
-    """Give a client with credentials read afresh: a service account's token changes every hour.
-
-    Raises:
-        ApiError: there are no credentials.
-    """
-    info = login()
-    secure = info.server.startswith("https:")
-    connector = aiohttp.TCPConnector(ssl=info.as_ssl_context() if secure else True)
+async def connected(login: Credentials, counted: Counted = lambda *_: None) -> AsyncIterator[Cluster]:
+    """Give a client for as long as the block lasts."""
+    connector = aiohttp.TCPConnector(ssl=login.tls if login.tls is not None else True, limit=0)
     timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-    async with aiohttp.ClientSession(
-        connector=connector, headers=info.as_http_headers(), timeout=timeout
-    ) as session:
-        yield Cluster(session, info.server)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        yield Cluster(session, login, counted)
 
 
 class Cluster:
     """Requests by kind, namespace and name."""
 
-    def __init__(self, session: aiohttp.ClientSession, server: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, login: Credentials, counted: Counted) -> None:
         self._session = session
-        self._server = server.rstrip("/")
+        self._login = login
+        self._counted = counted
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """Return the object, or None when there is none (or no such kind)."""
         try:
-            return await self._request("GET", self._url(kind, namespace, name))
+            return await self._request("GET", kind, self._url(kind, namespace, name))
         except ApiError as error:
             if error.status == 404:
                 return None
             raise
 
-    async def select(self, kind: str, namespace: str, labels: Mapping[str, str]) -> list[Manifest]:
-        """Return the objects with these labels; none when the cluster has no such kind."""
-        query = {"labelSelector": ",".join(f"{name}={value}" for name, value in sorted(labels.items()))}
+    async def list(
+        self, kind: str, namespace: str | None, labels: Mapping[str, str]
+    ) -> tuple[list[Manifest], str]:
+        """Return the objects with these labels, of one or of all namespaces, and the version of that list.
+
+        Raises:
+            ApiError: with status 404, when the cluster has no such kind.
+        """
+        answer = await self._request("GET", kind, self._url(kind, namespace), query=_selector(labels))
+        version, _ = KINDS[kind]
+        # Items of a list carry neither kind nor version.
+        items = [{"apiVersion": version, "kind": kind, **item} for item in answer.get("items", ())]
+        return items, str(answer["metadata"]["resourceVersion"])
+
+    async def watch(
+        self, kind: str, namespace: str | None, labels: Mapping[str, str], version: str
+    ) -> AsyncIterator[tuple[str, Manifest]]:
+        """Yield (type, object) for what happens after `version`; types are those of the API, BOOKMARK included.
+
+        It ends when the server ends it: watch again, from the last version seen.
+
+        Raises:
+            ApiError: the watch was refused (410: list again), or broke.
+        """
+        query = {
+            **_selector(labels),
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(random.randint(WATCH_SECONDS, 2 * WATCH_SECONDS)),
+        }
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS, sock_read=SILENCE_SECONDS)
+        url = self._url(kind, namespace)
         try:
-            answer = await self._request("GET", self._url(kind, namespace), query=query)
-        except ApiError as error:
-            if error.status == 404:
-                return []
-            raise
-        return [item for item in answer.get("items", ()) if _labelled(item, labels)]
+            async with self._session.get(
+                url, params=query, headers=self._headers(), timeout=timeout
+            ) as response:
+                self._counted("watch", kind, response.status)
+                if response.status >= 400:
+                    raise _refusal(response.status, await response.text(errors="replace"))
+                rest = b""
+                async for part in response.content.iter_any():
+                    *lines, rest = (rest + part).split(b"\n")
+                    for line in lines:
+                        event: Any = json.loads(line)
+                        if event["type"] == "ERROR":
+                            status = event["object"]
+                            raise ApiError(int(status.get("code", 0)), str(status.get("message", "")))
+                        yield event["type"], event["object"]
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ApiError(0, f"a watch broke: {type(error).__name__}") from error
+
+    async def create(self, item: Manifest) -> Manifest:
+        """Create an object."""
+        url = self._url(item["kind"], item["metadata"]["namespace"])
+        return await self._request("POST", item["kind"], url, body=item)
 
     async def apply(self, item: Manifest, *, manager: str = MANAGER) -> Manifest:
         """Make the object what `item` says, by server-side apply: create it, or change what we own."""
         metadata = item["metadata"]
         return await self._request(
             "PATCH",
+            item["kind"],
             self._url(item["kind"], metadata["namespace"], metadata["name"]),
             query={"fieldManager": manager, "force": "true"},
             body=item,
@@ -101,40 +167,56 @@ class Cluster:
 
     async def merge(
         self, kind: str, namespace: str, name: str, change: Manifest, *, subresource: str = ""
-    ) -> None:
-        """Change some fields; nothing happens when the object is gone."""
+    ) -> Manifest | None:
+        """Change some fields, and return the object; None when it is gone."""
         url = self._url(kind, namespace, name) + (f"/{subresource}" if subresource else "")
         try:
-            await self._request(
+            return await self._request(
                 "PATCH",
+                kind,
                 url,
                 query={"fieldManager": MANAGER},
                 body=change,
                 content_type="application/merge-patch+json",
             )
         except ApiError as error:
-            if error.status != 404:
-                raise
+            if error.status == 404:
+                return None
+            raise
 
-    async def delete(self, kind: str, namespace: str, name: str) -> None:
-        """Delete the object and, in the background, what it owns; nothing happens when it is gone."""
+    async def delete(self, item: Manifest) -> None:
+        """Delete the object that `item` is, and in the background what it owns.
+
+        Nothing happens when it is gone, or when another object has taken its name.
+        """
+        metadata = item["metadata"]
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": metadata["uid"]},
+        }
+        url = self._url(item["kind"], metadata["namespace"], metadata["name"])
         try:
-            await self._request(
-                "DELETE", self._url(kind, namespace, name), query={"propagationPolicy": "Background"}
-            )
+            await self._request("DELETE", item["kind"], url, body=body)
         except ApiError as error:
-            if error.status != 404:
+            if error.status not in {404, 409}:
                 raise
 
-    def _url(self, kind: str, namespace: str, name: str = "") -> str:
+    def _url(self, kind: str, namespace: str | None, name: str = "") -> str:
         version, plural = KINDS[kind]
-        root = "api" if version == "v1" else "apis"
-        url = f"{self._server}/{root}/{version}/namespaces/{namespace}/{plural}"
-        return f"{url}/{name}" if name else url
+        url = f"{self._login.server}/{'api' if version == 'v1' else 'apis'}/{version}"
+        if namespace is not None:
+            url += f"/namespaces/{quote(namespace)}"
+        return f"{url}/{plural}" + (f"/{quote(name)}" if name else "")
+
+    def _headers(self) -> dict[str, str]:
+        return {"Accept": "application/json", **self._login.headers()}
 
     async def _request(
         self,
         method: str,
+        kind: str,
         url: str,
         *,
         query: Mapping[str, str] | None = None,
@@ -142,22 +224,39 @@ class Cluster:
         content_type: str = "application/json",
     ) -> Manifest:
         data = json.dumps(body) if body is not None else None
-        headers = {"Content-Type": content_type, "Accept": "application/json"}
+        headers = {**self._headers(), "Content-Type": content_type}
         try:
             async with self._session.request(
                 method, url, params=query, data=data, headers=headers
             ) as response:
                 text = await response.text(errors="replace")
         except (aiohttp.ClientError, TimeoutError) as error:
+            self._counted(method, kind, 0)
             raise ApiError(0, f"the API server can't be reached: {type(error).__name__}") from error
-        # A path that the server doesn't know is answered in plain text, and a proxy may answer HTML: the status
-        # counts, whatever the body is.
-        answer = _document(text)
+        self._counted(method, kind, response.status)
         if response.status >= 400:
-            raise ApiError(response.status, _reason(answer, text) or f"HTTP status {response.status}")
+            raise _refusal(response.status, text)
+        answer = _document(text)
         if answer is None:
             raise ApiError(0, f"{method} was answered with status {response.status} and no JSON object")
         return answer
+
+
+def _selector(labels: Mapping[str, str]) -> dict[str, str]:
+    text = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+    return {"labelSelector": text} if text else {}
+
+
+def _refusal(status: int, text: str) -> ApiError:
+    """Return the error for an answer that is one.
+
+    A path that the server doesn't know is answered in plain text, and a proxy may answer HTML: the status counts,
+    whatever the body is.
+    """
+    answer = _document(text)
+    causes = ((answer or {}).get("details") or {}).get("causes") or ()
+    fields = tuple(str(cause["field"]) for cause in causes if cause.get("field"))
+    return ApiError(status, _reason(answer, text) or f"HTTP status {status}", fields)
 
 
 def _document(text: str) -> Manifest | None:
@@ -176,16 +275,12 @@ def _reason(answer: Manifest | None, text: str) -> str:
     return "" if line.startswith("<") else line[:MAX_REASON]
 
 
-def _labelled(item: Manifest, labels: Mapping[str, str]) -> bool:
-    found: dict[str, str] = item.get("metadata", {}).get("labels", {})
-    return labels.items() <= found.items()
-
-
-def controller_uid(item: Manifest) -> str | None:
-    """Return the uid of the object's controller, if it has one."""
+def controller_of(item: Manifest) -> Manifest | None:
+    """Return the owner reference to the object's controller, if it has one."""
     for reference in item.get("metadata", {}).get("ownerReferences", ()):
         if reference.get("controller"):
-            return str(reference["uid"])
+            found: Manifest = reference
+            return found
     return None
 
 

@@ -1,43 +1,51 @@
-"""kopf's part: watch DimseProxies and their Deployments, and wake one task per DimseProxy.
+"""Watch DimseProxies and what was made for them, and keep one task per DimseProxy that makes it true.
 
-The handlers are event handlers, so the resource gets no finalizers and no annotations: it can be deleted while no
-operator runs, and the garbage collector deletes its children. Whatever is missed is found at the next round.
+The resource gets no finalizers and no annotations: it can be deleted while no operator runs, and the garbage collector
+deletes its children. Whatever is missed is found when the operator lists again.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
 
 import anyio
 import anyio.abc
-import kopf
 
-from dimse_mesh.operator.cluster import ApiError, connected, controller_uid
-from dimse_mesh.operator.names import MANAGER, Manifest
-from dimse_mesh.operator.reconcile import Applied, Reconciler
-from dimse_mesh.operator.resource import GROUP, PLURAL, VERSION
+from dimse_mesh.operator.cluster import ApiError, Cluster, controller_of
+from dimse_mesh.operator.names import Manifest
+from dimse_mesh.operator.reconcile import Memory, Reconciler
+from dimse_mesh.operator.resource import KIND
+from dimse_mesh.operator.watching import Contents
 
 log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 15.0
-"""How often a resource is looked at without being woken: Secrets, pods' health, associations."""
+"""How often pods are asked for their health and associations without being woken."""
+SETTLE_SECONDS = 0.5
+"""How long to wait after a pass: what happens meanwhile is dealt with in one."""
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 60.0
 
 
 @dataclass(slots=True)
-class _Zone:
-    """One resource: its latest body, its task, what was applied for it."""
+class Zone:
+    """One resource: its task, and what is known of it."""
 
-    body: Manifest
+    name: str
+    namespace: str
+    uid: str
     scope: anyio.CancelScope
     woken: anyio.Event = field(default_factory=anyio.Event)
-    applied: Applied = field(default_factory=Applied)
+    memory: Memory = field(default_factory=Memory)
+    failing_since: float | None = None
+    """When passes began to fail, all of them since."""
+    error: str = ""
+
+
+Outcome = Callable[[str, float], None]
+"""Called after each pass: its result (ok, error) and how long it took."""
 
 
 class Zones:
@@ -46,145 +54,112 @@ class Zones:
     def __init__(
         self,
         tasks: anyio.abc.TaskGroup,
+        cluster: Cluster,
+        contents: Contents,
         reconciler: Reconciler,
-        login: Callable[[], kopf.ConnectionInfo],
         *,
+        outcome: Outcome,
         round_seconds: float = ROUND_SECONDS,
     ) -> None:
         self._tasks = tasks
+        self._cluster = cluster
+        self._contents = contents
         self._reconciler = reconciler
-        self._login = login
+        self._outcome = outcome
         self._round = round_seconds
-        self._zones: dict[str, _Zone] = {}
+        self._zones: dict[str, Zone] = {}
+        self._begun = False
 
-    def saw(self, kind: str | None, body: Manifest) -> None:
-        """Take note of an event about a DimseProxy; `kind` is None for what was there before we came."""
-        uid = body["metadata"]["uid"]
-        zone = self._zones.get(uid)
-        if kind == "DELETED" or body["metadata"].get("deletionTimestamp"):
-            if zone is not None:
-                zone.scope.cancel()
-                del self._zones[uid]
-            return
-        if zone is None:
-            zone = self._zones[uid] = _Zone(body, anyio.CancelScope())
+    def begin(self) -> None:
+        """Start the tasks: everything was listed once, so what is absent is missing."""
+        self._begun = True
+        for zone in self._zones.values():
             self._tasks.start_soon(self._keep, zone)
+
+    @property
+    def all(self) -> list[Zone]:
+        """The resources that there are."""
+        return list(self._zones.values())
+
+    def changed(self, item: Manifest) -> None:
+        """Take note of an object that came or changed."""
+        if item["kind"] != KIND:
+            self._wake(item)
             return
-        changed = _generation(zone.body) != _generation(body)
-        zone.body = body
-        if changed:
+        metadata = item["metadata"]
+        if metadata.get("deletionTimestamp"):
+            self.gone(item)
+            return
+        zone = self._zones.get(metadata["uid"])
+        if zone is None:
+            zone = Zone(metadata["name"], metadata["namespace"], metadata["uid"], anyio.CancelScope())
+            self._zones[zone.uid] = zone
+            if self._begun:
+                self._tasks.start_soon(self._keep, zone)
+        else:
             zone.woken.set()
 
-    def saw_deployment(self, kind: str | None, body: Manifest) -> None:
-        """Wake the owner of a Deployment: counts changed, or somebody else changed or deleted it."""
-        zone = self._zones.get(controller_uid(body) or "")
-        if zone is None:
+    def gone(self, item: Manifest) -> None:
+        """Take note of an object that was deleted."""
+        if item["kind"] != KIND:
+            if (zone := self._owner(item)) is not None:
+                zone.memory.applied.gone(item)
+            self._wake(item)
             return
-        known = zone.applied.generations.get(body["metadata"]["name"])
-        if kind == "DELETED" or (known is not None and _generation(body) != known):
-            zone.applied.forget()
-        zone.woken.set()
-
-    def close(self) -> None:
-        """End every task; nothing is deleted in the cluster."""
-        for zone in self._zones.values():
+        zone = self._zones.pop(item["metadata"]["uid"], None)
+        if zone is not None:
             zone.scope.cancel()
-        self._zones.clear()
 
-    async def _keep(self, zone: _Zone) -> None:
+    def _owner(self, item: Manifest) -> Zone | None:
+        return self._zones.get((controller_of(item) or {}).get("uid", ""))
+
+    def _wake(self, item: Manifest) -> None:
+        zone = self._owner(item)
+        if zone is not None:
+            zone.woken.set()
+            return
+        # A pod's controller is a ReplicaSet; an object without one may be an orphan to adopt.
+        labels = item["metadata"].get("labels", {})
+        instance = labels.get("app.kubernetes.io/instance")
+        for one in self._zones.values():
+            if one.namespace == item["metadata"]["namespace"] and one.name[:40] == (instance or "")[:40]:
+                one.woken.set()
+
+    async def _keep(self, zone: Zone) -> None:
         retry = FIRST_RETRY_SECONDS
         with zone.scope:
             while True:
                 zone.woken = anyio.Event()
-                pause = self._round
-                try:
-                    async with connected(self._login) as cluster:
-                        await self._reconciler.reconcile(cluster, zone.body, zone.applied)
-                    retry = FIRST_RETRY_SECONDS
-                except ApiError as error:
-                    name = zone.body["metadata"]["name"]
-                    log.warning("%s: %s; trying again in %g s", name, error, retry)
-                    pause, retry = retry, min(retry * 2, LAST_RETRY_SECONDS)
-                with anyio.move_on_after(pause):
+                begun = anyio.current_time()
+                failed = await self._pass(zone)
+                self._outcome("error" if failed else "ok", anyio.current_time() - begun)
+                await anyio.sleep(SETTLE_SECONDS)
+                if failed:
+                    # Not woken early: what happens meanwhile doesn't make the API server answer.
+                    await anyio.sleep(retry)
+                    retry = min(retry * 2, LAST_RETRY_SECONDS)
+                    continue
+                retry = FIRST_RETRY_SECONDS
+                pause = min(self._round, zone.memory.due() - anyio.current_time())
+                with anyio.move_on_after(max(pause, 0)):
                     await zone.woken.wait()
 
-
-def _generation(body: Manifest) -> int:
-    return int(body["metadata"].get("generation", 0))
-
-
-def registry_for(zones: Zones) -> kopf.OperatorRegistry:
-    """Return kopf's registry with our handlers in it; nothing is registered globally."""
-    registry = kopf.OperatorRegistry()
-
-    @kopf.on.login(registry=registry)
-    async def connection(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo:
-        return login(settings)
-
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    async def resource_event(type: str | None, body: kopf.Body, **_: Any) -> None:
-        zones.saw(type, _plain(body))
-
-    @kopf.on.event(
-        "apps", "v1", "deployments", labels={"app.kubernetes.io/managed-by": MANAGER}, registry=registry
-    )
-    async def deployment_event(type: str | None, body: kopf.Body, **_: Any) -> None:
-        zones.saw_deployment(type, _plain(body))
-
-    @kopf.on.cleanup(registry=registry)
-    async def end(**_: Any) -> None:
-        zones.close()
-
-    return registry
-
-
-def _plain(body: kopf.Body) -> Manifest:
-    return {name: body[name] for name in body}
-
-
-def login(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo:
-    """Return the credentials of the service account, or of the kubeconfig.
-
-    Raises:
-        ApiError: there are neither.
-    """
-    info = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
-    if info is None:
-        raise ApiError(0, "no credentials: neither a service account nor a kubeconfig")
-    return info
-
-
-async def serve(
-    *,
-    image: str,
-    namespaces: Sequence[str] = (),
-    liveness: str | None = None,
-    round_seconds: float = ROUND_SECONDS,
-    stop: threading.Event | None = None,
-) -> None:
-    """Watch and reconcile until `stop` is set or, in the main thread, SIGTERM or SIGINT.
-
-    Don't cancel it: kopf needs a moment to close its connections.
-    """
-    settings = kopf.OperatorSettings()
-    settings.posting.enabled = False
-    reconciler = Reconciler(image=image, now=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-    async with anyio.create_task_group() as tasks:
-        zones = Zones(tasks, reconciler, lambda: login(settings), round_seconds=round_seconds)
-        await kopf.operator(
-            registry=registry_for(zones),
-            settings=settings,
-            standalone=True,
-            clusterwide=not namespaces,
-            namespaces=list(namespaces),
-            liveness_endpoint=liveness,
-            stop_flag=stop,
-        )
-        tasks.cancel_scope.cancel()
-
-
-def run(*, image: str, namespaces: Sequence[str] = (), liveness: str | None = None) -> None:
-    """Run the operator as this process."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("kopf").setLevel(logging.WARNING)
-    anyio.run(lambda: serve(image=image, namespaces=namespaces, liveness=liveness))
+    async def _pass(self, zone: Zone) -> bool:
+        """Reconcile once; tell whether it failed."""
+        resource = self._contents.get(KIND, zone.namespace, zone.name)
+        if resource is None or resource["metadata"]["uid"] != zone.uid:
+            return False
+        try:
+            await self._reconciler.reconcile(self._cluster, resource, zone.memory)
+        except ApiError as error:
+            zone.error = str(error)
+        except Exception as error:  # a fault met with one resource must not stop the others
+            log.exception("%s/%s: not reconciled", zone.namespace, zone.name)
+            zone.error = f"{type(error).__name__}: see the operator's log"
+        else:
+            zone.failing_since, zone.error = None, ""
+            return False
+        if zone.failing_since is None:
+            zone.failing_since = anyio.current_time()
+        log.warning("%s/%s: %s; trying again", zone.namespace, zone.name, zone.error)
+        return True

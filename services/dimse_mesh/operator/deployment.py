@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 
-from dimse_mesh.operator.names import Component, Manifest, Owner
+from dimse_mesh.operator.names import CONFIG_ANNOTATION, SECRETS_ANNOTATION, Component, Manifest, Owner
 from dimse_mesh.operator.resource import DimseProxySpec, Resources, Service
 from dimse_mesh.operator.zone import CONFIG_DIR, CONFIG_FILE, SECRETS_DIR, SecretUse, secret_uses
 
@@ -45,13 +44,13 @@ def deployment(
     *,
     image: str,
     config_text: str,
-    secret_versions: Mapping[str, str],
+    secret_digests: Mapping[str, str],
 ) -> Manifest:
     """Return the Deployment of one service.
 
     Args:
         config_text: what the ConfigMap holds; the pods are replaced when it changes.
-        secret_versions: resource version by Secret name; the pods are replaced when one of theirs changes.
+        secret_digests: by `SecretUse.label`; the pods are replaced when one of theirs changes.
     """
     service: Service = getattr(spec.services, component.field)
     uses = secret_uses(spec, component)
@@ -62,7 +61,7 @@ def deployment(
         "template": {
             "metadata": {
                 "labels": owner.labels(component),
-                "annotations": _annotations(spec, service, config_text, uses, secret_versions),
+                "annotations": _annotations(spec, service, config_text, uses, secret_digests),
             },
             "spec": _pod(owner, spec, component, image=image, uses=uses),
         },
@@ -82,16 +81,16 @@ def _annotations(
     service: Service,
     config_text: str,
     uses: list[SecretUse],
-    versions: Mapping[str, str],
+    digests: Mapping[str, str],
 ) -> dict[str, str]:
-    secrets = {use.secret: versions.get(use.secret, "") for use in uses}
+    secrets = {use.label: digests[use.label] for use in uses if use.label in digests}
     return {
         **service.pod_annotations,
         "prometheus.io/scrape": "true",
         "prometheus.io/port": str(spec.observability.http_port),
         "prometheus.io/path": "/metrics",
-        "imaging-ingestion.alvearie.org/config": _digest(config_text),
-        "imaging-ingestion.alvearie.org/secrets": _digest(json.dumps(secrets, sort_keys=True)),
+        CONFIG_ANNOTATION: _digest(config_text),
+        SECRETS_ANNOTATION: ",".join(f"{label}={digest}" for label, digest in sorted(secrets.items())),
     }
 
 

@@ -19,13 +19,13 @@ def desired_objects(
     spec: DimseProxySpec,
     *,
     default_image: str,
-    secret_versions: Mapping[str, str] | None = None,
+    secret_digests: Mapping[str, str] | None = None,
 ) -> list[Manifest]:
     """Return every object of the zone, in the order in which to apply them.
 
     Args:
         default_image: image of the services where `proxy.image` doesn't say.
-        secret_versions: resource version by Secret name; a change replaces the pods that use the Secret.
+        secret_digests: by `SecretUse.label`; a change replaces the pods that use the Secret.
 
     Raises:
         InvalidResourceError: a setting is not valid.
@@ -45,7 +45,7 @@ def desired_objects(
                 component,
                 image=image,
                 config_text=text,
-                secret_versions=secret_versions or {},
+                secret_digests=secret_digests or {},
             )
         )
         rule = getattr(spec.services, component.field).autoscaling

@@ -17,6 +17,13 @@ MANAGER = "dimse-mesh-operator"
 
 LABEL_LIMIT = 63
 
+CONFIG_ANNOTATION = f"{GROUP}/config"
+"""Of pods: digest of their configuration."""
+SECRETS_ANNOTATION = f"{GROUP}/secrets"
+"""Of pods: digests of the Secrets that they use."""
+PAUSED_ANNOTATION = f"{GROUP}/paused"
+"""Of a DimseProxy: the operator changes nothing while it is "true"."""
+
 
 class Component(StrEnum):
     """The five services; the value is what `dimse-mesh run` takes and the last part of object names."""

@@ -2,60 +2,74 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dimse_mesh.operator.cluster import (
-    HANDOVER_MANAGER,
-    KINDS,
-    ApiError,
-    Cluster,
-    controller_uid,
-    owns_replicas,
-)
+from dimse_mesh.operator.applying import Applied, Applier, Work
+from dimse_mesh.operator.cluster import ApiError, Cluster
 from dimse_mesh.operator.desired import desired_objects
-from dimse_mesh.operator.names import MANAGER, Component, Manifest, Owner
+from dimse_mesh.operator.events import Recorder, Told
+from dimse_mesh.operator.names import PAUSED_ANNOTATION, Component, Manifest, Owner
 from dimse_mesh.operator.pods import PodReport, ask
 from dimse_mesh.operator.resource import KIND, DimseProxySpec
-from dimse_mesh.operator.status import Observation, Problem, Seen, seen, status_of
+from dimse_mesh.operator.secrets import Known, SecretReader, digests
+from dimse_mesh.operator.status import Observation, Problem, Seen, change_of, seen, status_of
 from dimse_mesh.operator.targets import Targets
+from dimse_mesh.operator.watching import Contents, version_of
 from dimse_mesh.operator.zone import InvalidResourceError, all_secret_uses, parse_spec
 
 log = logging.getLogger(__name__)
 
 COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
+COST_SECONDS = 60.0
+"""How often the deletion costs of a zone's pods are brought up to date, at most."""
+COUNT_SECONDS = 30.0
+"""How often a status is written for nothing but another number of associations."""
 _COMPONENT = "app.kubernetes.io/component"
-_CHILDREN = [kind for kind in KINDS if kind not in {KIND, "Pod", "Secret"}]
 
 
 @dataclass(slots=True)
-class Applied:
-    """What the operator did for one resource last time; forgotten with the process, then done again."""
+class Memory:
+    """What the operator knows of one resource; forgotten with the process, then found out again."""
 
-    digest: str = ""
-    problems: list[Problem] = field(default_factory=list)
-    generations: dict[str, int] = field(default_factory=dict)
-    """Of the Deployments, as the API server answered."""
-    stale: bool = False
+    applied: Applied = field(default_factory=Applied)
+    secrets: Known = field(default_factory=Known)
     targets: Targets = field(default_factory=Targets)
+    told: Told = field(default_factory=Told)
+    status: Mapping[str, object] = field(default_factory=dict)
+    """As last written by us, used until the watch brings it back."""
+    version: int = 0
+    """Resource version of that status."""
+    written_at: float = float("-inf")
+    costs_at: float = float("-inf")
 
-    def forget(self) -> None:
-        """Apply everything again next time, also when this is said while it is being applied."""
-        self.stale = True
+    def due(self) -> float:
+        """Return when there is something to do though nothing changes."""
+        return min(self.applied.due(), self.secrets.due())
 
 
 class Reconciler:
-    """Reconciles one resource at a time; keeps no state but `Applied`, which the caller holds."""
+    """Reconciles one resource at a time; keeps no state but `Memory`, which the caller holds."""
 
-    def __init__(self, *, image: str, now: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        contents: Contents,
+        *,
+        image: str,
+        now: Callable[[], str],
+        clock: Callable[[], float],
+    ) -> None:
+        self._contents = contents
         self._image = image
         self._now = now
+        self._clock = clock
+        self._applier = Applier(contents, clock)
+        self._secrets = SecretReader(clock)
+        self._events = Recorder(clock, now)
 
-    async def reconcile(self, cluster: Cluster, resource: Manifest, applied: Applied) -> None:
-        """Bring objects and status of `resource` up to date.
+    async def reconcile(self, cluster: Cluster, resource: Manifest, memory: Memory) -> Work:
+        """Bring objects and status of `resource` up to date; return what was done.
 
         Raises:
             ApiError: a request failed in a way that trying again may help.
@@ -63,136 +77,155 @@ class Reconciler:
         metadata = resource["metadata"]
         owner = Owner(metadata["name"], metadata["namespace"], metadata["uid"])
         generation = metadata.get("generation", 0)
+        paused = (metadata.get("annotations") or {}).get(PAUSED_ANNOTATION) == "true"
+        work = Work()
         try:
             spec = parse_spec(resource.get("spec") or {})
-            secrets, missing = await self._secrets(cluster, owner, spec)
-            objects = desired_objects(owner, spec, default_image=self._image, secret_versions=secrets)
+            objects = desired_objects(owner, spec, default_image=self._image)
         except InvalidResourceError as error:
             # What runs goes on running: a typing error must not stop a hospital.
             problems = [Problem("InvalidSpec", text) for text in error.problems]
-            observation = Observation(generation, problems, await self._services(cluster, owner))
+            services = await self._services(owner, memory)
+            observation = Observation(generation, problems, services, paused=paused)
         else:
-            await self._apply(cluster, owner, objects, applied)
-            services = await self._services(cluster, owner)
-            applied.targets.saw(services[Component.SCU].pods)
+            missing: list[Problem] = []
+            if not paused:
+                missing, objects = await self._with_secrets(cluster, owner, spec, memory)
+                work = await self._applier.apply(cluster, owner, objects, memory.applied)
+            services = await self._services(owner, memory)
+            memory.targets.saw(services[Component.SCU].pods)
             observation = Observation(
                 generation,
-                [*missing, *applied.problems],
+                [*missing, *work.problems],
                 services,
                 has_target=bool(spec.remote_aes or spec.target_dimse_host),
-                targets=applied.targets.latest,
+                targets=memory.targets.latest,
                 objects=[(item["kind"], item["metadata"]["name"]) for item in objects],
+                paused=paused,
             )
-        await self._report(cluster, owner, resource, observation)
+            await self._set_deletion_costs(cluster, owner, spec, services, memory)
+        await self._tell(cluster, resource, work, memory)
+        await self._report(cluster, resource, observation, memory)
+        return work
 
-    async def _secrets(
-        self, cluster: Cluster, owner: Owner, spec: DimseProxySpec
-    ) -> tuple[dict[str, str], list[Problem]]:
-        """Return the Secrets' versions, and what is missing. Their contents are looked at no further."""
-        versions: dict[str, str] = {}
-        problems: list[Problem] = []
-        for use in all_secret_uses(spec):
-            secret = await cluster.get("Secret", owner.namespace, use.secret)
-            if secret is None:
-                text = f"spec.{use.field}: there is no Secret {use.secret} in namespace {owner.namespace}"
-                problems.append(Problem("SecretMissing", text))
-                continue
-            versions[use.secret] = str(secret["metadata"].get("resourceVersion", ""))
-            absent = [key for key in use.keys if key not in (secret.get("data") or {})]
-            if absent:
-                text = f"spec.{use.field}: Secret {use.secret} has no key {', '.join(absent)}"
-                problems.append(Problem("SecretMissing", text))
-        return versions, problems
+    async def _with_secrets(
+        self, cluster: Cluster, owner: Owner, spec: DimseProxySpec, memory: Memory
+    ) -> tuple[list[Problem], list[Manifest]]:
+        """Return which Secrets are missing, and the desired objects with the digests of those that aren't."""
+        uses = all_secret_uses(spec)
+        missing = await self._secrets.look(cluster, owner.namespace, uses, memory.secrets)
+        deployments = self._contents.select("Deployment", owner.namespace, owner.child())
+        found = digests(uses, memory.secrets, deployments)
+        return missing, desired_objects(owner, spec, default_image=self._image, secret_digests=found)
 
-    async def _apply(self, cluster: Cluster, owner: Owner, objects: list[Manifest], applied: Applied) -> None:
-        digest = hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()
-        if digest == applied.digest and not applied.stale:
-            return
-        applied.stale = False
-        applied.problems = []
-        for item in objects:
-            name = item["metadata"]["name"]
-            live = await cluster.get(item["kind"], owner.namespace, name)
-            if live is not None and controller_uid(live) != owner.uid:
-                text = f"{item['kind']} {name} exists and isn't this resource's: rename one of them"
-                applied.problems.append(Problem("Conflict", text))
-                continue
-            try:
-                await _hand_replicas_over(cluster, item, live)
-                answer = await cluster.apply(item)
-            except ApiError as error:
-                if error.status not in {400, 403, 404, 409, 422}:
-                    raise
-                reason = "Conflict" if error.status == 409 else "ApplyFailed"
-                applied.problems.append(Problem(reason, f"{item['kind']} {name}: {error}"))
-                continue
-            if item["kind"] == "Deployment":
-                applied.generations[name] = answer.get("metadata", {}).get("generation", 0)
-        wanted = {(item["kind"], item["metadata"]["name"]) for item in objects}
-        await self._prune(cluster, owner, wanted)
-        log.info("%s/%s: applied %d objects", owner.namespace, owner.name, len(objects))
-        # With a problem left, try again next time: what stood in the way may be gone.
-        applied.digest = "" if applied.problems else digest
-
-    async def _prune(self, cluster: Cluster, owner: Owner, wanted: set[tuple[str, str]]) -> None:
-        labels = {"app.kubernetes.io/instance": owner.child(), "app.kubernetes.io/managed-by": MANAGER}
-        for kind in _CHILDREN:
-            for item in await cluster.select(kind, owner.namespace, labels):
-                name = item["metadata"]["name"]
-                if (kind, name) not in wanted and controller_uid(item) == owner.uid:
-                    await cluster.delete(kind, owner.namespace, name)
-
-    async def _services(self, cluster: Cluster, owner: Owner) -> dict[Component, Seen]:
-        labels = owner.labels()
-        del labels["app.kubernetes.io/part-of"]
-        deployments = await cluster.select("Deployment", owner.namespace, labels)
-        pods = await cluster.select("Pod", owner.namespace, labels)
+    async def _services(self, owner: Owner, memory: Memory) -> dict[Component, Seen]:
+        pods = [
+            pod
+            for pod in self._contents.select("Pod", owner.namespace, owner.child())
+            if not pod["metadata"].get("deletionTimestamp")
+        ]
         found: dict[Component, Seen] = {}
         for component in Component:
             own = [pod for pod in pods if pod["metadata"]["labels"].get(_COMPONENT) == component.value]
             reports = await ask(own, metrics=component.holds_associations)
-            if component.holds_associations:
-                await self._set_deletion_costs(cluster, owner, reports)
             name = owner.child(component)
             found[component] = seen(
-                next((item for item in deployments if item["metadata"]["name"] == name), None), reports
+                self._contents.get("Deployment", owner.namespace, name),
+                reports,
+                generation=memory.applied.generation("Deployment", name),
             )
         return found
 
-    async def _set_deletion_costs(self, cluster: Cluster, owner: Owner, reports: list[PodReport]) -> None:
+    async def _set_deletion_costs(
+        self,
+        cluster: Cluster,
+        owner: Owner,
+        spec: DimseProxySpec,
+        services: Mapping[Component, Seen],
+        memory: Memory,
+    ) -> None:
         """Let scale-in take the pods first that carry the fewest associations."""
-        if len(reports) < 2:
+        if self._clock() - memory.costs_at < COST_SECONDS:
             return
-        for report in reports:
-            if report.associations is not None and report.associations != (report.deletion_cost or 0):
-                change = {"metadata": {"annotations": {COST_ANNOTATION: str(report.associations)}}}
-                await cluster.merge("Pod", owner.namespace, report.name, change)
+        for component, one in services.items():
+            scaled = getattr(spec.services, component.field).autoscaling is not None or one.desired > 1
+            if scaled and len(one.pods) > 1 and await _costs(cluster, owner, one.pods):
+                memory.costs_at = self._clock()
+
+    async def _tell(self, cluster: Cluster, resource: Manifest, work: Work, memory: Memory) -> None:
+        for reason, names, warning in (
+            ("Created", work.created, False),
+            ("Changed", work.changed, False),
+            ("Repaired", work.repaired, True),
+            ("Deleted", work.deleted, False),
+        ):
+            if names:
+                text = _summary(names)
+                log.info(
+                    "%s/%s: %s %s",
+                    resource["metadata"]["namespace"],
+                    resource["metadata"]["name"],
+                    reason.lower(),
+                    text,
+                )
+                await self._events.tell(cluster, resource, memory.told, reason, text, warning=warning)
 
     async def _report(
-        self, cluster: Cluster, owner: Owner, resource: Manifest, observation: Observation
+        self, cluster: Cluster, resource: Manifest, observation: Observation, memory: Memory
     ) -> None:
-        before: Mapping[str, object] = resource.get("status") or {}
+        metadata = resource["metadata"]
+        current = version_of(resource) >= memory.version
+        before: Mapping[str, object] = (resource.get("status") or {}) if current else memory.status
         conditions = before.get("conditions")
         previous = conditions if isinstance(conditions, list) else []
         status = status_of(self._now(), observation, previous)
-        if status != before:
-            await cluster.merge(KIND, owner.namespace, owner.name, {"status": status}, subresource="status")
-            if status["message"] != before.get("message"):
-                log.info("%s/%s: %s: %s", owner.namespace, owner.name, status["phase"], status["message"])
+        if status == before:
+            return
+        counted = {**status, "associations": before.get("associations")}
+        if counted == before and self._clock() - memory.written_at < COUNT_SECONDS:
+            return
+        change = {"status": change_of(status, before)}
+        answer = await cluster.merge(
+            KIND, metadata["namespace"], metadata["name"], change, subresource="status"
+        )
+        if answer is None:
+            return
+        memory.status, memory.version, memory.written_at = status, version_of(answer), self._clock()
+        ready = status["conditions"][0]
+        was: Manifest = next((one for one in previous if one["type"] == "Ready"), {})
+        if (ready["status"], ready["reason"], ready["message"]) != (
+            was.get("status"),
+            was.get("reason"),
+            was.get("message"),
+        ):
+            log.info(
+                "%s/%s: %s: %s", metadata["namespace"], metadata["name"], status["phase"], status["message"]
+            )
+        if (ready["status"], ready["reason"]) != (was.get("status"), was.get("reason")):
+            reason = "Ready" if status["ready"] else str(ready["reason"])
+            warning = status["phase"] in {"Degraded", "Invalid"}
+            await self._events.tell(
+                cluster, resource, memory.told, reason, status["message"], warning=warning
+            )
 
 
-async def _hand_replicas_over(cluster: Cluster, item: Manifest, live: Manifest | None) -> None:
-    """Keep the number of pods when an autoscaler takes over: giving the field up would reset it to 1.
+def _summary(names: Sequence[str]) -> str:
+    if len(names) <= 3:
+        return ", ".join(names)
+    return f"{len(names)} objects: {', '.join(names[:2])} and others"
 
-    https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership
-    """
-    if item["kind"] != "Deployment" or "replicas" in item["spec"] or live is None or not owns_replicas(live):
-        return
-    replicas = live["spec"].get("replicas", 1)
-    part = {
-        "apiVersion": item["apiVersion"],
-        "kind": item["kind"],
-        "metadata": {"name": item["metadata"]["name"], "namespace": item["metadata"]["namespace"]},
-        "spec": {"replicas": replicas},
-    }
-    await cluster.apply(part, manager=HANDOVER_MANAGER)
+
+async def _costs(cluster: Cluster, owner: Owner, reports: Sequence[PodReport]) -> bool:
+    """Write the costs that changed; tell whether there were any."""
+    written = False
+    for report in reports:
+        if report.associations is not None and report.associations != (report.deletion_cost or 0):
+            change = {"metadata": {"annotations": {COST_ANNOTATION: str(report.associations)}}}
+            try:
+                await cluster.merge("Pod", owner.namespace, report.name, change)
+            except ApiError as error:
+                if error.passing:
+                    raise
+                log.info("%s/%s: no deletion cost: %s", owner.namespace, report.name, error)
+            written = True
+    return written

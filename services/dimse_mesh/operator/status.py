@@ -1,4 +1,9 @@
-"""The status of a DimseProxy, from what was seen: a pure function."""
+"""The status of a DimseProxy, from what was seen: a pure function.
+
+`Ready` is true when every service's Deployment has rolled out the latest generation, each of its pods is available, and
+no target failed to answer. So `kubectl wait --for=condition=Ready` returns when the zone carries traffic. `Progressing`
+is true while that may still come by itself.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +42,20 @@ class Seen:
     desired: int = 0
     ready: int = 0
     updated: int = 0
+    available: int = 0
+    total: int = 0
+    """Pods of every generation."""
+    observed: bool = True
+    """False until the latest generation of the Deployment was looked at by its controller."""
+    failure: str = ""
+    """Why pods can't be made, or why the roll-out counts as failed."""
     pods: Sequence[PodReport] = ()
 
     @property
     def complete(self) -> bool:
-        """True when every pod is of the latest generation and ready."""
-        return self.ready >= self.desired and self.updated >= self.desired
+        """True when every pod is of the latest generation and available, and none of an earlier one is left."""
+        counts = (self.updated, self.available, self.ready)
+        return self.observed and self.total <= self.desired and min(counts) >= self.desired
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +70,34 @@ class Observation:
     """AE title -> what came of the latest association that an executor was asked to open there."""
     objects: Iterable[tuple[str, str]] = ()
     """(kind, name) of what was made."""
+    paused: bool = False
 
 
-def seen(deployment: Manifest | None, pods: Sequence[PodReport]) -> Seen:
-    """Return the counts of a Deployment; of one that isn't there yet, or not yet observed, none are ready."""
+def seen(deployment: Manifest | None, pods: Sequence[PodReport], *, generation: int = 0) -> Seen:
+    """Return the counts of a Deployment; of one that isn't there yet, or not yet observed, none are ready.
+
+    Args:
+        generation: that the API server named when the Deployment was last applied; an earlier one is out of date.
+    """
     if deployment is None:
-        return Seen(desired=1, pods=pods)
+        return Seen(desired=1, observed=False, pods=pods)
     status = deployment.get("status", {})
-    desired = deployment.get("spec", {}).get("replicas", 1)
-    if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
-        return Seen(desired=desired, pods=pods)
+    wanted = deployment.get("spec", {}).get("replicas", 1)
+    latest = max(generation, deployment["metadata"].get("generation", 0))
+    conditions = {one["type"]: one for one in status.get("conditions", ())}
+    failure = ""
+    if conditions.get("ReplicaFailure", {}).get("status") == "True":
+        failure = str(conditions["ReplicaFailure"].get("message", ""))
+    elif conditions.get("Progressing", {}).get("reason") == "ProgressDeadlineExceeded":
+        failure = str(conditions["Progressing"].get("message", ""))
     return Seen(
-        desired=desired,
+        desired=wanted,
         ready=status.get("readyReplicas", 0),
         updated=status.get("updatedReplicas", 0),
+        available=status.get("availableReplicas", 0),
+        total=status.get("replicas", 0),
+        observed=status.get("observedGeneration", 0) >= latest,
+        failure=failure,
         pods=pods,
     )
 
@@ -83,17 +110,11 @@ def status_of(now: str, observation: Observation, previous: Sequence[Manifest] =
         previous: the conditions so far; one that does not change keeps its time.
     """
     phase, reason, message = _verdict(observation)
-    ready = phase is Phase.READY
-    degraded = phase in {Phase.DEGRADED, Phase.INVALID}
-    nats = _nats(observation)
-    target = _target(observation)
     conditions = [
-        _condition("Ready", "True" if ready else "False", reason, message),
-        _condition(
-            "Degraded", "True" if degraded else "False", reason if degraded else "AsExpected", message
-        ),
-        _condition("NatsConnected", *nats),
-        _condition("TargetReachable", *target),
+        _condition("Ready", "True" if phase is Phase.READY else "False", reason, message),
+        _condition("Progressing", *_progressing(observation, phase, reason, message)),
+        _condition("NatsConnected", *_nats(observation)),
+        _condition("TargetReachable", *_target(observation)),
     ]
     before = {one["type"]: one for one in previous}
     for one in conditions:
@@ -107,17 +128,32 @@ def status_of(now: str, observation: Observation, previous: Sequence[Manifest] =
     association = observation.services.get(Component.ASSOCIATION, Seen())
     return {
         "observedGeneration": observation.generation,
-        "ready": ready,
+        "ready": phase is Phase.READY,
         "phase": phase.value,
         "message": message,
         "associations": sum(pod.associations or 0 for pod in association.pods),
         "services": {
-            component.value: {"desired": one.desired, "ready": one.ready, "updated": one.updated}
+            component.value: {
+                "desired": one.desired,
+                "ready": one.ready,
+                "updated": one.updated,
+                "available": one.available,
+            }
             for component, one in observation.services.items()
         },
         "secondaryResources": {kind: sorted(found) for kind, found in sorted(names.items())},
         "conditions": conditions,
     }
+
+
+def change_of(status: Manifest, before: Mapping[str, object]) -> Manifest:
+    """Return the merge patch that makes `status` of `before`: what is no longer in it is removed by name."""
+    change: Manifest = dict(status)
+    for part in ("secondaryResources", "services"):
+        old = before.get(part)
+        if isinstance(old, Mapping):
+            change[part] = {name: None for name in old if name not in status[part]} | status[part]
+    return change | {name: None for name in before if name not in status}
 
 
 def _condition(kind: str, status: str, reason: str, message: str) -> Manifest:
@@ -130,19 +166,38 @@ def _verdict(observation: Observation) -> tuple[Phase, str, str]:
         message = "; ".join(problem.message for problem in observation.problems)
         phase = Phase.INVALID if first.reason == "InvalidSpec" else Phase.DEGRADED
         return phase, first.reason, message
+    if not observation.services:
+        return Phase.PROGRESSING, "RollingOut", "nothing was seen yet"
     waiting = {name: one for name, one in observation.services.items() if not one.complete}
     for name, one in waiting.items():
         for pod in one.pods:
             if pod.complaint and pod.complaint not in {"starting", "draining"}:
-                return Phase.DEGRADED, "ServiceNotReady", f"{name}: {pod.complaint}"
+                return Phase.DEGRADED, "PodsFailing", f"{name}: {pod.complaint}"
+    for name, one in observation.services.items():
+        if one.failure:
+            return Phase.DEGRADED, "ReplicaFailure", f"{name}: {one.failure}"
     if waiting:
-        counts = ", ".join(f"{name} {one.ready}/{one.desired}" for name, one in waiting.items())
-        return Phase.PROGRESSING, "ServicesStarting", f"waiting for {counts}"
+        counts = ", ".join(
+            f"{name} {min(one.updated, one.available) if one.observed else 0}/{one.desired}"
+            for name, one in waiting.items()
+        )
+        return Phase.PROGRESSING, "RollingOut", f"waiting for {counts}"
+    if idle := [name.value for name, one in observation.services.items() if one.desired == 0]:
+        return Phase.DEGRADED, "ScaledToZero", f"no pods are wanted for {', '.join(idle)}"
     if failing := _failing(observation):
         return Phase.DEGRADED, "TargetUnreachable", failing
-    if not observation.services:
-        return Phase.PROGRESSING, "ServicesStarting", "nothing was seen yet"
     return Phase.READY, "AllServicesReady", "all services are ready"
+
+
+def _progressing(observation: Observation, phase: Phase, reason: str, message: str) -> tuple[str, str, str]:
+    if observation.paused:
+        return "False", "Paused", "the paused annotation is set: nothing is changed until it is removed"
+    if phase is Phase.PROGRESSING:
+        return "True", reason, message
+    if phase is Phase.READY:
+        return "False", "Complete", "every service runs the latest generation"
+    rolling = any(not one.complete for one in observation.services.values())
+    return "False", "Stalled" if rolling or observation.problems else "Complete", message
 
 
 def _nats(observation: Observation) -> tuple[str, str, str]:

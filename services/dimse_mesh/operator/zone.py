@@ -49,6 +49,11 @@ class SecretUse:
     environment: Mapping[str, str] | None = None
     """Variable -> key."""
 
+    @property
+    def label(self) -> str:
+        """Name the use in one word."""
+        return self.volume or self.field
+
     def path(self, key: str) -> str:
         """Return where the file of `key` stands in the container."""
         return f"{SECRETS_DIR}/{self.volume}/{key}"

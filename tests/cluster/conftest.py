@@ -1,0 +1,61 @@
+"""One real API server for the whole session, with the operator's rights and definitions in it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cluster.api import Api, Namespace
+from tests.support.cluster.control_plane import ControlPlane, control_plane
+from tests.support.cluster.node import node
+from tests.support.cluster.operator import SYSTEM, kubectl, start_operator
+from tests.support.process import Child
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """The control plane and a node, with CRD, ServiceAccount and RBAC of k8s/ applied."""
+    directory = tmp_path_factory.mktemp("control-plane")
+    with control_plane(directory) as made, node(made.api):
+        kubeconfig = directory / "admin.kubeconfig"
+        kubectl(kubeconfig, "create", "namespace", SYSTEM)
+        kubectl(kubeconfig, "apply", "-k", "k8s/crd")
+        kubectl(kubeconfig, "apply", "--namespace", SYSTEM, "-k", "k8s/rbac")
+        established = "--for=condition=Established"
+        kubectl(kubeconfig, "wait", established, "crd/dimseproxies.imaging-ingestion.alvearie.org")
+        yield made
+
+
+@pytest.fixture
+def admin(plane: ControlPlane, tmp_path: Path) -> Path:
+    """A kubeconfig that may do everything."""
+    return plane.write_kubeconfig(tmp_path / "admin.kubeconfig")
+
+
+@pytest.fixture(scope="session")
+def api(plane: ControlPlane) -> Api:
+    """The API server, for somebody who may do everything."""
+    return plane.api
+
+
+@pytest.fixture
+def namespace(api: Api) -> Iterator[Namespace]:
+    """A new namespace, deleted afterwards with all that is in it."""
+    name = f"zone-{next(_numbers)}"
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield Namespace(api, name)
+    api.delete("Namespace", name)
+
+
+@pytest.fixture(scope="module")
+def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
+    """The operator of the whole cluster."""
+    with start_operator(plane, tmp_path_factory.mktemp("operator")) as child:
+        yield child
+        assert child.returncode is None, child.describe()
+        assert "forbidden" not in child.output, child.describe()

@@ -39,6 +39,7 @@ _COLUMNS = [
     ("AE", "string", ".spec.applicationEntityTitle", 0),
     ("Zone", "string", ".spec.natsSubjectChannel", 0),
     ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
+    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0),
     ("NATS", "string", '.status.conditions[?(@.type=="NatsConnected")].status', 0),
     ("Target", "string", '.status.conditions[?(@.type=="TargetReachable")].status', 0),
     ("Associations", "integer", ".status.associations", 0),
@@ -166,7 +167,7 @@ def _status_schema() -> Manifest:
                 "properties": {
                     component.value: {
                         "type": "object",
-                        "properties": {"desired": count, "ready": count, "updated": count},
+                        "properties": dict.fromkeys(("desired", "ready", "updated", "available"), count),
                     }
                     for component in Component
                 },

@@ -60,6 +60,8 @@ def refusal(item: Manifest, error: ApiError) -> Problem:
         where = f"{_of_service(item)}.autoscaling.scaler"
         text = "keda: this cluster has no ScaledObject; install KEDA, or set scaler: hpa"
         return Problem("KedaMissing", f"{where}: {text}")
+    if error.status == 403 and "being terminated" in str(error):
+        return Problem("NamespaceTerminating", f"{kind} {name}: the namespace is being deleted")
     if error.status == 403 and "quota" in str(error):
         return Problem("QuotaExceeded", f"{kind} {name}: {error}")
     if error.status == 403:

@@ -117,17 +117,22 @@ def status_of(now: str, observation: Observation, previous: Sequence[Manifest] =
         _condition("TargetReachable", *_target(observation)),
     ]
     before = {one["type"]: one for one in previous}
+    # What a paused operator sees was made of an earlier generation: "Ready" must not be said of a later one.
+    generation = observation.generation
+    if observation.paused:
+        generation = int(before.get("Ready", {}).get("observedGeneration", 0))
     for one in conditions:
         old = before.get(one["type"], {})
         unchanged = old.get("status") == one["status"]
         one["lastTransitionTime"] = old.get("lastTransitionTime", now) if unchanged else now
-        one["observedGeneration"] = observation.generation
+        one["observedGeneration"] = generation
+    conditions[1]["observedGeneration"] = observation.generation
     names: dict[str, list[str]] = {}
     for kind, name in observation.objects:
         names.setdefault(kind, []).append(name)
     association = observation.services.get(Component.ASSOCIATION, Seen())
     return {
-        "observedGeneration": observation.generation,
+        "observedGeneration": generation,
         "ready": phase is Phase.READY,
         "phase": phase.value,
         "message": message,

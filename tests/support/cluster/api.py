@@ -203,26 +203,23 @@ class Api:
             self.ask("DELETE", self.path(kind, name, namespace=namespace, **query))
 
     def watch(self, kind: str, version: str, stopped: threading.Event) -> Iterator[tuple[str, Manifest]]:
-        """Yield (type, object) from a resource version on, until the server ends the watch or `stopped`."""
-        connection = self._connect(timeout=1)
-        try:
-            path = self.path(kind, watch="true", resourceVersion=version)
+        """Yield (type, object) from a resource version on, until `stopped` or until that version is too old."""
+        while not stopped.is_set():
+            # The server ends it after two seconds: a socket that timed out here could not be read any further.
+            path = self.path(kind, watch="true", resourceVersion=version, timeoutSeconds="2")
+            connection = self._connect()
             connection.request("GET", path, headers=self._headers)
             response = connection.getresponse()
-            buffer = b""
-            while not stopped.is_set():
-                try:
-                    part = response.read1(1 << 16)
-                except TimeoutError:
-                    continue
-                if not part:
-                    return
-                *lines, buffer = (buffer + part).split(b"\n")
-                for line in lines:
+            try:
+                for line in response:
                     event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        return
+                    version = event["object"]["metadata"]["resourceVersion"]
                     yield event["type"], event["object"]
-        finally:
-            connection.close()
+            finally:
+                response.close()
+                connection.close()
 
 
 class Namespace:

@@ -46,13 +46,14 @@ class ControlPlane:
     authority: Path
     api: Api
 
-    def write_kubeconfig(self, path: Path, token: str = ADMIN_TOKEN) -> Path:
+    def write_kubeconfig(self, path: Path, token: str = ADMIN_TOKEN, *, namespace: str = "default") -> Path:
         """Write a kubeconfig with a bearer token to `path`, and return that path."""
+        context = {"cluster": "test", "user": "test", "namespace": namespace}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "test",
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+            "contexts": [{"name": "test", "context": context}],
             "clusters": [
                 {
                     "name": "test",
@@ -67,9 +68,7 @@ class ControlPlane:
 
 def programs() -> Path:
     """Return the directory of the two programs, built now if they aren't yet; without Go, skip or fail in CI."""
-    done = subprocess.run(
-        [str(BUILD)], capture_output=True, text=True, check=False, timeout=2400
-    )
+    done = subprocess.run([str(BUILD)], capture_output=True, text=True, check=False, timeout=2400)
     if done.returncode == 0:
         return Path(done.stdout.strip())
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]

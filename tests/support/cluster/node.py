@@ -57,10 +57,9 @@ class Node:
                     self._pods.put(pod)
                 version = listed["metadata"]["resourceVersion"]
                 for kind, pod in self._api.watch("Pod", version, self._stopped):
-                    if kind == "ERROR":
-                        break
                     if kind != "DELETED":
                         self._pods.put(pod)
+        self._api.close()
 
     def _work(self) -> None:
         while (pod := self._pods.get()) is not None:

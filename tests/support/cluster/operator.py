@@ -49,6 +49,7 @@ def start_operator(
 ) -> Child:
     """Start `dimse-mesh operator run` as the ServiceAccount of `namespace`."""
     directory.mkdir(parents=True, exist_ok=True)
-    kubeconfig = plane.write_kubeconfig(directory / "kubeconfig", token_for(plane, namespace))
+    token = token_for(plane, namespace)
+    kubeconfig = plane.write_kubeconfig(directory / "kubeconfig", token, namespace=namespace)
     command = [sys.executable, "-m", "dimse_mesh.operator", "run", "--image", image, *options]
     return Child(command, log=directory / "operator.log", env={"KUBECONFIG": str(kubeconfig)})

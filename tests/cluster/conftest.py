@@ -19,15 +19,12 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """The control plane and a node, with CRD, ServiceAccount and RBAC of k8s/ applied."""
+    """The control plane and a node, with ServiceAccount and RBAC of k8s/ applied."""
     directory = tmp_path_factory.mktemp("control-plane")
     with control_plane(directory) as made, node(made.api):
         kubeconfig = directory / "admin.kubeconfig"
         kubectl(kubeconfig, "create", "namespace", SYSTEM)
-        kubectl(kubeconfig, "apply", "-k", "k8s/crd")
         kubectl(kubeconfig, "apply", "--namespace", SYSTEM, "-k", "k8s/rbac")
-        established = "--for=condition=Established"
-        kubectl(kubeconfig, "wait", established, "crd/dimseproxies.imaging-ingestion.alvearie.org")
         yield made
 
 

@@ -25,6 +25,7 @@ from tests.support.ports import reserve_port
 from tests.support.process import Child, require_tool, wait_until
 
 BUILD = Path(__file__).parents[2] / "cluster/control_plane/build.sh"
+DEFINITION = Path("k8s/crd/dimseproxies.yaml")
 ADMIN_TOKEN = "admin-of-the-test-cluster"
 CONTROLLERS = (
     "deployment-controller",
@@ -79,7 +80,7 @@ def programs() -> Path:
 
 @contextmanager
 def control_plane(directory: Path, *, port: int | None = None) -> Iterator[ControlPlane]:
-    """Run an empty cluster; everything that it writes goes into `directory`.
+    """Run a cluster that holds nothing but the definition of DimseProxy; everything that it writes goes into `directory`.
 
     Args:
         port: of the API server; any free one if not given.
@@ -141,6 +142,8 @@ def control_plane(directory: Path, *, port: int | None = None) -> Iterator[Contr
         wait_until(
             lambda: _ready(api, server), f"the API server is ready; its log: {server.log}", timeout=120
         )
+        # The garbage collector looks for new kinds every 30 seconds only: ours is there when it starts.
+        api.apply(yaml.safe_load(DEFINITION.read_text()))
         manager = Child(
             [
                 str(built / "kube-controller-manager"),

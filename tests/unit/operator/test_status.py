@@ -8,11 +8,13 @@ import pytest
 
 from dimse_mesh.operator.names import Component
 from dimse_mesh.operator.pods import PodReport, report_of
-from dimse_mesh.operator.status import Observation, Problem, Seen, seen, status_of
+from dimse_mesh.operator.status import Observation, Problem, Seen, change_of, seen, status_of
 from dimse_mesh.operator.targets import Targets
 
 NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
-READY = {component: Seen(1, 1, 1, [PodReport("p", ready=True)]) for component in Component}
+READY = {
+    component: Seen(1, 1, 1, 1, 1, pods=[PodReport("p", ready=True)]) for component in Component
+}
 
 
 def condition(status: dict[str, Any], kind: str) -> tuple[str, str]:
@@ -39,24 +41,71 @@ def test_condition_keeps_its_time_until_it_changes() -> None:
     assert {one["lastTransitionTime"] for one in same["conditions"]} == {NOW}
     changed = status_of(LATER, Observation(2, [Problem("X", "x")], READY), first["conditions"])
     times = {one["type"]: one["lastTransitionTime"] for one in changed["conditions"]}
-    assert times["Ready"] == times["Degraded"] == LATER
+    assert times["Ready"] == LATER
     assert times["NatsConnected"] == NOW
 
 
-def test_deployment_not_yet_observed_counts_as_not_ready() -> None:
-    deployment = {
-        "metadata": {"generation": 2},
-        "spec": {"replicas": 3},
-        "status": {"observedGeneration": 1, "readyReplicas": 3, "updatedReplicas": 3},
+def deployment(generation: int = 2, observed: int = 2, replicas: int = 3, **counts: Any) -> dict[str, Any]:
+    full = {"replicas": replicas, "readyReplicas": replicas, "updatedReplicas": replicas}
+    full |= {"availableReplicas": replicas, "observedGeneration": observed}
+    return {
+        "metadata": {"generation": generation},
+        "spec": {"replicas": replicas},
+        "status": full | counts,
     }
-    assert seen(deployment, []).complete is False
-    deployment["status"] |= {"observedGeneration": 2}
-    assert seen(deployment, []).complete is True
 
 
-def test_scaled_to_nothing_is_complete() -> None:
-    deployment = {"metadata": {"generation": 1}, "spec": {"replicas": 0}, "status": {"observedGeneration": 1}}
-    assert seen(deployment, []).complete is True
+def test_deployment_not_yet_observed_counts_as_not_ready() -> None:
+    assert seen(deployment(observed=1), []).complete is False
+    assert seen(deployment(), []).complete is True
+
+
+def test_deployment_older_than_what_was_applied_counts_as_not_ready() -> None:
+    assert seen(deployment(), [], generation=3).complete is False
+    assert seen(deployment(), [], generation=2).complete is True
+
+
+@pytest.mark.parametrize(
+    "counts", [{"updatedReplicas": 2}, {"availableReplicas": 2}, {"replicas": 4}, {"readyReplicas": 0}]
+)
+def test_deployment_that_rolls_is_not_complete(counts: dict[str, int]) -> None:
+    assert seen(deployment(**counts), []).complete is False
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"},
+        {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "late"},
+    ],
+)
+def test_deployment_that_makes_no_pods_is_degraded(condition: dict[str, Any]) -> None:
+    one = seen(deployment(availableReplicas=0, conditions=[condition]), [])
+    status = status_of(NOW, Observation(1, services=READY | {Component.STORE: one}))
+    assert status["phase"] == "Degraded"
+    assert status["message"] == f"store: {condition['message']}"
+
+
+def test_scaled_to_nothing_is_said() -> None:
+    nothing = seen(deployment(replicas=0), [])
+    assert nothing.complete is True
+    status = status_of(NOW, Observation(1, services=READY | {Component.STORE: nothing}))
+    assert condition(status, "Ready") == ("False", "ScaledToZero")
+
+
+def test_paused_resource_says_nothing_of_a_generation_that_was_not_applied() -> None:
+    first = status_of(NOW, Observation(1, services=READY))
+    paused = status_of(LATER, Observation(2, services=READY, paused=True), first["conditions"])
+    assert condition(paused, "Progressing") == ("False", "Paused")
+    assert {one["type"]: one["observedGeneration"] for one in paused["conditions"]}["Ready"] == 1
+
+
+def test_patch_removes_kinds_by_name() -> None:
+    first = status_of(NOW, Observation(1, services=READY, objects=[("Service", "a"), ("ScaledObject", "b")]))
+    second = status_of(NOW, Observation(1, services=READY, objects=[("Service", "a")]))
+    change = change_of(second, {**first, "old": 1})
+    assert change["secondaryResources"] == {"ScaledObject": None, "Service": ["a"]}
+    assert change["old"] is None
 
 
 @pytest.mark.parametrize("result", ["unreachable", "timed-out", "tls-failed"])

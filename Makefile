@@ -13,7 +13,7 @@ SEED ?=
 LOWEST_TESTS ?= tests/unit tests/property tests/conformance/dimse tests/conformance/upper_layer tests/interop/mesh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check lint format lock lowest bench bench-quick bench-scale soak differential fuzz clean
+.PHONY: help demo up test test-cluster cluster check lint format lock lowest bench bench-quick bench-scale soak differential fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ up: .venv/.installed ## The demo's two zones and archive, left running until Ctr
 
 test: .venv/.developing ## All tests
 	@$(RUN) pytest -q
+
+cluster: .venv/.developing ## A Kubernetes API server with the operator on 127.0.0.1, left running until Ctrl-C
+	@$(RUN) tests.cluster
+
+test-cluster: .venv/.developing ## The operator against a real Kubernetes API server
+	@$(RUN) pytest -q tests/cluster
 
 check: .venv/.developing ## What CI runs before the tests: lint, format, types, imports
 	$(RUN) ruff check .

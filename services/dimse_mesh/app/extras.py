@@ -8,7 +8,6 @@ EXTRA_OF: Final = {
     "pydicom": "cli",
     "pynetdicom": "cli",
     "rich": "cli",
-    "kopf": "operator",
 }
 """Top-level module -> extra of dimse-mesh (`project.optional-dependencies`)."""
 

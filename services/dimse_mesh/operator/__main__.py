@@ -54,6 +54,7 @@ def _run(options: argparse.Namespace) -> int:
             lease_namespace=options.lease_namespace,
             identity=options.identity,
             listen=options.listen,
+            round_seconds=options.round,
         ),
     )
     return 0
@@ -97,6 +98,13 @@ def _parser() -> argparse.ArgumentParser:
         "--identity",
         default=os.environ.get(IDENTITY_VARIABLE, ""),
         help=f"of this process among operators (default: ${IDENTITY_VARIABLE}, else the host's name)",
+    )
+    run.add_argument(
+        "--round",
+        type=float,
+        default=15.0,
+        metavar="SECONDS",
+        help="how often pods are asked for their health and associations (default: 15)",
     )
     rendering = commands.add_parser("render", help="print the objects of the resources in these files")
     rendering.add_argument("files", nargs="+", type=Path, metavar="FILE")

@@ -1,4 +1,4 @@
-"""Apply the objects of one resource: what changed, what somebody else changed, and nothing else.
+"""Apply the objects of one resource: those that changed, those that somebody else changed, and no others.
 
 A record of each object holds what was asked for and what the API server made of it. An object is applied again when one
 of the two differs: the resource changed, or the object did. What can't be applied is tried again at growing intervals,

@@ -30,7 +30,7 @@ LAST_RETRY_SECONDS = 60.0
 
 
 @dataclass(slots=True)
-class Zone:
+class Resource:
     """One resource: its task, and what is known of it."""
 
     name: str
@@ -67,7 +67,7 @@ class Zones:
         self._reconciler = reconciler
         self._outcome = outcome
         self._round = round_seconds
-        self._zones: dict[str, Zone] = {}
+        self._zones: dict[str, Resource] = {}
         self._begun = False
 
     def begin(self) -> None:
@@ -77,7 +77,7 @@ class Zones:
             self._tasks.start_soon(self._keep, zone)
 
     @property
-    def all(self) -> list[Zone]:
+    def all(self) -> list[Resource]:
         """The resources that there are."""
         return list(self._zones.values())
 
@@ -92,7 +92,7 @@ class Zones:
             return
         zone = self._zones.get(metadata["uid"])
         if zone is None:
-            zone = Zone(metadata["name"], metadata["namespace"], metadata["uid"], anyio.CancelScope())
+            zone = Resource(metadata["name"], metadata["namespace"], metadata["uid"], anyio.CancelScope())
             self._zones[zone.uid] = zone
             if self._begun:
                 self._tasks.start_soon(self._keep, zone)
@@ -110,7 +110,7 @@ class Zones:
         if zone is not None:
             zone.scope.cancel()
 
-    def _owner(self, item: Manifest) -> Zone | None:
+    def _owner(self, item: Manifest) -> Resource | None:
         return self._zones.get((controller_of(item) or {}).get("uid", ""))
 
     def _wake(self, item: Manifest) -> None:
@@ -125,7 +125,7 @@ class Zones:
             if one.namespace == item["metadata"]["namespace"] and one.name[:40] == (instance or "")[:40]:
                 one.woken.set()
 
-    async def _keep(self, zone: Zone) -> None:
+    async def _keep(self, zone: Resource) -> None:
         retry = FIRST_RETRY_SECONDS
         with zone.scope:
             while True:
@@ -144,7 +144,7 @@ class Zones:
                 with anyio.move_on_after(max(pause, 0)):
                     await zone.woken.wait()
 
-    async def _pass(self, zone: Zone) -> bool:
+    async def _pass(self, zone: Resource) -> bool:
         """Reconcile once; tell whether it failed."""
         resource = self._contents.get(KIND, zone.namespace, zone.name)
         if resource is None or resource["metadata"]["uid"] != zone.uid:

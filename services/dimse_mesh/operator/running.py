@@ -22,7 +22,7 @@ from dimse_mesh.operator.lease import Lease
 from dimse_mesh.operator.names import MANAGER
 from dimse_mesh.operator.reconcile import Reconciler
 from dimse_mesh.operator.resource import KIND
-from dimse_mesh.operator.serving import Health, Metrics, served
+from dimse_mesh.operator.serving import Health, OperatorMetrics, served
 from dimse_mesh.operator.watching import Contents, Watcher
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class _State:
 
 async def operate(login: Credentials, options: Options) -> None:
     """Reconcile until cancelled; stand by while another operator is the leader."""
-    state, metrics = _State(), Metrics()
+    state, metrics = _State(), OperatorMetrics()
 
     def before_metrics() -> None:
         metrics.leader.set(state.leading)
@@ -111,7 +111,7 @@ async def operate(login: Credentials, options: Options) -> None:
             state.leading, state.listed = False, False
 
 
-async def _lead(cluster: Cluster, options: Options, state: _State, metrics: Metrics) -> None:
+async def _lead(cluster: Cluster, options: Options, state: _State, metrics: OperatorMetrics) -> None:
     state.contents, state.watchers = Contents(), []
     reconciler = Reconciler(
         state.contents,

@@ -19,7 +19,7 @@ class Health:
     healthy: Callable[[], list[str]]
 
 
-class Metrics:
+class OperatorMetrics:
     """The operator's metrics."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Metrics:
 @dataclass(slots=True)
 class _Pages:
     health: Health
-    metrics: Metrics
+    metrics: OperatorMetrics
     before_metrics: Callable[[], None] = field(default=lambda: None)
 
     async def live(self, _: web.Request) -> web.Response:
@@ -82,7 +82,7 @@ def _verdict(complaints: list[str], word: str) -> web.Response:
 
 @asynccontextmanager
 async def served(
-    host: str, port: int, health: Health, metrics: Metrics, before_metrics: Callable[[], None]
+    host: str, port: int, health: Health, metrics: OperatorMetrics, before_metrics: Callable[[], None]
 ) -> AsyncIterator[None]:
     """Serve for as long as the block lasts.
 

@@ -97,7 +97,6 @@ def test_whole_zone_stands_with_the_core_alone(core: Installed, zone: Path, tmp_
         (["get", "PACS", "--output", "there"], "pip install 'dimse-mesh[cli]'"),
         (["move", "PACS", "--to", "THERE"], "pip install 'dimse-mesh[cli]'"),
         (["send", "PACS", "image.dcm"], "pip install 'dimse-mesh[cli]'"),
-        (["operator", "run"], "pip install 'dimse-mesh[operator]'"),
         (["demo"], "pip install 'dimse-mesh[cli]'"),
     ],
     ids=lambda part: part[0] if isinstance(part, list) else "",

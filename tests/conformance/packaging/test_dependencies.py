@@ -19,11 +19,8 @@ PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 ROOTS = ("common", "schemas", "services")
 LOCKS = sorted(Path("requirements").glob("*.lock"))
 
-# Which extra a folder of the command line or of the operator may need beyond the services' own libraries.
-MAY_NEED = {
-    "services/dimse_mesh/app": "demo",
-    "services/dimse_mesh/operator": "operator",
-}
+# Which extra a folder of the command line may need beyond the services' own libraries.
+MAY_NEED = {"services/dimse_mesh/app": "demo"}
 
 
 def normal(name: str) -> str:

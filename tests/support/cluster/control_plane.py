@@ -80,7 +80,7 @@ def programs() -> Path:
 
 @contextmanager
 def control_plane(directory: Path, *, port: int | None = None) -> Iterator[ControlPlane]:
-    """Run a cluster that holds nothing but the definition of DimseProxy; everything that it writes goes into `directory`.
+    """Run a cluster that holds the definition of DimseProxy, and writes into `directory`.
 
     Args:
         port: of the API server; any free one if not given.

@@ -42,9 +42,9 @@ def test_golden_objects(name: str) -> None:
     """`UPDATE_GOLDEN=1 pytest` writes the files anew; read the diff before you commit it."""
     resource = sample(name)
     owner = Owner(resource["metadata"]["name"], "imaging", "00000000-0000-0000-0000-000000000001")
-    versions = {"mesh-credentials": "17", "listener-cert": "4"}
+    known = {"nats-credentials": "17", "listener-1-cert": "4"}
     objects = desired_objects(
-        owner, parse_spec(resource["spec"]), default_image="dimse-mesh:0.1.0", secret_versions=versions
+        owner, parse_spec(resource["spec"]), default_image="dimse-mesh:0.1.0", secret_digests=known
     )
     text = to_yaml(objects)
     path = GOLDEN / f"{name}.yaml"
@@ -148,8 +148,8 @@ def test_changed_target_rolls_the_executor_only() -> None:
 
 def test_renewed_secret_rolls_the_pods_that_use_it() -> None:
     spec = {**MINIMAL, "listeners": [{"tls": {"secretName": "cert"}}]}
-    before = digests(objects_of(spec, secret_versions={"cert": "1"}))
-    after = digests(objects_of(spec, secret_versions={"cert": "2"}))
+    before = digests(objects_of(spec, secret_digests={"listener-0-cert": "1"}))
+    after = digests(objects_of(spec, secret_digests={"listener-0-cert": "2"}))
     assert {name for name in before if before[name] != after[name]} == {"zone-association"}
 
 

@@ -1,0 +1,95 @@
+"""The operator as the process that its Deployment starts: its health, its metrics, its Lease, its end."""
+
+from __future__ import annotations
+
+import signal
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from tests.support.cluster.api import Api, Manifest, Namespace
+from tests.support.cluster.control_plane import ControlPlane
+from tests.support.cluster.operator import SYSTEM, start_operator
+from tests.support.ports import reserve_port
+from tests.support.process import wait_until
+
+SPEC = {"natsUrl": "nats:4222"}
+
+
+def page(port: int, path: str) -> tuple[int, str]:
+    """Return status and text of one of the operator's pages; status 0 while nobody listens."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as reply:
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def holder(api: Api) -> str:
+    lease = api.get("Lease", "dimse-mesh-operator", namespace=SYSTEM)
+    return str(lease["spec"].get("holderIdentity", "")) if lease else ""
+
+
+def test_process_answers_its_probes_counts_and_ends_on_sigterm(
+    plane: ControlPlane, namespace: Namespace, tmp_path: Path
+) -> None:
+    port = reserve_port()
+    options = ("--listen", f"127.0.0.1:{port}", "--identity", "only-one")
+    with start_operator(plane, tmp_path, *options, image="here:2") as child:
+        namespace.create("DimseProxy", "zone", spec=SPEC)
+        namespace.until_ready("zone")
+        template = namespace.get("Deployment", "zone-scu")["spec"]["template"]
+        assert template["spec"]["containers"][0]["image"] == "here:2"
+        for path in ("/livez", "/readyz", "/healthz"):
+            assert page(port, path)[0] == 200, path
+        metrics = page(port, "/metrics")[1]
+        assert "dimse_mesh_operator_leader 1.0" in metrics
+        assert 'dimse_mesh_operator_resources{phase="Ready"} 1.0' in metrics
+        assert 'dimse_mesh_operator_api_requests_total{kind="Deployment",status="201",verb="PATCH"} 5.0' in (
+            metrics
+        )
+        assert holder(plane.api) == "only-one"
+        assert child.stop() == 0, child.describe()
+        assert "Traceback" not in child.output
+        # The next one needn't wait for the lease to lapse.
+        assert holder(plane.api) == ""
+
+
+def test_one_leads_and_the_other_takes_over_when_it_dies(
+    plane: ControlPlane, namespace: Namespace, tmp_path: Path
+) -> None:
+    first = start_operator(plane, tmp_path / "a", "--identity", "a", image="image:a")
+    try:
+        wait_until(lambda: holder(plane.api) == "a", "a leads", timeout=60)
+        second = start_operator(plane, tmp_path / "b", "--identity", "b", image="image:b")
+        try:
+            second.wait_for_line("standing by: a holds the lease", timeout=60)
+            namespace.create("DimseProxy", "zone", spec=SPEC)
+            namespace.until_ready("zone")
+            history = [item["metadata"]["generation"] for item in deployments(namespace)]
+            assert images(namespace) == {"image:a"}
+            assert history == [1] * 5
+            first.send_signal(signal.SIGKILL)
+            wait_until(lambda: holder(plane.api) == "b", "b leads", timeout=60)
+            namespace.until(lambda: images(namespace) == {"image:b"}, "b's image")
+            namespace.until_ready("zone")
+            assert [item["metadata"]["generation"] for item in deployments(namespace)] == [2] * 5
+        finally:
+            second.stop()
+    finally:
+        first.stop()
+
+
+def deployments(namespace: Namespace) -> list[Manifest]:
+    return namespace.api.list("Deployment", namespace=namespace.name)
+
+
+def images(namespace: Namespace) -> set[str]:
+    return {
+        container["image"]
+        for item in deployments(namespace)
+        for container in item["spec"]["template"]["spec"]["containers"]
+    }

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from dimse_mesh.client import AssociationError, DicomClient
+from dimse_mesh.app.answer import printable
+from dimse_mesh.client import AssociationError, DicomClient, DimseMessage
 from dimse_mesh.dimse import (
     CommandField,
     CommandReceived,
@@ -22,6 +23,8 @@ from dimse_mesh.dimse import (
 )
 
 DATA_SET_FOLLOWS = 0x0001
+LONGEST_IDENTIFIER = 16 << 20
+"""Bytes of an identifier that are kept."""
 RESPONSE_DEADLINE = 600.0
 """Seconds for the next response: a target may move for minutes without saying anything."""
 
@@ -63,11 +66,21 @@ class SubOperations:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One response; `identifier` is encoded in the query's transfer syntax."""
+    """One response; `identifier` is encoded in the query's transfer syntax.
+
+    Attributes:
+        whole: whether all of the identifier is there; of a very long one the end is dropped.
+    """
 
     command: CommandSet
     status: int
     identifier: bytes | None
+    whole: bool = True
+
+    @property
+    def comment(self) -> str:
+        """What the target says of its status, fit to be printed; empty: nothing."""
+        return printable(self.command.error_comment or "")
 
     @property
     def counts(self) -> SubOperations:
@@ -134,15 +147,17 @@ class Query:
             if event.head.command_field == CommandField.C_STORE_RQ and self._storage is not None:
                 await self._take(event, self._storage)
                 continue
-            message = await self._client.message(event)
-            if not message.command.is_response:
-                await self._client.refuse(message)
+            command, data_set, whole = await self._message(event)
+            if not command.is_response:
+                await self._client.refuse(DimseMessage(event.context_id, command, data_set))
                 continue
-            status = message.command.status
-            if message.command.message_id_being_responded_to != self._message_id or status is None:
+            status = command.status
+            if command.message_id_being_responded_to != self._message_id:
                 raise AssociationError("the target answers what nobody asked")
-            yield Response(message.command, status, message.data_set)
-            if not message.command.is_pending:
+            if status is None:
+                raise AssociationError("the target answers without a status")
+            yield Response(command, status, data_set, whole)
+            if not command.is_pending:
                 return
 
     async def cancel(self) -> None:
@@ -154,6 +169,22 @@ class Query:
         if not self.cancelled:
             self.cancelled = True
             await self._client.send(self._context_id, cancel_request(self._message_id))
+
+    async def _message(self, received: CommandReceived) -> tuple[CommandSet, bytes | None, bool]:
+        """Return a command set, the data set behind it as far as it is not too long, and whether that is all of it."""
+        command = CommandSet.parse(received.command)
+        if not received.head.has_data_set:
+            return command, None, True
+        parts: list[memoryview] = []
+        room, whole, last = LONGEST_IDENTIFIER, True, False
+        while not last:
+            event = await self._client.next_event()
+            assert isinstance(event, DataFragment)
+            parts.append(event.fragment[:room])
+            whole = whole and len(event.fragment) <= room
+            room -= len(parts[-1])
+            last = event.last
+        return command, b"".join(parts), whole
 
     async def _take(self, received: CommandReceived, storage: Storage) -> None:
         """Pass a C-STORE sub-operation on and answer it (PS3.4 §C.4.3.2)."""

@@ -14,14 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dimse_mesh.app.answer import Answer, read_answer
 from dimse_mesh.app.dicom_query import Query
 from dimse_mesh.app.identifier import (
     QUERY_SYNTAXES,
     build_identifier,
     columns,
-    decode_identifier,
     encode_identifier,
-    text_of,
     title,
 )
 from dimse_mesh.app.interruptible import INTERRUPTED, Interrupted, interruptible
@@ -31,6 +30,7 @@ from dimse_mesh.client import AssociationError, Proposal
 from dimse_mesh.dimse import CommandField, Status, StatusCategory, category
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 
+SHOWN_PROBLEMS = 20
 WIDE = 100_000
 """Columns of the table when nobody looks at it on a terminal: nothing is folded."""
 
@@ -48,8 +48,10 @@ class Question:
 class Found:
     """What came of a C-FIND."""
 
-    answers: list[Dataset] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     status: int | None = None
+    comment: str = ""
+    """What the target says of the status."""
     stopped: bool = False
     """By us: there are as many matches as were wanted."""
     interrupted: bool = False
@@ -74,13 +76,16 @@ def find(
     question = Question(MODELS[model].find, _identifier(keys, level, model), limit)
     found = Found()
     console = Console(stderr=True)
-    with console.status(f"finding in {ae_title}", spinner="line") as shown:
-        anyio.run(partial(_find, way, ae_title, question, found, show=shown.update))
-    if as_json:
-        for answer in found.answers:
-            sys.stdout.write(json.dumps(answer.to_json_dict()) + "\n")
-    elif found.answers:
-        _print_table(found.answers, question.identifier)
+    try:
+        with console.status(f"finding in {ae_title}", spinner="line") as shown:
+            anyio.run(partial(_find, way, ae_title, question, found, show=shown.update))
+    finally:
+        if as_json:
+            for answer in found.answers:
+                sys.stdout.write(json.dumps(answer.to_json()) + "\n")
+        elif found.answers:
+            _print_table(found.answers, question.identifier)
+        _print_problems(console, found.answers)
     return _verdict(console, ae_title, found)
 
 
@@ -104,10 +109,12 @@ async def _find(
                 request = encode_identifier(identifier, query.transfer_syntax)
                 async with interruptible(query.cancel) as interruption:
                     async for response in query.responses(request):
-                        found.status = response.status
-                        if response.identifier is None or found.stopped or not response.command.is_pending:
+                        found.status, found.comment = response.status, response.comment
+                        if found.stopped or not response.command.is_pending:
                             continue
-                        found.answers.append(decode_identifier(response.identifier, query.transfer_syntax))
+                        found.answers.append(
+                            read_answer(response.identifier, query.transfer_syntax, whole=response.whole)
+                        )
                         show(f"finding in {ae_title}: {len(found.answers)} matches")
                         if len(found.answers) == question.limit:
                             found.stopped = True
@@ -119,13 +126,24 @@ async def _find(
             found.failure = str(error)
 
 
-def _print_table(answers: Sequence[Dataset], identifier: Dataset) -> None:
+def _print_problems(console: Console, answers: Sequence[Answer]) -> None:
+    """Say which answers can't be shown as they should be: on standard error, since the answers go to a program."""
+    lines = [
+        f"match {number}: {line}" for number, answer in enumerate(answers, 1) for line in answer.problems
+    ]
+    for line in lines[:SHOWN_PROBLEMS]:
+        console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if len(lines) > SHOWN_PROBLEMS:
+        console.print(f"... and {len(lines) - SHOWN_PROBLEMS} more")
+
+
+def _print_table(answers: Sequence[Answer], identifier: Dataset) -> None:
     paths = columns(identifier)
     table = Table(box=None, pad_edge=False)
     for path in paths:
         table.add_column(title(path), overflow="fold")
     for answer in answers:
-        table.add_row(*(Text(text_of(answer, path)) for path in paths))
+        table.add_row(*(Text(answer.text(path)) for path in paths))
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDE)
@@ -148,7 +166,9 @@ def _verdict(console: Console, ae_title: str, found: Found) -> int:
         if status == Status.QUERY_MATCHING_REACHED_RESPONSE_LIMIT:
             console.print(f"{count}; the target gives no more (status B001H)")
             return 0
-        console.print(f"{ae_title}: status {status or 0:04X}H ({count})", style="red")
+        said = f"no status ({count})" if status is None else f"status {status:04X}H ({count})"
+        comment = f": {found.comment}" if found.comment else ""
+        console.print(f"{ae_title}: {said}{comment}", style="red", markup=False, soft_wrap=True)
         return 1
     console.print(count)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from io import BytesIO
 
 from pydicom.config import IGNORE
@@ -15,7 +15,6 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
-from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import BaseTag, Tag
 
@@ -119,25 +118,6 @@ def title(path: Path) -> str:
     if counted := _COUNT.fullmatch(keyword):
         return counted[1]
     return keyword
-
-
-def text_of(answer: Dataset, path: Path) -> str:
-    """Return an attribute's value as printable text, empty if it isn't there."""
-    for tag in path[:-1]:
-        sequence = answer.get(tag)
-        if sequence is None or not isinstance(sequence.value, Sequence | DicomSequence) or not sequence.value:
-            return ""
-        answer = sequence.value[0]
-    element = answer.get(path[-1])
-    if element is None or element.value is None:
-        return ""
-    if element.VR == "SQ":
-        return f"{len(element.value)} items"
-    if isinstance(element.value, bytes):
-        return f"{len(element.value)} bytes"
-    values = element.value if isinstance(element.value, MultiValue | list) else [element.value]
-    # A peer's text: whatever would steer the terminal is not printed.
-    return "".join(char if char.isprintable() else "?" for char in "\\".join(map(str, values)))
 
 
 def _tag(word: str) -> BaseTag:

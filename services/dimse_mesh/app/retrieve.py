@@ -12,14 +12,13 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from dimse_mesh.app.answer import printable, read_answer
 from dimse_mesh.app.dicom_query import Query, Response, SubOperations
 from dimse_mesh.app.identifier import (
     QUERY_SYNTAXES,
     build_identifier,
-    decode_identifier,
     encode_identifier,
     parse_path,
-    text_of,
 )
 from dimse_mesh.app.interruptible import INTERRUPTED, Interrupted, interruptible
 from dimse_mesh.app.query_models import MODELS, UNIQUE_KEYS, Level, ModelName, level_for
@@ -50,6 +49,8 @@ class Outcome:
 
     counts: SubOperations = field(default_factory=lambda: SubOperations(None, None, None, None))
     status: int | None = None
+    comment: str = ""
+    """What the target says of the status."""
     failures: list[str] = field(default_factory=list)
     """What failed here, whatever the target's status says."""
     notes: list[str] = field(default_factory=list)
@@ -142,15 +143,12 @@ def _progress() -> Progress:
 
 
 def _note(outcome: Outcome, response: Response, transfer_syntax: str) -> None:
-    outcome.status, outcome.counts = response.status, response.counts
+    outcome.status, outcome.counts, outcome.comment = response.status, response.counts, response.comment
     if response.identifier is None:
         return
-    try:
-        failed = text_of(decode_identifier(response.identifier, transfer_syntax), FAILED_INSTANCES)
-    except ValueError as error:
-        outcome.notes.append(f"the target's list of what it did not send: {error}")
-    else:
-        outcome.notes += [f"not sent: {name}" for name in failed.split("\\") if name]
+    answer = read_answer(response.identifier, transfer_syntax, whole=response.whole)
+    outcome.notes += [f"not sent: {printable(name)}" for name in answer.texts(FAILED_INSTANCES) if name]
+    outcome.notes += [f"in the target's list of what it did not send: {line}" for line in answer.problems]
 
 
 def _summarise(outcome: Outcome, names: str, written: str, seconds: float) -> int:
@@ -174,7 +172,8 @@ def _summarise(outcome: Outcome, names: str, written: str, seconds: float) -> in
         return INTERRUPTED
     status = outcome.status
     if status not in (None, Status.SUCCESS):
-        console.print(f"status {status:04X}H{_meaning(status)}", style="red")
+        said_so = f" ({outcome.comment})" if outcome.comment else ""
+        console.print(f"status {status:04X}H{_meaning(status)}{said_so}", style="red")
     elif status == Status.SUCCESS and counts.done == 0 and counts.completed is not None:
         console.print("nothing matches", style="red")
         return 1

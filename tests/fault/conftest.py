@@ -38,6 +38,8 @@ class Ground:
     """Port of the archive."""
     servers: tuple[NatsServer, ...] = ()
     """The nats-server of each zone."""
+    bus: Bus | None = None
+    """Its users."""
 
     @contextmanager
     def archive(
@@ -59,14 +61,18 @@ def ground(
     cloud: Mapping[str, Any] | None = None,
     remote: Mapping[str, Any] | None = None,
     env: Mapping[str, str] | None = None,
+    others: Sequence[str] = (),
 ) -> Iterator[Ground]:
-    """Start a nats-server and these (zone, service); `hospital`, `cloud`, `remote` are more configuration."""
-    zones = _Zones.of(directory, hospital=hospital, cloud=cloud, remote=remote)
+    """Start a nats-server and these (zone, service); `hospital`, `cloud`, `remote` are more configuration.
+
+    `others` are zones that have users, and nothing that runs.
+    """
+    zones = _Zones.of(directory, hospital=hospital, cloud=cloud, remote=remote, others=others)
     with (
         nats_server(directory / "nats", config=zones.bus.one_server()) as nats,
         zones.running(instances, (nats, nats), env) as made,
     ):
-        yield Ground(made, nats, zones.entry, zones.target, (nats,))
+        yield Ground(made, nats, zones.entry, zones.target, (nats,), zones.bus)
 
 
 @contextmanager
@@ -87,7 +93,7 @@ def split_ground(
         nats_server(directory / "leaf", config=zones.bus.leaf("hospital", relay.port)) as leaf,
         zones.running(instances, (leaf, hub), env) as made,
     ):
-        yield Ground(made, leaf, zones.entry, zones.target, (leaf, hub)), relay
+        yield Ground(made, leaf, zones.entry, zones.target, (leaf, hub), zones.bus), relay
 
 
 @dataclass(slots=True)
@@ -108,6 +114,7 @@ class _Zones:
         hospital: Mapping[str, Any] | None,
         cloud: Mapping[str, Any] | None,
         remote: Mapping[str, Any] | None,
+        others: Sequence[str] = (),
     ) -> _Zones:
         entry, target = reserve_port(), reserve_port()
         ae: dict[str, Any] = {"ae_title": TARGET, "host": "127.0.0.1", "port": target, **(remote or {})}
@@ -115,7 +122,13 @@ class _Zones:
             zone_config("hospital", listener=entry, more=hospital),
             zone_config("cloud", remote_aes=[ae], more=cloud),
         )
-        return cls(directory, configs, Bus.of(directory / "bus", configs), entry, target)
+        return cls(
+            directory,
+            configs,
+            Bus.of(directory / "bus", [*configs, *map(zone_config, others)]),
+            entry,
+            target,
+        )
 
     @contextmanager
     def running(

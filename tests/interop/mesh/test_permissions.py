@@ -10,7 +10,16 @@ from pathlib import Path
 import anyio
 import pytest
 
-from dimse_mesh.mesh import Mesh, MeshUnavailable, NatsSettings, NotPermitted, embedded_server
+from dimse_mesh.mesh import (
+    Mesh,
+    MeshUnavailable,
+    Message,
+    NatsSettings,
+    NoResponders,
+    NotPermitted,
+    embedded_server,
+    pack,
+)
 from dimse_mesh.mesh.permissions import ZoneFacts
 from dimse_mesh.mesh.server_config import one_account
 from dimse_mesh.schemas.addresses import Role
@@ -73,10 +82,8 @@ async def opened(mesh: Mesh) -> None:
         while True:
             try:
                 reply = await mesh.request(mesh.subjects.ae_open("PACS"), REQUEST, b"pdu", timeout=5)
-            except Exception as error:
-                if getattr(error, "code", "") != "no-responders":
-                    raise
-                await anyio.lowlevel.checkpoint()
+            except NoResponders:
+                await anyio.sleep(0.02)
                 continue
             assert reply.sender == address("x", zone="cloud", role=Role.SCU)
             assert bytes(reply.tail) == b"pdu"
@@ -135,6 +142,69 @@ async def test_a_service_that_may_not_subscribe_is_told_so(ground: Ground) -> No
         operations = executor.subjects.operations("hospital", ServiceName.STORE)
         with pytest.raises(NotPermitted, match="in queue group store"):
             await executor.subscribe(operations.interest, Mailbox(), queue=operations.queue)
+
+
+@pytest.mark.parametrize("zone", ["hospital", "cloud"])
+async def test_nobody_can_listen_to_what_is_for_others(ground: Ground, zone: str) -> None:
+    secret = {
+        ("cloud", Role.SCU): ["DIMSE.i.cloud.scu.*.>", "DIMSE.ae.PACS.open.*.*.*"],
+        ("hospital", Role.ASSOCIATION): ["DIMSE.i.hospital.association.*.>"],
+        ("hospital", Role.STORE): ["DIMSE.i.hospital.store.*.>", "DIMSE.zone.hospital.store.*.*.*"],
+        (None, None): [">", "DIMSE.>", "DIMSE.i.>", "DIMSE.ae.*.open.*.*.*", "_INBOX.>", "$SYS.>", "$JS.>"],
+    }
+    for role in Role:
+        async with ground.join(zone, role) as mesh:
+            for owner, subjects in secret.items():
+                for subject in subjects if owner != (zone, role) else []:
+                    with pytest.raises(NotPermitted):
+                        await mesh.subscribe(subject, Mailbox())
+    async with ground.join(
+        "cloud", Role.SCU
+    ) as executor:  # nor can an executor take openings past the others
+        with pytest.raises(NotPermitted):
+            await executor.subscribe("DIMSE.ae.PACS.open.*.*.*", Mailbox())
+
+
+async def test_only_an_executor_can_answer_an_opening(ground: Ground) -> None:
+    """Even with the inbox of the request, which nobody but the one asked can know."""
+    async with (
+        ground.join("cloud", Role.SCU) as executor,
+        ground.join("hospital", Role.ASSOCIATION) as front_end,
+    ):
+        asked: list[str] = []
+        came, answer = anyio.Event(), anyio.Event()
+
+        async def accept(request: OpenRequest, _: memoryview, message: Message) -> tuple[OpenReply, bytes]:
+            asked.append(message.reply)
+            came.set()
+            await answer.wait()
+            return OpenReply(result=OpenResult.ACCEPTED, channel=request.channel), b""
+
+        async def forge() -> None:
+            with anyio.fail_after(30):
+                await came.wait()
+            forged = pack(OpenReply(result=OpenResult.REJECTED))
+            for zone in ("hospital", "cloud"):
+                for role in set(Role) - {Role.SCU}:
+                    async with ground.join(zone, role, "evil") as mesh:
+                        for sender in (executor.address, mesh.address):
+                            mesh.publish(f"{asked[0]}.{sender.tokens}", forged)
+                        await mesh.subscribe(mesh.subjects.mine(Kind.PING), Mailbox())  # behind them
+            answer.set()
+
+        await executor.serve(executor.subjects.ae_open("PACS"), accept, max_concurrent=1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(forge)
+            with anyio.fail_after(30):
+                while True:
+                    try:
+                        pacs = front_end.subjects.ae_open("PACS")
+                        reply = await front_end.request(pacs, REQUEST, timeout=30)
+                        break
+                    except NoResponders:  # until the servers have found each other
+                        await anyio.sleep(0.02)
+        assert reply.head.result is OpenResult.ACCEPTED
+        assert reply.sender == executor.address
 
 
 async def test_what_is_for_everybody_is_heard_in_both_zones(ground: Ground) -> None:

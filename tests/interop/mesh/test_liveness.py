@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -13,10 +14,13 @@ import anyio.lowlevel
 import pytest
 
 from dimse_mesh.mesh import Liveness, LivenessSettings, Mesh, announce_death, open_liveness
+from dimse_mesh.mesh.permissions import ZoneFacts
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from tests.interop.mesh.conftest import Join
 from tests.support.bus import address
-from tests.support.nats import NatsServer
+from tests.support.bus import join as bus_join
+from tests.support.nats import NatsServer, nats_server
+from tests.support.permitted import Bus
 from tests.support.waiting import Edges
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +32,8 @@ from dimse_mesh.mesh import NatsSettings, open_liveness, open_mesh
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 
 async def main():
-    settings = NatsSettings(servers=[sys.argv[1]])
+    seed = sys.argv[2] if len(sys.argv) > 2 else None
+    settings = NatsSettings(servers=[sys.argv[1]], nkey_seed=seed)
     own = InstanceAddress("hospital", Role.SCU, "child")
     async with open_mesh(settings, root="DIMSE", address=own, first_connect_timeout=10) as mesh:
         async with open_liveness(mesh, on_dead=print):
@@ -37,6 +42,30 @@ async def main():
 
 anyio.run(main)
 """
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> Bus:
+    """The users of two zones."""
+    return Bus(tmp_path / "bus", [ZoneFacts("DIMSE", "hospital"), ZoneFacts("DIMSE", "cloud")])
+
+
+@pytest.fixture
+def server(tmp_path: Path, bus: Bus) -> Iterator[NatsServer]:
+    """A nats-server with their permissions."""
+    with nats_server(tmp_path / "nats", config=bus.one_server()) as running:
+        yield running
+
+
+@pytest.fixture
+def join(server: NatsServer, bus: Bus) -> Join:
+    """Open a mesh on `server` as one of those users."""
+
+    def joined(instance: str = "one", *, zone: str = "hospital", role: Role = Role.ASSOCIATION) -> Any:
+        own = address(instance, zone=zone, role=role)
+        return bus_join(bus.settings(zone, role, server.url), own)
+
+    return joined
 
 
 class Deaths:
@@ -58,10 +87,12 @@ class Deaths:
 
 
 @contextmanager
-def child(server: NatsServer | str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run an instance called `child` in its own process."""
+def child(server: NatsServer | str, bus: Bus | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run an instance called `child` in its own process; with its key, if there is a bus."""
+    url = server if isinstance(server, str) else server.url
+    seed = [] if bus is None else [str(bus.keys.file(CHILD_ADDRESS.zone, CHILD_ADDRESS.role))]
     with subprocess.Popen(
-        [sys.executable, "-c", CHILD, server if isinstance(server, str) else server.url],
+        [sys.executable, "-c", CHILD, url, *seed],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
@@ -86,9 +117,11 @@ async def known(liveness: Liveness, instance: InstanceAddress) -> None:
             await anyio.lowlevel.checkpoint()
 
 
-async def test_kill_9_is_noticed_within_two_and_a_half_seconds(server: NatsServer, join: Join) -> None:
+async def test_kill_9_is_noticed_within_two_and_a_half_seconds(
+    server: NatsServer, bus: Bus, join: Join
+) -> None:
     deaths = Deaths()
-    with child(server) as process:
+    with child(server, bus) as process:
         async with join("one") as mesh, watching(mesh, deaths) as liveness:
             await known(liveness, CHILD_ADDRESS)
             liveness.watch(CHILD_ADDRESS)
@@ -97,9 +130,9 @@ async def test_kill_9_is_noticed_within_two_and_a_half_seconds(server: NatsServe
             assert liveness.instances == []
 
 
-async def test_a_clean_stop_is_noticed_at_once(server: NatsServer, join: Join) -> None:
+async def test_a_clean_stop_is_noticed_at_once(server: NatsServer, bus: Bus, join: Join) -> None:
     deaths = Deaths()
-    with child(server) as process:
+    with child(server, bus) as process:
         async with join("one") as mesh, watching(mesh, deaths) as liveness:
             await known(liveness, CHILD_ADDRESS)
             liveness.watch(CHILD_ADDRESS)
@@ -125,10 +158,10 @@ async def test_an_obituary_by_a_supervisor_is_believed_at_once(join: Join) -> No
 
 
 async def test_a_witness_announces_the_death_of_an_instance_that_nobody_watches(
-    server: NatsServer, join: Join
+    server: NatsServer, bus: Bus, join: Join
 ) -> None:
     deaths = Deaths()
-    with child(server) as process:
+    with child(server, bus) as process:
         async with (
             join("one") as one,
             join("two", zone="cloud") as two,
@@ -143,9 +176,9 @@ async def test_a_witness_announces_the_death_of_an_instance_that_nobody_watches(
             assert await deaths.first(6) == CHILD_ADDRESS
 
 
-async def test_a_restart_of_the_server_kills_nobody(server: NatsServer, join: Join) -> None:
+async def test_a_restart_of_the_server_kills_nobody(server: NatsServer, bus: Bus, join: Join) -> None:
     deaths = Deaths()
-    with child(server):
+    with child(server, bus):
         async with join("one") as mesh, watching(mesh, deaths, probe_interval=0.1, confirm=0.2) as liveness:
             await known(liveness, CHILD_ADDRESS)
             liveness.watch(CHILD_ADDRESS)

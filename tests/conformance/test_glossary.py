@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dimse_mesh.schemas.frames import FrameKind
 from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects, StateKind
 from dimse_mesh.schemas.subjects import Kind, ServiceSubjects
 
 PAGE = Path("docs/glossary.md").read_text()
@@ -47,7 +48,9 @@ def test_every_token_of_a_subject_is_explained() -> None:
         services.operations("ZONE", service).name
         for service in (ServiceName.STORE, ServiceName.QUERY_RETRIEVE, ServiceName.N_SERVICE)
     ]
-    tokens = {token for subject in subjects for token in subject.split(".")} - {"ROOT", "AE", "ZONE"}
+    spool = SpoolSubjects("ROOT", "ZONE", DestinationKind.AE, "AE")
+    subjects += [*spool.interest, spool.spooled, *(spool.state(what) for what in StateKind)]
+    tokens = {token for subject in subjects for token in subject.split(".")} - {"ROOT", "AE", "ZONE", "*"}
     assert explained("Tokens of subjects") == tokens | {kind.value for kind in Kind} | {"live", "dead", "i"}
 
 

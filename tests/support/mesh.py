@@ -16,7 +16,7 @@ from dimse_mesh.mesh import NatsSettings
 from tests.support.ports import reserve_port
 from tests.support.process import Child, command_line, descendants, resident_bytes
 
-SERVICES = ("association", "store", "query-retrieve", "n-service", "scu")
+SERVICES = ("association", "store", "query-retrieve", "n-service", "scu", "delivery")
 COMMAND = (sys.executable, "-m", "dimse_mesh.app")
 
 

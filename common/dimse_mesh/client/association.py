@@ -94,6 +94,7 @@ class DicomClient:
 
     Attributes:
         accepted: the context id for each context that the target accepted.
+        results: the target's word for each context id (PS3.8 table 9-18); ids are 1, 3, ... as proposed.
         scp_for: the SOP classes that the target will send requests of.
         deadline: seconds for the peer's next answer.
     """
@@ -109,6 +110,7 @@ class DicomClient:
         self._max_pdu = 0
         self._message_id = 0
         self.accepted: dict[Context, int] = {}
+        self.results: dict[int, int] = {}
         self.scp_for: frozenset[str] = frozenset()
         self.deadline = DEADLINE
         self._answer_expected = False
@@ -136,6 +138,7 @@ class DicomClient:
         answer = AssociateAC.decode(await self._receive(PduType.ASSOCIATE_AC))
         self._max_pdu = answer.maximum_length or 0
         for context in answer.presentation_contexts:
+            self.results[context.context_id] = context.result
             if context.accepted and context.context_id in ids:
                 key = (ids[context.context_id].abstract_syntax, context.transfer_syntax)
                 self.accepted.setdefault(key, context.context_id)
@@ -177,6 +180,11 @@ class DicomClient:
         response = (await self._response()).command
         self._answer_expected = False
         return response
+
+    @property
+    def is_closed_by_peer(self) -> bool:
+        """Whether the peer has closed the connection."""
+        return self._reader.at_eof()
 
     def next_message_id(self) -> int:
         """Return a message id for the next request."""

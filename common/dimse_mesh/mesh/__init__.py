@@ -9,6 +9,7 @@ from dimse_mesh.mesh.errors import (
     EnvelopeError,
     ForeignVersion,
     InvalidSubject,
+    JetStreamRefusal,
     MeshError,
     MeshTimeout,
     MeshUnavailable,
@@ -18,6 +19,7 @@ from dimse_mesh.mesh.errors import (
     RemoteError,
 )
 from dimse_mesh.mesh.failure_detector import LiveInstance, LivenessSettings
+from dimse_mesh.mesh.jetstream import Batch, JetStream, StoredMessage, StreamFull
 from dimse_mesh.mesh.liveness import Liveness, announce_death, open_liveness
 from dimse_mesh.mesh.requests import Reply
 from dimse_mesh.mesh.settings import NatsSettings, NatsTls
@@ -25,6 +27,11 @@ from dimse_mesh.mesh.turn import Turn, TurnWriter
 from dimse_mesh.mesh.wire import Message
 
 __all__ = [
+    "Batch",
+    "JetStream",
+    "JetStreamRefusal",
+    "StoredMessage",
+    "StreamFull",
     "Message",
     "EmbeddedServer",
     "EmbeddedServerError",

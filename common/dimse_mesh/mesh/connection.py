@@ -173,7 +173,15 @@ class Mesh:
         header = _encode_headers(headers) if headers else b""
         return self._control.send(subject, reply, header, (payload,), len(payload))
 
-    def publish_bulk(self, subject: str, payload: bytes, tail: bytes = b"") -> bool:
+    def publish_bulk(
+        self,
+        subject: str,
+        payload: bytes,
+        tail: bytes = b"",
+        *,
+        reply: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> bool:
         """Publish `payload` and `tail` as one message on the bulk connection, now or at the end of the turn.
 
         False: not connected, or `bulk_backlog` is at its bound; nothing was taken, try later. Neither may
@@ -182,9 +190,10 @@ class Mesh:
         Raises:
             PayloadTooLarge, InvalidSubject: nothing was sent, nor ever could be.
         """
+        header = _encode_headers(headers) if headers else b""
         if tail:
-            return self._bulk.send(subject, "", b"", (payload, tail), len(payload) + len(tail))
-        return self._bulk.send(subject, "", b"", (payload,), len(payload))
+            return self._bulk.send(subject, reply, header, (payload, tail), len(payload) + len(tail))
+        return self._bulk.send(subject, reply, header, (payload,), len(payload))
 
     def on_bulk_room(self, callback: Callable[[], None]) -> None:
         """Call `callback` when the bulk connection takes more, after `publish_bulk` refused for its backlog.

@@ -10,6 +10,7 @@
     |- InvalidSubject         a subject with white space, control characters or an empty one
     |- EnvelopeError          the payload is not a head of the expected type, with its tail
     |  `- ForeignVersion      it is of another major version of the protocol
+    |- JetStreamRefusal       JetStream answered with an error: full, no such stream, not enabled, ...
     `- EmbeddedServerError    our own nats-server could not be started, or died
 
 Exceptions of nats-py, ssl and sockets are translated into these at the edge of this package and nowhere else.
@@ -100,6 +101,19 @@ class ForeignVersion(EnvelopeError):
     def __init__(self, version: ProtocolVersion) -> None:
         super().__init__(f"a message of protocol version {version}; this one speaks {VERSION}")
         self.version = version
+
+
+class JetStreamRefusal(MeshError):
+    """JetStream answered a request or a message with an error.
+
+    `number` is nats-server's own (`err_code`), 0 if it gave none.
+    """
+
+    code = "jetstream"
+
+    def __init__(self, message: str, *, number: int = 0, retryable: bool = False) -> None:
+        super().__init__(message, retryable=retryable)
+        self.number = number
 
 
 class EmbeddedServerError(MeshError):

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from dimse_mesh.mesh.permissions_durable import durable_hearing, durable_publishing
 from dimse_mesh.schemas.addresses import FRONT_ENDS, Role
 from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
 from dimse_mesh.schemas.subjects import (
     TOOLS_ASK,
     TOOLS_INBOX,
@@ -35,12 +37,24 @@ class ZoneFacts:
         root: `subject_root` of its configuration.
         ae_titles: that its executors serve.
         has_default: one of them is the zone's default target.
+        spools: of its own durable routes.
+        incoming: spools, of any zone, whose destinations it serves.
     """
 
     root: str
     zone: str
     ae_titles: tuple[str, ...] = ()
     has_default: bool = False
+    spools: tuple[SpoolSubjects, ...] = ()
+    incoming: tuple[SpoolSubjects, ...] = ()
+
+    def is_for(self, spool: SpoolSubjects) -> bool:
+        """Tell whether a spool's destination is an AE of this zone."""
+        if spool.root != self.root:
+            return False
+        if spool.kind is DestinationKind.ZONE:
+            return self.has_default and spool.name == self.zone
+        return spool.name in self.ae_titles
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +87,8 @@ def permissions_of(facts: ZoneFacts, role: Role) -> Permissions:
     subscribe = [patterns.mine, *_shared(facts, role)]
     if role in FRONT_ENDS:  # whichever AE a client names: nobody serves it, or somebody does
         publish += [patterns.ae_open(), patterns.zone_open()]
+    publish += dict.fromkeys(durable_publishing(role, own=facts.spools, incoming=facts.incoming))
+    subscribe += dict.fromkeys(durable_hearing(role, facts.incoming))
     if role is not Role.SUPERVISOR:
         subscribe += [patterns.all_live, patterns.all_dead]
     if role in _SERVICES:
@@ -125,7 +141,7 @@ def _grants(patterns: SubjectPatterns) -> Iterator[_Grant]:
             yield _operations(patterns, service, home=False)
         yield _to(patterns, Kind.SLOTS, Role.SCU, home=True)
         yield _replies(patterns, Role.SCU, home=True)
-    else:
+    elif role is not Role.DELIVERY:
         for kind in (Kind.OP, Kind.REFUSED):
             yield _to(patterns, kind, Role.SCU)
             for front_end in sorted(FRONT_ENDS):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dimse_mesh.mesh.permissions import (
     Permissions,
@@ -46,7 +46,12 @@ def one_account(zones: Sequence[ZoneFacts], key: PublicKey, guests: Sequence[Gue
 
     Guests of one zone name, under several subject roots, are one user for each role.
     """
-    users = [user for zone in zones for user in _users(zone, key)]
+    spools = [spool for zone in zones for spool in zone.spools]
+    users = [
+        user
+        for zone in zones
+        for user in _users(replace(zone, incoming=tuple(filter(zone.is_for, spools))), key)
+    ]
     users += _guest_users(guests, key)
     return _accounts([_account(ONE_ACCOUNT, users, jetstream=True)])
 

@@ -47,6 +47,8 @@ class Message(NamedTuple):
     headers: Mapping[str, str] | None = None
     no_responders: bool = False
     """The server's status 503: nobody subscribes to what we published to, giving this as the reply."""
+    status: int = 0
+    """The status that the server itself sends in a header (404, 503, ...); 0: it is a message of somebody's."""
 
     @property
     def sender(self) -> InstanceAddress | None:
@@ -196,8 +198,10 @@ class WireClient(Client):
         if callback is None:
             return
         if header:
-            fields = self._parse_header_lines(header.partition(b"\r\n")[2])
-            callback(Message(subject, reply, payload, fields, header.startswith(_NO_RESPONDERS)))
+            first, _, rest = header.partition(b"\r\n")
+            fields = self._parse_header_lines(rest)
+            refused = first.startswith(_NO_RESPONDERS)
+            callback(Message(subject, reply, payload, fields, refused, _status_in(first)))
         else:
             callback(Message(subject, reply, payload))
 
@@ -287,6 +291,12 @@ class WireClient(Client):
                 task.cancel()
         if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:
             self._transport._io_writer.transport.abort()
+
+
+def _status_in(line: bytes) -> int:
+    """Return the status of a header block's first line, `NATS/1.0 404 Not Found`; 0: it has none."""
+    digits = line[9:12]
+    return int(digits) if digits.isdigit() else 0
 
 
 def _run_now(coroutine: Coroutine[Any, Any, None]) -> None:

@@ -219,6 +219,8 @@ def describe(service: ServiceName, settings: ZoneSettings, counters: Counters) -
             text = f"Handler of {service.value} operations: policy, then on to the other endpoint"
             operations = subjects.operations(settings.zone, service)
             endpoints.append(ServiceEndpoint("operations", operations.interest, operations.queue, stats))
+        case ServiceName.DELIVERY:
+            text = "Delivery: sends what durable routes have acknowledged to this zone's AEs"
     return ServiceDescription(service, version("dimse-mesh"), text, endpoints)
 
 
@@ -235,6 +237,8 @@ def drain_seconds(service: ServiceName, settings: ZoneSettings) -> float:
             return settings.query_retrieve.drain_timeout
         case ServiceName.N_SERVICE:
             return settings.n_service.drain_timeout
+        case ServiceName.DELIVERY:
+            return settings.delivery.drain_timeout
 
 
 def _health(settings: ZoneSettings, readiness: Readiness, telemetry: Telemetry) -> HealthServer:

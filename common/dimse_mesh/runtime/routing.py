@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from dimse_mesh.runtime.settings_fields import AePattern, AeTitle, SettingsModel, Token
 
@@ -48,6 +48,19 @@ class Destination(SettingsModel):
         return self
 
 
+class Accepts(SettingsModel):
+    """Presentation contexts that a destination of a durable route accepts."""
+
+    sop_class: str = Field(
+        default="*",
+        pattern=r"^[0-9.*?]{1,64}$",
+        description="SOP class UID, or a pattern of UIDs with * or ?",
+    )
+    transfer_syntaxes: tuple[Annotated[str, Field(pattern=r"^[0-9.]{1,64}$")], ...] = Field(
+        min_length=1, description="transfer syntax UIDs"
+    )
+
+
 class Route(SettingsModel):
     """Where associations with matching called and calling AE titles go, and how."""
 
@@ -59,7 +72,12 @@ class Route(SettingsModel):
         default=None, description="{ae: TITLE} or {zone: NAME}; none: the called AE title itself"
     )
     delivery: Delivery = Field(
-        default=Delivery.LIVE, description="live: the client gets the target's own status"
+        default=Delivery.LIVE,
+        description="live: the client gets the target's own status; durable: C-STORE succeeds when it is on disk here",
+    )
+    accepts: tuple[Accepts, ...] | None = Field(
+        default=None,
+        description="durable: what the destination accepts; none: what it has said, or a guess until then",
     )
     called_ae: AeTitle | None = Field(
         default=None, description="called AE title to send instead of the client's"
@@ -75,13 +93,6 @@ class Route(SettingsModel):
         default=None,
         description="DIMSE services that the target may ask the client for; none: what `allow` implies",
     )
-
-    @field_validator("delivery")
-    @classmethod
-    def _live_only(cls, delivery: Delivery) -> Delivery:
-        if delivery is not Delivery.LIVE:
-            raise ValueError("this version carries live delivery only; durable comes in a later one")
-        return delivery
 
     def allows(self, service: DimseService) -> bool:
         """Tell whether a client's operations of `service` may pass."""

@@ -17,8 +17,9 @@ from pydantic_settings import (
 
 from dimse_mesh.mesh.failure_detector import LivenessSettings
 from dimse_mesh.mesh.settings import NatsSettings
-from dimse_mesh.runtime.routing import Route
+from dimse_mesh.runtime.routing import Delivery, Route
 from dimse_mesh.runtime.settings_association import AssociationSettings
+from dimse_mesh.runtime.settings_durable import DeliverySettings, SpoolSettings
 from dimse_mesh.runtime.settings_errors import ConfigurationError, problems_of, without_password
 from dimse_mesh.runtime.settings_fields import SettingsModel, SubjectRoot, Token
 from dimse_mesh.runtime.settings_mesh import MeshSettings
@@ -49,11 +50,17 @@ class Instances(SettingsModel):
     query_retrieve: int = Field(default=1, ge=0, le=64, description="C-FIND, C-MOVE, C-GET handlers")
     n_service: int = Field(default=1, ge=0, le=64, description="N-* handlers")
     scu: int = Field(default=1, ge=0, le=64, description="executors")
+    delivery: int | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="deliveries; none: 1 if the zone has AEs and a zone under the same `up` has durable routes",
+    )
 
     def of(self, service: ServiceName) -> int:
-        """Return the number of instances of `service`."""
-        count: int = getattr(self, service.value)
-        return count
+        """Return the number of instances of `service`, as configured: 0 where nothing is said."""
+        count: int | None = getattr(self, service.value)
+        return count or 0
 
 
 class ZoneSettings(BaseSettings):
@@ -81,6 +88,12 @@ class ZoneSettings(BaseSettings):
         default=(), description="first match wins; none: the called AE title is the destination"
     )
     policy: PolicySettings = Field(default_factory=PolicySettings, description="who may do what")
+    spool: SpoolSettings = Field(
+        default_factory=SpoolSettings, description="what is kept of durable routes, in their source zone"
+    )
+    delivery: DeliverySettings = Field(
+        default_factory=DeliverySettings, description="deliveries of durable routes to this zone's AEs"
+    )
     mesh: MeshSettings = Field(default_factory=MeshSettings, description="streams over NATS")
     liveness: LivenessSettings = Field(default_factory=LivenessSettings, description="who is alive")
     observability: ObservabilitySettings = Field(
@@ -104,8 +117,22 @@ class ZoneSettings(BaseSettings):
     @classmethod
     def _one_number_for_all(cls, value: Any) -> Any:
         if isinstance(value, int) and not isinstance(value, bool):
-            return dict.fromkeys(Instances.model_fields, value)
+            return dict.fromkeys(Instances.model_fields.keys() - {"delivery"}, value)
         return value
+
+    @model_validator(mode="after")
+    def _durable_routes_name_their_destination(self) -> Self:
+        for number, route in enumerate(self.routes):
+            if route.delivery is Delivery.DURABLE and route.to is None:
+                raise ValueError(
+                    f"routes[{number}].to: a durable route names its destination, {{ae: TITLE}} or {{zone: NAME}}"
+                )
+        return self
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether some route is durable."""
+        return any(route.delivery is Delivery.DURABLE for route in self.routes)
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:

@@ -35,6 +35,7 @@ class Role(StrEnum):
     QUERY_RETRIEVE = "query_retrieve"
     N_SERVICE = "n_service"
     SCU = "scu"
+    DELIVERY = "delivery"
     SUPERVISOR = "supervisor"
     """`dimse-mesh up`: says which of its processes have died."""
     COMMAND = "command"

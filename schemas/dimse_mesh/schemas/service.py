@@ -31,13 +31,14 @@ class WireModel(BaseModel):
 
 
 class ServiceName(StrEnum):
-    """The five services. The value is the queue group and the last subject token."""
+    """The services. The value is the role in an address; a handler's is its queue group and subject token, too."""
 
     ASSOCIATION = "association"
     STORE = "store"
     QUERY_RETRIEVE = "query_retrieve"
     N_SERVICE = "n_service"
     SCU = "scu"
+    DELIVERY = "delivery"
 
 
 class Dead(WireModel):

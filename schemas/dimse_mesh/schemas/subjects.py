@@ -60,6 +60,8 @@ class Kind(StrEnum):
     """A heartbeat for one that came later than its sender."""
     SLOTS = "slots"
     """What another executor of the zone holds of a limited target."""
+    JETSTREAM = "jetstream"
+    """Replies of JetStream; a number of the request stands behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +238,10 @@ class Subjects(ServiceSubjects):
         return f"{self.root}.dead.{ANY_SENDER}"
 
     # where replies go
+
+    def jetstream(self, connection: str) -> str:
+        """Prefix of the reply subjects of what this instance asks JetStream on one of its connections."""
+        return f"{self.root}.i.{self.own.tokens}.{Kind.JETSTREAM.value}.{connection}"
 
     def unserved(self, channel: int | str) -> str:
         """The reply subject of an operation: the server's 503 comes there when its queue group is empty."""

@@ -34,13 +34,14 @@ app = typer.Typer(
 
 
 class Service(StrEnum):
-    """The five services, as the command line spells them."""
+    """The services, as the command line spells them."""
 
     ASSOCIATION = "association"
     STORE = "store"
     QUERY_RETRIEVE = "query-retrieve"
     N_SERVICE = "n-service"
     SCU = "scu"
+    DELIVERY = "delivery"
 
 
 @app.command()

@@ -20,6 +20,7 @@ from dimse_mesh.mesh.server_config import LeafKey, PublicKey, hub_accounts, leaf
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings
 from dimse_mesh.runtime.settings_errors import ConfigurationError
+from dimse_mesh.runtime.spools import spools_of
 from dimse_mesh.schemas.tokens import encode_token
 
 KEYS = "keys"
@@ -61,6 +62,7 @@ def facts_of(settings: ZoneSettings) -> ZoneFacts:
         zone=settings.zone,
         ae_titles=tuple(remote.ae_title for remote in settings.scu.remote_aes),
         has_default=settings.scu.default_ae is not None,
+        spools=spools_of(settings),
     )
 
 

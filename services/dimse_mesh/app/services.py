@@ -1,4 +1,4 @@
-"""The five services by name. Each is imported only by the process that runs it."""
+"""The services by name. Each is imported only by the process that runs it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ def main_of(service: ServiceName) -> ServiceMain:
             from dimse_mesh.n_service import run
         case ServiceName.SCU:
             from dimse_mesh.scu import run
+        case ServiceName.DELIVERY:
+            from dimse_mesh.delivery import run
         case _:
             assert_never(service)
     return run

@@ -45,7 +45,7 @@ KILL_SECONDS = 2.0
 
 STOP_ORDER = (
     (ServiceName.ASSOCIATION,),
-    (ServiceName.SCU,),
+    (ServiceName.SCU, ServiceName.DELIVERY),
     (ServiceName.STORE, ServiceName.QUERY_RETRIEVE, ServiceName.N_SERVICE),
 )
 
@@ -99,12 +99,18 @@ def check_zones(zones: Sequence[Zone]) -> None:
                 ports[listener.port] = zone.config
 
 
-def children_of(zone: Zone, nats: dict[str, str]) -> list[ChildSpec]:
-    """Return a specification for each instance that a zone's file asks for."""
+def children_of(zone: Zone, nats: dict[str, str], *, durable: bool = False) -> list[ChildSpec]:
+    """Return a specification for each instance that a zone's file asks for.
+
+    `durable`: some zone that runs beside it has durable routes.
+    """
     http = zone.settings.observability.http
     specs: list[ChildSpec] = []
     for service in ServiceName:
-        for index in range(zone.settings.instances.of(service)):
+        count = zone.settings.instances.of(service)
+        if service is ServiceName.DELIVERY and zone.settings.instances.delivery is None:
+            count = int(durable and bool(zone.settings.scu.remote_aes))
+        for index in range(count):
             environment = dict(nats)
             if http is not None and http.port:
                 environment["DIMSE_MESH_OBSERVABILITY__HTTP__PORT"] = str(http.port + len(specs))
@@ -190,10 +196,13 @@ class Supervisor:
                 pause = _longer(pause)
 
     async def _supervise(self, own: _OwnNats | None) -> None:
+        durable = any(zone.settings.is_durable for zone in self._zones)
         specs = [
             spec
             for zone in self._zones
-            for spec in children_of(zone, {} if own is None else own.environment(zone.settings.zone))
+            for spec in children_of(
+                zone, {} if own is None else own.environment(zone.settings.zone), durable=durable
+            )
         ]
         self._waiting = set(specs)
         if not specs:

@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.association.acceptor import Acceptor
+from dimse_mesh.association.durable import DurableFrontEnd
 from dimse_mesh.association.opening import Accepted, Opener, Refused
 from dimse_mesh.endpoint import (
     PROVIDER_ABORT,
@@ -47,23 +48,35 @@ class FrontEnd:
     Args:
         tasks: in which associations are opened.
         policy: of this zone.
+        durable: takes the associations of durable routes; None: there are no such routes.
     """
 
-    def __init__(self, context: ServiceContext, router: Router, tasks: TaskGroup, policy: Policy) -> None:
+    def __init__(
+        self,
+        context: ServiceContext,
+        router: Router,
+        tasks: TaskGroup,
+        policy: Policy,
+        *,
+        durable: DurableFrontEnd | None = None,
+    ) -> None:
         self._context = context
         self._settings = context.settings.association
         self.router = router
         self._tasks = tasks
         self._policy = policy
         self._opener = Opener(context.mesh, context.liveness, router)
+        self._durable = durable
         self.occupancy = Occupancy()
         self.draining = False
 
-    def connected(self, connection: PeerConnection, listener: Listener) -> None:
-        """Await the A-ASSOCIATE-RQ of a new connection."""
+    def connected(self, connection: PeerConnection, listener: Listener, *, live: bool = False) -> None:
+        """Await the A-ASSOCIATE-RQ of a new connection; `live`: it goes to its target, whatever its route says."""
         Acceptor(
             connection,
-            on_request=lambda acceptor, request, pdu: self._requested(acceptor, request, pdu, listener),
+            on_request=lambda acceptor, request, pdu: self._requested(
+                acceptor, request, pdu, listener, live=live
+            ),
             on_error=self._client_error,
             artim_timeout=self._settings.artim_timeout,
         )
@@ -72,13 +85,15 @@ class FrontEnd:
         self._context.counters.protocol_error(code)
         log.warning("connection from %s ended before an association: %s", host, code)
 
-    def _requested(self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes, listener: Listener) -> None:
+    def _requested(
+        self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes, listener: Listener, *, live: bool
+    ) -> None:
         refusal = self._refusal_of(acceptor, request, listener)
         if refusal is not None:
             acceptor.reject(refusal.rejection or CONGESTION)
             return
         self.occupancy.enter()
-        self._tasks.start_soon(self._open_unless_gone, acceptor, request, pdu)
+        self._tasks.start_soon(self._open_unless_gone, acceptor, request, pdu, live)
 
     def _refusal_of(
         self, acceptor: Acceptor, request: AssociateRQ, listener: Listener
@@ -123,16 +138,60 @@ class FrontEnd:
         )
         acceptor.reject(rejection)
 
-    async def _open_unless_gone(self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes) -> None:
+    async def _open_unless_gone(
+        self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes, live: bool
+    ) -> None:
+        route = route_for(self._context.settings.routes, called=request.called_ae, calling=request.calling_ae)
+        if not live and self._durable is not None and self._durable.takes(request, route):
+            await self._serve_durable(self._durable, acceptor, request, route)
+            return
         with anyio.CancelScope() as scope:
             acceptor.on_gone = scope.cancel
-            await self._open(acceptor, request, pdu)
+            await self._open(acceptor, request, pdu, route)
 
-    async def _open(self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes) -> None:
+    def connected_live(self, connection: PeerConnection) -> None:
+        """Await the A-ASSOCIATE-RQ of a connection within this process, which goes to its target."""
+        self.connected(connection, Listener(port=0), live=True)
+
+    def drain(self) -> None:
+        """Abort each association as soon as no operation is under way."""
+        self.router.patrol.drain()
+        if self._durable is not None:
+            self._durable.drain()
+
+    async def _serve_durable(
+        self, durable: DurableFrontEnd, acceptor: Acceptor, request: AssociateRQ, route: Route
+    ) -> None:
+        """Accept an association here, and serve it to its end."""
+        telemetry = self._context.telemetry
+        span = telemetry.start_span(
+            "association",
+            kind="server",
+            root=True,
+            attributes={
+                "dicom.association": uuid.uuid4().hex,
+                "dicom.ae.calling": request.calling_ae,
+                "dicom.ae.called": request.called_ae,
+            },
+        )
+        code = "cancelled"
+        try:
+            code = await durable.serve(
+                acceptor,
+                request,
+                route,
+                objection=self._objection(request),
+                traceparent=telemetry.traceparent(span),
+                live=self.connected_live,
+            )
+        finally:
+            self.occupancy.leave()
+            telemetry.end(span, error_code=None if code == "released" else code)
+
+    async def _open(self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes, route: Route) -> None:
         """Open the association with the target and answer the client."""
         linked = False
         telemetry = self._context.telemetry
-        route = route_for(self._context.settings.routes, called=request.called_ae, calling=request.calling_ae)
         identity = LinkIdentity(
             association=uuid.uuid4().hex,
             home_zone=self._context.settings.zone,

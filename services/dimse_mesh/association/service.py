@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
+from dimse_mesh.association.durable import durable_front_end
 from dimse_mesh.association.front_end import FrontEnd
 from dimse_mesh.endpoint import Router
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
@@ -40,7 +41,7 @@ async def run(context: ServiceContext) -> None:
         front_end.draining = True
         if settings.reuse_port:
             _close(servers)  # the kernel gives new connections to the other instances
-        await front_end.occupancy.drain(front_end.router.patrol.drain, within=settings.drain_timeout)
+        await front_end.occupancy.drain(front_end.drain, within=settings.drain_timeout)
 
 
 @asynccontextmanager
@@ -69,12 +70,13 @@ async def listening(
             stalled_write_timeout=settings.stalled_write_timeout,
             release_timeout=settings.release_timeout,
         ) as router,
+        durable_front_end(context, router) as durable,
         anyio.create_task_group() as tasks,
     ):
         policy = DecisionPoint(
             ConfiguredPolicy.of(context.settings), (log_refusal, count_rejections(context.counters))
         )
-        front_end = FrontEnd(context, router, tasks, policy)
+        front_end = FrontEnd(context, router, tasks, policy, durable=durable)
         servers: list[asyncio.Server] = []
         try:
             for listener in listeners:

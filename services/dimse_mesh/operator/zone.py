@@ -253,6 +253,11 @@ def _check(document: dict[str, Any]) -> None:
         ZoneSettings.model_validate(document)
     except ValidationError as error:
         problems += _lines(error, root="spec.settings", skip="path_not_file")
+    problems += [
+        f"spec.routes[{number}].delivery: the operator runs no delivery service: live only"
+        for number, route in enumerate(document.get("routes") or ())
+        if isinstance(route, Mapping) and route.get("delivery") == "durable"
+    ]
     if problems:
         raise InvalidResourceError(problems)
 

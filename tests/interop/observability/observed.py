@@ -21,7 +21,10 @@ from tests.support.scripted import Client, Server, ServerPeer, success
 from tests.support.wire import Command, Context, Message
 
 ZONES = ("hospital", "cloud")
-SERVICES = tuple(service.value.replace("_", "-") for service in ServiceName)
+SERVICES = tuple(
+    service.value.replace("_", "-") for service in ServiceName if service is not ServiceName.DELIVERY
+)
+"""Those of live routes."""
 FRONT_END, EXECUTOR = "hospital/association", "cloud/scu"
 MPPS = "1.2.840.10008.3.1.2.3.3"
 STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dimse_mesh.mesh.permissions import ZoneFacts, crossing, permissions_of
 from dimse_mesh.schemas.addresses import Role
+from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
 
 HOSPITAL = ZoneFacts("DIMSE", "hospital", ("MODALITY",))
 CLOUD = ZoneFacts("DIMSE", "cloud", ("PA.CS",), has_default=True)
@@ -99,3 +102,28 @@ def test_what_crosses_is_for_the_other_zone_or_for_everybody() -> None:
 
 def test_zones_of_different_subject_roots_have_nothing_to_say_to_each_other() -> None:
     assert crossing(HOSPITAL, ZoneFacts("OTHER", "cloud", ("PACS",))) == ()
+
+
+SPOOL = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, "PA.CS")
+
+
+def test_a_spool_is_written_by_its_zone_and_read_by_the_zone_of_its_destination() -> None:
+    source = replace(HOSPITAL, spools=(SPOOL,))
+    destination = replace(CLOUD, incoming=(SPOOL,))
+    assert CLOUD.is_for(SPOOL)
+    assert not HOSPITAL.is_for(SPOOL)
+    chunk, manifest = SPOOL.chunk("1f"), SPOOL.object(calling_ae="CT", study="2e")
+    read = f"$JS.API.DIRECT.GET.{SPOOL.stream}"
+    remove = f"$JS.API.STREAM.MSG.DELETE.{SPOOL.stream}"
+    for role in Role:
+        front_end = role is Role.ASSOCIATION
+        assert may_publish(source, role, chunk) == front_end
+        assert may_publish(source, role, manifest) == (role in {Role.ASSOCIATION, Role.COMMAND})
+        assert may_publish(source, role, read) == may_publish(source, role, remove) == (role is Role.COMMAND)
+        assert not may_publish(destination, role, chunk)
+        assert not may_publish(destination, role, manifest)
+        delivers = role is Role.DELIVERY
+        assert may_publish(destination, role, read) == may_publish(destination, role, remove) == delivers
+        assert (SPOOL.spooled in permissions_of(destination, role).subscribe) == delivers
+        for facts in (HOSPITAL, CLOUD):  # without a durable route
+            assert not any(pattern.startswith("$JS") for pattern in permissions_of(facts, role).publish)

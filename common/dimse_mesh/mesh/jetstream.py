@@ -1,0 +1,390 @@
+"""JetStream by its wire protocol, over the mesh's own two connections.
+
+JetStream is requests and replies: what nats-server has stored it acknowledges by a message to the reply subject, and
+what a reader asks for comes as messages there. So the connections of `Mesh`, which come back by themselves, are
+all that is needed, and nothing of nats-py's own reconnection is. Messages with data travel on the bulk connection.
+
+A message is stored exactly once though it is sent again: it carries an id, and nats-server drops what it has
+(within the stream's `duplicate_window`).
+
+https://docs.nats.io/reference/reference-protocols/nats_api_reference, ADR-31 (direct get), ADR-50
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import anyio
+
+from dimse_mesh.mesh.connection import Mesh
+from dimse_mesh.mesh.errors import JetStreamRefusal, MeshTimeout, MeshUnavailable, NoResponders
+from dimse_mesh.mesh.wire import Message
+
+ACK_PATIENCE = 5.0
+"""Seconds for the acknowledgement of one sending of a message; then it is sent again."""
+API_TIMEOUT = 10.0
+"""Seconds for the reply to a request, writing to a slow disk included."""
+SILENCE = 5.0
+"""Seconds without a message, in the middle of a batch, after which the rest of it is asked for again."""
+RETRY_PAUSE = 0.05
+"""Seconds before something is sent again that was refused for the moment."""
+
+_FULL = frozenset((10047, 10077, 10122, 10167, 10110, 10028, 10118))
+"""Numbers of nats-server's errors for: insufficient storage, maximum bytes or messages exceeded, ..."""
+_NOT_FOUND = frozenset((10037, 10059))
+"""Numbers for: no message, no stream."""
+_MESSAGE_NOT_FOUND = 404
+_END_OF_BATCH = 204
+
+
+class StreamFull(JetStreamRefusal):
+    """There is no room: the stream's limit, the account's, or the disk's."""
+
+    code = "stream-full"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message of a stream."""
+
+    sequence: int
+    subject: str
+    payload: bytes
+    message_id: str = ""
+    """The id that its publisher gave it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages that one request has brought, in order, and how many of the subject stand behind them."""
+
+    messages: tuple[StoredMessage, ...]
+    pending: int
+
+
+class _Waiting(Protocol):
+    """Whoever waits for what comes on a reply subject."""
+
+    def receive(self, message: Message) -> None: ...
+
+    def lost(self) -> None: ...
+
+
+@dataclass(slots=True)
+class _OneReply:
+    """Waits for one reply. Its result is None when the connection was lost meanwhile."""
+
+    future: asyncio.Future[Message | None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def receive(self, message: Message) -> None:
+        if not self.future.done():
+            self.future.set_result(message)
+
+    def lost(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
+
+
+class _Gathering:
+    """Gathers the messages of a batch until the server says that there are no more."""
+
+    def __init__(self) -> None:
+        self.messages: list[StoredMessage] = []
+        self.pending = 0
+        self.ended = False
+        self.cut = False
+        self.failure: JetStreamRefusal | None = None
+        self.event = asyncio.Event()
+
+    def receive(self, message: Message) -> None:
+        headers = message.headers or {}
+        if message.status == _END_OF_BATCH:
+            self.pending = int(headers.get("Nats-Num-Pending", 0))
+            self.ended = True
+        elif message.status == _MESSAGE_NOT_FOUND:
+            self.ended = True
+        elif message.status:
+            self.cut = message.no_responders
+            if not self.cut:
+                self.failure = JetStreamRefusal(f"JetStream refuses a batch: status {message.status}")
+            self.ended = True
+        else:
+            self.messages.append(
+                StoredMessage(
+                    int(headers.get("Nats-Sequence", 0)),
+                    headers.get("Nats-Subject", ""),
+                    message.payload,
+                    headers.get("Nats-Msg-Id", ""),
+                )
+            )
+            self.pending = int(headers.get("Nats-Num-Pending", 0))
+        self.event.set()
+
+    def lost(self) -> None:
+        self.cut = self.ended = True
+        self.event.set()
+
+
+class JetStream:
+    """JetStream as one instance uses it.
+
+    Args:
+        domain: of the nats-servers that keep the streams; None: those that this instance is connected to.
+        deadline: seconds that an outage of NATS may last before a call gives up.
+    """
+
+    def __init__(self, mesh: Mesh, *, domain: str | None = None, deadline: float) -> None:
+        self._mesh = mesh
+        self._api = "$JS.API" if domain is None else f"$JS.{domain}.API"
+        self._deadline = deadline
+        self._control = mesh.subjects.jetstream(f"{domain or ''}c".replace(".", "-"))
+        self._bulk = mesh.subjects.jetstream(f"{domain or ''}b".replace(".", "-"))
+        self._waiting: dict[str, _Waiting] = {}
+        self._last = 0
+
+    async def start(self) -> None:
+        """Subscribe to the replies."""
+        await self._mesh.subscribe(f"{self._control}.*", self._receive)
+        await self._mesh.subscribe(f"{self._bulk}.*", self._receive, bulk=True)
+        self._mesh.on_change(self._changed)
+
+    # --- requests
+
+    async def request(
+        self, verb: str, body: Mapping[str, Any] | None = None, *, timeout: float = API_TIMEOUT
+    ) -> dict[str, Any]:
+        """Ask the API, `STREAM.INFO.name` for example; return the reply.
+
+        Raises:
+            JetStreamRefusal: the reply is an error.
+            NoResponders: there is no JetStream.
+            MeshTimeout, MeshUnavailable: no reply.
+        """
+        payload = b"" if body is None else json.dumps(body).encode()
+        reply, waiting = self._expect(self._control)
+        try:
+            if not self._mesh.publish(f"{self._api}.{verb}", payload, reply=reply):
+                raise MeshUnavailable("no connection to NATS")
+            with anyio.fail_after(timeout):
+                message = await waiting.future
+        except TimeoutError:
+            raise MeshTimeout(f"JetStream does not answer within {timeout:g} s") from None
+        finally:
+            del self._waiting[reply]
+        if message is None:
+            raise MeshUnavailable("the connection to NATS was lost")
+        if message.no_responders:
+            raise NoResponders("JetStream is not enabled on the nats-server, or its domain can't be reached")
+        answer: dict[str, Any] = json.loads(message.payload)
+        _raise_error(answer)
+        return answer
+
+    async def request_persistently(self, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the API, again and again while NATS is away, until the deadline.
+
+        Raises:
+            MeshError: as `request`, the last time.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._deadline
+        while True:
+            try:
+                return await self.request(verb, body)
+            except (MeshTimeout, MeshUnavailable, NoResponders):
+                if loop.time() >= end:
+                    raise
+            await anyio.sleep(RETRY_PAUSE)
+
+    # --- streams
+
+    async def ensure_stream(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a stream, or change it to what `config` says; return its info.
+
+        Raises:
+            MeshError: as `request`.
+        """
+        name = config["name"]
+        try:
+            found = await self.request(f"STREAM.INFO.{name}")
+        except JetStreamRefusal as error:
+            if error.number not in _NOT_FOUND:
+                raise
+            return await self.request(f"STREAM.CREATE.{name}", config)
+        present = found["config"]
+        if all(present.get(key) == value for key, value in config.items()):
+            return found
+        return await self.request(f"STREAM.UPDATE.{name}", {**present, **config})
+
+    async def streams(self, subject: str) -> list[str]:
+        """Return the names of the streams that take a subject.
+
+        Raises:
+            MeshError: as `request`.
+        """
+        names: list[str] = []
+        while True:
+            answer = await self.request("STREAM.NAMES", {"subject": subject, "offset": len(names)})
+            found = answer.get("streams") or []
+            names += found
+            if not found or len(names) >= answer.get("total", 0):
+                return names
+
+    # --- messages in
+
+    async def publish(
+        self, subject: str, payload: bytes, tail: bytes = b"", *, message_id: str, rollup: bool = False
+    ) -> int:
+        """Store a message; return its sequence number once nats-server says that it is on disk.
+
+        Args:
+            payload, tail: the message; neither may change afterwards.
+            message_id: by which nats-server knows it again when it is sent twice.
+            rollup: remove what the stream has on this subject before it.
+
+        Raises:
+            StreamFull: there is no room.
+            JetStreamRefusal: it is refused for another reason.
+            MeshTimeout: no acknowledgement came until the deadline; it may be stored all the same.
+        """
+        headers = {"Nats-Msg-Id": message_id}
+        if rollup:
+            headers["Nats-Rollup"] = "sub"
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._deadline
+        while (remaining := end - loop.time()) > 0:
+            reply, waiting = self._expect(self._bulk)
+            message: Message | None = None
+            try:
+                if self._mesh.publish_bulk(subject, payload, tail, reply=reply, headers=headers):
+                    with anyio.move_on_after(min(ACK_PATIENCE, remaining)):
+                        message = await waiting.future
+            finally:
+                del self._waiting[reply]
+            if message is not None and not message.no_responders:
+                answer = json.loads(message.payload)
+                _raise_error(answer)
+                return int(answer["seq"])
+            await anyio.sleep(RETRY_PAUSE)
+        raise MeshTimeout(f"JetStream did not acknowledge a message within {self._deadline:g} s")
+
+    # --- messages out
+
+    async def read(self, stream: str, subject: str, *, first: int = 1, count: int, max_bytes: int) -> Batch:
+        """Return messages of a subject (it may hold wildcards), from sequence number `first` on.
+
+        Fewer than `count` come if `max_bytes` are reached, or if there are no more; at least one if there is one.
+
+        Raises:
+            MeshTimeout: NATS or the stream was away until the deadline.
+            JetStreamRefusal: the request is refused.
+        """
+        request = {"seq": first, "next_by_subj": subject, "batch": count, "max_bytes": max_bytes}
+        body = json.dumps(request).encode()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._deadline
+        while loop.time() < end:
+            gathering = _Gathering()
+            reply = self._register(self._bulk, gathering)
+            try:
+                if self._mesh.publish_bulk(f"{self._api}.DIRECT.GET.{stream}", body, reply=reply):
+                    with anyio.move_on_after(SILENCE) as scope:
+                        while not gathering.ended:
+                            gathering.event.clear()
+                            await gathering.event.wait()
+                            scope.deadline = loop.time() + SILENCE
+            finally:
+                del self._waiting[reply]
+            if gathering.failure is not None:
+                raise gathering.failure
+            if gathering.messages or (gathering.ended and not gathering.cut):
+                # What a cut has brought is in order and without a gap: the reader goes on behind it.
+                return Batch(tuple(gathering.messages), max(gathering.pending, int(gathering.cut)))
+            await anyio.sleep(RETRY_PAUSE)
+        raise MeshTimeout(f"stream {stream} could not be read for {self._deadline:g} s")
+
+    async def last(self, stream: str, subject: str) -> StoredMessage | None:
+        """Return the newest message of a subject; None: there is none.
+
+        Raises:
+            MeshError: as `request`.
+        """
+        reply, waiting = self._expect(self._control)
+        try:
+            body = json.dumps({"last_by_subj": subject}).encode()
+            if not self._mesh.publish(f"{self._api}.DIRECT.GET.{stream}", body, reply=reply):
+                raise MeshUnavailable("no connection to NATS")
+            with anyio.fail_after(API_TIMEOUT):
+                message = await waiting.future
+        except TimeoutError:
+            raise MeshTimeout(f"JetStream does not answer within {API_TIMEOUT:g} s") from None
+        finally:
+            del self._waiting[reply]
+        if message is None:
+            raise MeshUnavailable("the connection to NATS was lost")
+        if message.status == _MESSAGE_NOT_FOUND:
+            return None
+        if message.status:
+            raise NoResponders(f"stream {stream} can't be read: status {message.status}")
+        headers = message.headers or {}
+        return StoredMessage(int(headers.get("Nats-Sequence", 0)), subject, message.payload)
+
+    async def delete(self, stream: str, sequence: int) -> None:
+        """Remove a message; that it is gone already is no error.
+
+        Raises:
+            MeshError: as `request`.
+        """
+        try:
+            await self.request_persistently(
+                f"STREAM.MSG.DELETE.{stream}", {"seq": sequence, "no_erase": True}
+            )
+        except JetStreamRefusal as error:
+            if error.number not in {10037, 10043, 10057}:  # not found, no message at that sequence
+                raise
+
+    async def purge(self, stream: str, subject: str) -> int:
+        """Remove all messages of a subject; return how many there were.
+
+        Raises:
+            MeshError: as `request`.
+        """
+        answer = await self.request_persistently(f"STREAM.PURGE.{stream}", {"filter": subject})
+        return int(answer.get("purged", 0))
+
+    # --- replies
+
+    def _expect(self, prefix: str) -> tuple[str, _OneReply]:
+        waiting = _OneReply()
+        return self._register(prefix, waiting), waiting
+
+    def _register(self, prefix: str, waiting: _Waiting) -> str:
+        self._last += 1
+        reply = f"{prefix}.{self._last}"
+        self._waiting[reply] = waiting
+        return reply
+
+    def _receive(self, message: Message) -> None:
+        waiting = self._waiting.get(message.subject)
+        if waiting is not None:
+            waiting.receive(message)
+
+    def _changed(self, connected: bool) -> None:
+        if not connected:
+            for waiting in list(self._waiting.values()):
+                waiting.lost()
+
+
+def _raise_error(answer: Mapping[str, Any]) -> None:
+    error = answer.get("error")
+    if error is None:
+        return
+    number, text = int(error.get("err_code", 0)), str(error.get("description", "no reason given"))
+    if number in _FULL:
+        raise StreamFull(f"JetStream is full: {text}", number=number)
+    raise JetStreamRefusal(f"JetStream refuses: {text}", number=number)

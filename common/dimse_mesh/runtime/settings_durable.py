@@ -1,0 +1,101 @@
+"""Settings of durable delivery: the spool in the source zone, and the deliveries of the destination's zone."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from dimse_mesh.runtime.settings_fields import Count, CountOrUnlimited, Seconds, SettingsModel, Token
+
+KIB = 1024
+MIB = KIB * KIB
+GIB = KIB * MIB
+
+
+class SpoolSettings(SettingsModel):
+    """Where the objects of this zone's durable routes are kept until their destinations have them (JetStream)."""
+
+    domain: Token | None = Field(
+        default=None, description="JetStream domain of this zone's nats-servers; none: they have none"
+    )
+    max_bytes: int = Field(
+        default=10 * GIB,
+        ge=MIB,
+        description="bytes kept for each destination; above that clients are told: out of resources (A700H)",
+    )
+    replicas: int = Field(default=1, ge=1, le=5, description="nats-servers that keep each object: 1, 3 or 5")
+    chunk_size: int = Field(
+        default=960 * KIB,
+        ge=4 * KIB,
+        le=32 * MIB,
+        multiple_of=2,
+        description="bytes of a data set per stored message; less, where nats-server's max_payload is",
+    )
+    inline_limit: int = Field(
+        default=64 * KIB,
+        ge=0,
+        le=512 * KIB,
+        description="bytes: a data set up to this is stored in one message with its manifest",
+    )
+    window: int = Field(
+        default=8 * MIB,
+        ge=MIB,
+        le=GIB,
+        description="bytes of an association that may wait for the disk; then its client is not read",
+    )
+    deadline: Seconds = Field(
+        default=30.0,
+        description="seconds that an outage of NATS may last before an object is refused (A700H)",
+    )
+    ask_timeout: Seconds = Field(
+        default=2.0,
+        description="seconds that a client waits while its destination is asked what it accepts; then it is guessed",
+    )
+    ask_again: Seconds = Field(
+        default=3600.0, description="seconds after which a destination is asked again what it accepts"
+    )
+
+
+class RetrySettings(SettingsModel):
+    """When a delivery that failed is tried again."""
+
+    first: Seconds = Field(default=1.0, description="seconds before the first retry; doubles, jittered")
+    longest: Seconds = Field(default=300.0, description="where the time between retries stops")
+    attempts: CountOrUnlimited = Field(
+        default=20,
+        description="attempts at one object that its destination fails; then it is a dead letter; 0: without end",
+    )
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        if self.longest < self.first:
+            raise ValueError("longest: at least first")
+        return self
+
+
+class DeliverySettings(SettingsModel):
+    """The service that takes objects out of the spools and sends them to this zone's AEs."""
+
+    domains: tuple[Token | None, ...] = Field(
+        default=(None,),
+        min_length=1,
+        description="JetStream domains of the source zones; null: that of the nats-server of this zone",
+    )
+    retry: RetrySettings = Field(default_factory=RetrySettings, description="when to try again")
+    look_interval: Seconds = Field(
+        default=2.0, description="seconds between looks for new spools, and into one that seems empty"
+    )
+    idle_time: Seconds = Field(
+        default=5.0, description="seconds that an association is kept when its queue is empty"
+    )
+    response_timeout: Seconds = Field(
+        default=60.0, description="seconds for the destination's response to an object"
+    )
+    read_ahead: int = Field(
+        default=16 * MIB, ge=MIB, le=GIB, description="bytes read from a spool ahead of what is being sent"
+    )
+    max_ahead: Count = Field(default=64, description="objects read ahead, at most")
+    drain_timeout: Seconds = Field(
+        default=10.0, description="seconds that the object being sent gets when the service stops"
+    )

@@ -1,0 +1,24 @@
+"""Which spools a zone's durable routes have. Pure functions."""
+
+from __future__ import annotations
+
+from dimse_mesh.runtime.routing import Delivery, Destination
+from dimse_mesh.runtime.settings import ZoneSettings
+from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
+
+
+def spool_of(settings: ZoneSettings, destination: Destination) -> SpoolSubjects:
+    """Return the spool of a destination, in a source zone."""
+    kind = DestinationKind.AE if destination.zone is None else DestinationKind.ZONE
+    name = destination.zone or destination.ae or ""
+    return SpoolSubjects(settings.subject_root, settings.zone, kind, name)
+
+
+def spools_of(settings: ZoneSettings) -> tuple[SpoolSubjects, ...]:
+    """Return the spools of a zone's durable routes, each once, in the order of the routes."""
+    spools = [
+        spool_of(settings, route.to)
+        for route in settings.routes
+        if route.delivery is Delivery.DURABLE and route.to is not None
+    ]
+    return tuple(dict.fromkeys(spools))

@@ -1,0 +1,26 @@
+"""The spool: what a durable route has acknowledged and its destination doesn't have yet, in JetStream.
+
+study       which study an object is of
+store       the streams of a source zone
+writer      one object in: pieces first, the manifest last
+reader      objects out, checked against their digests
+known       what destinations accept
+"""
+
+from dimse_mesh.spool.known import Knowledge
+from dimse_mesh.spool.reader import DamagedObject, SpooledObject, Unreadable, parse_object, read_data_set
+from dimse_mesh.spool.store import ensure_streams, spool_config, state_config
+from dimse_mesh.spool.writer import ObjectWriter
+
+__all__ = [
+    "DamagedObject",
+    "Knowledge",
+    "ObjectWriter",
+    "SpooledObject",
+    "Unreadable",
+    "ensure_streams",
+    "parse_object",
+    "read_data_set",
+    "spool_config",
+    "state_config",
+]

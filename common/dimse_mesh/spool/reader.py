@@ -1,0 +1,126 @@
+"""Read objects back from a spool: manifests in order, and each data set piece by piece against its digest."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from dimse_mesh.dimse import CommandSet, DimseError
+from dimse_mesh.mesh import Batch, EnvelopeError, JetStream, StoredMessage, unpack
+from dimse_mesh.schemas.spool import Manifest
+from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+
+CHUNK_BATCH = 64
+"""Chunks asked for at once, at most."""
+CHUNK_BYTES = 8 << 20
+"""Bytes of chunks asked for at once, at most."""
+
+
+class DamagedObject(Exception):
+    """What the spool holds is not what was acknowledged: pieces are missing, or the digest differs."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledObject:
+    """An object as its manifest describes it.
+
+    Attributes:
+        sequence: of the manifest in the stream.
+        command: the client's C-STORE-RQ.
+        tail: the last piece of its data set.
+    """
+
+    sequence: int
+    manifest: Manifest
+    command: CommandSet
+    tail: memoryview
+    message: bytes
+    """The manifest's message, whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A message that stands where a manifest should, and is none that this version understands."""
+
+    sequence: int
+    why: str
+
+
+def parse_object(message: StoredMessage) -> SpooledObject | Unreadable:
+    """Read the message of a manifest."""
+    try:
+        manifest, tail = unpack(Manifest, message.payload)
+        command = CommandSet.parse(tail[: manifest.command_length])
+    except (EnvelopeError, DimseError) as error:
+        return Unreadable(message.sequence, error.code)
+    return SpooledObject(
+        message.sequence, manifest, command, tail[manifest.command_length :], message.payload
+    )
+
+
+async def read_data_set(
+    jetstream: JetStream, spool: SpoolSubjects, spooled: SpooledObject
+) -> AsyncIterator[bytes | memoryview]:
+    """Yield an object's data set in pieces. The last piece comes only when the digest of all of them is right.
+
+    Raises:
+        DamagedObject: it isn't, or a piece is missing.
+        MeshError: NATS is away.
+    """
+    manifest = spooled.manifest
+    digest = hashlib.sha256()
+    size = 0
+    held: bytes | memoryview = b""
+    async for piece in _pieces(jetstream, spool, spooled):
+        digest.update(piece)
+        size += len(piece)
+        if held:
+            yield held
+        held = piece
+    if size != manifest.size:
+        raise DamagedObject(f"{size} of {manifest.size} bytes are there")
+    if digest.hexdigest() != manifest.digest:
+        raise DamagedObject("its digest is not that of what was acknowledged")
+    yield held
+
+
+async def _pieces(
+    jetstream: JetStream, spool: SpoolSubjects, spooled: SpooledObject
+) -> AsyncIterator[bytes | memoryview]:
+    """Yield the pieces in order; while some are yielded, the next ones are on their way."""
+    manifest = spooled.manifest
+    subject = spool.chunk(manifest.object_id)
+
+    def ask(first: int) -> asyncio.Task[Batch]:
+        return asyncio.ensure_future(
+            jetstream.read(spool.stream, subject, first=first, count=CHUNK_BATCH, max_bytes=CHUNK_BYTES)
+        )
+
+    early: dict[int, bytes] = {}
+    following = 0
+    asked = ask(1) if manifest.chunks else None
+    try:
+        while asked is not None:
+            batch = await asked
+            asked = None
+            if not batch.messages:
+                raise DamagedObject(f"piece {following + 1} of {manifest.chunks} is missing")
+            for message in batch.messages:
+                # One that was sent again may stand behind its followers, or stand there twice.
+                number = int(message.message_id.rpartition(".")[2] or 0)
+                if number >= following:
+                    early[number] = message.payload
+            if following + len(early) < manifest.chunks:
+                asked = ask(batch.messages[-1].sequence + 1)
+            while following in early:
+                yield early.pop(following)
+                following += 1
+        if following < manifest.chunks:
+            raise DamagedObject(f"piece {following + 1} of {manifest.chunks} is missing")
+    finally:
+        if asked is not None:
+            asked.cancel()
+    if len(spooled.tail):
+        yield spooled.tail

@@ -1,0 +1,166 @@
+"""Write one object into a spool: pieces first, the manifest last, each acknowledged by nats-server's disk.
+
+What is in the spool without a manifest doesn't exist: it is removed when its client goes, or later by the keeper.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+import anyio
+from anyio.abc import TaskGroup
+
+from dimse_mesh.dimse import CommandSet
+from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, pack
+from dimse_mesh.runtime.settings_durable import SpoolSettings
+from dimse_mesh.schemas.spool import Manifest
+from dimse_mesh.schemas.spool_subjects import SpoolSubjects, study_token
+from dimse_mesh.spool.study import study_instance_uid
+
+ROOM_FOR_HEADERS = 16 * 1024
+"""Bytes of a message that its headers, its manifest and its command set may take."""
+
+
+class ObjectWriter:
+    """Takes an object's data set piece by piece; `commit` returns when the object is safe.
+
+    Args:
+        max_payload: bytes of a message that nats-server accepts.
+        tasks: in which pieces are sent while the next ones come.
+    """
+
+    def __init__(
+        self,
+        jetstream: JetStream,
+        spool: SpoolSubjects,
+        settings: SpoolSettings,
+        tasks: TaskGroup,
+        *,
+        max_payload: int,
+    ) -> None:
+        self.object_id = uuid.uuid4().hex
+        self._jetstream = jetstream
+        self._spool = spool
+        self._tasks = tasks
+        self._chunk_size = min(settings.chunk_size, max_payload - ROOM_FOR_HEADERS) & ~1
+        self._inline_limit = min(settings.inline_limit, max_payload - ROOM_FOR_HEADERS)
+        self._window = anyio.Semaphore(max(2, settings.window // self._chunk_size))
+        self._digest = hashlib.sha256()
+        self._parts: list[bytes] = []
+        self._gathered = 0
+        self._size = 0
+        self._chunks = 0
+        self._head = b""
+        self._under_way = 0
+        self._settled = anyio.Event()
+        self._failure: MeshError | None = None
+        self._may_stand = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of the data set so far."""
+        return self._size
+
+    async def write(self, piece: bytes) -> None:
+        """Take the next piece; waits while too much is on its way to the disk.
+
+        Raises:
+            MeshError: a former piece could not be stored; the object is lost to its client.
+        """
+        self._digest.update(piece)
+        self._size += len(piece)
+        while self._gathered + len(piece) > self._chunk_size:
+            room = self._chunk_size - self._gathered
+            self._parts.append(piece[:room])
+            piece = piece[room:]
+            await self._send_chunk()
+        if piece:
+            self._parts.append(piece)
+            self._gathered += len(piece)
+
+    async def commit(
+        self,
+        command: CommandSet,
+        *,
+        transfer_syntax: str,
+        called_ae: str,
+        calling_ae: str,
+        received: float,
+        traceparent: str | None,
+    ) -> Manifest:
+        """Store what is left and the manifest; return when all of it is on disk.
+
+        Raises:
+            MeshError: it could not be stored; nothing of it will be delivered.
+        """
+        if self._gathered and (self._chunks or self._gathered > self._inline_limit):
+            await self._send_chunk()
+        tail = b"".join(self._parts)
+        self._head = self._head or tail
+        encoded = command.encode()
+        while self._under_way and self._failure is None:
+            await self._settled.wait()
+        self._raise_failure()
+        manifest = Manifest(
+            object_id=self.object_id,
+            sop_class=command.affected_sop_class_uid or "",
+            sop_instance=command.affected_sop_instance_uid or "",
+            transfer_syntax=transfer_syntax,
+            called_ae=called_ae,
+            calling_ae=calling_ae,
+            study=study_token(study_instance_uid(self._head, transfer_syntax)),
+            size=self._size,
+            digest=self._digest.hexdigest(),
+            chunks=self._chunks,
+            command_length=len(encoded),
+            received=received,
+            traceparent=traceparent,
+        )
+        self._may_stand = True
+        try:
+            await self._jetstream.publish(
+                self._spool.object(calling_ae=calling_ae, study=manifest.study),
+                pack(manifest, encoded),
+                tail,
+                message_id=self.object_id,
+            )
+        except JetStreamRefusal:
+            self._may_stand = False
+            raise
+        return manifest
+
+    async def discard(self) -> None:
+        """Remove what was stored of an object that is not committed.
+
+        Where the manifest was sent and no answer came, the object may be: then it stays whole, and is delivered.
+        """
+        if self._chunks and not self._may_stand:
+            await self._jetstream.purge(self._spool.stream, self._spool.chunk(self.object_id))
+
+    async def _send_chunk(self) -> None:
+        self._raise_failure()
+        chunk = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts, self._gathered = [], 0
+        self._head = self._head or chunk
+        await self._window.acquire()
+        number, self._chunks = self._chunks, self._chunks + 1
+        self._under_way += 1
+        self._tasks.start_soon(self._store, number, chunk)
+
+    async def _store(self, number: int, chunk: bytes) -> None:
+        try:
+            await self._jetstream.publish(
+                self._spool.chunk(self.object_id), chunk, message_id=f"{self.object_id}.{number}"
+            )
+        except MeshError as error:
+            self._failure = error
+        finally:
+            self._under_way -= 1
+            self._window.release()
+            self._settled.set()
+            self._settled = anyio.Event()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure

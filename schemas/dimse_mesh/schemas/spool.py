@@ -1,0 +1,99 @@
+"""What stands in a spool: the manifest of an object, a dead letter, and what is known about a destination."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from dimse_mesh.schemas.service import AeTitle, WireModel
+
+ObjectId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Uid = Annotated[str, Field(max_length=128)]
+"""As the peer wrote it: it may be no UID."""
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Traceparent = Annotated[str, Field(max_length=64)]
+StudyToken = Annotated[str, Field(pattern=r"^[0-9a-f]{1,32}$")]
+MOST_CONTEXTS = 4096
+"""Presentation contexts that are remembered of a destination, at most."""
+
+
+class Manifest(WireModel):
+    """An object that was acknowledged to its client and waits for its destination.
+
+    The tail of its message is the client's command set (C-STORE-RQ) and the last piece of the data set. The pieces
+    before that stand in the stream in front of it, on a subject of their own.
+    """
+
+    object_id: ObjectId
+    sop_class: Uid
+    sop_instance: Uid
+    transfer_syntax: Uid
+    called_ae: AeTitle
+    """The title that the destination is called by, unless its zone sets another."""
+    calling_ae: AeTitle
+    study: StudyToken
+    """Of the study that the object is of: `spool_subjects.study_token`."""
+    size: Annotated[int, Field(ge=0)]
+    """Bytes of the data set."""
+    digest: Digest
+    """SHA-256 of the data set."""
+    chunks: Annotated[int, Field(ge=0)]
+    """Messages that the data set has besides the manifest's own tail."""
+    command_length: Annotated[int, Field(ge=0, le=65536)]
+    received: float
+    """When the whole of it was here: seconds since 1970."""
+    traceparent: Traceparent | None = None
+
+
+class DeadLetter(WireModel):
+    """An object that is not tried again until an operator says so; the tail of its message is the manifest's."""
+
+    manifest: Manifest
+    cause: Annotated[str, Field(max_length=64)]
+    detail: Annotated[str, Field(max_length=1024)] = ""
+    """What happened, in words; may hold the peer's own (an error comment), so not for logs."""
+    status: int | None = None
+    """The status that the destination answered last."""
+    attempts: Annotated[int, Field(ge=0)] = 0
+    failed: float
+    """When it was given up: seconds since 1970."""
+
+
+class KnownContext(WireModel):
+    """Whether a destination takes one SOP class in one transfer syntax."""
+
+    sop_class: Uid
+    transfer_syntax: Uid
+    accepted: bool
+    result: Annotated[int, Field(ge=0, le=255)] = 0
+    """The result of the presentation context (PS3.8 table 9-18), when it was rejected."""
+
+
+class KnownContexts(WireModel):
+    """What a destination has said of presentation contexts, newest last."""
+
+    contexts: Annotated[tuple[KnownContext, ...], Field(max_length=MOST_CONTEXTS)] = ()
+    asked: float = 0.0
+    """When it said so last: seconds since 1970."""
+
+
+class QueueStatus(WireModel):
+    """What the delivery service says of a destination's queue."""
+
+    sentence: Annotated[str, Field(max_length=1024)]
+    cause: Annotated[str, Field(max_length=64)] = ""
+    since: float
+    """Seconds since 1970."""
+    next_attempt: float | None = None
+    instance: Annotated[str, Field(max_length=256)] = ""
+    """The address of the delivery service that says it."""
+
+
+class QueuePause(WireModel):
+    """An operator's word that nothing be delivered for now; an empty reason with no time is `resume`."""
+
+    paused: bool
+    reason: Annotated[str, Field(max_length=256)] = ""
+    until: float | None = None
+    """Seconds since 1970; None: until `resume`."""

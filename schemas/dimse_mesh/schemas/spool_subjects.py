@@ -1,0 +1,129 @@
+"""The subjects and streams of durable delivery: what waits in a source zone for one destination.
+
+Each destination of a source zone has a stream of its own, its spool; each source zone has one small stream more, for
+what is known and decided about its destinations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import NamedTuple
+
+from dimse_mesh.schemas.tokens import decode_token, encode_token
+
+ANY_TOKEN = "*"
+_STUDY_TOKEN_BYTES = 8
+
+
+class DestinationKind(StrEnum):
+    """What a destination is named by."""
+
+    AE = "ae"
+    ZONE = "zone"
+
+
+class StateKind(StrEnum):
+    """What is kept of a destination; of each only the newest message."""
+
+    KNOWN = "known"
+    """Presentation contexts that it has accepted or rejected."""
+    STATUS = "status"
+    """What its queue is doing, in the words of the delivery service."""
+    PAUSE = "pause"
+    """Whether an operator has paused it, why, and until when."""
+
+
+def study_token(study: str) -> str:
+    """Return a subject token for a Study Instance UID; the UID can't be read from it."""
+    return hashlib.blake2b(study.encode(), digest_size=_STUDY_TOKEN_BYTES).hexdigest()
+
+
+class SpoolSubjects(NamedTuple):
+    """The spool of one destination in one source zone."""
+
+    root: str
+    zone: str
+    """The source zone: where the object was acknowledged and is kept."""
+    kind: DestinationKind
+    name: str
+    """The destination's AE title, or the name of the zone whose default target it is."""
+
+    def __str__(self) -> str:
+        return f"{self.zone} to {self.kind.value} {self.name}"
+
+    @property
+    def stream(self) -> str:
+        """Name of the stream."""
+        return "~".join(
+            (encode_token(self.root), encode_token(self.zone), self.kind.value, encode_token(self.name))
+        )
+
+    @property
+    def _tokens(self) -> str:
+        return f"{encode_token(self.zone)}.{self.kind.value}.{encode_token(self.name)}"
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.root}.spool.{self._tokens}"
+
+    def chunk(self, object_id: str) -> str:
+        """Pieces of one object's data set, in order."""
+        return f"{self._prefix}.chunk.{object_id}"
+
+    def object(self, *, calling_ae: str | None = None, study: str | None = None) -> str:
+        """Manifests of objects that wait; without an argument those of every calling AE or study."""
+        return f"{self._prefix}.object.{_calling(calling_ae)}.{ANY_TOKEN if study is None else study}"
+
+    def failed(self, *, calling_ae: str | None = None, study: str | None = None) -> str:
+        """Dead letters: manifests of objects that are not tried again by themselves."""
+        return f"{self._prefix}.failed.{_calling(calling_ae)}.{ANY_TOKEN if study is None else study}"
+
+    @property
+    def interest(self) -> tuple[str, ...]:
+        """All subjects of the stream."""
+        return self.chunk(ANY_TOKEN), self.object(), self.failed()
+
+    @property
+    def spooled(self) -> str:
+        """Where nats-server tells that a manifest was stored; the message carries none of it."""
+        return f"{self.root}.spooled.{self._tokens}"
+
+    def state(self, what: StateKind) -> str:
+        """The newest word about the destination, of one kind."""
+        return f"{self.root}.queue.{self._tokens}.{what.value}"
+
+    @property
+    def state_stream(self) -> str:
+        """Name of the source zone's stream of such words."""
+        return state_stream(self.root, self.zone)
+
+
+def state_stream(root: str, zone: str) -> str:
+    """Name of the stream of what a source zone keeps about its destinations."""
+    return f"{encode_token(root)}~{encode_token(zone)}~queue"
+
+
+def state_interest(root: str, zone: str) -> str:
+    """All subjects of that stream."""
+    return f"{root}.queue.{encode_token(zone)}.{ANY_TOKEN}.{ANY_TOKEN}.{ANY_TOKEN}"
+
+
+def every_spool(root: str) -> str:
+    """A subject that the stream of every spool under a root takes."""
+    return f"{root}.spool.{ANY_TOKEN}.{ANY_TOKEN}.{ANY_TOKEN}.object.{ANY_TOKEN}.{ANY_TOKEN}"
+
+
+def parse_stream(root: str, stream: str) -> SpoolSubjects | None:
+    """Return the spool that a stream's name spells; None: it spells none under this root."""
+    try:
+        own, zone, kind, name = stream.split("~")
+        if own == encode_token(root):
+            return SpoolSubjects(root, decode_token(zone), DestinationKind(kind), decode_token(name))
+    except ValueError:
+        pass
+    return None
+
+
+def _calling(calling_ae: str | None) -> str:
+    return ANY_TOKEN if calling_ae is None else encode_token(calling_ae)

@@ -1,0 +1,132 @@
+"""Which presentation contexts a front-end accepts by itself, on a durable route. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
+
+from dimse_mesh.dimse.requests import VERIFICATION_SOP_CLASS
+from dimse_mesh.runtime.routing import Accepts
+from dimse_mesh.schemas.spool import KnownContext
+from dimse_mesh.upper_layer import (
+    AssociateRQ,
+    ContextResult,
+    PresentationContextAC,
+    PresentationContextRQ,
+    RoleSelection,
+    significant_uid,
+)
+
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+_NOT_STORAGE = frozenset(f"1.2.840.10008.5.1.4.1.1.201.{number}" for number in range(2, 7))
+"""Services of the storage inventory (PS3.4 Annex BB and after), which have their UIDs among the storage classes."""
+_STORAGE_ELSEWHERE = (
+    "1.2.840.10008.5.1.4.34.7",  # RT Beams Delivery Instruction
+    "1.2.840.10008.5.1.4.34.10",  # RT Brachy Application Setup Delivery Instruction
+    "1.2.840.10008.5.1.4.43.1",  # Color Palette
+    "1.2.840.10008.5.1.4.38.1",  # Hanging Protocol
+    "1.2.840.10008.5.1.4.39.1",
+    "1.2.840.10008.5.1.4.44.1",  # Generic Implant Template
+    "1.2.840.10008.5.1.4.45.1",  # Implant Assembly Template
+)
+_STANDARD = "1.2.840.10008."
+_PLAINEST = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+"""Explicit and implicit VR little endian: what a destination takes most probably (PS3.5 §10.1 asks for the second)."""
+
+Known = Callable[[str, str], KnownContext | None]
+"""What is known of one SOP class in one transfer syntax."""
+
+
+def is_storage(sop_class: str) -> bool:
+    """Tell whether a SOP class is stored by C-STORE (PS3.4 §B.5). A private one counts as such."""
+    uid = significant_uid(sop_class)
+    if uid.startswith(_STORAGE):
+        return uid not in _NOT_STORAGE
+    return uid in _STORAGE_ELSEWHERE or not uid.startswith(_STANDARD)
+
+
+def stored_contexts(request: AssociateRQ) -> list[PresentationContextRQ]:
+    """Return the contexts on which the client wants to store: as an SCU, of a storage class.
+
+    A client that retrieves by C-GET proposes storage classes too, as their SCP (PS3.7 §D.3.3.4).
+    """
+    as_scp = {
+        significant_uid(role.sop_class_uid)
+        for role in request.user_items(RoleSelection)
+        if role.scp_role and not role.scu_role
+    }
+    return [
+        context
+        for context in request.presentation_contexts
+        if is_storage(context.abstract_syntax) and significant_uid(context.abstract_syntax) not in as_scp
+    ]
+
+
+def pairs_of(contexts: Iterable[PresentationContextRQ]) -> list[tuple[str, str]]:
+    """Return each SOP class with each transfer syntax that is proposed for it, once."""
+    return list(
+        dict.fromkeys(
+            (significant_uid(context.abstract_syntax), significant_uid(syntax))
+            for context in contexts
+            for syntax in context.transfer_syntaxes
+        )
+    )
+
+
+def answer_contexts(
+    request: AssociateRQ, *, known: Known, configured: tuple[Accepts, ...] | None
+) -> list[PresentationContextAC]:
+    """Return the results of a client's presentation contexts (PS3.8 §9.3.3.2).
+
+    A storage class gets the first syntax that the client names and the destination takes: by configuration if there
+    is one, else by what it has said. Of what it never was asked the plainest syntax is taken, in which it probably
+    takes it.
+    """
+    stored = {context.context_id for context in stored_contexts(request)}
+    answers: list[PresentationContextAC] = []
+    for context in request.presentation_contexts:
+        uid = significant_uid(context.abstract_syntax)
+        if context.context_id in stored:
+            answers.append(_answer(context, uid, known, configured))
+        elif uid == VERIFICATION_SOP_CLASS and context.transfer_syntaxes:
+            answers.append(_accepted(context, context.transfer_syntaxes[0]))
+        else:
+            answers.append(_rejected(context, ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED))
+    return answers
+
+
+def _answer(
+    context: PresentationContextRQ, uid: str, known: Known, configured: tuple[Accepts, ...] | None
+) -> PresentationContextAC:
+    if configured is not None:
+        rules = [rule for rule in configured if fnmatchcase(uid, rule.sop_class)]
+        if not rules:
+            return _rejected(context, ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED)
+        taken = {syntax for rule in rules for syntax in rule.transfer_syntaxes}
+        for syntax in context.transfer_syntaxes:
+            if significant_uid(syntax) in taken:
+                return _accepted(context, syntax)
+        return _rejected(context, ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED)
+    unknown: list[str] = []
+    result = ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED.value
+    for syntax in context.transfer_syntaxes:
+        word = known(uid, significant_uid(syntax))
+        if word is None:
+            unknown.append(syntax)
+        elif word.accepted:
+            return _accepted(context, syntax)
+        else:
+            result = word.result
+    if not unknown:
+        return _rejected(context, result)
+    plain = [syntax for syntax in unknown if significant_uid(syntax) in _PLAINEST]
+    return _accepted(context, plain[0] if plain else unknown[0])
+
+
+def _accepted(context: PresentationContextRQ, syntax: str) -> PresentationContextAC:
+    return PresentationContextAC(context.context_id, ContextResult.ACCEPTANCE, syntax)
+
+
+def _rejected(context: PresentationContextRQ, result: int) -> PresentationContextAC:
+    syntax = context.transfer_syntaxes[0] if context.transfer_syntaxes else ""
+    return PresentationContextAC(context.context_id, result, syntax)

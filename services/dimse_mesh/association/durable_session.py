@@ -1,0 +1,326 @@
+"""One client's association on a durable route, from its A-ASSOCIATE-AC to its end: C-STORE into the spool.
+
+    P-DATA-TF -> MessageAssembler -> events, at most READ_AHEAD bytes of them -> one task -> ObjectWriter -> C-STORE-RSP
+
+The task takes one message after the other. While more than `READ_AHEAD` bytes wait for it, the socket isn't read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+import anyio
+from anyio.abc import TaskGroup
+
+from dimse_mesh.dimse import (
+    CommandField,
+    CommandReceived,
+    CommandSet,
+    DimseError,
+    MessageAssembler,
+    Status,
+    encode_command,
+    failure_status_for,
+    response_to,
+)
+from dimse_mesh.dimse.status import FailureReason
+from dimse_mesh.endpoint import SocketPeer, dimse_service
+from dimse_mesh.mesh import MeshError, StreamFull
+from dimse_mesh.policy import PolicyRefusal
+from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.spool import ObjectWriter
+from dimse_mesh.upper_layer import Abort, AbortReason, UpperLayerError, iter_pdvs
+
+log = logging.getLogger(__name__)
+
+READ_AHEAD = 2 << 20
+"""Bytes of data sets that wait for the task; above that the client isn't read."""
+CLEANING_SECONDS = 10.0
+
+Piece = tuple[bytes, bool]
+"""A fragment of a data set, and whether it is the last one."""
+
+
+class Ended(Exception):
+    """The association is over; the code says why."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class DurableSession:
+    """Receives a client's PDUs and answers its requests.
+
+    Args:
+        contexts: transfer syntax by id of the accepted presentation contexts.
+        max_pdu: the client's maximum PDU length.
+        writer: makes the writer of an object; its pieces are stored in the given task group.
+        objection: what the policy says of an operation, by its command field.
+        called_ae, calling_ae: by which the object is delivered.
+        stalled_timeout: seconds that a client may pause in the middle of a message.
+        idle_timeout: seconds that it may pause between messages; 0: without end.
+    """
+
+    def __init__(
+        self,
+        peer: SocketPeer,
+        *,
+        contexts: Mapping[int, str],
+        max_pdu: int,
+        writer: Callable[[TaskGroup], ObjectWriter],
+        objection: Callable[[int], PolicyRefusal | None],
+        called_ae: str,
+        calling_ae: str,
+        counters: Counters,
+        stalled_timeout: float,
+        idle_timeout: float,
+        traceparent: str | None,
+    ) -> None:
+        self._peer = peer
+        self._contexts = contexts
+        self._max_pdu = max_pdu
+        self._writer = writer
+        self._objection = objection
+        self._called_ae = called_ae
+        self._calling_ae = calling_ae
+        self._counters = counters
+        self._stalled_timeout = stalled_timeout
+        self._idle_timeout = idle_timeout
+        self._traceparent = traceparent
+        self._assembler = MessageAssembler()
+        self._events: deque[CommandReceived | Piece | None] = deque()
+        self._waiting_bytes = 0
+        self._changed = asyncio.Event()
+        self._ended: str | None = None
+        self._draining = False
+        self._at_rest = True
+
+    # --- the peer's side
+
+    def data_received(
+        self, pdus: Sequence[tuple[int, memoryview]], index: int, contiguous: memoryview
+    ) -> int:
+        """Take one P-DATA-TF apart."""
+        del contiguous
+        try:
+            for context_id, flags, fragment in iter_pdvs(pdus[index][1]):
+                if context_id not in self._contexts:
+                    self._refuse("unknown-context", AbortReason.INVALID_PDU_PARAMETER_VALUE)
+                    break
+                event = self._assembler.pdv(context_id, flags, fragment)
+                if isinstance(event, CommandReceived):
+                    self._events.append(event)
+                elif event is not None:
+                    self._waiting_bytes += len(event.fragment)
+                    self._events.append((bytes(event.fragment), event.last))
+        except UpperLayerError as error:
+            self._refuse(error.code, error.abort_reason)
+        except DimseError as error:
+            self._refuse(error.code, AbortReason.INVALID_PDU_PARAMETER_VALUE)
+        return index + 1
+
+    def read_ended(self) -> None:
+        """Let the task work, and hold the client back while enough waits for the task."""
+        if self._waiting_bytes > READ_AHEAD:
+            self._peer.pause_reading()
+        self._changed.set()
+
+    def release_requested(self) -> None:
+        """Put the release behind the messages that came before it."""
+        if self._assembler.idle:
+            self._events.append(None)
+            self._changed.set()
+        else:
+            self._refuse("release-in-mid-message", AbortReason.UNEXPECTED_PDU)
+
+    def released(self) -> None:
+        """Never: no release is asked for here."""
+
+    def aborted(self, abort: Abort) -> None:  # noqa: ARG002 - whatever it says, the client has gone
+        """Note that the client has gone. What it sent whole is stored all the same."""
+        self._end("aborted-by-peer")
+
+    def failed(self, code: str, reason: AbortReason) -> None:  # noqa: ARG002 - the peer has sent it
+        """Note that the client broke PS3.8, and was aborted."""
+        self._counters.protocol_error(code)
+        self._end(code)
+
+    def closed(self) -> None:
+        """Note that the client has gone. What it sent whole is stored all the same."""
+        self._end("transport-lost")
+
+    def writable_again(self) -> None:
+        """Nothing waits to be written but responses, which are small."""
+
+    def drain(self) -> None:
+        """Abort as soon as no operation is under way."""
+        self._draining = True
+        self._changed.set()
+
+    def abort(self, code: str) -> None:
+        """Abort now."""
+        self._end(code)
+        self._peer.abort()
+
+    def _refuse(self, code: str, reason: AbortReason) -> None:
+        if self._ended is None:
+            self._counters.protocol_error(code)
+            self._end(code)
+            self._peer.refuse(reason)
+
+    def _end(self, code: str) -> None:
+        if self._ended is None:
+            self._ended = code
+            self._peer.leave()
+            self._changed.set()
+
+    # --- the task's side
+
+    async def run(self) -> str:
+        """Serve the client until the association ends; return the code of its end."""
+        try:
+            while True:
+                self._at_rest = True
+                event = await self._next(self._idle_timeout)
+                self._at_rest = False
+                if event is None:
+                    self._end("released")
+                    self._peer.answer_release()
+                    return "released"
+                assert isinstance(event, CommandReceived)  # the assembler lets a data set follow nothing else
+                await self._operation(event)
+        except Ended as ended:
+            return ended.code
+
+    async def _next(self, patience: float) -> CommandReceived | Piece | None:
+        """Return the next event.
+
+        Raises:
+            Ended: there is none any more.
+        """
+        while not self._events:
+            if self._ended is not None:
+                raise Ended(self._ended)
+            if self._draining and self._at_rest:
+                self.abort("draining")
+                raise Ended("draining")
+            self._changed.clear()
+            with anyio.move_on_after(patience or None) as scope:
+                await self._changed.wait()
+            if scope.cancelled_caught and not self._events:
+                code = "idle-timeout" if self._at_rest else "stalled-in-mid-message"
+                self.abort(code)
+                raise Ended(code)
+        event = self._events.popleft()
+        if isinstance(event, tuple) and not isinstance(event, CommandReceived):
+            self._waiting_bytes -= len(event[0])
+            if self._waiting_bytes <= READ_AHEAD // 2:
+                self._peer.resume_reading()
+        return event
+
+    async def _operation(self, received: CommandReceived) -> None:
+        command = CommandSet.parse(received.command)
+        if command.is_response:
+            await self._skip(received)
+            return
+        began = time.monotonic()
+        field = command.command_field
+        refusal = self._objection(field)
+        if refusal is not None:
+            await self._skip(received)
+            status: int = failure_status_for(field, refusal.reason or FailureReason.NOT_AUTHORIZED)
+            self._answer(received, command, status)
+        elif field == CommandField.C_ECHO_RQ:
+            await self._skip(received)
+            status = Status.SUCCESS
+            self._answer(received, command, status)
+        elif field == CommandField.C_STORE_RQ and received.head.has_data_set:
+            status = await self._store(received, command)
+        else:
+            await self._skip(received)
+            status = failure_status_for(field, FailureReason.UNRECOGNIZED_OPERATION)
+            self._answer(received, command, status)
+        outcome = "success" if status == Status.SUCCESS else "failure"
+        self._counters.operation_finished(dimse_service(field), outcome, time.monotonic() - began)
+
+    async def _store(self, received: CommandReceived, command: CommandSet) -> int:
+        """Store an object and answer; return the status.
+
+        Raises:
+            Ended: the association ended before the whole of it had come.
+        """
+        failure: MeshError | Ended | None = None
+        async with anyio.create_task_group() as tasks:
+            writer = self._writer(tasks)
+            try:
+                await self._receive_into(writer)
+                await writer.commit(
+                    command,
+                    transfer_syntax=self._contexts[received.context_id],
+                    called_ae=self._called_ae,
+                    calling_ae=self._calling_ae,
+                    received=time.time(),
+                    traceparent=self._traceparent,
+                )
+            except (MeshError, Ended) as error:
+                failure = error
+                tasks.cancel_scope.cancel()
+        if failure is None:
+            self._answer(received, command, Status.SUCCESS)
+            return Status.SUCCESS
+        with anyio.move_on_after(CLEANING_SECONDS):
+            await _discard(writer)
+        if isinstance(failure, Ended):
+            raise failure
+        log.error("an object of %s for %s is refused: %s", self._calling_ae, self._called_ae, failure)
+        await self._rest_of_data_set()
+        full = isinstance(failure, StreamFull)
+        comment = "the queue of this destination is full" if full else "the queue can't be written to"
+        status = failure_status_for(CommandField.C_STORE_RQ, FailureReason.OUT_OF_RESOURCES)
+        self._answer(received, command, status, comment)
+        return status
+
+    _data_set_open = False
+
+    async def _receive_into(self, writer: ObjectWriter) -> None:
+        self._data_set_open = True
+        while self._data_set_open:
+            event = await self._next(self._stalled_timeout)
+            assert event is not None
+            assert not isinstance(event, CommandReceived)
+            fragment, last = event
+            self._data_set_open = not last
+            await writer.write(fragment)
+
+    async def _rest_of_data_set(self) -> None:
+        while self._data_set_open:
+            event = await self._next(self._stalled_timeout)
+            assert event is not None
+            assert not isinstance(event, CommandReceived)
+            self._data_set_open = not event[1]
+
+    async def _skip(self, received: CommandReceived) -> None:
+        """Let the data set of a message pass that nobody wants."""
+        self._data_set_open = received.head.has_data_set
+        await self._rest_of_data_set()
+
+    def _answer(
+        self, received: CommandReceived, command: CommandSet, status: int, comment: str | None = None
+    ) -> None:
+        if command.message_id is None or command.command_field == CommandField.C_CANCEL_RQ:
+            return
+        response = response_to(command, status, error_comment=comment)
+        if self._peer.takes_messages:
+            self._peer.write(encode_command(received.context_id, response.encode(), self._max_pdu))
+
+
+async def _discard(writer: ObjectWriter) -> None:
+    try:
+        await writer.discard()
+    except MeshError as error:
+        log.warning("pieces of a broken object stay in the spool for now: %s", error)

@@ -1,0 +1,143 @@
+"""How an attempt to deliver an object ended, and what follows from it. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dimse_mesh.client import AssociationError, AssociationFailure
+from dimse_mesh.dimse import CommandSet, Status, StatusCategory, category
+from dimse_mesh.upper_layer import RejectResult
+
+
+class DeliveryCause(StrEnum):
+    """What happened, as metrics, `queue why` and dead letters name it."""
+
+    DELIVERED = "delivered"
+    WARNING = "delivered-with-warning"
+    DUPLICATE = "already-there"
+    """The destination has the instance (0111H)."""
+    REJECTED = "rejected"
+    """A-ASSOCIATE-RJ; result, source and reason stand in the detail."""
+    ABORTED = "aborted"
+    UNREACHABLE = "connection-refused"
+    TLS_FAILED = "tls-failed"
+    TIMED_OUT = "timeout"
+    CONNECTION_LOST = "connection-lost"
+    NO_RESPONSE = "no-response"
+    """The destination closed the connection when all but its response had been said."""
+    PROTOCOL_ERROR = "protocol-error"
+    NO_CONTEXT = "no-presentation-context"
+    NO_SOP_CLASS = "sop-class-not-supported"
+    """Status 0122H, or no context for the class in any syntax."""
+    OUT_OF_RESOURCES = "out-of-resources"
+    """A7xxH, 0213H."""
+    FAILURE = "failure-status"
+    """Any other status of failure."""
+    HOOK_FAILED = "hook-failed"
+    DAMAGED = "damaged"
+    """What the spool holds is not what was acknowledged."""
+
+
+class Scope(StrEnum):
+    """Who waits because of an outcome."""
+
+    NOBODY = "nobody"
+    """The object is delivered."""
+    DESTINATION = "destination"
+    """Everything for this destination."""
+    CALLING_AE = "calling-ae"
+    """What comes from the object's calling AE title: that is what the destination rejects."""
+    STUDY = "study"
+    """The object, and what comes behind it in its study."""
+    DEAD_LETTER = "dead-letter"
+    """Nobody: the object is put aside until an operator decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryOutcome:
+    """How one attempt ended.
+
+    Attributes:
+        detail: in words; may hold the destination's own.
+        tried: whether the destination was sent the object, or a part of it.
+    """
+
+    cause: DeliveryCause
+    detail: str = ""
+    status: int | None = None
+    tried: bool = False
+    scope: Scope = Scope.NOBODY
+
+    @property
+    def public(self) -> str:
+        """The outcome for logs, without the destination's own words."""
+        return self.cause.value if self.status is None else f"{self.cause.value} (status {self.status:04X}H)"
+
+
+IN_PLACE = 3
+"""Attempts at one object before those behind it (of other studies) go first."""
+
+_CAUSES = {
+    AssociationFailure.REJECTED: DeliveryCause.REJECTED,
+    AssociationFailure.ABORTED: DeliveryCause.ABORTED,
+    AssociationFailure.UNREACHABLE: DeliveryCause.UNREACHABLE,
+    AssociationFailure.TLS_FAILED: DeliveryCause.TLS_FAILED,
+    AssociationFailure.TIMED_OUT: DeliveryCause.TIMED_OUT,
+    AssociationFailure.LOST: DeliveryCause.CONNECTION_LOST,
+    AssociationFailure.NO_RESPONSE: DeliveryCause.NO_RESPONSE,
+    AssociationFailure.NO_CONTEXT: DeliveryCause.NO_CONTEXT,
+    AssociationFailure.PROTOCOL_ERROR: DeliveryCause.PROTOCOL_ERROR,
+}
+
+
+def opening_failed(error: AssociationError) -> DeliveryOutcome:
+    """Return the outcome when no association could be had."""
+    rejection = error.rejection
+    permanent = rejection is not None and rejection.result == RejectResult.PERMANENT
+    scope = Scope.CALLING_AE if permanent else Scope.DESTINATION
+    return DeliveryOutcome(_CAUSES[error.failure], str(error), scope=scope)
+
+
+def sending_failed(error: AssociationError, attempts: int) -> DeliveryOutcome:
+    """Return the outcome when the association ended while the object was sent, for the `attempts`th time."""
+    return DeliveryOutcome(_CAUSES[error.failure], str(error), tried=True, scope=_scope_of_repeated(attempts))
+
+
+def answered(response: CommandSet, attempts: int) -> DeliveryOutcome:
+    """Return the outcome of a response; what can't become better by waiting is a dead letter."""
+    status = response.status
+    if status is None:
+        return DeliveryOutcome(
+            DeliveryCause.PROTOCOL_ERROR,
+            "the response has no status",
+            tried=True,
+            scope=_scope_of_repeated(attempts),
+        )
+    detail = response.error_comment or ""
+    if status == Status.DUPLICATE_SOP_INSTANCE:
+        return DeliveryOutcome(DeliveryCause.DUPLICATE, detail, status, True)
+    match category(status):
+        case StatusCategory.SUCCESS:
+            return DeliveryOutcome(DeliveryCause.DELIVERED, detail, status, True)
+        case StatusCategory.WARNING:
+            return DeliveryOutcome(DeliveryCause.WARNING, detail, status, True)
+        case _:
+            return _failed(status, detail, attempts)
+
+
+def _failed(status: int, detail: str, attempts: int) -> DeliveryOutcome:
+    if status == Status.SOP_CLASS_NOT_SUPPORTED:
+        return DeliveryOutcome(DeliveryCause.NO_SOP_CLASS, detail, status, True, Scope.DEAD_LETTER)
+    if status & 0xFF00 == Status.STORAGE_OUT_OF_RESOURCES or status == Status.RESOURCE_LIMITATION:
+        scope = _scope_of_repeated(attempts)
+        return DeliveryOutcome(DeliveryCause.OUT_OF_RESOURCES, detail, status, True, scope)
+    if status == Status.PROCESSING_FAILURE:
+        scope = _scope_of_repeated(attempts)
+        return DeliveryOutcome(DeliveryCause.FAILURE, detail, status, True, scope)
+    return DeliveryOutcome(DeliveryCause.FAILURE, detail, status, True, Scope.DEAD_LETTER)
+
+
+def _scope_of_repeated(attempts: int) -> Scope:
+    """Return who waits: everybody at first, since what failed may be the destination; then the study alone."""
+    return Scope.DESTINATION if attempts < IN_PLACE else Scope.STUDY

@@ -1,0 +1,182 @@
+"""Read the objects of a spool in their order, ahead of their delivery, so that a long line costs no waiting."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+
+import anyio
+from anyio.abc import TaskGroup
+
+from dimse_mesh.client import Context
+from dimse_mesh.mesh import JetStream, MeshError
+from dimse_mesh.runtime.settings_durable import DeliverySettings
+from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+from dimse_mesh.spool import DamagedObject, SpooledObject, Unreadable, parse_object, read_data_set
+
+WHOLE_AT_MOST = 4 << 20
+"""Bytes of a data set that is read into memory, and checked, before any of it is sent; a larger one is streamed."""
+
+
+class AheadObject:
+    """An object that was read ahead: its manifest, and its data set if that is small."""
+
+    def __init__(self, jetstream: JetStream, spool: SpoolSubjects, spooled: SpooledObject) -> None:
+        self.spooled = spooled
+        self._jetstream = jetstream
+        self._spool = spool
+        self._pieces: list[bytes | memoryview] | None = None
+        self._failure: MeshError | DamagedObject | None = None
+        self._loading: anyio.Event | None = None
+
+    def load_in(self, tasks: TaskGroup) -> None:
+        """Begin to read the data set into memory."""
+        self._loading = anyio.Event()
+        tasks.start_soon(self._load, self._loading)
+
+    async def _load(self, loaded: anyio.Event) -> None:
+        try:
+            self._pieces = [piece async for piece in self._read()]
+        except (MeshError, DamagedObject) as error:
+            self._failure = error
+        finally:
+            loaded.set()
+
+    async def data_set(self) -> AsyncIterator[bytes | memoryview]:
+        """Yield the pieces of the data set.
+
+        Raises:
+            DamagedObject, MeshError: as `read_data_set`.
+        """
+        if self._loading is None and self.spooled.manifest.size <= WHOLE_AT_MOST:
+            self._loading = anyio.Event()
+            await self._load(self._loading)
+        if self._loading is None:
+            async for piece in self._read():
+                yield piece
+            return
+        await self._loading.wait()
+        if self._failure is not None:
+            raise self._failure
+        for piece in self._pieces or ():
+            yield piece
+
+    def _read(self) -> AsyncIterator[bytes | memoryview]:
+        return read_data_set(self._jetstream, self._spool, self.spooled)
+
+
+class ObjectScan:
+    """The objects on one subject of a spool, from a sequence number on.
+
+    Args:
+        subject: all objects, or those of a calling AE or a study.
+        end: the sequence number where it stops; None: it goes on as long as objects come.
+        tasks: in which is read ahead.
+    """
+
+    def __init__(
+        self,
+        jetstream: JetStream,
+        spool: SpoolSubjects,
+        settings: DeliverySettings,
+        tasks: TaskGroup,
+        *,
+        subject: str,
+        first: int = 1,
+        end: int | None = None,
+    ) -> None:
+        self._jetstream = jetstream
+        self._spool = spool
+        self._settings = settings
+        self._tasks = tasks
+        self._subject = subject
+        self._first = first
+        self._end = end
+        self._ahead: deque[AheadObject | Unreadable] = deque()
+        self._reading = anyio.Lock()
+        self._read_to = first
+        self._epoch = 0
+        self._bytes = 0
+
+    @property
+    def position(self) -> int:
+        """The sequence number that the next object has at least."""
+        return self._first
+
+    def contexts_ahead(self) -> Iterator[Context]:
+        """Yield the presentation contexts that the objects read ahead need."""
+        for item in self._ahead:
+            if isinstance(item, AheadObject):
+                manifest = item.spooled.manifest
+                yield manifest.sop_class, manifest.transfer_syntax
+
+    async def next(self) -> AheadObject | Unreadable | None:
+        """Return the next object; None: there is none now.
+
+        Raises:
+            MeshError: the spool can't be read.
+        """
+        if not self._ahead:
+            await self._read_on()
+        elif (
+            len(self._ahead) < self._settings.max_ahead // 2 and self._bytes < self._settings.read_ahead // 2
+        ):
+            self._tasks.start_soon(self._read_on_quietly)
+        if not self._ahead:
+            return None
+        item = self._ahead.popleft()
+        sequence = item.sequence if isinstance(item, Unreadable) else item.spooled.sequence
+        if isinstance(item, AheadObject):
+            self._bytes -= _weight(item.spooled)
+        if self._end is not None and sequence >= self._end:
+            self._ahead.clear()
+            return None
+        self._first = sequence + 1
+        return item
+
+    def back_to(self, sequence: int) -> None:
+        """Go on with the object of that sequence number, read anew."""
+        self._epoch += 1
+        self._ahead.clear()
+        self._bytes = 0
+        self._first = self._read_to = sequence
+
+    async def _read_on_quietly(self) -> None:
+        if self._reading.statistics().locked:
+            return
+        try:
+            await self._read_on()
+        except MeshError:
+            return  # the next one who waits for it will hear
+
+    async def _read_on(self) -> None:
+        async with self._reading:
+            epoch = self._epoch
+            batch = await self._jetstream.read(
+                self._spool.stream,
+                self._subject,
+                first=self._read_to,
+                count=self._settings.max_ahead,
+                max_bytes=self._settings.read_ahead // 2,
+            )
+            if epoch != self._epoch or not batch.messages:
+                return
+            self._read_to = batch.messages[-1].sequence + 1
+            for message in batch.messages:
+                found = parse_object(message)
+                if isinstance(found, Unreadable):
+                    self._ahead.append(found)
+                    continue
+                item = AheadObject(self._jetstream, self._spool, found)
+                self._ahead.append(item)
+                weight = _weight(found)
+                is_small = found.manifest.chunks and found.manifest.size <= WHOLE_AT_MOST
+                if is_small and self._bytes + weight <= self._settings.read_ahead:
+                    item.load_in(self._tasks)
+                self._bytes += weight
+
+
+def _weight(spooled: SpooledObject) -> int:
+    """Return the bytes that an object takes that was read ahead."""
+    whole = spooled.manifest.size if spooled.manifest.size <= WHOLE_AT_MOST else 0
+    return len(spooled.message) + whole

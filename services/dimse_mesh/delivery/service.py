@@ -1,0 +1,105 @@
+"""The delivery service from its start to its drained stop: a queue for each spool that is for an AE of this zone."""
+
+from __future__ import annotations
+
+import logging
+
+import anyio
+from anyio.abc import TaskGroup
+
+from dimse_mesh.delivery.queue import DestinationQueue
+from dimse_mesh.delivery.report import QueueReport
+from dimse_mesh.delivery.target import Target
+from dimse_mesh.mesh import JetStream, MeshError, Message
+from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.runtime.settings_scu import RemoteAe
+from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects, every_spool, parse_stream
+
+log = logging.getLogger(__name__)
+
+
+async def run(context: ServiceContext) -> None:
+    """Deliver until told to drain, then until the objects that are being sent are through.
+
+    Raises:
+        StartError: a TLS file of a target is unusable.
+    """
+    service = DeliveryService(context)
+    stores = [
+        JetStream(context.mesh, domain=domain, deadline=context.settings.spool.deadline)
+        for domain in context.settings.delivery.domains
+    ]
+    for store in stores:
+        await store.start()
+    context.ready()
+    async with anyio.create_task_group() as queues:
+        async with anyio.create_task_group() as looking:
+            for store in stores:
+                looking.start_soon(service.look, store, queues)
+            await context.draining.wait()
+            looking.cancel_scope.cancel()
+        service.drain()
+        queues.cancel_scope.deadline = anyio.current_time() + context.settings.delivery.drain_timeout
+
+
+class DeliveryService:
+    """Finds the spools of this zone's AEs and keeps a queue for each."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
+        self._queues: dict[tuple[JetStream, SpoolSubjects], DestinationQueue] = {}
+
+    def drain(self) -> None:
+        """Stop each queue after the object that is being sent."""
+        for queue in self._queues.values():
+            queue.drain()
+
+    async def look(self, store: JetStream, tasks: TaskGroup) -> None:
+        """Look for new spools again and again, until cancelled."""
+        settings = self._context.settings
+        while True:
+            try:
+                names = await store.streams(every_spool(settings.subject_root))
+            except MeshError as error:
+                log.debug("no spools can be seen: %s", error)
+                names = []
+            for name in names:
+                spool = parse_stream(settings.subject_root, name)
+                remote = None if spool is None else self._remote_of(spool)
+                if spool is not None and remote is not None and (store, spool) not in self._queues:
+                    await self._begin(store, spool, remote, tasks)
+            await anyio.sleep(settings.delivery.look_interval)
+
+    def _remote_of(self, spool: SpoolSubjects) -> RemoteAe | None:
+        """Return the AE of this zone that a spool is for; None: it is for none."""
+        settings = self._context.settings
+        if spool.kind is DestinationKind.ZONE:
+            remote = settings.scu.default_ae if spool.name == settings.zone else None
+        else:
+            remote = next((ae for ae in settings.scu.remote_aes if ae.ae_title == spool.name), None)
+        if remote is not None and remote.from_zones is not None and spool.zone not in remote.from_zones:
+            return None
+        return remote
+
+    async def _begin(
+        self, store: JetStream, spool: SpoolSubjects, remote: RemoteAe, tasks: TaskGroup
+    ) -> None:
+        settings = self._context.settings.delivery
+        target = Target(remote, response_timeout=settings.response_timeout)
+        report = QueueReport(store, spool, self._context.mesh.address.tokens)
+        queue = DestinationQueue(store, spool, target, settings, report)
+
+        def stored(_: Message) -> None:
+            queue.wake()
+
+        await self._context.mesh.subscribe(spool.spooled, stored)
+        self._queues[store, spool] = queue
+        log.info("delivering %s", spool)
+        tasks.start_soon(_deliver, queue, report)
+
+
+async def _deliver(queue: DestinationQueue, report: QueueReport) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(report.publish)
+        await queue.run()
+        tasks.cancel_scope.cancel()

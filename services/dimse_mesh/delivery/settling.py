@@ -1,0 +1,97 @@
+"""Take settled objects out of a spool: delivered ones at once, refused ones to the dead letters first."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import anyio
+from anyio.abc import TaskGroup
+
+from dimse_mesh.delivery.outcomes import DeliveryOutcome
+from dimse_mesh.mesh import JetStream, MeshError, pack
+from dimse_mesh.schemas.spool import DeadLetter
+from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+from dimse_mesh.spool import SpooledObject
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 64
+"""Objects that are being removed while the next ones are sent; more, and the next one waits."""
+PAUSE = 1.0
+
+
+class Settling:
+    """Removes objects in the background, and knows those that are not gone yet.
+
+    The manifest goes first: pieces without one are nothing, and the keeper finds what a crash leaves of them.
+    """
+
+    def __init__(self, jetstream: JetStream, spool: SpoolSubjects, tasks: TaskGroup) -> None:
+        self._jetstream = jetstream
+        self._spool = spool
+        self._tasks = tasks
+        self._under_way: set[int] = set()
+        self._free = anyio.Event()
+
+    def is_settled(self, sequence: int) -> bool:
+        """Tell whether an object that is still read in the spool is done with."""
+        return sequence in self._under_way
+
+    def remove(self, spooled: SpooledObject) -> None:
+        """Remove a delivered object."""
+        self._under_way.add(spooled.sequence)
+        self._tasks.start_soon(self._remove, spooled, True)
+
+    async def bury(self, spooled: SpooledObject, outcome: DeliveryOutcome, attempts: int) -> None:
+        """Put an object among the dead letters; return when it stands there. Its pieces stay where they are.
+
+        Raises:
+            MeshError: it can't be stored there; it stays in the queue.
+        """
+        manifest = spooled.manifest
+        letter = DeadLetter(
+            manifest=manifest,
+            cause=outcome.cause.value,
+            detail=outcome.detail[:1024],
+            status=outcome.status,
+            attempts=attempts,
+            failed=time.time(),
+        )
+        await self._jetstream.publish(
+            self._spool.failed(calling_ae=manifest.calling_ae, study=manifest.study),
+            pack(letter, spooled.command.encode()),
+            bytes(spooled.tail),
+            message_id=f"{manifest.object_id}.failed.{spooled.sequence}",
+        )
+        self._under_way.add(spooled.sequence)
+        self._tasks.start_soon(self._remove, spooled, False)
+
+    async def settled(self) -> None:
+        """Wait until everything is removed."""
+        while self._under_way:
+            await self._free.wait()
+
+    async def room(self) -> None:
+        """Wait until not too much is being removed."""
+        while len(self._under_way) >= AT_ONCE:
+            await self._free.wait()
+
+    async def _remove(self, spooled: SpooledObject, with_pieces: bool) -> None:
+        manifest = spooled.manifest
+        try:
+            while True:
+                try:
+                    await self._jetstream.delete(self._spool.stream, spooled.sequence)
+                    break
+                except MeshError as error:
+                    log.warning("%s: a settled object can't be removed yet: %s", self._spool, error)
+                await anyio.sleep(PAUSE)
+            if manifest.chunks and with_pieces:
+                await self._jetstream.purge(self._spool.stream, self._spool.chunk(manifest.object_id))
+        except MeshError as error:
+            log.warning("%s: pieces of a delivered object stay for the keeper: %s", self._spool, error)
+        finally:
+            self._under_way.discard(spooled.sequence)
+            self._free.set()
+            self._free = anyio.Event()

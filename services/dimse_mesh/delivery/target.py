@@ -1,0 +1,162 @@
+"""The association with a destination: opened when there is work, kept while there is, closed when there is none."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing
+
+import anyio
+
+from dimse_mesh.client import (
+    MAX_CONTEXTS,
+    AssociationError,
+    Context,
+    DicomClient,
+    Proposal,
+    connect_tcp,
+)
+from dimse_mesh.delivery.outcomes import (
+    DeliveryCause,
+    DeliveryOutcome,
+    Scope,
+    answered,
+    opening_failed,
+    sending_failed,
+)
+from dimse_mesh.dimse import Tag
+from dimse_mesh.endpoint.tls import remote_context
+from dimse_mesh.runtime.settings_scu import RemoteAe
+from dimse_mesh.spool import DamagedObject, SpooledObject
+
+RELEASE_SECONDS = 5.0
+
+
+class Target:
+    """One destination, with at most one association at a time.
+
+    Args:
+        response_timeout: seconds for its response to an object.
+    """
+
+    def __init__(self, remote: RemoteAe, *, response_timeout: float) -> None:
+        self._remote = remote
+        self._response_timeout = response_timeout
+        self._tls: ssl.SSLContext | None = None if remote.tls is None else remote_context(remote.tls)
+        self._client: DicomClient | None = None
+        self._titles: tuple[str, str] | None = None
+        self._proposed: dict[Context, None] = {}
+        """Contexts that objects have needed, the latest last."""
+        self._offered: frozenset[Context] = frozenset()
+        """Contexts that the association was proposed."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is an association."""
+        return self._client is not None
+
+    async def deliver(
+        self,
+        spooled: SpooledObject,
+        data_set: AsyncIterator[bytes | memoryview],
+        *,
+        attempts: int,
+        ahead: Iterable[Context],
+    ) -> DeliveryOutcome:
+        """Send an object; return how it ended.
+
+        Args:
+            data_set: the pieces of its data set.
+            attempts: which attempt at this object it is, from 1.
+            ahead: contexts that objects behind it need: proposed at once where an association must be opened.
+
+        Raises:
+            MeshError: the data set can't be read now.
+        """
+        manifest = spooled.manifest
+        context = (manifest.sop_class, manifest.transfer_syntax)
+        try:
+            client = await self._associated(spooled, [*ahead, context])
+        except AssociationError as error:
+            return opening_failed(error)
+        context_id = client.accepted.get(context)
+        if context_id is None:
+            if not any(sop_class == manifest.sop_class for sop_class, _ in client.accepted):
+                detail = "the destination accepts no presentation context of the SOP class"
+            else:
+                detail = "the destination doesn't accept the SOP class in this transfer syntax"
+            return DeliveryOutcome(DeliveryCause.NO_CONTEXT, detail, scope=Scope.DEAD_LETTER)
+        request = spooled.command.replace({Tag.MessageID: client.next_message_id()})
+        try:
+            async with aclosing(data_set):  # type: ignore[type-var] # the readers of spools are generators
+                response = await client.store(context_id, request, data_set)
+        except DamagedObject as damage:
+            self.abort()
+            return DeliveryOutcome(DeliveryCause.DAMAGED, str(damage), scope=Scope.DEAD_LETTER)
+        except AssociationError as error:
+            self.abort()
+            return sending_failed(error, attempts)
+        except BaseException:  # the spool can't be read, or the service stops: the object is not whole there
+            self.abort()
+            raise
+        return answered(response, attempts)
+
+    async def close(self) -> None:
+        """Release the association, if there is one."""
+        client, self._client = self._client, None
+        if client is not None:
+            with anyio.move_on_after(RELEASE_SECONDS, shield=True):
+                await client.release()
+            client.close()
+
+    def abort(self) -> None:
+        """Drop the association at once."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    async def _associated(self, spooled: SpooledObject, contexts: list[Context]) -> DicomClient:
+        """Return an association of the object's AE titles on which its context was proposed.
+
+        Raises:
+            AssociationError: there is none to be had.
+        """
+        manifest = spooled.manifest
+        titles = (
+            self._remote.called_ae or manifest.called_ae,
+            self._remote.calling_ae or manifest.calling_ae,
+        )
+        client = self._client
+        if (
+            client is not None
+            and not client.is_closed_by_peer
+            and self._titles == titles
+            and contexts[-1] in self._offered
+        ):
+            return client
+        await self.close()
+        for context in contexts:
+            self._proposed.pop(context, None)
+            self._proposed[context] = None
+        while len(self._proposed) > MAX_CONTEXTS:
+            del self._proposed[next(iter(self._proposed))]
+        client = await connect_tcp(
+            self._remote.host,
+            self._remote.port,
+            timeout=self._remote.connect_timeout,
+            tls=self._tls,
+            server_name=None if self._remote.tls is None else self._remote.tls.server_name,
+        )
+        try:
+            client.deadline = self._remote.association_timeout
+            await client.associate(
+                called_ae=titles[0],
+                calling_ae=titles[1],
+                proposals=[Proposal(sop_class, (syntax,)) for sop_class, syntax in self._proposed],
+            )
+            client.deadline = self._response_timeout
+        except BaseException:
+            client.close()
+            raise
+        self._client, self._titles, self._offered = client, titles, frozenset(self._proposed)
+        return client

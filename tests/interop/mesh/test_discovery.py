@@ -9,6 +9,7 @@ import pytest
 
 from dimse_mesh.mesh import EndpointStats, Mesh, ServiceDescription, ServiceEndpoint, announce
 from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.subjects import Kind
 from tests.support.waiting import Mailbox
 
 pytestmark = pytest.mark.anyio
@@ -32,8 +33,8 @@ def described() -> ServiceDescription:
 
 async def ask(mesh: Mesh, subject: str, expected: int) -> list[dict[str, Any]]:
     mailbox = Mailbox()
-    subscription = await mesh.subscribe("test.answers", mailbox)
-    mesh.publish(subject, b"", reply="test.answers")
+    subscription = await mesh.subscribe("_INBOX.answers", mailbox)
+    mesh.publish(subject, b"", reply="_INBOX.answers")
     answers = await mailbox.until(expected)
     await subscription.unsubscribe()
     return [json.loads(answer.payload) for answer in answers]
@@ -83,3 +84,15 @@ async def test_nats_pys_own_models_read_the_answers(pair: tuple[Mesh, Mesh]) -> 
     assert ServiceInfo.from_dict(info).endpoints[0].queue_group == "n_service"
     (stats,) = await ask(pair[0], "$SRV.STATS", 1)
     assert ServiceStats.from_dict(stats).endpoints[0].num_requests == 4
+
+
+async def test_a_service_describes_itself_to_an_inbox_of_natss_tools_and_to_nobody_else(
+    pair: tuple[Mesh, Mesh],
+) -> None:
+    """Else whoever may ask could have it publish where only the service may."""
+    await announce(pair[0], described())
+    elsewhere = Mailbox()
+    await pair[1].subscribe("DIMSE.>", elsewhere)
+    pair[1].publish("$SRV.PING", b"", reply=pair[1].subjects.mine(Kind.OP).replace("*", "x"))
+    await ask(pair[1], "$SRV.PING", 1)  # behind it
+    assert not elsewhere.messages

@@ -36,6 +36,9 @@ class PduReceiver(Protocol):
     def protocol_error(self, error: UpperLayerError) -> None:
         """Handle a PDU that breaks PS3.8; nothing more will be received."""
 
+    def input_ended(self) -> bool:
+        """Handle the peer's FIN; return whether it is to be written to any longer. Not called with TLS."""
+
     def transport_lost(self) -> None:
         """Handle the end of the connection, whoever caused it. Called once."""
 
@@ -132,6 +135,11 @@ class PeerConnection(asyncio.BufferedProtocol):
         return self._stalled_since
 
     @property
+    def backlog(self) -> int:
+        """Bytes that were written and that the peer has not taken."""
+        return 0 if self._writer is None else self._writer.backlog
+
+    @property
     def peer_host(self) -> str:
         """The peer's address, for logs and admission."""
         name = self._transport.get_extra_info("peername") if self._transport else None
@@ -191,8 +199,11 @@ class PeerConnection(asyncio.BufferedProtocol):
                 receiver.pdus_received(pdus)
 
     def eof_received(self) -> bool:
-        """Let the transport close: DICOM knows no half-closed connection (PS3.8 §9.1.5)."""
-        return False
+        """Ask the receiver whether the peer may still read, as TCP lets it."""
+        receiver, transport = self.receiver, self._transport
+        if receiver is None or transport is None or not transport.can_write_eof():
+            return False
+        return receiver.input_ended()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - reset or EOF: the peer is gone
         """Tell the receiver, once."""
@@ -255,6 +266,17 @@ class PeerConnection(asyncio.BufferedProtocol):
         if not self._reading and self._transport is not None and not self._lost:
             self._reading = True
             self._transport.resume_reading()
+
+    def end_output(self) -> bool:
+        """Let the peer know that nothing more comes, when what was written is out; False: TLS can't."""
+        transport = self._transport
+        if transport is None or self._lost or not transport.can_write_eof():
+            return False
+        if self._writer is not None:
+            self._writer.flush()
+            self._writer = None
+        transport.write_eof()
+        return True
 
     def close(self, *, within: float) -> None:
         """Close when what was written is out, but after `within` seconds in any case."""

@@ -4,11 +4,14 @@ no progress for `retransmit_timeout`    the other endpoint is asked what it has 
 none for `deadline`                     what it has not received fails; what can't fail alone ends the association
 no NATS for `deadline`                  every operation fails
 no response for `operation_timeout`     the operation fails
-a peer that doesn't read or release     the association ends
+a peer that doesn't read, release or close   the association ends
+
+Each is a silence: what moves meanwhile renews it.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from dimse_mesh.dimse import FailureReason, failure_status_for
@@ -27,10 +30,41 @@ _ASKED_AT_MOST = 64
 """Probes whose answer is awaited."""
 
 
+class Silence:
+    """How long a number has not changed."""
+
+    __slots__ = ("_seen", "_since")
+
+    def __init__(self) -> None:
+        self._seen: int | None = None
+        self._since = 0.0
+
+    def of(self, number: int, now: float) -> float:
+        """Return the seconds since it changed, or since the first look."""
+        if number != self._seen:
+            self._seen, self._since = number, now
+        return now - self._since
+
+    def forget(self) -> None:
+        """Begin anew with the next look."""
+        self._seen = None
+
+
 class Deadlines:
     """Of one link. Its clock is the router's; the router also calls `sweep`."""
 
-    __slots__ = ("_asked", "_last_probe", "_link", "_overdue", "_probes", "_release_deadline", "_resent_at")
+    __slots__ = (
+        "_asked",
+        "_awaits_close",
+        "_awaits_release",
+        "_last_probe",
+        "_link",
+        "_not_taking",
+        "_overdue",
+        "_probes",
+        "_quiet",
+        "_resent_at",
+    )
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -41,7 +75,12 @@ class Deadlines:
         self._asked: dict[int, int] = {}
         """By the number of a probe, the position of what it follows; none that was sent before the last repetition."""
         self._resent_at = 0.0
-        self._release_deadline: float | None = None
+        self._awaits_release = False
+        self._awaits_close = False
+        self._quiet = Silence()
+        """Of our peer."""
+        self._not_taking = Silence()
+        """Of our peer, while it reads more slowly than we write."""
 
     @property
     def outstanding(self) -> bool:
@@ -51,7 +90,8 @@ class Deadlines:
             not link.sender.outbound.idle
             or len(link.operations) > 0
             or link.peer.stalled_since is not None
-            or self._release_deadline is not None
+            or self._awaits_release
+            or self._awaits_close
         )
 
     def progress(self) -> None:
@@ -62,21 +102,43 @@ class Deadlines:
 
     def await_release(self) -> None:
         """From now on our peer owes an A-RELEASE-RP."""
-        router = self._link.router
-        self._release_deadline = router.now() + router.settings.release_timeout
-        router.watch(self._link)
+        self._awaits_release = True
+        self._look_at_the_end()
+
+    def await_close(self) -> None:
+        """From now on our peer, which sends no more, waits for the other side's to answer and close."""
+        self._awaits_close = True
+        self._look_at_the_end()
+
+    def _look_at_the_end(self) -> None:
+        link = self._link
+        self._quiet.of(link.traffic, link.router.now())
+        link.router.watch(link)
+
+    def end_is_late(self, now: float) -> bool:
+        """After an end that goes in order: tell whether the other endpoint has not had it for the whole deadline."""
+        link = self._link
+        outbound = link.sender.outbound
+        silence = now - link.sender.progress_at
+        return (
+            silence > link.router.settings.deadline
+            and link.router.connected
+            and outbound.received < outbound.position
+        )
 
     def sweep(self, now: float) -> None:
         """Look at every deadline of a link that has not ended."""
         link = self._link
         router, sender = link.router, link.sender
         settings, outbound = router.settings, sender.outbound
-        if self._release_deadline is not None and now > self._release_deadline:
-            link.fail("release-timeout")
-            return
-        stalled = link.peer.stalled_since
-        if stalled is not None and now - stalled > settings.stalled_write_timeout:
+        if link.peer.stalled_since is None:
+            self._not_taking.forget()
+        elif self._not_taking.of(link.peer.backlog, now) > settings.stalled_write_timeout:
             link.fail("peer-stalled")
+            return
+        late = self._late_end(now)
+        if late:
+            link.fail(late)
             return
         self.send_unsent()
         if not outbound.idle:
@@ -90,8 +152,30 @@ class Deadlines:
                 self._fail_operation(operation, "mesh-deadline")
         if settings.operation_timeout:
             for operation in link.operations:
-                if now - max(operation.last_activity, sender.progress_at) > settings.operation_timeout:
+                if (
+                    now - max(operation.last_activity, sender.progress_at, link.receiver.data_at)
+                    > settings.operation_timeout
+                ):
                     self._fail_operation(operation, "operation-timeout")
+
+    def _late_end(self, now: float) -> str:
+        """Return a code if our peer should have answered an A-RELEASE-RQ, or closed, long since."""
+        if not (self._awaits_release or self._awaits_close):
+            return ""
+        link = self._link
+        settings = link.router.settings
+        silence = self._quiet.of(link.traffic, now)
+        if self._awaits_release:
+            patience = settings.release_timeout
+            if link.receiver.requests > link.sender.answers:  # it is at work
+                patience = (
+                    max(patience, settings.operation_timeout) if settings.operation_timeout else math.inf
+                )
+            if silence > patience:
+                return "release-timeout"
+        if self._awaits_close and silence > settings.artim_timeout and not link.awaited_answers:
+            return "close-timeout"
+        return ""
 
     # what may be lost
 
@@ -159,7 +243,7 @@ class Deadlines:
     def ask_handlers_again(self) -> None:
         """Ask the queue group again for the operations that nobody took."""
         link = self._link
-        if link.state is LinkState.LINKED:
+        if link.state is not LinkState.OPENING:
             link.router.counters.retransmissions += link.sender.send_again(route=Route.HANDLER)
 
     def mesh_returned(self) -> None:

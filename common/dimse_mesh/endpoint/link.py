@@ -111,6 +111,7 @@ class Link:
             now=router.now,
             on_operation_end=self.outcomes.answered,
             on_release=self.peer_end.release,
+            on_close=self.peer_end.close,
             on_cancel=self.sender.send_cancelled,
         )
         self.other_end = OtherEnd(self, peer=peer, sender=self.sender, receiver=self.receiver)
@@ -129,6 +130,7 @@ class Link:
         return (
             self.state is LinkState.LINKED
             and peer.reading
+            and not self.peer_end.closing
             and (peer.in_mid_pdu or self.sender.in_mid_message)
         )
 
@@ -141,6 +143,18 @@ class Link:
             and not self.sender.in_mid_message
             and self.receiver.requests <= self.sender.answers
             and all(operation.void for operation in self.operations)
+        )
+
+    @property
+    def owed_answers(self) -> bool:
+        """Whether our peer has not answered all that it was asked."""
+        return self.receiver.requests > self.sender.answers or self.peer.owes_release
+
+    @property
+    def awaited_answers(self) -> bool:
+        """Whether the other side's peer has not answered all that ours has asked it."""
+        return self.peer.release_requested or any(
+            operation.end is not None and not operation.void for operation in self.operations
         )
 
     @property
@@ -274,8 +288,17 @@ class Link:
             self.peer.refuse(reason)
         self.end(code, abort=PROVIDER_ABORT, tell=PROVIDER_ABORT)
 
-    def end(self, code: str, *, abort: Abort | None = None, tell: Abort | None = None) -> None:
-        """End the association: `abort` goes to our peer, `tell` to the other endpoint."""
+    def end(
+        self, code: str, *, abort: Abort | None = None, tell: Abort | None = None, in_order: bool = False
+    ) -> None:
+        """End the association.
+
+        Args:
+            code: why, for logs and spans.
+            abort: goes to our peer.
+            tell: goes to the other endpoint, and overtakes what was sent.
+            in_order: the other endpoint gets what was sent, the end itself included.
+        """
         if self.state is LinkState.LINKED:
             self.router.counters.bytes_in += self.peer.bytes_received
             self.router.counters.bytes_out += self.receiver.bytes_written
@@ -287,7 +310,7 @@ class Link:
             self.peer.abort(abort)
         self.peer.leave()
         self.outcomes.cut_off(code)
-        self.router.ended(self, tell=tell, keep=code == "released" and not self.sender.outbound.idle)
+        self.router.ended(self, tell=tell, keep=in_order and not self.sender.outbound.idle)
         if code != "released":
             log.info(
                 "association %s to %s ended: %s", self.identity.calling_ae, self.identity.called_ae, code

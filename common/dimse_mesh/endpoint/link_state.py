@@ -13,4 +13,4 @@ class LinkState(Enum):
     LINKED = "linked"
     """`establish` was called: data flow both ways."""
     ENDED = "ended"
-    """Released, aborted or lost: nothing is read or written; kept only until the other endpoint knows."""
+    """Released, aborted or closed: nothing is read or written; kept only until the other endpoint knows."""

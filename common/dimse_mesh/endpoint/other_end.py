@@ -180,8 +180,8 @@ class OtherEnd:
                 probe=probe,
             )
 
-    def release_consumed(self) -> None:
-        """Acknowledge the A-RELEASE that was just passed on: it is the last thing that our peer got."""
+    def segment_consumed(self) -> None:
+        """Acknowledge the end that was just passed on: it is the last thing that our peer got."""
         self._receiver.inbound.consumed_next()
         self.send_acknowledgement()
 

@@ -8,18 +8,29 @@ from typing import TYPE_CHECKING
 from dimse_mesh.dimse import DimseError
 from dimse_mesh.endpoint.link_state import LinkState
 from dimse_mesh.endpoint.sender import Sender
-from dimse_mesh.endpoint.socket_peer import PROVIDER_ABORT, SocketPeer
-from dimse_mesh.schemas.frames import FrameKind
+from dimse_mesh.endpoint.socket_peer import SocketPeer
+from dimse_mesh.schemas.frames import Closing, FrameKind
 from dimse_mesh.upper_layer import Abort, AbortReason, UpperLayerError, iter_pdvs
 
 if TYPE_CHECKING:
     from dimse_mesh.endpoint.link import Link
 
+LOST = "transport-lost"
+CLOSED_BY_OTHER_SIDE = "closed-by-other-side"
+
 
 class PeerEnd:
-    """User of our peer from `Link.establish` on."""
+    """User of our peer from `Link.establish` on.
 
-    __slots__ = ("_link", "_peer", "_sender", "accepted_contexts")
+    How a connection that nobody releases or aborts is closed:
+
+    our peer's FIN           -> CLOSE in order; the peer still gets its answers, until the other side's peer closes, too
+    our peer is gone         -> CLOSE in order; what still comes for it is dropped
+    CLOSE, the peer may read -> FIN to our peer, which still answers; with TLS, which has none, once it has answered
+    CLOSE, the peer is gone  -> our peer's connection is closed
+    """
+
+    __slots__ = ("_closes_when_answered", "_link", "_peer", "_sender", "accepted_contexts", "closing")
 
     def __init__(self, link: Link, *, peer: SocketPeer, sender: Sender) -> None:
         self._link = link
@@ -27,6 +38,9 @@ class PeerEnd:
         self._sender = sender
         self.accepted_contexts: frozenset[int] = frozenset()
         """Ids of the presentation contexts that the target accepted."""
+        self.closing = ""
+        """Which of the two peers has closed first, as a code for logs and spans; none: neither."""
+        self._closes_when_answered = False
 
     # what it sends
 
@@ -54,6 +68,9 @@ class PeerEnd:
         if link.state is LinkState.ENDED:
             return
         sender.end_of_read()
+        if self._closes_when_answered and not link.owed_answers:
+            self._close()
+            return
         if not sender.outbound.idle:
             link.router.watch(link)
         link.regulate()
@@ -71,7 +88,7 @@ class PeerEnd:
     def released(self) -> None:
         """Answer the other side's peer."""
         self._sender.send_release(FrameKind.RELEASE_RP)
-        self._link.end("released")
+        self._link.end("released", in_order=True)
 
     def release(self, kind: FrameKind) -> None:
         """Pass on the other side's A-RELEASE-RQ or -RP, in its place among the messages.
@@ -84,8 +101,8 @@ class PeerEnd:
             link.deadlines.await_release()
             return
         self._peer.answer_release()
-        link.other_end.release_consumed()
-        link.end("released")
+        link.other_end.segment_consumed()
+        link.end("released", in_order=True)
 
     # the end
 
@@ -98,7 +115,44 @@ class PeerEnd:
         if self._link.state is not LinkState.ENDED:
             self._link.fail(code, reason)
 
+    def input_ended(self) -> bool:
+        """Tell the other endpoint of our peer's FIN, behind what it sent; True while answers may come."""
+        if self._link.state is LinkState.ENDED:
+            return False
+        if self.closing:
+            self._sender.send_close(Closing.WHOLLY)
+            self._peer.close()
+            self._link.end(self.closing, in_order=True)
+            return False
+        self._sender.send_close(Closing.HALF)
+        self.closing = LOST
+        self._link.deadlines.await_close()
+        return True
+
     def closed(self) -> None:
-        """Tell the other endpoint that our peer's connection has ended."""
+        """Tell the other endpoint that our peer has gone, behind what it sent."""
         if self._link.state is not LinkState.ENDED:
-            self._link.end("transport-lost", tell=PROVIDER_ABORT)
+            self._sender.send_close(Closing.WHOLLY)
+            self._link.end(self.closing or LOST, in_order=True)
+
+    def close(self, how: int) -> None:
+        """Pass on that the other side's peer has closed, in its place behind the messages."""
+        link = self._link
+        if how == Closing.HALF and not self.closing:
+            self.closing = CLOSED_BY_OTHER_SIDE
+            if self._peer.end_output():
+                return
+            if link.owed_answers:
+                self._closes_when_answered = True
+                return
+            self._close()
+            return
+        self._peer.close()
+        link.other_end.segment_consumed()
+        link.end(self.closing or CLOSED_BY_OTHER_SIDE)
+
+    def _close(self) -> None:
+        """Close our peer's connection, now that it has answered."""
+        self._sender.send_close(Closing.WHOLLY)
+        self._peer.close()
+        self._link.end(self.closing, in_order=True)

@@ -50,6 +50,9 @@ class PeerUser(Protocol):
     def failed(self, code: str, reason: AbortReason) -> None:
         """Note that the peer broke PS3.8 and was aborted."""
 
+    def input_ended(self) -> bool:
+        """Handle the peer's FIN; return whether it is to be written to any longer."""
+
     def closed(self) -> None:
         """Handle the end of the connection."""
 

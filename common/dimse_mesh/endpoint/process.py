@@ -19,6 +19,7 @@ async def open_router(
     stalled_read_timeout: float,
     stalled_write_timeout: float,
     release_timeout: float,
+    artim_timeout: float,
 ) -> AsyncIterator[Router]:
     """Run the process's router; on leaving, the links that are left are aborted on both sides."""
     mesh = context.settings.mesh
@@ -40,6 +41,7 @@ async def open_router(
             stalled_read_timeout=stalled_read_timeout,
             stalled_write_timeout=stalled_write_timeout,
             release_timeout=release_timeout,
+            artim_timeout=artim_timeout,
         ),
     )
     async with router.running():

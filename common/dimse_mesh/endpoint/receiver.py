@@ -30,6 +30,7 @@ from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.schemas.frames import (
     LAST,
     WHOLE,
+    Closing,
     FrameError,
     FrameKind,
     decode_message_payload,
@@ -50,12 +51,14 @@ class Receiver:
         "_mid_message",
         "_now",
         "_on_cancel",
+        "_on_close",
         "_on_operation_end",
         "_on_release",
         "_operations",
         "_peer",
         "_tracing",
         "bytes_written",
+        "data_at",
         "inbound",
         "max_pdu",
         "requests",
@@ -72,6 +75,7 @@ class Receiver:
         now: Callable[[], float],
         on_operation_end: Callable[[Operation, int], None],
         on_release: Callable[[FrameKind], None],
+        on_close: Callable[[int], None],
         on_cancel: Callable[[int], None],
     ) -> None:
         self._peer = peer
@@ -81,6 +85,7 @@ class Receiver:
         self._now = now
         self._on_operation_end = on_operation_end
         self._on_release = on_release
+        self._on_close = on_close
         self._on_cancel = on_cancel
         self._blocked = True
         self._mid_message = False
@@ -90,6 +95,8 @@ class Receiver:
         self.max_pdu = 0
         """The peer's Maximum Length (PS3.8 §D.1.1); 0: no limit."""
         self.bytes_written = 0
+        self.data_at = 0.0
+        """When a piece of a data set was last passed on: whoever awaits a response sees that something comes."""
         self.requests = 0
         """Requests passed on to the peer, that it has to answer."""
 
@@ -115,7 +122,9 @@ class Receiver:
         peer, inbound = self._peer, self.inbound
         while peer.writable and not self._blocked:
             if self._local and not self._mid_message:
-                self._write(self._local.popleft())
+                answer = self._local.popleft()
+                if peer.takes_messages:
+                    self._write(answer)
                 continue
             arrival = inbound.next_segment
             if arrival is None:
@@ -132,6 +141,7 @@ class Receiver:
         kind = arrival.kind
         if kind == FrameKind.DATA:
             last = bool(arrival.flags & LAST)
+            self.data_at = self._now()
             if not self._dropping:
                 if not self._mid_message:
                     raise FrameError("data set without its command")
@@ -145,6 +155,8 @@ class Receiver:
             self._pass_on_pdus(arrival)
         elif kind in {FrameKind.RELEASE_RQ, FrameKind.RELEASE_RP}:
             self._on_release(FrameKind(kind))
+        elif kind == FrameKind.CLOSE:
+            self._on_close(arrival.payload[0] if arrival.payload else Closing.WHOLLY)
         elif kind == FrameKind.CANCEL:
             self._on_cancel(arrival.position)
         elif kind == FrameKind.CANCELLED:
@@ -156,6 +168,8 @@ class Receiver:
     def _pass_on_message(self, arrival: Arrival) -> None:
         if self._mid_message:
             raise FrameError("message inside a data set")
+        if not self._peer.takes_messages:
+            raise FrameError("message behind a release")
         command, data = decode_message_payload(arrival.payload)
         head = parse_head(command)
         if not head.is_response and not arrival.approved and handler_of(head.command_field) is not None:

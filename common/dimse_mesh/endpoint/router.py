@@ -25,6 +25,7 @@ from dimse_mesh.endpoint.path import Paths
 from dimse_mesh.endpoint.patrol import Patrol
 from dimse_mesh.endpoint.pending_aborts import PendingAborts
 from dimse_mesh.endpoint.settings import LinkSettings
+from dimse_mesh.endpoint.socket_peer import PROVIDER_ABORT
 from dimse_mesh.mesh import EnvelopeError, Message, unpack
 from dimse_mesh.runtime.counters import Counters, Load
 from dimse_mesh.runtime.telemetry import Telemetry
@@ -42,7 +43,7 @@ from dimse_mesh.schemas.frames import (
 )
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
 from dimse_mesh.schemas.subjects import Kind
-from dimse_mesh.upper_layer import Abort, AbortReason, AbortSource
+from dimse_mesh.upper_layer import Abort
 
 if TYPE_CHECKING:
     from dimse_mesh.endpoint.link import Link
@@ -185,7 +186,7 @@ class Router:
         Args:
             link: its association has ended.
             tell: what the other endpoint must be told, if it ended here.
-            keep: what was sent last is not acknowledged yet.
+            keep: what was sent last, the end itself included, is not acknowledged yet.
         """
         self._acknowledging.discard(link)
         self._watched.discard(link)
@@ -205,6 +206,13 @@ class Router:
             and link.identity.remote is not None
         ):
             self._liveness.unwatch(link.identity.remote.instance)
+
+    def _give_up(self, link: Link) -> None:
+        """End at once on the other side what can't end in order."""
+        self._released.discard(link)
+        self._forget(link)
+        if link.identity.remote is not None:
+            self.tell_abort(link.identity.local, link.identity.remote, PROVIDER_ABORT)
 
     def tell_abort(self, local: HalfAddress, remote: HalfAddress, abort: Abort) -> None:
         """Tell the other endpoint that the association is over, until it answers or is dead."""
@@ -252,7 +260,7 @@ class Router:
 
     def _abandon(self, channel: int, taker: HalfAddress) -> None:
         local = HalfAddress(self._mesh.address, channel)
-        self.tell_abort(local, taker, Abort(AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED))
+        self.tell_abort(local, taker, PROVIDER_ABORT)
 
     # what arrives
 
@@ -359,7 +367,7 @@ class Router:
         """Ask again: no handler is there just now, since one is being restarted."""
         channel = message.subject.rpartition(".")[2]
         link = self._links.get(int(channel)) if message.no_responders and channel.isdecimal() else None
-        if link is None or link in self._released:
+        if link is None:
             return
         if not self._unhandled:
             self._loop.call_later(UNHANDLED_INTERVAL, self._ask_again)
@@ -375,7 +383,12 @@ class Router:
         if status is None:
             status = failure_status_for(0, FailureReason.NOT_AUTHORIZED)
         link = self._links.get(refusal.channel)
-        if link is not None and link not in self._released and message.sender is not None:
+        if link is None or message.sender is None:
+            return
+        if link in self._released:
+            if message.sender.zone == link.identity.home_zone:
+                self._give_up(link)  # the other endpoint waits for what it will never get
+        else:
             link.other_end.operation_refused(refusal.position, status, refusal.code, by=message.sender)
 
     # time
@@ -406,8 +419,11 @@ class Router:
         for link in list(self._watched):
             if not link.sweep(now):
                 self._watched.discard(link)
-        for link in self._released:
-            link.deadlines.probe_if_silent(now)
+        for link in list(self._released):
+            if link.deadlines.end_is_late(now):
+                self._give_up(link)
+            else:
+                link.deadlines.probe_if_silent(now)
         self._pending_aborts.repeat(now)
         if self._watched or self._released or self._pending_aborts:
             self._schedule_sweep()
@@ -415,6 +431,8 @@ class Router:
     def _send_unsent(self) -> None:
         for link in list(self._watched):
             link.guarded(link.deadlines.send_unsent)
+        for link in self._released:
+            link.sender.send_again(unsent_only=True)
 
     def _ask_again(self) -> None:
         links, self._unhandled = self._unhandled, set()

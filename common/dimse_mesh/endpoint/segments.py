@@ -14,6 +14,7 @@ from dimse_mesh.mesh import pack
 from dimse_mesh.schemas.frames import (
     LAST,
     WHOLE,
+    Closing,
     FrameKind,
     PdusHead,
     encode_frame,
@@ -120,6 +121,15 @@ def release(link: LinkIdentity, position: int, acknowledged: int, *, kind: Frame
     assert link.remote is not None
     frame = encode_frame(link.remote.channel, kind, position=position, acknowledged=acknowledged)
     return Segment(position, 1, Route.LINK, frame)
+
+
+def close(link: LinkIdentity, position: int, acknowledged: int, *, how: Closing) -> Segment:
+    """Return the end of our peer's connection."""
+    assert link.remote is not None
+    frame = encode_frame(
+        link.remote.channel, FrameKind.CLOSE, bytes((how,)), position=position, acknowledged=acknowledged
+    )
+    return Segment(position, 1, Route.LINK, frame, awaited=False)
 
 
 def cancel(link: LinkIdentity, position: int, acknowledged: int, *, span: int) -> Segment:

@@ -34,7 +34,7 @@ from dimse_mesh.endpoint.pending import PendingResponses, Run
 from dimse_mesh.endpoint.settings import LinkSettings
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.policy import PolicyRefusal
-from dimse_mesh.schemas.frames import FrameKind, PdusHead
+from dimse_mesh.schemas.frames import Closing, FrameKind, PdusHead
 from dimse_mesh.upper_layer import PDU_HEADER_LENGTH
 
 _CANCELLABLE = frozenset((CommandField.C_FIND_RQ, CommandField.C_GET_RQ, CommandField.C_MOVE_RQ))
@@ -302,6 +302,10 @@ class Sender:
     def send_release(self, kind: FrameKind) -> None:
         """Send an A-RELEASE-RQ or -RP in its place behind the messages."""
         self._send(segments.release(self._identity, self.outbound.position, self._acknowledged(), kind=kind))
+
+    def send_close(self, how: Closing) -> None:
+        """Send the end of our peer's connection in its place behind the messages."""
+        self._send(segments.close(self._identity, self.outbound.position, self._acknowledged(), how=how))
 
     def send_cancelled(self, position: int) -> None:
         """Tell the other side that a CANCEL came in time, between messages: one is cancelled as a whole."""

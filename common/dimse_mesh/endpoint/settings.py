@@ -30,4 +30,6 @@ class LinkSettings:
     stalled_read_timeout: float = 60.0
     """How long a peer may pause in the middle of a message."""
     release_timeout: float
-    """How long a peer may take to answer A-RELEASE-RQ, or to close after A-RELEASE-RP or A-ABORT."""
+    """How long a peer may take to answer A-RELEASE-RQ."""
+    artim_timeout: float
+    """How long a peer that has closed one direction may be told nothing that it waits for."""

@@ -61,7 +61,17 @@ class SocketPeer:
         opening: told until `join`; None: the association stands.
     """
 
-    __slots__ = ("_artim", "_artim_timeout", "_connection", "_kept", "_machine", "_opening", "_user")
+    __slots__ = (
+        "_artim",
+        "_artim_timeout",
+        "_connection",
+        "_input_ended",
+        "_kept",
+        "_machine",
+        "_opening",
+        "_output_ended",
+        "_user",
+    )
 
     def __init__(
         self,
@@ -77,6 +87,8 @@ class SocketPeer:
         self._opening = opening
         self._user: PeerUser | None = None
         self._artim: asyncio.TimerHandle | None = None
+        self._input_ended = False
+        self._output_ended = False
         self._kept: list[tuple[int, memoryview]] = []
         """What came right behind the A-ASSOCIATE-AC."""
         connection.receiver = self
@@ -114,9 +126,14 @@ class SocketPeer:
         return self._machine.state is State.STA8
 
     @property
+    def owes_release(self) -> bool:
+        """Whether it has not answered an A-RELEASE-RQ."""
+        return self._machine.state is State.STA7
+
+    @property
     def takes_messages(self) -> bool:
-        """Whether messages may be written: it has not been asked for release."""
-        return self._machine.sends_data
+        """Whether messages may be written: it has not been asked for release, or told that nothing more comes."""
+        return self._machine.sends_data and not self._output_ended
 
     @property
     def host(self) -> str:
@@ -152,6 +169,11 @@ class SocketPeer:
     def stalled_since(self) -> float | None:
         """Loop time since when it takes nothing; None while it does."""
         return self._connection.stalled_since
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that it has not taken yet."""
+        return self._connection.backlog
 
     # what it is told
 
@@ -192,13 +214,26 @@ class SocketPeer:
 
     def abort(self, abort: Abort = PROVIDER_ABORT) -> None:
         """Send A-ABORT and wait for it to close. Nothing happens if there is no association."""
-        if not self.over:
+        if self._output_ended:
+            self.close()
+        elif not self.over:
             self._event(Event.EVT15, abort)
 
     def refuse(self, reason: AbortReason) -> None:
         """Abort for what it has sent."""
         if not self.over:
             self._event(Event.EVT19, Abort(AbortSource.SERVICE_PROVIDER, reason))
+
+    def end_output(self) -> bool:
+        """Let it know that nothing more comes (TCP's FIN); False: TLS can't, `close` instead."""
+        self._output_ended = self._connection.end_output()
+        return self._output_ended
+
+    def close(self) -> None:
+        """Close the connection as the other side's peer has, without a word, when what was written is out."""
+        if not self.over:
+            self._event(Event.EVT17)
+            self._connection.close(within=self._artim_timeout)
 
     def leave(self) -> None:
         """Tell nobody any more; what still comes is discarded."""
@@ -279,6 +314,11 @@ class SocketPeer:
         if self._machine.state is not State.STA1:
             self._invalid(error)
 
+    def input_ended(self) -> bool:
+        """Tell the half, which may still have answers for the peer; PS3.8 knows only the end of both directions."""
+        self._input_ended = True
+        return self._user is not None and self._user.input_ended()
+
     def transport_lost(self) -> None:
         """Handle the end of the connection, whoever caused it."""
         if self._machine.state is State.STA1:  # we have closed it
@@ -309,7 +349,7 @@ class SocketPeer:
             self._artim = asyncio.get_running_loop().call_later(self._artim_timeout, self._artim_expired)
         if action is Action.AA_2:
             connection.abort()
-        elif action in CLOSES_TRANSPORT:
+        elif action in CLOSES_TRANSPORT or (self._machine.state is State.STA13 and self._input_ended):
             connection.close(within=self._artim_timeout)
         elif self._machine.state is State.STA13:
             connection.resume_reading()

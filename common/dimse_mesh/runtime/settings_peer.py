@@ -20,7 +20,10 @@ class PeerSettings(SettingsModel):
         default=30.0,
         description="seconds: the ARTIM timer (PS3.8 §9.1.5), which bounds the beginning and the end of a connection",
     )
-    release_timeout: Seconds = Field(default=10.0, description="seconds to wait for A-RELEASE-RP")
+    release_timeout: Seconds = Field(
+        default=60.0,
+        description="seconds that a peer which owes A-RELEASE-RP, and no response, may be silent",
+    )
     stalled_read_timeout: Seconds = Field(
         default=60.0, description="seconds that a peer may pause in the middle of a message"
     )

@@ -52,6 +52,8 @@ class FrameKind(IntEnum):
     """The segments from `position` on, for the span in the payload (8 bytes), will never be sent. Not a C-CANCEL."""
     CANCELLED = 7
     """The other direction's CANCEL at the position in the payload (8 bytes) came in time: no response follows."""
+    CLOSE = 8
+    """The sender's peer has closed its connection. Payload: a `Closing` (1 byte)."""
     ACK = 16
     """Position: received without a gap up to here. Acknowledged: consumed up to here. Payload: `AckBody`."""
     PROBE = 17
@@ -69,6 +71,15 @@ class FrameKind(IntEnum):
 FIRST_CONTROL = FrameKind.ACK
 """Kinds below it are segments."""
 _U32_SIZE = 4
+
+
+class Closing(IntEnum):
+    """What a peer has closed, in the one byte of a CLOSE frame; what a newer minor version adds counts as `WHOLLY`."""
+
+    HALF = 0
+    """It sends no more, and may still read (TCP's FIN)."""
+    WHOLLY = 1
+    """It is gone."""
 
 
 class AckBody(NamedTuple):

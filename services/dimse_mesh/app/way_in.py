@@ -180,6 +180,7 @@ async def open_door(way: WayIn) -> AsyncIterator[Door]:
                 stalled_read_timeout=settings.association.stalled_read_timeout,
                 stalled_write_timeout=settings.association.stalled_write_timeout,
                 release_timeout=settings.association.release_timeout,
+                artim_timeout=settings.association.artim_timeout,
             ) as router:
                 policy = ConfiguredPolicy.of(settings)
                 yield Door(way, router, FrontEnd(context, router, tasks, policy))

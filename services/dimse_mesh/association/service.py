@@ -69,6 +69,7 @@ async def listening(
             stalled_read_timeout=settings.stalled_read_timeout,
             stalled_write_timeout=settings.stalled_write_timeout,
             release_timeout=settings.release_timeout,
+            artim_timeout=settings.artim_timeout,
         ) as router,
         durable_front_end(context, router) as durable,
         anyio.create_task_group() as tasks,

@@ -28,6 +28,7 @@ async def run(context: ServiceContext) -> None:
         stalled_read_timeout=settings.stalled_read_timeout,
         stalled_write_timeout=settings.stalled_write_timeout,
         release_timeout=settings.release_timeout,
+        artim_timeout=settings.artim_timeout,
     ) as router:
         slots = Slots(
             context.mesh,

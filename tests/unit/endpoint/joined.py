@@ -40,6 +40,7 @@ SETTINGS = LinkSettings(
     operation_timeout=0.0,
     stalled_write_timeout=60.0,
     release_timeout=10.0,
+    artim_timeout=10.0,
 )
 
 
@@ -113,10 +114,12 @@ def _machine(*, requestor: bool) -> AssociationMachine:
     return AssociationMachine(requestor=requestor, state=State.STA6, relay=True)
 
 
-def _end(router: Router, carrier: Instance, counters: Counters, *, from_client: bool, **more: Any) -> End:
+def _end(
+    router: Router, carrier: Instance, counters: Counters, *, from_client: bool, tls: bool, **more: Any
+) -> End:
     ended: list[str] = []
     connection = router.new_connection(max_length=MAX_LENGTH)
-    peer = MemoryPeer(connection)
+    peer = MemoryPeer(connection, tls=tls)
     identity = LinkIdentity(
         association="a1",
         home_zone=ZONE,
@@ -146,6 +149,7 @@ async def joined(
     handlers: int = 2,
     max_pdus: tuple[int, int] = (16384, 16384),
     front_end: dict[str, Any] | None = None,
+    tls: tuple[bool, bool] = (False, False),
 ) -> AsyncIterator[Joined]:
     """Associate a client and a target; on leaving both routers stop.
 
@@ -153,6 +157,7 @@ async def joined(
         handlers: of each service.
         max_pdus: Maximum Length of client and target.
         front_end: more arguments of the client's `Link`.
+        tls: whether client and target have a connection that can't be closed one way only.
     """
     channel = Channel(random or Random(0), faults)
     async with AsyncExitStack() as stack:
@@ -166,7 +171,14 @@ async def joined(
             await stack.enter_async_context(router.running())
             client = address is FRONT
             ends.append(
-                _end(router, carrier, counters, from_client=client, **(front_end or {} if client else {}))
+                _end(
+                    router,
+                    carrier,
+                    counters,
+                    from_client=client,
+                    tls=tls[0 if client else 1],
+                    **(front_end or {} if client else {}),
+                )
             )
         for number in range(handlers):
             await serve(channel, f"handler{number}", routes)

@@ -14,6 +14,7 @@ class MemoryTransport(asyncio.Transport):
         protocol: the connection under test.
         deliver: gets what the peer would read.
         on_closed: called when the transport is gone, whoever closed it.
+        on_eof: called when the connection sends no more; None: it can't say so, as with TLS.
     """
 
     def __init__(
@@ -21,11 +22,14 @@ class MemoryTransport(asyncio.Transport):
         protocol: asyncio.BufferedProtocol,
         deliver: Callable[[bytes], None],
         on_closed: Callable[[], None],
+        on_eof: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(extra={"peername": ("127.0.0.1", 1)})
         self._protocol = protocol
         self._deliver = deliver
         self._on_closed = on_closed
+        self._on_eof = on_eof
+        self._output_ended = False
         self._loop = asyncio.get_running_loop()
         self._incoming = bytearray()
         self._outgoing = bytearray()
@@ -33,6 +37,7 @@ class MemoryTransport(asyncio.Transport):
         self._writing_paused = False
         self._scheduled = False
         self._eof = False
+        self._eof_told = False
         self.reading = True
         self.stalled = False
         """Whether the peer takes nothing."""
@@ -62,6 +67,12 @@ class MemoryTransport(asyncio.Transport):
         if not stalled:
             self._flush()
 
+    def take(self, size: int) -> None:
+        """Let the peer, which is stalled, take a little."""
+        data = bytes(self._outgoing[:size])
+        del self._outgoing[:size]
+        self._deliver(data)
+
     # the event loop's side
 
     def _schedule(self) -> None:
@@ -80,9 +91,11 @@ class MemoryTransport(asyncio.Transport):
             del self._incoming[:size]
             self._protocol.buffer_updated(size)
             buffer[:size] = bytes(size)  # the next read of any connection would overwrite it
-        elif self._eof and not self._protocol.eof_received():
-            self.close()
-        if self._incoming or self._eof:
+        elif self._eof and not self._eof_told:
+            self._eof_told = True
+            if not self._protocol.eof_received() or self._on_eof is None:
+                self.close()
+        if self._incoming or (self._eof and not self._eof_told):
             self._schedule()
 
     def _flush(self) -> None:
@@ -93,6 +106,8 @@ class MemoryTransport(asyncio.Transport):
         if self._writing_paused:
             self._writing_paused = False
             self._protocol.resume_writing()
+        if self._output_ended and self._on_eof is not None:
+            self._loop.call_soon(self._on_eof)
         if self.closing:
             self._lose(None)
 
@@ -135,6 +150,7 @@ class MemoryTransport(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         assert not self.gone, "written to a connection that is gone"
+        assert not self._output_ended, "written behind the end"
         if self.closing:
             return
         if not self.stalled:
@@ -144,6 +160,16 @@ class MemoryTransport(asyncio.Transport):
         if len(self._outgoing) > self._high and not self._writing_paused:
             self._writing_paused = True
             self._protocol.pause_writing()
+
+    def can_write_eof(self) -> bool:
+        return self._on_eof is not None
+
+    def write_eof(self) -> None:
+        assert not self._output_ended
+        assert self._on_eof is not None
+        self._output_ended = True
+        if not self._outgoing:
+            self._loop.call_soon(self._on_eof)
 
     def close(self) -> None:
         if not self.closing:

@@ -30,9 +30,11 @@ class MemoryPeer:
         on_message: called for each message received.
     """
 
-    def __init__(self, connection: PeerConnection) -> None:
+    def __init__(self, connection: PeerConnection, *, tls: bool = False) -> None:
         self.connection = connection
-        self.transport = MemoryTransport(connection, self._bytes_received, self._gone)
+        self.transport = MemoryTransport(
+            connection, self._bytes_received, self._gone, None if tls else self._eof_received
+        )
         self.received: list[Message] = []
         self.sent: list[Message] = []
         self.aborts: list[tuple[int, int]] = []
@@ -43,6 +45,9 @@ class MemoryPeer:
         self.released = False
         """Whether it has had the answer to its release, or has given one."""
         self.accepts_release = True
+        self.ended = False
+        """Whether it was told that nothing more comes."""
+        self.closes_at_eof = True
         self.on_message: Callable[[Message], None] = lambda _: None
         self.sizes: Sequence[int] | None = None
         self.max_pdu = 16384
@@ -77,6 +82,11 @@ class MemoryPeer:
 
     def _gone(self) -> None:
         self.closed = True
+
+    def _eof_received(self) -> None:
+        self.ended = True
+        if self.closes_at_eof:
+            self.transport.feed_eof()
 
     def _bytes_received(self, data: bytes) -> None:
         self._buffer += data

@@ -35,6 +35,8 @@ class Notes:
     completed: list[tuple[int, bytes]] = field(default_factory=list)
     lost: int = 0
     writable: int = 0
+    ended: int = 0
+    keeps_open: bool = False
     on_pdus: Callable[[], None] = lambda: None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -48,6 +50,11 @@ class Notes:
         if isinstance(error, FramingError):
             self.completed += [(kind, bytes(body)) for kind, body in error.completed]
         self.changed.set()
+
+    def input_ended(self) -> bool:
+        self.ended += 1
+        self.changed.set()
+        return self.keeps_open
 
     def transport_lost(self) -> None:
         self.lost += 1
@@ -222,6 +229,32 @@ async def test_abort_resets_nothing_but_this_connection_and_is_told_once() -> No
         assert pair.notes.lost == 1
         await other.send(RELEASE_RQ_PDU)
         await other.notes.until(lambda: len(other.notes.pdus) == 1)
+
+
+async def test_a_peer_that_sends_no_more_may_still_read() -> None:
+    async with connected() as pair:
+        pair.notes.keeps_open = True
+        await pair.send(RELEASE_RQ_PDU)
+        pair.peer.shutdown(socket.SHUT_WR)
+        await pair.notes.until(lambda: pair.notes.ended == 1)
+        assert len(pair.notes.pdus) == 1
+        pair.connection.write(bytes(300_000))
+        assert pair.connection.end_output()
+        pair.connection.write(b"x")
+        assert len(await pair.read_all()) == 300_000
+        assert pair.notes.lost == 0
+        pair.connection.close(within=TIMEOUT)
+        await pair.notes.until(lambda: pair.notes.lost == 1)
+        assert pair.notes.ended == 1
+
+
+async def test_a_peer_that_is_told_that_nothing_more_comes_may_still_send() -> None:
+    async with connected() as pair:
+        assert pair.connection.end_output()
+        assert await pair.read() == b""
+        await pair.send(RELEASE_RQ_PDU)
+        await pair.notes.until(lambda: len(pair.notes.pdus) == 1)
+        assert pair.notes.lost == 0
 
 
 @pytest.mark.parametrize("reset", [False, True])

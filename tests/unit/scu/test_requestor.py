@@ -102,6 +102,9 @@ class Half:
     def failed(self, code: str, reason: AbortReason) -> None:  # noqa: ARG002
         raise AssertionError
 
+    def input_ended(self) -> bool:
+        raise AssertionError
+
     def closed(self) -> None:
         raise AssertionError
 

@@ -5,9 +5,10 @@ from dimse_mesh.endpoint.identity import LinkIdentity, dimse_service, handler_of
 from dimse_mesh.endpoint.link import Link
 from dimse_mesh.endpoint.link_state import LinkState
 from dimse_mesh.endpoint.occupancy import Occupancy
+from dimse_mesh.endpoint.peer import PROVIDER_ABORT
 from dimse_mesh.endpoint.router import Router
 from dimse_mesh.endpoint.settings import LinkSettings
-from dimse_mesh.endpoint.socket_peer import PROVIDER_ABORT, SocketPeer
+from dimse_mesh.endpoint.socket_peer import SocketPeer
 
 __all__ = [
     "LinkIdentity",

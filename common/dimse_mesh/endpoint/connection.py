@@ -66,7 +66,6 @@ class PeerConnection(asyncio.BufferedProtocol):
         "_on_connected",
         "_quickack",
         "_reading",
-        "_stalled_since",
         "_transport",
         "_turn",
         "_writer",
@@ -95,7 +94,6 @@ class PeerConnection(asyncio.BufferedProtocol):
         self._lost = False
         self._broken = False
         self._closing: asyncio.TimerHandle | None = None
-        self._stalled_since: float | None = None
         self.receiver: PduReceiver | None = None
         self.writable = True
         self.bytes_received = 0
@@ -128,11 +126,6 @@ class PeerConnection(asyncio.BufferedProtocol):
     def lost(self) -> bool:
         """Whether the transport is gone."""
         return self._lost
-
-    @property
-    def stalled_since(self) -> float | None:
-        """Loop time since when the peer takes nothing; None while it does."""
-        return self._stalled_since
 
     @property
     def backlog(self) -> int:
@@ -209,7 +202,6 @@ class PeerConnection(asyncio.BufferedProtocol):
         """Tell the receiver, once."""
         self._lost = True
         self.writable = False
-        self._stalled_since = None
         if self._closing is not None:
             self._closing.cancel()
         if self._quickack is not None:
@@ -222,12 +214,10 @@ class PeerConnection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """Note that the peer doesn't take what we write."""
         self.writable = False
-        self._stalled_since = asyncio.get_running_loop().time()
 
     def resume_writing(self) -> None:
         """Continue with what waits for the peer."""
         self.writable = True
-        self._stalled_since = None
         if self.receiver is not None:
             self.receiver.writable_again()
 

@@ -89,7 +89,7 @@ class Deadlines:
         return (
             not link.sender.outbound.idle
             or len(link.operations) > 0
-            or link.peer.stalled_since is not None
+            or not link.peer.writable
             or self._awaits_release
             or self._awaits_close
         )
@@ -131,7 +131,7 @@ class Deadlines:
         link = self._link
         router, sender = link.router, link.sender
         settings, outbound = router.settings, sender.outbound
-        if link.peer.stalled_since is None:
+        if link.peer.writable:
             self._not_taking.forget()
         elif self._not_taking.of(link.peer.backlog, now) > settings.stalled_write_timeout:
             link.fail("peer-stalled")

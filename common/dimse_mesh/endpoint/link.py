@@ -24,11 +24,11 @@ from dimse_mesh.endpoint.operations import OperationTable
 from dimse_mesh.endpoint.other_end import OtherEnd
 from dimse_mesh.endpoint.outbound import OutboundError
 from dimse_mesh.endpoint.outcomes import Outcomes
+from dimse_mesh.endpoint.peer import PROVIDER_ABORT, Peer
 from dimse_mesh.endpoint.peer_end import PeerEnd
 from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.router import Router
 from dimse_mesh.endpoint.sender import Objection, Sender
-from dimse_mesh.endpoint.socket_peer import PROVIDER_ABORT, SocketPeer
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.runtime.counters import Load
 from dimse_mesh.schemas.addresses import HalfAddress
@@ -75,7 +75,7 @@ class Link:
         self,
         *,
         router: Router,
-        peer: SocketPeer,
+        peer: Peer,
         identity: LinkIdentity,
         on_end: Callable[[str], None],
         objection: Objection | None = None,
@@ -169,7 +169,7 @@ class Link:
             bytes_out=self.receiver.bytes_written,
             undelivered=inbound.received - inbound.consumed,
             held_back=not peer.reading,
-            stalled=peer.stalled_since is not None,
+            stalled=not peer.writable,
         )
 
     # opening
@@ -202,9 +202,9 @@ class Link:
             self.fail("maximum-length-too-small", AbortReason.INVALID_PDU_PARAMETER_VALUE)
             return
         self.regulate()
-        self.peer.join(self.peer_end, max_length=max_length)
+        self.peer.join(self.peer_end, max_pdu=max_pdu, max_length=max_length)
         if self.state is LinkState.LINKED:
-            self.guarded(lambda: self.receiver.unblock(max_pdu=max_pdu))
+            self.guarded(self.receiver.unblock)
 
     def attach(self) -> None:
         """Let the other endpoint know that its association is wanted."""

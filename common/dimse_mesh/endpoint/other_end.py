@@ -12,9 +12,9 @@ from dimse_mesh.endpoint.identity import handler_of
 from dimse_mesh.endpoint.inbound import Arrival
 from dimse_mesh.endpoint.link_state import LinkState
 from dimse_mesh.endpoint.outbound import OutboundError
+from dimse_mesh.endpoint.peer import PROVIDER_ABORT, Peer
 from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.sender import Sender
-from dimse_mesh.endpoint.socket_peer import PROVIDER_ABORT, SocketPeer
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.frames import (
     Frame,
@@ -35,7 +35,7 @@ class OtherEnd:
 
     __slots__ = ("_link", "_peer", "_receiver", "_sender", "attached")
 
-    def __init__(self, link: Link, *, peer: SocketPeer, sender: Sender, receiver: Receiver) -> None:
+    def __init__(self, link: Link, *, peer: Peer, sender: Sender, receiver: Receiver) -> None:
         self._link = link
         self._peer = peer
         self._sender = sender

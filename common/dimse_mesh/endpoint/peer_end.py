@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from dimse_mesh.dimse import DimseError
 from dimse_mesh.endpoint.link_state import LinkState
+from dimse_mesh.endpoint.peer import Peer
 from dimse_mesh.endpoint.sender import Sender
-from dimse_mesh.endpoint.socket_peer import SocketPeer
 from dimse_mesh.schemas.frames import Closing, FrameKind
-from dimse_mesh.upper_layer import Abort, AbortReason, UpperLayerError, iter_pdvs
+from dimse_mesh.upper_layer import Abort, AbortReason
 
 if TYPE_CHECKING:
     from dimse_mesh.endpoint.link import Link
@@ -32,7 +32,7 @@ class PeerEnd:
 
     __slots__ = ("_closes_when_answered", "_link", "_peer", "_sender", "accepted_contexts", "closing")
 
-    def __init__(self, link: Link, *, peer: SocketPeer, sender: Sender) -> None:
+    def __init__(self, link: Link, *, peer: Peer, sender: Sender) -> None:
         self._link = link
         self._peer = peer
         self._sender = sender
@@ -44,23 +44,20 @@ class PeerEnd:
 
     # what it sends
 
-    def data_received(
-        self, pdus: Sequence[tuple[int, memoryview]], index: int, contiguous: memoryview
-    ) -> int:
-        """Pass on P-DATA-TF `index`, or a run of pending responses that it begins."""
+    def run_received(self, pdus: Sequence[tuple[int, memoryview]], index: int, contiguous: memoryview) -> int:
+        """Pass on a run of pending responses, if P-DATA-TF `index` begins one."""
+        return self._sender.pass_on_run(pdus, index, contiguous)
+
+    def pdvs_received(self, pdvs: Sequence[tuple[int, int, memoryview]]) -> None:
+        """Pass on fragments of messages."""
+        for pdv in pdvs:
+            if pdv[0] not in self.accepted_contexts:
+                self._link.fail("unknown-context", AbortReason.INVALID_PDU_PARAMETER_VALUE)
+                return
         try:
-            behind = self._sender.pass_on_run(pdus, index, contiguous)
-            if behind > index:
-                return behind
-            pdvs = iter_pdvs(pdus[index][1])
-            for pdv in pdvs:
-                if pdv[0] not in self.accepted_contexts:
-                    self._link.fail("unknown-context", AbortReason.INVALID_PDU_PARAMETER_VALUE)
-                    return index + 1
             self._sender.pdvs_received(pdvs)
-        except (UpperLayerError, DimseError) as error:
+        except DimseError as error:
             self._link.blame(error)
-        return index + 1
 
     def read_ended(self) -> None:
         """Let go of the receive buffer, and look at whether more may be read."""

@@ -10,22 +10,17 @@ from collections import deque
 from collections.abc import Callable
 
 from dimse_mesh.dimse import (
-    COMMAND_FLAG,
     CommandField,
     CommandSet,
     DimseErrorCode,
     MessageError,
-    data_parts,
-    encode_command,
-    encode_data,
-    encode_message,
     parse_head,
     response_to,
 )
 from dimse_mesh.endpoint.identity import LinkIdentity, handler_of
 from dimse_mesh.endpoint.inbound import Arrival, Inbound
 from dimse_mesh.endpoint.operations import Operation, OperationTable
-from dimse_mesh.endpoint.socket_peer import SocketPeer
+from dimse_mesh.endpoint.peer import Peer
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.schemas.frames import (
     LAST,
@@ -37,7 +32,6 @@ from dimse_mesh.schemas.frames import (
     decode_pdus_payload,
     decode_u64,
 )
-from dimse_mesh.upper_layer import Framer, iter_pdvs
 
 
 class Receiver:
@@ -60,14 +54,13 @@ class Receiver:
         "bytes_written",
         "data_at",
         "inbound",
-        "max_pdu",
         "requests",
     )
 
     def __init__(
         self,
         *,
-        peer: SocketPeer,
+        peer: Peer,
         identity: LinkIdentity,
         inbound: Inbound,
         operations: OperationTable,
@@ -90,19 +83,16 @@ class Receiver:
         self._blocked = True
         self._mid_message = False
         self._dropping = False
-        self._local: deque[bytes] = deque()
+        self._local: deque[tuple[int, bytes]] = deque()
         self.inbound = inbound
-        self.max_pdu = 0
-        """The peer's Maximum Length (PS3.8 §D.1.1); 0: no limit."""
         self.bytes_written = 0
         self.data_at = 0.0
         """When a piece of a data set was last passed on: whoever awaits a response sees that something comes."""
         self.requests = 0
         """Requests passed on to the peer, that it has to answer."""
 
-    def unblock(self, *, max_pdu: int) -> None:
+    def unblock(self) -> None:
         """Begin to write: the association stands."""
-        self.max_pdu = max_pdu
         self._blocked = False
         self.pump()
 
@@ -122,9 +112,9 @@ class Receiver:
         peer, inbound = self._peer, self.inbound
         while peer.writable and not self._blocked:
             if self._local and not self._mid_message:
-                answer = self._local.popleft()
+                context_id, answer = self._local.popleft()
                 if peer.takes_messages:
-                    self._write(answer)
+                    self.bytes_written += peer.write_message(context_id, answer, None)
                 continue
             arrival = inbound.next_segment
             if arrival is None:
@@ -134,9 +124,6 @@ class Receiver:
                 return
             inbound.consumed_next()
 
-    def _write(self, *parts: bytes | memoryview) -> None:
-        self.bytes_written += self._peer.write(*parts)
-
     def _pass_on(self, arrival: Arrival) -> None:
         kind = arrival.kind
         if kind == FrameKind.DATA:
@@ -145,7 +132,7 @@ class Receiver:
             if not self._dropping:
                 if not self._mid_message:
                     raise FrameError("data set without its command")
-                self._write(*data_parts(arrival.context_id, arrival.payload, last, self.max_pdu))
+                self.bytes_written += self._peer.write_data(arrival.context_id, arrival.payload, last=last)
             if last:
                 self._mid_message = False
                 self._dropping = False
@@ -188,16 +175,13 @@ class Receiver:
             self.requests += 1
         if arrival.traceparent is not None and not head.is_response:
             self._tracing.request_passed_on(head, arrival.traceparent, self._identity)
-        if not head.has_data_set:
-            self._write(encode_command(arrival.context_id, command, self.max_pdu))
-        elif whole:
-            self._write(encode_message(arrival.context_id, command, data, self.max_pdu))
-        else:
-            self._write(encode_command(arrival.context_id, command, self.max_pdu))
-            self._mid_message = True
+        self._mid_message = head.has_data_set and not whole
+        self.bytes_written += self._peer.write_message(
+            arrival.context_id, command, data if head.has_data_set and whole else None
+        )
 
     def _pass_on_pdus(self, arrival: Arrival) -> None:
-        """Pass on whole pending responses: as they are, if no PDU is too long for the peer."""
+        """Pass on whole pending responses."""
         if self._mid_message:
             raise FrameError("messages inside a data set")
         head, pdus = decode_pdus_payload(arrival.payload)
@@ -206,15 +190,7 @@ class Receiver:
             operation.last_activity = self._now()
             if operation.void:
                 return
-        if self.max_pdu == 0 or head.largest <= self.max_pdu:
-            self._write(pdus)
-            return
-        for _, body in Framer(max_length=head.largest).feed(pdus):
-            for context_id, flags, fragment in iter_pdvs(body):
-                if flags & COMMAND_FLAG:
-                    self._write(encode_command(context_id, bytes(fragment), self.max_pdu))
-                else:
-                    self._write(encode_data(context_id, fragment, True, self.max_pdu))
+        self.bytes_written += self._peer.write_pdus(pdus, largest=head.largest)
 
     def _drop(self, operation: Operation, *, ended: bool, more: bool) -> None:
         """Swallow a response to an operation that we answered ourselves."""
@@ -233,5 +209,5 @@ class Receiver:
         if request.message_id is None:
             raise MessageError(DimseErrorCode.MISSING_MESSAGE_ID, "a request without MessageID (0000,0110)")
         response = response_to(request, status)
-        self._local.append(encode_command(operation.context_id, response.encode(), self.max_pdu))
+        self._local.append((operation.context_id, response.encode()))
         self.pump()

@@ -23,9 +23,9 @@ from dimse_mesh.endpoint.openings import Openings
 from dimse_mesh.endpoint.outbound import Budget
 from dimse_mesh.endpoint.path import Paths
 from dimse_mesh.endpoint.patrol import Patrol
+from dimse_mesh.endpoint.peer import PROVIDER_ABORT
 from dimse_mesh.endpoint.pending_aborts import PendingAborts
 from dimse_mesh.endpoint.settings import LinkSettings
-from dimse_mesh.endpoint.socket_peer import PROVIDER_ABORT
 from dimse_mesh.mesh import EnvelopeError, Message, unpack
 from dimse_mesh.runtime.counters import Counters, Load
 from dimse_mesh.runtime.telemetry import Telemetry

@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Self
 
+from dimse_mesh.dimse import COMMAND_FLAG, data_parts, encode_message
 from dimse_mesh.endpoint.connection import PeerConnection
-from dimse_mesh.endpoint.peer_user import OpeningUser, PeerUser
+from dimse_mesh.endpoint.peer import PROVIDER_ABORT, OpeningUser, PeerUser
 from dimse_mesh.policy import PeerCertificate
 from dimse_mesh.upper_layer import (
     CLOSES_TRANSPORT,
@@ -30,14 +31,15 @@ from dimse_mesh.upper_layer import (
     AssociateRQ,
     AssociationMachine,
     Event,
+    Framer,
     FramingError,
     PduType,
     State,
     UpperLayerError,
     encode_pdu,
+    iter_pdvs,
 )
 
-PROVIDER_ABORT = Abort(AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED)
 _UNEXPECTED = Abort(AbortSource.SERVICE_PROVIDER, AbortReason.UNEXPECTED_PDU)
 
 _SENDS: Mapping[Action, bytes] = {
@@ -68,6 +70,7 @@ class SocketPeer:
         "_input_ended",
         "_kept",
         "_machine",
+        "_max_pdu",
         "_opening",
         "_output_ended",
         "_user",
@@ -89,6 +92,7 @@ class SocketPeer:
         self._artim: asyncio.TimerHandle | None = None
         self._input_ended = False
         self._output_ended = False
+        self._max_pdu = 0
         self._kept: list[tuple[int, memoryview]] = []
         """What came right behind the A-ASSOCIATE-AC."""
         connection.receiver = self
@@ -166,23 +170,20 @@ class SocketPeer:
         return self._connection.writable
 
     @property
-    def stalled_since(self) -> float | None:
-        """Loop time since when it takes nothing; None while it does."""
-        return self._connection.stalled_since
-
-    @property
     def backlog(self) -> int:
         """Bytes that it has not taken yet."""
         return self._connection.backlog
 
     # what it is told
 
-    def join(self, user: PeerUser, *, max_length: int) -> None:
+    def join(self, user: PeerUser, *, max_pdu: int, max_length: int) -> None:
         """Hand the association over to its half, with what has come for it.
 
         Args:
-            max_length: of a PDU from now on.
+            max_pdu: its Maximum Length (PS3.8 §D.1.1); 0: no limit.
+            max_length: ours.
         """
+        self._max_pdu = max_pdu
         self._opening = None
         self._user = user
         self._connection.max_length = max_length
@@ -200,9 +201,30 @@ class SocketPeer:
         self._event(Event.EVT8)
         self._connection.write(rejection.encode())
 
-    def write(self, *parts: bytes | memoryview) -> int:
-        """Send whole P-DATA-TF PDUs; return their size in bytes. Only while it `takes_messages`."""
-        return self._connection.write(*parts)
+    def write_message(self, context_id: int, command: bytes, data: bytes | memoryview | None) -> int:
+        """Send a command set, with its data set unless that is None; return the bytes written."""
+        return self._connection.write(encode_message(context_id, command, data, self._max_pdu))
+
+    def write_data(self, context_id: int, data: bytes | memoryview, *, last: bool) -> int:
+        """Send a piece of the data set of the last command set; return the bytes written."""
+        return self._connection.write(*data_parts(context_id, data, last, self._max_pdu))
+
+    def write_pdus(self, pdus: memoryview, *, largest: int) -> int:
+        """Send P-DATA-TF PDUs, as they are if none is too long for it, each with whole command and data set.
+
+        Args:
+            largest: body of the largest, in bytes.
+        """
+        if self._max_pdu == 0 or largest <= self._max_pdu:
+            return self._connection.write(pdus)
+        size = 0
+        for _, body in Framer(max_length=largest).feed(pdus):
+            for context_id, flags, fragment in iter_pdvs(body):
+                if flags & COMMAND_FLAG:
+                    size += self.write_message(context_id, bytes(fragment), None)
+                else:
+                    size += self.write_data(context_id, bytes(fragment), last=True)
+        return size
 
     def request_release(self) -> None:
         """Send A-RELEASE-RQ."""
@@ -261,7 +283,16 @@ class SocketPeer:
             user = self._user
             pdu_type, body = pdus[index]
             if user is not None and machine.takes_data and pdu_type == PduType.P_DATA_TF:
-                index = user.data_received(pdus, index, contiguous)
+                behind = user.run_received(pdus, index, contiguous)
+                if behind == index:
+                    behind += 1
+                    try:
+                        pdvs = iter_pdvs(body)
+                    except UpperLayerError as error:
+                        self._invalid(error)
+                    else:
+                        user.pdvs_received(pdvs)
+                index = behind
             elif user is None and machine.state is State.STA6:
                 self._kept += [(kind, memoryview(bytes(body))) for kind, body in pdus[index:]]
                 self._connection.pause_reading()

@@ -27,6 +27,7 @@ from tests.support.wire import (
     associate_rq,
     p_data,
     pdu,
+    pdv,
     request,
 )
 from tests.unit.endpoint.memory_transport import MemoryTransport
@@ -77,15 +78,18 @@ class Half:
     def __init__(self) -> None:
         self.told: list[bytes | str] = []
 
-    def data_received(
+    def run_received(
         self,
-        pdus: Sequence[tuple[int, memoryview]],
+        pdus: Sequence[tuple[int, memoryview]],  # noqa: ARG002
         index: int,
         contiguous: memoryview,  # noqa: ARG002
     ) -> int:
-        pdu_type, body = pdus[index]
-        self.told.append(pdu(pdu_type, bytes(body)))
-        return index + 1
+        return index
+
+    def pdvs_received(self, pdvs: Sequence[tuple[int, int, memoryview]]) -> None:
+        for context_id, flags, fragment in pdvs:
+            piece = pdv(context_id, is_command=bool(flags & 1), is_last=bool(flags & 2), fragment=fragment)
+            self.told.append(pdu(4, piece))
 
     def read_ended(self) -> None:
         self.told.append("read ended")
@@ -153,7 +157,7 @@ def test_what_comes_right_behind_the_acceptance_waits_for_the_half() -> None:
         peer, _ = await target.asked(AC, REPORT, RELEASE_RQ_PDU)
         await asyncio.sleep(10 * TIMEOUT)
         assert not target.transport.reading
-        peer.join(half, max_length=100_000)
+        peer.join(half, max_pdu=0, max_length=100_000)
         assert half.told == [REPORT, "release", "read ended"]
 
     run(main())

@@ -17,7 +17,6 @@ STILL_TWICE = {
     "Cause",
     "Delivery",
     "Destination",
-    "Link",
     "Listener",
     "ListenerTls",
     "NatsTls",

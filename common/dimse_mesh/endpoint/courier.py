@@ -1,4 +1,4 @@
-"""What the links of one instance send: segments by their route, and the frames that travel outside the order.
+"""What the halves of one instance send: segments by their lane, and the frames that travel outside the order.
 
 Frames to one instance that are sent in one turn go out as one message. Nothing here waits or remembers: what is not
 taken, or gets lost, is found by probes.
@@ -10,12 +10,12 @@ import asyncio
 from collections import defaultdict
 
 from dimse_mesh.endpoint.carrier import Carrier
-from dimse_mesh.endpoint.outbound import Route, Segment
 from dimse_mesh.runtime.tracing import trace_headers
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.frames import AckBody, FrameKind, encode_ack_body, encode_frame, encode_u32
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.subjects import Kind
+from dimse_mesh.streams.outbound import Lane, Segment
 
 BATCH_LIMIT = 60 * 1024
 """Bytes of frames to one instance that are published as one message."""
@@ -34,6 +34,11 @@ class Courier:
         self._handler_subjects: dict[tuple[str, ServiceName], str] = {}
         self._to = mesh.subjects.to
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be published."""
+        return not (self._batches or self._batch_sizes)
+
     # segments
 
     def handler_subject(self, home_zone: str, service: ServiceName) -> str:
@@ -46,11 +51,11 @@ class Courier:
         return subject
 
     def send(self, instance: InstanceAddress, segment: Segment) -> bool:
-        """Send a segment by its route to `instance`, or to the handlers of its subject; False: not now."""
-        if segment.route is Route.BULK:
+        """Send a segment by its lane to `instance`, or to the handlers of its subject; False: not now."""
+        if segment.lane is Lane.BULK:
             return self._mesh.publish_bulk(self._to(instance, Kind.DATA), segment.payload)
         headers = trace_headers(segment.traceparent)
-        if segment.route is Route.HANDLER:
+        if segment.lane is Lane.HANDLER:
             reply = self._mesh.subjects.unserved(segment.channel)
             return self._mesh.publish(segment.subject, segment.payload, reply=reply, headers=headers)
         if headers is not None:

@@ -1,4 +1,4 @@
-"""Who stands at the two ends of a link, and by which services its operations are handled."""
+"""Who stands at the two ends of a half, and by which services its operations are handled."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dimse_mesh.schemas.service import ServiceName
 
 
 @dataclass(slots=True, kw_only=True)
-class LinkIdentity:
-    """What both halves of a link's end need to address and describe it."""
+class AssociationIdentity:
+    """What both halves of a half's end need to address and describe it."""
 
     association: str
     home_zone: str

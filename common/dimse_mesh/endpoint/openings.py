@@ -2,7 +2,7 @@
 
 An executor that takes an `OpenRequest` says so at once (TAKEN): the front-end then knows whom to tell that its client
 has gone, and whose death means that the request must be made again. An opening that was given up is aborted, as a
-link would be, on every executor that has said that it took it. An executor is probed while its reply is awaited, since
+half would be, on every executor that has said that it took it. An executor is probed while its reply is awaited, since
 the reply may be lost on a way that neither end sees broken.
 """
 

@@ -6,37 +6,34 @@ Each ends its span and is counted once.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from dimse_mesh.dimse import category
 from dimse_mesh.endpoint.identity import dimse_service
 from dimse_mesh.endpoint.operations import Operation
+from dimse_mesh.endpoint.ports import Half
 from dimse_mesh.endpoint.tracing import OperationTracing
-
-if TYPE_CHECKING:
-    from dimse_mesh.endpoint.link import Link
 
 log = logging.getLogger(__name__)
 
 
 class Outcomes:
-    """Of the operations of one link."""
+    """Of the operations of one half."""
 
-    __slots__ = ("_link", "_tracing")
+    __slots__ = ("_half", "_tracing")
 
-    def __init__(self, link: Link, tracing: OperationTracing) -> None:
-        self._link = link
+    def __init__(self, half: Half, tracing: OperationTracing) -> None:
+        self._half = half
         self._tracing = tracing
 
     def answered(self, operation: Operation, status: int) -> None:
         """Note the final response of the other side."""
-        self._link.operations.remove(operation)
+        self._half.operations.remove(operation)
         self._tracing.operation_ended(operation, status=status)
         self._count(operation, category(status).name.lower())
 
     def void(self, operation: Operation, status: int, code: str) -> None:
         """Let the mesh answer an operation: with `status`, as soon as our peer has sent all of it."""
-        identity = self._link.identity
+        identity = self._half.identity
         log.warning(
             "%s of %s to %s answered by the mesh: %s",
             dimse_service(operation.head.command_field),
@@ -45,27 +42,27 @@ class Outcomes:
             code,
         )
         operation.void_code = code
-        self._link.sender.void(operation, status)
+        self._half.sender.void(operation, status)
 
     def answer_void(self, operation: Operation) -> None:
         """Answer an operation that we failed, now that our peer has sent all of it."""
         status = operation.void_status
         assert status is not None
         operation.void_status = None
-        self._link.receiver.answer(operation, status)
+        self._half.receiver.answer(operation, status)
         self._tracing.operation_ended(operation, status=status, code=operation.void_code)
         self._count(operation, category(status).name.lower())
 
     def cut_off(self, code: str) -> None:
         """Note that what is left gets no response: the association has ended."""
-        for operation in self._link.operations.clear():
+        for operation in self._half.operations.clear():
             self._tracing.operation_ended(operation, status=None, code=code)
             if not operation.void or operation.void_status is not None:
                 self._count(operation, "aborted")
         self._tracing.close()
 
     def _count(self, operation: Operation, outcome: str) -> None:
-        router = self._link.router
-        router.counters.operation_finished(
-            dimse_service(operation.head.command_field), outcome, router.now() - operation.started
+        instance = self._half.instance
+        instance.counters.operation_finished(
+            dimse_service(operation.head.command_field), outcome, instance.now() - operation.started
         )

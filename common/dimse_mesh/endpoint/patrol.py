@@ -1,6 +1,6 @@
-"""Rounds over all links: who is idle, who stopped in mid-message, who is at rest while we drain.
+"""Rounds over all halves: who is idle, who stopped in mid-message, who is at rest while we drain.
 
-One timer for the instance and none for a link: what a link last moved is compared with what it has moved now, so the
+One timer for the instance and none for a half: what a half last moved is compared with what it has moved now, so the
 hot path pays for nothing but its counters. Deadlines are kept to within a quarter.
 """
 
@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
-from dimse_mesh.endpoint.settings import LinkSettings
+from dimse_mesh.endpoint.settings import HalfSettings
 
 DRAIN_INTERVAL = 0.1
 """Seconds between rounds while draining."""
@@ -36,14 +36,14 @@ class Patrolled(Protocol):
 
 
 class Patrol:
-    """Makes its rounds as long as there are links.
+    """Makes its rounds as long as there are halves.
 
     Args:
-        links: all links of the instance by channel, as they are at each round.
+        halves: all halves of the instance by channel, as they are at each round.
     """
 
-    def __init__(self, links: Mapping[int, Patrolled], settings: LinkSettings) -> None:
-        self._links = links
+    def __init__(self, halves: Mapping[int, Patrolled], settings: HalfSettings) -> None:
+        self._halves = halves
         self._idle_timeout = settings.idle_timeout
         self._stalled_read_timeout = settings.stalled_read_timeout
         self._loop = asyncio.get_running_loop()
@@ -52,7 +52,7 @@ class Patrol:
         self._draining = False
 
     def begin(self) -> None:
-        """Go on rounds, now that there is a link."""
+        """Go on rounds, now that there is a half."""
         if self._next_round is None:
             self._next_round = self._loop.call_later(self._interval(), self._round)
 
@@ -77,20 +77,20 @@ class Patrol:
         self._next_round = None
         now = self._loop.time()
         before, self._last_seen = self._last_seen, {}
-        for channel, link in list(self._links.items()):
-            traffic = link.traffic
+        for channel, half in list(self._halves.items()):
+            traffic = half.traffic
             seen, since = before.get(channel, (None, now))
             if seen != traffic:
                 since = now
             self._last_seen[channel] = (traffic, since)
-            self._judge(link, now - since)
-        if self._links:
+            self._judge(half, now - since)
+        if self._halves:
             self.begin()
 
-    def _judge(self, link: Patrolled, silence: float) -> None:
-        if self._draining and link.at_rest:
-            link.abort("draining")
-        elif silence >= self._stalled_read_timeout and link.in_mid_message:
-            link.abort("stalled-in-mid-message")
-        elif self._idle_timeout and silence >= self._idle_timeout and link.at_rest:
-            link.abort("idle-timeout")
+    def _judge(self, half: Patrolled, silence: float) -> None:
+        if self._draining and half.at_rest:
+            half.abort("draining")
+        elif silence >= self._stalled_read_timeout and half.in_mid_message:
+            half.abort("stalled-in-mid-message")
+        elif self._idle_timeout and silence >= self._idle_timeout and half.at_rest:
+            half.abort("idle-timeout")

@@ -1,6 +1,6 @@
 """The seam between an association half and whoever it faces: a DICOM peer at the end of a socket, or in this process.
 
-A half talks to a `Peer` in whole messages and pieces of data sets, and hears of it as its `PeerUser`. Before the
+A half talks to a `DicomPeer` in whole messages and pieces of data sets, and hears of it as its `PeerUser`. Before the
 association stands, an `OpeningUser` hears of it.
 """
 
@@ -14,7 +14,7 @@ from dimse_mesh.upper_layer import Abort, AbortReason, AbortSource, AssociateAC,
 PROVIDER_ABORT = Abort(AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED)
 
 
-class Peer(Protocol):
+class DicomPeer(Protocol):
     """One end of an association, from when it stands to when it has ended."""
 
     @property

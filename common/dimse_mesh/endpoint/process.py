@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from dimse_mesh.endpoint.router import Router
-from dimse_mesh.endpoint.settings import LinkSettings
+from dimse_mesh.endpoint.settings import HalfSettings
 from dimse_mesh.runtime.context import ServiceContext
 
 
@@ -21,14 +21,14 @@ async def open_router(
     release_timeout: float,
     artim_timeout: float,
 ) -> AsyncIterator[Router]:
-    """Run the process's router; on leaving, the links that are left are aborted on both sides."""
+    """Run the process's router; on leaving, the halves that are left are aborted on both sides."""
     mesh = context.settings.mesh
     router = Router(
         mesh=context.mesh,
         liveness=context.liveness,
         telemetry=context.telemetry,
         counters=context.counters,
-        settings=LinkSettings(
+        settings=HalfSettings(
             window=mesh.window,
             max_buffered=mesh.max_buffered,
             chunk_size=mesh.chunk_size,

@@ -17,10 +17,9 @@ from dimse_mesh.dimse import (
     parse_head,
     response_to,
 )
-from dimse_mesh.endpoint.identity import LinkIdentity, handler_of
-from dimse_mesh.endpoint.inbound import Arrival, Inbound
+from dimse_mesh.endpoint.identity import AssociationIdentity, handler_of
 from dimse_mesh.endpoint.operations import Operation, OperationTable
-from dimse_mesh.endpoint.peer import Peer
+from dimse_mesh.endpoint.peer import DicomPeer
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.schemas.frames import (
     LAST,
@@ -32,6 +31,7 @@ from dimse_mesh.schemas.frames import (
     decode_pdus_payload,
     decode_u64,
 )
+from dimse_mesh.streams.inbound import Arrival, Inbound
 
 
 class Receiver:
@@ -60,8 +60,8 @@ class Receiver:
     def __init__(
         self,
         *,
-        peer: Peer,
-        identity: LinkIdentity,
+        peer: DicomPeer,
+        identity: AssociationIdentity,
         inbound: Inbound,
         operations: OperationTable,
         tracing: OperationTracing,

@@ -1,4 +1,4 @@
-"""The links of one instance: what arrives on its subjects goes to the right one, and its timers are theirs.
+"""The halves of one instance: what arrives on its subjects goes to the right one, and its timers are theirs.
 
 One subscription a subject for the whole instance, one timer for all acknowledgements, one for all deadlines: an idle
 association costs neither messages nor wake-ups.
@@ -11,21 +11,18 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from dimse_mesh.dimse import CommandSet, DimseError, FailureReason, failure_status_for, parse_head
 from dimse_mesh.endpoint.carrier import Carrier, DeathWatcher
 from dimse_mesh.endpoint.connection import RECEIVE_BUFFER_SIZE, PeerConnection
 from dimse_mesh.endpoint.courier import Courier
 from dimse_mesh.endpoint.identity import handler_of
-from dimse_mesh.endpoint.inbound import Arrival
 from dimse_mesh.endpoint.openings import Openings
-from dimse_mesh.endpoint.outbound import Budget
-from dimse_mesh.endpoint.path import Paths
 from dimse_mesh.endpoint.patrol import Patrol
 from dimse_mesh.endpoint.peer import PROVIDER_ABORT
 from dimse_mesh.endpoint.pending_aborts import PendingAborts
-from dimse_mesh.endpoint.settings import LinkSettings
+from dimse_mesh.endpoint.ports import Half
+from dimse_mesh.endpoint.settings import HalfSettings
 from dimse_mesh.mesh import EnvelopeError, Message, unpack
 from dimse_mesh.runtime.counters import Counters, Load
 from dimse_mesh.runtime.telemetry import Telemetry
@@ -43,10 +40,10 @@ from dimse_mesh.schemas.frames import (
 )
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
 from dimse_mesh.schemas.subjects import Kind
+from dimse_mesh.streams.congestion import CongestionWindow, CongestionWindows
+from dimse_mesh.streams.inbound import Arrival
+from dimse_mesh.streams.outbound import Budget
 from dimse_mesh.upper_layer import Abort
-
-if TYPE_CHECKING:
-    from dimse_mesh.endpoint.link import Link
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +54,7 @@ UNHANDLED_INTERVAL = 0.2
 
 
 class Router:
-    """Registry of an instance's links.
+    """Registry of an instance's halves.
 
     Args:
         liveness: tells which instances died.
@@ -70,7 +67,7 @@ class Router:
         liveness: DeathWatcher,
         telemetry: Telemetry,
         counters: Counters,
-        settings: LinkSettings,
+        settings: HalfSettings,
     ) -> None:
         self._mesh = mesh
         self.courier = Courier(mesh)
@@ -81,24 +78,24 @@ class Router:
         self.counters = counters
         self.settings = settings
         self.budget = Budget(settings.max_buffered)
-        self.paths = Paths()
+        self._congestion = CongestionWindows(self._loop)
         self._receive_buffer = bytearray(RECEIVE_BUFFER_SIZE)
-        self._links: dict[int, Link] = {}
+        self._halves: dict[int, Half] = {}
         self._next_channel = random.getrandbits(31)
-        self._acknowledging: set[Link] = set()
-        self._watched: set[Link] = set()
-        self._released: set[Link] = set()
+        self._acknowledging: set[Half] = set()
+        self._watched: set[Half] = set()
+        self._released: set[Half] = set()
         self._pending_aborts = PendingAborts(self.courier)
         self._sweeping: asyncio.TimerHandle | None = None
-        self.patrol = Patrol(self._links, settings)
+        self.patrol = Patrol(self._halves, settings)
         self.openings = Openings(liveness, self._abandon)
-        self._unhandled: set[Link] = set()
+        self._unhandled: set[Half] = set()
         self._down_since: float | None = None
         counters.load = self.load
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Subscribe the instance's private subjects; on leaving abort every link that is left."""
+        """Subscribe the instance's private subjects; on leaving abort every half that is left."""
         subjects, subscribe = self._mesh.subjects, self._mesh.subscribe
         subscriptions = [
             await subscribe(subjects.mine(Kind.LINK), self._on_frames),
@@ -113,8 +110,8 @@ class Router:
         try:
             yield
         finally:
-            for link in list(self._links.values()):
-                link.abort("instance-stops")
+            for half in list(self._halves.values()):
+                half.abort("instance-stops")
             self.courier.flush()
             self.patrol.stop()
             if self._sweeping is not None:
@@ -132,7 +129,7 @@ class Router:
             self._receive_buffer, self._mesh.turn, max_length=max_length, on_connected=on_connected
         )
 
-    # links
+    # halves
 
     @property
     def connected(self) -> bool:
@@ -143,16 +140,32 @@ class Router:
         """Return for how many seconds the mesh could not be reached; 0: it can."""
         return 0.0 if self._down_since is None else now - self._down_since
 
+    def congestion_window_to(self, instance: InstanceAddress) -> CongestionWindow:
+        """Return what may be under way to an instance."""
+        return self._congestion.to(instance)
+
+    @property
+    def remembers_nothing(self) -> bool:
+        """Whether no half, opening, timer or frame of one is left."""
+        return self.courier.idle and not (
+            self._halves
+            or self._acknowledging
+            or self._watched
+            or self._released
+            or self._pending_aborts
+            or self.openings.channels
+        )
+
     def __len__(self) -> int:
-        return len(self._links)
+        return len(self._halves)
 
     def load(self) -> Load:
-        """Return what all links carry now."""
-        sums = map(sum, zip(Load(), *(link.load for link in self._links.values()), strict=True))
+        """Return what all halves carry now."""
+        sums = map(sum, zip(Load(), *(half.load for half in self._halves.values()), strict=True))
         return Load(*sums)._replace(
             unacknowledged=self.budget.used,
             unacknowledged_limit=self.budget.limit,
-            remembered=len(self._links.keys() | self.openings.channels | self._pending_aborts.channels),
+            remembered=len(self._halves.keys() | self.openings.channels | self._pending_aborts.channels),
         )
 
     def new_address(self) -> HalfAddress:
@@ -160,71 +173,71 @@ class Router:
         self._next_channel = (self._next_channel + 1) & 0xFFFFFFFF
         return HalfAddress(self._mesh.address, self._next_channel)
 
-    def register(self, link: Link) -> None:
-        """Let a link receive frames, from before the other side knows its channel."""
-        self._links[link.identity.local.channel] = link
+    def register(self, half: Half) -> None:
+        """Let a half receive frames, from before the other side knows its channel."""
+        self._halves[half.identity.local.channel] = half
 
-    def unregister(self, link: Link) -> None:
-        """Forget a link that was never established."""
-        self._links.pop(link.identity.local.channel, None)
+    def unregister(self, half: Half) -> None:
+        """Forget a half that was never established."""
+        self._halves.pop(half.identity.local.channel, None)
 
     def abort(self, channel: int, code: str) -> None:
-        """Abort the link of one of our channels, if it stands."""
-        link = self._links.get(channel)
-        if link is not None:
-            link.abort(code)
+        """Abort the half of one of our channels, if it stands."""
+        half = self._halves.get(channel)
+        if half is not None:
+            half.abort(code)
 
-    def linked(self, link: Link) -> None:
-        """Note that a link knows its other end: watch that instance."""
-        assert link.identity.remote is not None
-        self._liveness.watch(link.identity.remote.instance)
+    def linked(self, half: Half) -> None:
+        """Note that a half knows its other end: watch that instance."""
+        assert half.identity.remote is not None
+        self._liveness.watch(half.identity.remote.instance)
         self.patrol.begin()
 
-    def ended(self, link: Link, *, tell: Abort | None, keep: bool) -> None:
-        """Forget a link, when the other endpoint knows.
+    def ended(self, half: Half, *, tell: Abort | None, keep: bool) -> None:
+        """Forget a half, when the other endpoint knows.
 
         Args:
-            link: its association has ended.
+            half: its association has ended.
             tell: what the other endpoint must be told, if it ended here.
             keep: what was sent last, the end itself included, is not acknowledged yet.
         """
-        self._acknowledging.discard(link)
-        self._watched.discard(link)
-        remote = link.identity.remote
+        self._acknowledging.discard(half)
+        self._watched.discard(half)
+        remote = half.identity.remote
         if keep:
-            self._released.add(link)
+            self._released.add(half)
             self._schedule_sweep()
             return
-        self._forget(link)
+        self._forget(half)
         if tell is not None and remote is not None:
-            self.tell_abort(link.identity.local, remote, tell)
+            self.tell_abort(half.identity.local, remote, tell)
 
-    def _forget(self, link: Link) -> None:
-        link.forgotten()
+    def _forget(self, half: Half) -> None:
+        half.forgotten()
         if (
-            self._links.pop(link.identity.local.channel, None) is not None
-            and link.identity.remote is not None
+            self._halves.pop(half.identity.local.channel, None) is not None
+            and half.identity.remote is not None
         ):
-            self._liveness.unwatch(link.identity.remote.instance)
+            self._liveness.unwatch(half.identity.remote.instance)
 
-    def _give_up(self, link: Link) -> None:
+    def _give_up(self, half: Half) -> None:
         """End at once on the other side what can't end in order."""
-        self._released.discard(link)
-        self._forget(link)
-        if link.identity.remote is not None:
-            self.tell_abort(link.identity.local, link.identity.remote, PROVIDER_ABORT)
+        self._released.discard(half)
+        self._forget(half)
+        if half.identity.remote is not None:
+            self.tell_abort(half.identity.local, half.identity.remote, PROVIDER_ABORT)
 
     def tell_abort(self, local: HalfAddress, remote: HalfAddress, abort: Abort) -> None:
         """Tell the other endpoint that the association is over, until it answers or is dead."""
         self._pending_aborts.tell(local, remote, abort)
         self._schedule_sweep()
 
-    def frame_of_stranger(self, link: Link, frame: Frame, sender: InstanceAddress) -> bool:
-        """Handle a frame of another one than the link's remote: it was given up, or is being waited for.
+    def frame_of_stranger(self, half: Half, frame: Frame, sender: InstanceAddress) -> bool:
+        """Handle a frame of another one than the half's remote: it was given up, or is being waited for.
 
         True: it has our `OpenRequest`, and the association stands for it, so the segment may be ours.
         """
-        channel = link.identity.local.channel
+        channel = half.identity.local.channel
         kind = frame.kind
         if kind == FrameKind.RESET:
             stranger = _half_in(frame, sender)
@@ -235,7 +248,7 @@ class Router:
         elif kind == FrameKind.PROBE:
             if self._taken(frame, sender):
                 self.openings.reply_lost(channel)
-        elif link.identity.remote is None and self._is_taker(channel, sender):
+        elif half.identity.remote is None and self._is_taker(channel, sender):
             if kind < FrameKind.ACK:
                 return True
             if kind in {FrameKind.ACK, FrameKind.NACK}:
@@ -270,15 +283,15 @@ class Router:
             return
         try:
             for frame in iter_frames(message.payload):
-                link = self._links.get(frame.channel)
-                remote = None if link is None else link.identity.remote
-                if link is None:
+                half = self._halves.get(frame.channel)
+                remote = None if half is None else half.identity.remote
+                if half is None:
                     self._unknown_channel(frame, sender)
                 elif remote is None or remote.instance != sender:
-                    if self.frame_of_stranger(link, frame, sender):
-                        link.other_end.frame_received(frame)
-                elif link in self._released:
-                    self._after_release(link, frame)
+                    if self.frame_of_stranger(half, frame, sender):
+                        half.frame_received(frame)
+                elif half in self._released:
+                    self._after_release(half, frame)
                 elif frame.kind == FrameKind.MESSAGE and message.headers:
                     traceparent = traceparent_in(message.headers)
                     span = segment_span(frame.kind, len(frame.payload))
@@ -291,22 +304,22 @@ class Router:
                         frame.payload,
                         traceparent,
                     )
-                    link.other_end.operation_approved(arrival, frame.acknowledged)
+                    half.operation_approved(arrival, frame.acknowledged)
                 else:
-                    link.other_end.frame_received(frame)
+                    half.frame_received(frame)
                     if frame.kind == FrameKind.ABORT:
                         self._reset(frame, sender)
         except FrameError:
             log.warning("dropped a malformed message on %s", message.subject.rsplit(".", 1)[-1])
 
-    def _after_release(self, link: Link, frame: Frame) -> None:
-        remote = link.identity.remote
+    def _after_release(self, half: Half, frame: Frame) -> None:
+        remote = half.identity.remote
         assert remote is not None
         if frame.kind == FrameKind.ABORT:
             self._reset(frame, remote.instance)
-        if frame.kind in {FrameKind.ABORT, FrameKind.RESET} or not link.other_end.still_unacknowledged(frame):
-            self._released.discard(link)
-            self._forget(link)
+        if frame.kind in {FrameKind.ABORT, FrameKind.RESET} or not half.still_unacknowledged(frame):
+            self._released.discard(half)
+            self._forget(half)
 
     def _unknown_channel(self, frame: Frame, sender: InstanceAddress) -> None:
         kind = frame.kind
@@ -335,11 +348,11 @@ class Router:
         except (EnvelopeError, DimseError):
             log.warning("dropped a malformed operation")
             return
-        link = self._links.get(request.sink_channel)
-        if link is None or link in self._released:
+        half = self._halves.get(request.sink_channel)
+        if half is None or half in self._released:
             return
-        handler, home_zone = message.sender, link.identity.home_zone
-        remote = link.identity.remote
+        handler, home_zone = message.sender, half.identity.home_zone
+        remote = half.identity.remote
         sources = self.openings.takers(request.sink_channel) if remote is None else (remote,)
         if (
             handler is None
@@ -349,7 +362,7 @@ class Router:
             log.warning("dropped an operation that %s may not approve", handler)
             return
         traceparent = traceparent_in(message.headers)
-        link.other_end.operation_approved(
+        half.operation_approved(
             Arrival(
                 request.position,
                 request.span,
@@ -366,12 +379,12 @@ class Router:
     def _on_unserved(self, message: Message) -> None:
         """Ask again: no handler is there just now, since one is being restarted."""
         channel = message.subject.rpartition(".")[2]
-        link = self._links.get(int(channel)) if message.no_responders and channel.isdecimal() else None
-        if link is None:
+        half = self._halves.get(int(channel)) if message.no_responders and channel.isdecimal() else None
+        if half is None:
             return
         if not self._unhandled:
             self._loop.call_later(UNHANDLED_INTERVAL, self._ask_again)
-        self._unhandled.add(link)
+        self._unhandled.add(half)
 
     def _on_refused(self, message: Message) -> None:
         try:
@@ -382,31 +395,31 @@ class Router:
             return
         if status is None:
             status = failure_status_for(0, FailureReason.NOT_AUTHORIZED)
-        link = self._links.get(refusal.channel)
-        if link is None or message.sender is None:
+        half = self._halves.get(refusal.channel)
+        if half is None or message.sender is None:
             return
-        if link in self._released:
-            if message.sender.zone == link.identity.home_zone:
-                self._give_up(link)  # the other endpoint waits for what it will never get
+        if half in self._released:
+            if message.sender.zone == half.identity.home_zone:
+                self._give_up(half)  # the other endpoint waits for what it will never get
         else:
-            link.other_end.operation_refused(refusal.position, status, refusal.code, by=message.sender)
+            half.operation_refused(refusal.position, status, refusal.code, by=message.sender)
 
     # time
 
-    def acknowledge_later(self, link: Link) -> None:
+    def acknowledge_later(self, half: Half) -> None:
         """Acknowledge within `ack_delay`, unless another frame carries it before."""
         if not self._acknowledging:
             self._loop.call_later(self.settings.ack_delay, self._acknowledge)
-        self._acknowledging.add(link)
+        self._acknowledging.add(half)
 
     def _acknowledge(self) -> None:
-        links, self._acknowledging = self._acknowledging, set()
-        for link in links:
-            link.other_end.acknowledge_if_owed()
+        halves, self._acknowledging = self._acknowledging, set()
+        for half in halves:
+            half.acknowledge_if_owed()
 
-    def watch(self, link: Link) -> None:
-        """Look at the link's deadlines until its `sweep` says that nothing is outstanding."""
-        self._watched.add(link)
+    def watch(self, half: Half) -> None:
+        """Look at the half's deadlines until its `sweep` says that nothing is outstanding."""
+        self._watched.add(half)
         self._schedule_sweep()
 
     def _schedule_sweep(self) -> None:
@@ -416,28 +429,26 @@ class Router:
     def _sweep(self) -> None:
         self._sweeping = None
         now = self.now()
-        for link in list(self._watched):
-            if not link.sweep(now):
-                self._watched.discard(link)
-        for link in list(self._released):
-            if link.deadlines.end_is_late(now):
-                self._give_up(link)
-            else:
-                link.deadlines.probe_if_silent(now)
+        for half in list(self._watched):
+            if not half.sweep(now):
+                self._watched.discard(half)
+        for half in list(self._released):
+            if not half.sweep_after_end(now):
+                self._give_up(half)
         self._pending_aborts.repeat(now)
         if self._watched or self._released or self._pending_aborts:
             self._schedule_sweep()
 
     def _send_unsent(self) -> None:
-        for link in list(self._watched):
-            link.guarded(link.deadlines.send_unsent)
-        for link in self._released:
-            link.sender.send_again(unsent_only=True)
+        for half in list(self._watched):
+            half.send_unsent()
+        for half in self._released:
+            half.sender.send_again(unsent_only=True)
 
     def _ask_again(self) -> None:
-        links, self._unhandled = self._unhandled, set()
-        for link in links:
-            link.deadlines.ask_handlers_again()
+        halves, self._unhandled = self._unhandled, set()
+        for half in halves:
+            half.ask_handlers_again()
 
     def _mesh_changed(self, connected: bool) -> None:
         if not connected:
@@ -445,20 +456,20 @@ class Router:
             return
         self._down_since = None
         self.openings.mesh_returned()
-        for link in list(self._links.values()):
-            link.deadlines.mesh_returned()
+        for half in list(self._halves.values()):
+            half.mesh_returned()
 
     def _instance_died(self, instance: InstanceAddress) -> None:
         self.openings.instance_died(instance)
-        for link in list(self._links.values()):
-            if link.identity.remote is not None and link.identity.remote.instance == instance:
-                if link in self._released:
-                    self._released.discard(link)
-                    self._forget(link)
+        for half in list(self._halves.values()):
+            if half.identity.remote is not None and half.identity.remote.instance == instance:
+                if half in self._released:
+                    self._released.discard(half)
+                    self._forget(half)
                 else:
-                    link.instance_died()
+                    half.instance_died()
         self._pending_aborts.instance_died(instance)
-        self.paths.forget(instance)
+        self._congestion.forget(instance)
 
 
 def _half_in(frame: Frame, sender: InstanceAddress) -> HalfAddress:

@@ -1,6 +1,6 @@
-"""The segments of a link, each built once: what is published now is what will be published again if it gets lost.
+"""The segments of an association, each built once: what is published now is published again if it gets lost.
 
-Pure functions of their arguments. `link` says who the two ends are, `position` where the segment stands in its
+Pure functions of their arguments. `identity` says who the two ends are, `position` where the segment stands in its
 direction, `acknowledged` what we have consumed of the other one.
 """
 
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dimse_mesh.endpoint.identity import LinkIdentity
-from dimse_mesh.endpoint.outbound import Route, Segment
+from dimse_mesh.endpoint.identity import AssociationIdentity
 from dimse_mesh.mesh import pack
 from dimse_mesh.schemas.frames import (
     LAST,
@@ -23,10 +22,11 @@ from dimse_mesh.schemas.frames import (
     encode_u64,
 )
 from dimse_mesh.schemas.operation import OperationRequest
+from dimse_mesh.streams.outbound import Lane, Segment
 
 
 def message(
-    link: LinkIdentity,
+    identity: AssociationIdentity,
     position: int,
     acknowledged: int,
     *,
@@ -42,11 +42,11 @@ def message(
     Args:
         subject: of the handlers through which it goes; None: straight to the other endpoint.
     """
-    assert link.remote is not None
+    assert identity.remote is not None
     span = len(command) + len(data)
     if subject is None:
         frame = encode_frame(
-            link.remote.channel,
+            identity.remote.channel,
             FrameKind.MESSAGE,
             encode_u32(len(command)),
             command,
@@ -56,31 +56,31 @@ def message(
             flags=WHOLE if whole else 0,
             context_id=context_id,
         )
-        return Segment(position, span, Route.LINK, frame, traceparent=traceparent)
+        return Segment(position, span, Lane.LINK, frame, traceparent=traceparent)
     request = OperationRequest(
-        association=link.association,
+        association=identity.association,
         position=position,
         span=span,
-        source=link.local.instance.tokens,
-        source_channel=link.local.channel,
-        sink=link.remote.instance.tokens,
-        sink_channel=link.remote.channel,
+        source=identity.local.instance.tokens,
+        source_channel=identity.local.channel,
+        sink=identity.remote.instance.tokens,
+        sink_channel=identity.remote.channel,
         context_id=context_id,
         command_length=len(command),
         whole=whole,
         acknowledged=acknowledged,
-        calling_ae=link.calling_ae,
-        called_ae=link.called_ae,
-        from_client=link.from_client,
+        calling_ae=identity.calling_ae,
+        called_ae=identity.called_ae,
+        from_client=identity.from_client,
     )
     payload = pack(request, b"".join((command, data)))
     return Segment(
-        position, span, Route.HANDLER, payload, subject, link.local.channel, traceparent=traceparent
+        position, span, Lane.HANDLER, payload, subject, identity.local.channel, traceparent=traceparent
     )
 
 
 def chunk(
-    link: LinkIdentity,
+    identity: AssociationIdentity,
     position: int,
     acknowledged: int,
     *,
@@ -89,9 +89,9 @@ def chunk(
     last: bool,
 ) -> Segment:
     """Return a piece of a data set. An empty last one still has a place of its own in the order."""
-    assert link.remote is not None
+    assert identity.remote is not None
     frame = encode_frame(
-        link.remote.channel,
+        identity.remote.channel,
         FrameKind.DATA,
         *parts,
         position=position,
@@ -99,53 +99,59 @@ def chunk(
         context_id=context_id,
         acknowledged=acknowledged,
     )
-    return Segment(position, sum(map(len, parts)) or 1, Route.BULK, frame)
+    return Segment(position, sum(map(len, parts)) or 1, Lane.BULK, frame)
 
 
-def run(link: LinkIdentity, position: int, acknowledged: int, *, head: PdusHead, pdus: memoryview) -> Segment:
+def run(
+    identity: AssociationIdentity, position: int, acknowledged: int, *, head: PdusHead, pdus: memoryview
+) -> Segment:
     """Return pending responses, as the PDUs that they came in."""
-    assert link.remote is not None
+    assert identity.remote is not None
     frame = encode_frame(
-        link.remote.channel,
+        identity.remote.channel,
         FrameKind.PDUS,
         encode_pdus_head(head),
         pdus,
         position=position,
         acknowledged=acknowledged,
     )
-    return Segment(position, len(pdus), Route.BULK, frame)
+    return Segment(position, len(pdus), Lane.BULK, frame)
 
 
-def release(link: LinkIdentity, position: int, acknowledged: int, *, kind: FrameKind) -> Segment:
+def release(identity: AssociationIdentity, position: int, acknowledged: int, *, kind: FrameKind) -> Segment:
     """Return an A-RELEASE-RQ or -RP."""
-    assert link.remote is not None
-    frame = encode_frame(link.remote.channel, kind, position=position, acknowledged=acknowledged)
-    return Segment(position, 1, Route.LINK, frame)
+    assert identity.remote is not None
+    frame = encode_frame(identity.remote.channel, kind, position=position, acknowledged=acknowledged)
+    return Segment(position, 1, Lane.LINK, frame)
 
 
-def close(link: LinkIdentity, position: int, acknowledged: int, *, how: Closing) -> Segment:
+def close(identity: AssociationIdentity, position: int, acknowledged: int, *, how: Closing) -> Segment:
     """Return the end of our peer's connection."""
-    assert link.remote is not None
+    assert identity.remote is not None
     frame = encode_frame(
-        link.remote.channel, FrameKind.CLOSE, bytes((how,)), position=position, acknowledged=acknowledged
+        identity.remote.channel, FrameKind.CLOSE, bytes((how,)), position=position, acknowledged=acknowledged
     )
-    return Segment(position, 1, Route.LINK, frame, awaited=False)
+    return Segment(position, 1, Lane.LINK, frame, awaited=False)
 
 
-def cancel(link: LinkIdentity, position: int, acknowledged: int, *, span: int) -> Segment:
+def cancel(identity: AssociationIdentity, position: int, acknowledged: int, *, span: int) -> Segment:
     """Return what stands in the place of segments that will never be sent (again)."""
-    assert link.remote is not None
+    assert identity.remote is not None
     frame = encode_frame(
-        link.remote.channel, FrameKind.CANCEL, encode_u64(span), position=position, acknowledged=acknowledged
+        identity.remote.channel,
+        FrameKind.CANCEL,
+        encode_u64(span),
+        position=position,
+        acknowledged=acknowledged,
     )
-    return Segment(position, span, Route.LINK, frame, awaited=False)
+    return Segment(position, span, Lane.LINK, frame, awaited=False)
 
 
-def cancelled(link: LinkIdentity, position: int, acknowledged: int, *, cancel_at: int) -> Segment:
+def cancelled(identity: AssociationIdentity, position: int, acknowledged: int, *, cancel_at: int) -> Segment:
     """Return the answer to a CANCEL that came in time."""
-    assert link.remote is not None
+    assert identity.remote is not None
     payload = encode_u64(cancel_at)
     frame = encode_frame(
-        link.remote.channel, FrameKind.CANCELLED, payload, position=position, acknowledged=acknowledged
+        identity.remote.channel, FrameKind.CANCELLED, payload, position=position, acknowledged=acknowledged
     )
-    return Segment(position, len(payload), Route.LINK, frame)
+    return Segment(position, len(payload), Lane.LINK, frame)

@@ -27,14 +27,14 @@ from dimse_mesh.dimse import (
 from dimse_mesh.endpoint import segments
 from dimse_mesh.endpoint.chunks import ChunkGatherer
 from dimse_mesh.endpoint.courier import Courier
-from dimse_mesh.endpoint.identity import LinkIdentity, dimse_service, handler_of
+from dimse_mesh.endpoint.identity import AssociationIdentity, dimse_service, handler_of
 from dimse_mesh.endpoint.operations import Operation, OperationTable
-from dimse_mesh.endpoint.outbound import Budget, Outbound, Route, Segment
 from dimse_mesh.endpoint.pending import PendingResponses, Run
-from dimse_mesh.endpoint.settings import LinkSettings
+from dimse_mesh.endpoint.settings import HalfSettings
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.schemas.frames import Closing, FrameKind, PdusHead
+from dimse_mesh.streams.outbound import Budget, Lane, Outbound, Segment
 from dimse_mesh.upper_layer import PDU_HEADER_LENGTH
 
 _CANCELLABLE = frozenset((CommandField.C_FIND_RQ, CommandField.C_GET_RQ, CommandField.C_MOVE_RQ))
@@ -78,8 +78,8 @@ class Sender:
         *,
         courier: Courier,
         budget: Budget,
-        identity: LinkIdentity,
-        settings: LinkSettings,
+        identity: AssociationIdentity,
+        settings: HalfSettings,
         operations: OperationTable,
         tracing: OperationTracing,
         acknowledged: Callable[[], int],
@@ -328,24 +328,28 @@ class Sender:
             segment.attempts = 0
             self.unsent = True
 
+    def note_progress(self, now: float) -> None:
+        """Begin anew to wait for the other endpoint."""
+        self.progress_at = now
+
     def send_again(
-        self, *, unsent_only: bool = False, route: Route | None = None, before: int | None = None
+        self, *, unsent_only: bool = False, lane: Lane | None = None, before: int | None = None
     ) -> int:
         """Send what the other side hasn't received, or what was never taken; return how many segments were.
 
         Args:
             unsent_only: only what the courier never took.
-            route: only what travels so.
+            lane: only what travels so.
             before: only what begins below this position.
         """
         remote = self._identity.remote
         if remote is None:
             return 0
         count = 0
-        if route is None and before is None:
+        if lane is None and before is None:
             self.unsent = False
         for segment in self.outbound.unreceived(before):
-            if (unsent_only and segment.attempts) or (route is not None and segment.route is not route):
+            if (unsent_only and segment.attempts) or (lane is not None and segment.lane is not lane):
                 continue
             if not self._courier.send(remote.instance, segment):
                 self.unsent = True

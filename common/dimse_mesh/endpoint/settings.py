@@ -1,4 +1,4 @@
-"""The bounds that a link keeps, in one value that its process builds from the configuration."""
+"""The bounds that a half keeps, in one value that its process builds from the configuration."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkSettings:
-    """Bounds of one link. Sizes in bytes, times in seconds."""
+class HalfSettings:
+    """Bounds of one half. Sizes in bytes, times in seconds."""
 
     window: int
-    """Unconsumed bytes that this endpoint is ready to hold for a link."""
+    """Unconsumed bytes that this endpoint is ready to hold for a half."""
     max_buffered: int
-    """Bytes that all links of the instance may have in flight together, before each is held to a fair share."""
+    """Bytes that all halves of the instance may have in flight together, before each is held to a fair share."""
     chunk_size: int
     """Data set bytes in one DATA frame; with its header below what malloc maps anew each time (docs/performance.md)."""
     inline_limit: int

@@ -1,4 +1,4 @@
-"""Spans of operations at one end of a link: one trace across front-end, handler and executor.
+"""Spans of operations at one end of a half: one trace across front-end, handler and executor.
 
     server    at the endpoint whose peer asks                     root, or child of the operation that it serves
     consumer  in the handler (dimse_mesh.handling)                child of the server span
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dimse_mesh.dimse import CommandHead, StatusCategory, category
-from dimse_mesh.endpoint.identity import LinkIdentity, dimse_service
+from dimse_mesh.endpoint.identity import AssociationIdentity, dimse_service
 from dimse_mesh.endpoint.operations import Operation
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.runtime.tracing import AttributeValue
@@ -34,7 +34,7 @@ class OperationTracing:
         self._telemetry = telemetry
         self._passed_on: dict[int, Any] = {}
 
-    def operation_started(self, operation: Operation, service: str, identity: LinkIdentity) -> None:
+    def operation_started(self, operation: Operation, service: str, identity: AssociationIdentity) -> None:
         """Start the span of an operation that our peer asks for."""
         if not self._telemetry.tracing:
             return
@@ -61,7 +61,7 @@ class OperationTracing:
             self._end(operation.span, status, code, size)
             operation.span = None
 
-    def request_passed_on(self, head: CommandHead, traceparent: str, identity: LinkIdentity) -> None:
+    def request_passed_on(self, head: CommandHead, traceparent: str, identity: AssociationIdentity) -> None:
         """Start the span of a request that our peer is asked now."""
         service = dimse_service(head.command_field)
         span = self._telemetry.start_span(
@@ -95,7 +95,9 @@ class OperationTracing:
         self._telemetry.end(span, error_code=code, **attributes)
 
 
-def _attributes(head: CommandHead, service: str, identity: LinkIdentity) -> Mapping[str, AttributeValue]:
+def _attributes(
+    head: CommandHead, service: str, identity: AssociationIdentity
+) -> Mapping[str, AttributeValue]:
     sop_class = head.sop_class
     return {
         "rpc.system.name": RPC_SYSTEM,

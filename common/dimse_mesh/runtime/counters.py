@@ -113,6 +113,15 @@ class Counters:
         self.associations_open -= 1
         self.associations_ended[code] = self.associations_ended.get(code, 0) + 1
 
+    def carried(self, bytes_in: int, bytes_out: int) -> None:
+        """Count what an association that has ended brought from its peer, and to it."""
+        self.bytes_in += bytes_in
+        self.bytes_out += bytes_out
+
+    def sent_again(self, segments: int) -> None:
+        """Count segments that were sent again over the mesh."""
+        self.retransmissions += segments
+
     def association_rejected(self, result: int, source: int, reason: int) -> None:
         """Count an A-ASSOCIATE-RJ (PS3.8 §9.3.4)."""
         key = (result, source, reason)

@@ -1,7 +1,7 @@
 """A client's connection from its first byte to the answer to its A-ASSOCIATE-RQ (PS3.8 Sta2 and Sta3).
 
-Once the target has accepted, the `Link` takes over; until then nothing but an A-ASSOCIATE-RQ, an abort or a close
-is in order.
+Once the target has accepted, the `AssociationHalf` takes over; until then nothing but an A-ASSOCIATE-RQ, an abort or
+a close is in order.
 """
 
 from __future__ import annotations

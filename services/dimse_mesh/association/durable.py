@@ -111,7 +111,6 @@ class DurableFrontEnd:
                 for context in contexts
                 if context.accepted
             },
-            max_pdu=request.maximum_length or 0,
             writer=partial(
                 ObjectWriter,
                 self._jetstream,
@@ -127,7 +126,9 @@ class DurableFrontEnd:
             idle_timeout=self._settings.idle_timeout,
             traceparent=traceparent,
         )
-        acceptor.peer.join(session, max_length=self._settings.max_pdu_length)
+        acceptor.peer.join(
+            session, max_pdu=request.maximum_length or 0, max_length=self._settings.max_pdu_length
+        )
         acceptor.peer.resume_reading()
         self._sessions.add(session)
         self._context.counters.association_opened()

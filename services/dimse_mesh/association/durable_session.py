@@ -23,17 +23,17 @@ from dimse_mesh.dimse import (
     DimseError,
     MessageAssembler,
     Status,
-    encode_command,
     failure_status_for,
     response_to,
 )
 from dimse_mesh.dimse.status import FailureReason
-from dimse_mesh.endpoint import SocketPeer, dimse_service
+from dimse_mesh.endpoint import dimse_service
+from dimse_mesh.endpoint.peer import DicomPeer
 from dimse_mesh.mesh import MeshError, StreamFull
 from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.spool import ObjectWriter
-from dimse_mesh.upper_layer import Abort, AbortReason, UpperLayerError, iter_pdvs
+from dimse_mesh.upper_layer import Abort, AbortReason
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,6 @@ class DurableSession:
 
     Args:
         contexts: transfer syntax by id of the accepted presentation contexts.
-        max_pdu: the client's maximum PDU length.
         writer: makes the writer of an object; its pieces are stored in the given task group.
         objection: what the policy says of an operation, by its command field.
         called_ae, calling_ae: by which the object is delivered.
@@ -68,10 +67,9 @@ class DurableSession:
 
     def __init__(
         self,
-        peer: SocketPeer,
+        peer: DicomPeer,
         *,
         contexts: Mapping[int, str],
-        max_pdu: int,
         writer: Callable[[TaskGroup], ObjectWriter],
         objection: Callable[[int], PolicyRefusal | None],
         called_ae: str,
@@ -83,7 +81,6 @@ class DurableSession:
     ) -> None:
         self._peer = peer
         self._contexts = contexts
-        self._max_pdu = max_pdu
         self._writer = writer
         self._objection = objection
         self._called_ae = called_ae
@@ -98,17 +95,19 @@ class DurableSession:
         self._changed = asyncio.Event()
         self._ended: str | None = None
         self._draining = False
+        self._input_ended = False
         self._at_rest = True
 
     # --- the peer's side
 
-    def data_received(
-        self, pdus: Sequence[tuple[int, memoryview]], index: int, contiguous: memoryview
-    ) -> int:
-        """Take one P-DATA-TF apart."""
-        del contiguous
+    def run_received(self, pdus: Sequence[tuple[int, memoryview]], index: int, contiguous: memoryview) -> int:  # noqa: ARG002
+        """Take nothing as it is: every message goes to the task."""
+        return index
+
+    def pdvs_received(self, pdvs: Sequence[tuple[int, int, memoryview]]) -> None:
+        """Take the fragments of one P-DATA-TF."""
         try:
-            for context_id, flags, fragment in iter_pdvs(pdus[index][1]):
+            for context_id, flags, fragment in pdvs:
                 if context_id not in self._contexts:
                     self._refuse("unknown-context", AbortReason.INVALID_PDU_PARAMETER_VALUE)
                     break
@@ -118,11 +117,8 @@ class DurableSession:
                 elif event is not None:
                     self._waiting_bytes += len(event.fragment)
                     self._events.append((bytes(event.fragment), event.last))
-        except UpperLayerError as error:
-            self._refuse(error.code, error.abort_reason)
         except DimseError as error:
             self._refuse(error.code, AbortReason.INVALID_PDU_PARAMETER_VALUE)
-        return index + 1
 
     def read_ended(self) -> None:
         """Let the task work, and hold the client back while enough waits for the task."""
@@ -149,6 +145,12 @@ class DurableSession:
         """Note that the client broke PS3.8, and was aborted."""
         self._counters.protocol_error(code)
         self._end(code)
+
+    def input_ended(self) -> bool:
+        """Note that the client sends no more. What it has sent is stored and answered before it is closed."""
+        self._input_ended = True
+        self._changed.set()
+        return True
 
     def closed(self) -> None:
         """Note that the client has gone. What it sent whole is stored all the same."""
@@ -206,6 +208,10 @@ class DurableSession:
         while not self._events:
             if self._ended is not None:
                 raise Ended(self._ended)
+            if self._input_ended:
+                self._end("transport-lost")
+                self._peer.close()
+                raise Ended("transport-lost")
             if self._draining and self._at_rest:
                 self.abort("draining")
                 raise Ended("draining")
@@ -316,7 +322,7 @@ class DurableSession:
             return
         response = response_to(command, status, error_comment=comment)
         if self._peer.takes_messages:
-            self._peer.write(encode_command(received.context_id, response.encode(), self._max_pdu))
+            self._peer.write_message(received.context_id, response.encode(), None)
 
 
 async def _discard(writer: ObjectWriter) -> None:

@@ -14,8 +14,8 @@ from dimse_mesh.association.durable import DurableFrontEnd
 from dimse_mesh.association.opening import Accepted, Opener, Refused
 from dimse_mesh.endpoint import (
     PROVIDER_ABORT,
-    Link,
-    LinkIdentity,
+    AssociationHalf,
+    AssociationIdentity,
     Occupancy,
     PeerConnection,
     Router,
@@ -192,7 +192,7 @@ class FrontEnd:
         """Open the association with the target and answer the client."""
         linked = False
         telemetry = self._context.telemetry
-        identity = LinkIdentity(
+        identity = AssociationIdentity(
             association=uuid.uuid4().hex,
             home_zone=self._context.settings.zone,
             calling_ae=request.calling_ae,
@@ -216,14 +216,14 @@ class FrontEnd:
             self._context.counters.association_closed(code)
             telemetry.end(span, error_code=None if code == "released" else code)
 
-        link = Link(
-            router=self.router,
+        half = AssociationHalf(
+            instance=self.router,
             peer=acceptor.peer,
             identity=identity,
             on_end=ended,
             objection=self._objection(request),
         )
-        self.router.register(link)
+        self.router.register(half)
         code = "cancelled"
         try:
             outcome = await self._opener.open(
@@ -257,10 +257,10 @@ class FrontEnd:
                     return
                 linked = True
                 acceptor.peer.accept(accept_pdu)
-                self._join(request, link, outcome)
+                self._join(request, half, outcome)
         finally:
             if not linked:
-                self.router.unregister(link)
+                self.router.unregister(half)
                 self.occupancy.leave()
                 telemetry.end(span, error_code=code)
                 acceptor.peer.abort()
@@ -298,7 +298,7 @@ class FrontEnd:
         else:
             self._reject(acceptor, request, outcome.answer, outcome.code)
 
-    def _forget_target(self, identity: LinkIdentity, target: HalfAddress) -> None:
+    def _forget_target(self, identity: AssociationIdentity, target: HalfAddress) -> None:
         """Tell the executor that the client has gone meanwhile."""
         self.router.tell_abort(identity.local, target, PROVIDER_ABORT)
 
@@ -312,17 +312,17 @@ class FrontEnd:
         # PS3.8 §9.3.3: these fields are sent back as they came in the request.
         return own.with_ae_title_bytes(request.called_ae_bytes, request.calling_ae_bytes).encode()
 
-    def _join(self, request: AssociateRQ, link: Link, accepted: Accepted) -> None:
+    def _join(self, request: AssociateRQ, half: AssociationHalf, accepted: Accepted) -> None:
         """Join the client, who was answered, to the target."""
         self._context.counters.association_opened()
-        link.establish(
+        half.establish(
             remote=accepted.sink,
             window=accepted.window,
             max_pdu=request.maximum_length or 0,
             accepted_contexts=accepted.answer.accepted_context_ids,
             max_length=self._settings.max_pdu_length,
         )
-        link.attach()
+        half.attach()
 
 
 def _rewritten(pdu: bytes, request: AssociateRQ, route: Route) -> bytes:

@@ -8,7 +8,7 @@ import ssl
 
 import anyio
 
-from dimse_mesh.endpoint import Link, LinkIdentity, Occupancy, Router, SocketPeer
+from dimse_mesh.endpoint import AssociationHalf, AssociationIdentity, Occupancy, Router, SocketPeer
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT, with_own_items
 from dimse_mesh.endpoint.tls import remote_context
 from dimse_mesh.mesh import Message
@@ -159,7 +159,7 @@ class Executor:
         if not isinstance(answer.content, AssociateAC):
             peer.leave()
             return OpenReply(result=answer.result, channel=local.channel), answer.pdu
-        identity = LinkIdentity(
+        identity = AssociationIdentity(
             association=request.association,
             home_zone=front_end.instance.zone,
             calling_ae=request.calling_ae,
@@ -174,7 +174,7 @@ class Executor:
     def _join(
         self,
         remote: RemoteAe,
-        identity: LinkIdentity,
+        identity: AssociationIdentity,
         peer: SocketPeer,
         accepted: AssociateAC,
         *,
@@ -189,29 +189,29 @@ class Executor:
             self._leave(remote)
             self._context.counters.association_closed(code)
 
-        link = Link(
-            router=self._router,
+        half = AssociationHalf(
+            instance=self._router,
             peer=peer,
             identity=identity,
             on_end=ended,
         )
-        self._router.register(link)
+        self._router.register(half)
         loop = asyncio.get_running_loop()
         until = loop.time() + self._settings.attach_timeout
         unattached: asyncio.TimerHandle
 
         def look() -> None:
             nonlocal unattached
-            if link.ask_for_attachment():
+            if half.ask_for_attachment():
                 return
             if loop.time() >= until:
-                link.abort("never-attached")
+                half.abort("never-attached")
             else:
                 unattached = loop.call_later(ATTACH_INTERVAL, look)
 
         unattached = loop.call_later(ATTACH_INTERVAL, look)
         self._context.counters.association_opened()
-        link.establish(
+        half.establish(
             remote=front_end,
             window=window,
             max_pdu=accepted.maximum_length or 0,

@@ -30,6 +30,17 @@ PLANTED = {
     "the message core does input and output": ("common/dimse_mesh/dimse/planted.py", "import asyncio"),
     "a service speaks NATS itself": ("services/dimse_mesh/scu/planted.py", "import nats"),
     "the data path uses pynetdicom": ("common/dimse_mesh/endpoint/planted.py", "import pynetdicom"),
+    "a half has a clock": ("common/dimse_mesh/endpoint/remote_side.py", "import asyncio"),
+    "a stream does input and output": ("common/dimse_mesh/streams/inbound.py", "import socket"),
+    "a stream knows the bus": ("common/dimse_mesh/streams/outbound.py", "import dimse_mesh.mesh"),
+    "a circle within the endpoint": (
+        "common/dimse_mesh/endpoint/deadlines.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from dimse_mesh.endpoint.half import planted",
+    ),
+    "a circle within the streams": (
+        "common/dimse_mesh/streams/congestion.py",
+        "import dimse_mesh.streams.outbound",
+    ),
     "a circle within the command line": (
         "services/dimse_mesh/app/run.py",
         "from dimse_mesh.app.cli import main as planted",

@@ -191,7 +191,7 @@ def test_client_that_vanishes_is_no_protocol_error_but_cuts_its_operation_off(wa
         client.reset()
     name = "dimse_mesh_associations_ended_total"
     wait_until(lambda: front.of(name, code="transport-lost") == 1, "the front-end to notice")
-    wait_until(lambda: executor.of(name, code="aborted-by-other-side") == 1, "the executor to be told")
+    wait_until(lambda: executor.of(name, code="closed-by-other-side") == 1, "the executor to be told")
     assert front.of("dimse_mesh_protocol_errors_total") == 0
 
 

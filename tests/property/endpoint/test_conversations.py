@@ -47,8 +47,8 @@ def test_every_message_arrives_once_in_order_and_nothing_remains(
     window: int,
 ) -> None:
     async def main() -> list[weakref.ref[Any]]:
-        link_settings = replace(SETTINGS, window=window)
-        async with joined(random=Random(seed), faults=bad, settings=link_settings, max_pdus=limits) as both:
+        half_settings = replace(SETTINGS, window=window)
+        async with joined(random=Random(seed), faults=bad, settings=half_settings, max_pdus=limits) as both:
             client, target = both.client, both.target
             client.sizes, target.sizes = sizes
             Target(target, conversation).start()

@@ -46,7 +46,7 @@ def end(both: Joined, how: str) -> None:
             ]
             both.front.carrier.hear_of_death(EXECUTOR)
         case "front-end stops":
-            both.front.link.abort("instance-stops")
+            both.front.half.abort("instance-stops")
 
 
 ENDS = (
@@ -117,7 +117,7 @@ def test_a_client_learns_that_the_executor_has_died(
             assert both.client.closed
             assert len(both.front.router) == 0
             assert both.front.router.budget.used == 0
-            assert not both.front.router._pending_aborts
+            assert both.front.router.remembers_nothing
 
     run(main())
 
@@ -135,8 +135,8 @@ def test_an_outage_within_the_deadline_is_nothing_but_a_pause(
     *, conversation: list[Ask], seed: int, outages: list[tuple[float, float]], bad: Faults
 ) -> None:
     async def main() -> None:
-        link_settings = replace(SETTINGS, deadline=300.0)
-        async with joined(random=Random(seed), faults=bad, settings=link_settings) as both:
+        half_settings = replace(SETTINGS, deadline=300.0)
+        async with joined(random=Random(seed), faults=bad, settings=half_settings) as both:
             Target(both.target, conversation).start()
             Client(both.client, conversation, at_once=True).start()
             for before, length in outages:

@@ -6,9 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dimse_mesh.endpoint.inbound import Arrival, Inbound
-from dimse_mesh.endpoint.outbound import Budget, Outbound, Route, Segment
 from dimse_mesh.schemas.frames import FrameKind
+from dimse_mesh.streams.inbound import Arrival, Inbound
+from dimse_mesh.streams.outbound import Budget, Lane, Outbound, Segment
 
 WINDOW = 100
 LARGEST = 40
@@ -45,7 +45,7 @@ class OrderAndCredit(RuleBasedStateMachine):
     @precondition(lambda self: not self.outbound.exhausted)
     @rule(span=st.integers(1, LARGEST))
     def send(self, span: int) -> None:
-        segment = Segment(self.outbound.position, span, Route.LINK, b"data")
+        segment = Segment(self.outbound.position, span, Lane.LINK, b"data")
         self.outbound.add(segment)
         self.sent[segment.position] = segment
         self.bag.append(segment)
@@ -97,7 +97,7 @@ class OrderAndCredit(RuleBasedStateMachine):
         if any(s.position in self.skips for s in chosen):
             return
         start, end = chosen[0].position, chosen[-1].position + chosen[-1].span
-        by = self.skips[start] = Segment(start, end - start, Route.LINK, b"")
+        by = self.skips[start] = Segment(start, end - start, Lane.LINK, b"")
         self.outbound.replace(start, end, by)
         self.bag.append(by)
 

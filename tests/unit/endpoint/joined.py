@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from dimse_mesh.endpoint import Link, LinkIdentity, LinkSettings, Router, SocketPeer
+from dimse_mesh.endpoint import AssociationHalf, AssociationIdentity, HalfSettings, Router, SocketPeer
 from dimse_mesh.handling import OperationHandler
 from dimse_mesh.policy import ConfiguredPolicy
 from dimse_mesh.runtime.counters import Counters
@@ -29,7 +29,7 @@ EXECUTOR = InstanceAddress("away", Role.SCU, "executor")
 MAX_LENGTH = 131072
 ARTIM = 10.0
 CONTEXTS = frozenset((1, 3, 5))
-SETTINGS = LinkSettings(
+SETTINGS = HalfSettings(
     window=16 * 1024,
     max_buffered=1024 * 1024,
     chunk_size=1000,
@@ -50,7 +50,7 @@ class End:
 
     router: Router
     carrier: Instance
-    link: Link
+    half: AssociationHalf
     peer: MemoryPeer
     counters: Counters
     ended: list[str]
@@ -96,18 +96,10 @@ class Joined:
             router = end.router
             assert len(router) == 0
             assert router.budget.used == 0
-            for registry in (
-                router._acknowledging,
-                router._watched,
-                router._released,
-                router._pending_aborts,
-                router.courier._batches,
-                router.courier._batch_sizes,
-            ):
-                assert not registry
+            assert router.remembers_nothing
             assert end.carrier.watched == []
             assert len(end.ended) == 1
-            assert len(end.link.operations) == 0
+            assert len(end.half.operations) == 0
 
 
 def _machine(*, requestor: bool) -> AssociationMachine:
@@ -120,7 +112,7 @@ def _end(
     ended: list[str] = []
     connection = router.new_connection(max_length=MAX_LENGTH)
     peer = MemoryPeer(connection, tls=tls)
-    identity = LinkIdentity(
+    identity = AssociationIdentity(
         association="a1",
         home_zone=ZONE,
         calling_ae="CLIENT",
@@ -128,15 +120,15 @@ def _end(
         from_client=from_client,
         local=router.new_address(),
     )
-    link = Link(
-        router=router,
+    half = AssociationHalf(
+        instance=router,
         peer=SocketPeer(connection, _machine(requestor=not from_client), artim_timeout=ARTIM),
         identity=identity,
         on_end=ended.append,
         **more,
     )
-    router.register(link)
-    return End(router, carrier, link, peer, counters, ended)
+    router.register(half)
+    return End(router, carrier, half, peer, counters, ended)
 
 
 @asynccontextmanager
@@ -144,7 +136,7 @@ async def joined(
     *,
     random: Random | None = None,
     faults: Faults = CALM,
-    settings: LinkSettings = SETTINGS,
+    settings: HalfSettings = SETTINGS,
     routes: Sequence[Route] = (),
     handlers: int = 2,
     max_pdus: tuple[int, int] = (16384, 16384),
@@ -156,7 +148,7 @@ async def joined(
     Args:
         handlers: of each service.
         max_pdus: Maximum Length of client and target.
-        front_end: more arguments of the client's `Link`.
+        front_end: more arguments of the client's `AssociationHalf`.
         tls: whether client and target have a connection that can't be closed one way only.
     """
     channel = Channel(random or Random(0), faults)
@@ -184,14 +176,14 @@ async def joined(
             await serve(channel, f"handler{number}", routes)
         front, executor = ends
         for end, other, max_pdu in ((executor, front, max_pdus[1]), (front, executor, max_pdus[0])):
-            end.link.establish(
-                remote=other.link.identity.local,
+            end.half.establish(
+                remote=other.half.identity.local,
                 window=settings.window,
                 max_pdu=max_pdu,
                 accepted_contexts=CONTEXTS,
                 max_length=MAX_LENGTH,
             )
-        front.link.attach()
+        front.half.attach()
         yield Joined(channel, front, executor)
 
 

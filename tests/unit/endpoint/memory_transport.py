@@ -48,7 +48,9 @@ class MemoryTransport(asyncio.Transport):
     # the peer's side
 
     def feed(self, data: bytes) -> None:
-        """Let the peer send bytes."""
+        """Let the peer send bytes, unless it sends no more."""
+        if self._eof:
+            return
         self._incoming += data
         self._schedule()
 

@@ -73,7 +73,7 @@ def test_a_refused_operation_never_reaches_the_target(size: int, delay: float) -
             await both.settle(100)
             assert answers(both.client) == [(1, NOT_AUTHORIZED), (2, 0)]
             assert both.target.received == both.client.sent[1:]
-            assert len(both.front.link.operations) == 0
+            assert len(both.front.half.operations) == 0
             await end(both)
 
     run(main())
@@ -91,7 +91,7 @@ def test_one_of_many_operations_at_once_may_be_refused() -> None:
                 (number, 0 if number in (1, 3, 6) else NOT_AUTHORIZED) for number in range(1, 7)
             ]
             assert both.target.received == [sent[0], sent[2], sent[5]]
-            assert len(both.front.link.operations) == 0
+            assert len(both.front.half.operations) == 0
             await end(both)
 
     run(main())
@@ -179,7 +179,7 @@ def test_a_late_response_is_not_taken_for_that_of_the_next_operation_with_its_me
             await both.settle(20)
             assert answers(both.client) == [(1, OUT_OF_RESOURCES), (1, 0xB007)]
             assert both.target.received == both.client.sent
-            assert len(both.front.link.operations) == 0
+            assert len(both.front.half.operations) == 0
             await end(both)
 
     run(main())

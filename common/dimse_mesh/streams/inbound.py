@@ -1,4 +1,4 @@
-"""The receiving half of one direction of a link: order, duplicates, and what to acknowledge.
+"""The receiving half of one direction of a half: order, duplicates, and what to acknowledge.
 
 Pure bookkeeping. Segments come by several ways (through a handler, control and bulk connection), so they may come early
 or twice. The owner calls `accept` for each, then takes `next_segment` as long as its peer's socket takes more, and

@@ -1,11 +1,11 @@
-"""The states of one end of a link, beside those of PS3.8 that `AssociationMachine` keeps for the peer's side."""
+"""The states of an association half, beside those of PS3.8 that `AssociationMachine` keeps for the peer's side."""
 
 from __future__ import annotations
 
 from enum import Enum
 
 
-class LinkState(Enum):
+class HalfState(Enum):
     """From the choice of a channel to the end of the association."""
 
     OPENING = "opening"

@@ -1,25 +1,22 @@
-"""Our peer's end of a link: what it sends and says goes to the other endpoint, in order, as long as that takes more."""
+"""Our peer's end of a half: what it sends and says goes to the other endpoint, in order, as long as that takes more."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from dimse_mesh.dimse import DimseError
-from dimse_mesh.endpoint.link_state import LinkState
-from dimse_mesh.endpoint.peer import Peer
+from dimse_mesh.endpoint.half_state import HalfState
+from dimse_mesh.endpoint.peer import DicomPeer
+from dimse_mesh.endpoint.ports import Half
 from dimse_mesh.endpoint.sender import Sender
 from dimse_mesh.schemas.frames import Closing, FrameKind
 from dimse_mesh.upper_layer import Abort, AbortReason
-
-if TYPE_CHECKING:
-    from dimse_mesh.endpoint.link import Link
 
 LOST = "transport-lost"
 CLOSED_BY_OTHER_SIDE = "closed-by-other-side"
 
 
-class PeerEnd:
+class PeerSide:
     """User of our peer from `Link.establish` on.
 
     How a connection that nobody releases or aborts is closed:
@@ -30,10 +27,10 @@ class PeerEnd:
     CLOSE, the peer is gone  -> our peer's connection is closed
     """
 
-    __slots__ = ("_closes_when_answered", "_link", "_peer", "_sender", "accepted_contexts", "closing")
+    __slots__ = ("_closes_when_answered", "_half", "_peer", "_sender", "accepted_contexts", "closing")
 
-    def __init__(self, link: Link, *, peer: Peer, sender: Sender) -> None:
-        self._link = link
+    def __init__(self, half: Half, *, peer: DicomPeer, sender: Sender) -> None:
+        self._half = half
         self._peer = peer
         self._sender = sender
         self.accepted_contexts: frozenset[int] = frozenset()
@@ -52,29 +49,30 @@ class PeerEnd:
         """Pass on fragments of messages."""
         for pdv in pdvs:
             if pdv[0] not in self.accepted_contexts:
-                self._link.fail("unknown-context", AbortReason.INVALID_PDU_PARAMETER_VALUE)
+                self._half.fail("unknown-context", AbortReason.INVALID_PDU_PARAMETER_VALUE)
                 return
         try:
             self._sender.pdvs_received(pdvs)
         except DimseError as error:
-            self._link.blame(error)
+            self._half.blame(error)
 
     def read_ended(self) -> None:
         """Let go of the receive buffer, and look at whether more may be read."""
-        link, sender = self._link, self._sender
-        if link.state is LinkState.ENDED:
+        half, sender = self._half, self._sender
+        if half.state is HalfState.ENDED:
             return
         sender.end_of_read()
-        if self._closes_when_answered and not link.owed_answers:
+        # What it asks itself can't be answered any more.
+        if self._closes_when_answered and (not half.owed_answers or len(half.operations)):
             self._close()
             return
         if not sender.outbound.idle:
-            link.router.watch(link)
-        link.regulate()
+            half.instance.watch(half)
+        half.regulate()
 
     def writable_again(self) -> None:
         """Go on writing to our peer."""
-        self._link.guarded(self._link.other_end.pump)
+        self._half.guarded(self._half.pump)
 
     # release
 
@@ -85,71 +83,71 @@ class PeerEnd:
     def released(self) -> None:
         """Answer the other side's peer."""
         self._sender.send_release(FrameKind.RELEASE_RP)
-        self._link.end("released", in_order=True)
+        self._half.end("released", in_order=True)
 
     def release(self, kind: FrameKind) -> None:
         """Pass on the other side's A-RELEASE-RQ or -RP, in its place among the messages.
 
         An A-RELEASE-RQ that has crossed our own peer's in the mesh answers it: both get their A-RELEASE-RP.
         """
-        link = self._link
+        half = self._half
         if kind is FrameKind.RELEASE_RQ and not self._peer.release_requested:
             self._peer.request_release()
-            link.deadlines.await_release()
+            half.await_release()
             return
         self._peer.answer_release()
-        link.other_end.segment_consumed()
-        link.end("released", in_order=True)
+        half.segment_consumed()
+        half.end("released", in_order=True)
 
     # the end
 
     def aborted(self, abort: Abort) -> None:
         """Abort the other side's peer as ours did."""
-        self._link.end("aborted-by-peer", tell=abort)
+        self._half.end("aborted-by-peer", tell=abort)
 
     def failed(self, code: str, reason: AbortReason) -> None:
         """Abort the other side's peer, too."""
-        if self._link.state is not LinkState.ENDED:
-            self._link.fail(code, reason)
+        if self._half.state is not HalfState.ENDED:
+            self._half.fail(code, reason)
 
     def input_ended(self) -> bool:
         """Tell the other endpoint of our peer's FIN, behind what it sent; True while answers may come."""
-        if self._link.state is LinkState.ENDED:
+        if self._half.state is HalfState.ENDED:
             return False
         if self.closing:
             self._sender.send_close(Closing.WHOLLY)
             self._peer.close()
-            self._link.end(self.closing, in_order=True)
+            self._half.end(self.closing, in_order=True)
             return False
         self._sender.send_close(Closing.HALF)
         self.closing = LOST
-        self._link.deadlines.await_close()
+        self._half.await_close()
         return True
 
     def closed(self) -> None:
         """Tell the other endpoint that our peer has gone, behind what it sent."""
-        if self._link.state is not LinkState.ENDED:
+        if self._half.state is not HalfState.ENDED:
             self._sender.send_close(Closing.WHOLLY)
-            self._link.end(self.closing or LOST, in_order=True)
+            self._half.end(self.closing or LOST, in_order=True)
 
     def close(self, how: int) -> None:
         """Pass on that the other side's peer has closed, in its place behind the messages."""
-        link = self._link
+        half = self._half
         if how == Closing.HALF and not self.closing:
             self.closing = CLOSED_BY_OTHER_SIDE
             if self._peer.end_output():
                 return
-            if link.owed_answers:
+            if half.owed_answers and not len(half.operations):
                 self._closes_when_answered = True
                 return
             self._close()
             return
         self._peer.close()
-        link.other_end.segment_consumed()
-        link.end(self.closing or CLOSED_BY_OTHER_SIDE)
+        half.segment_consumed()
+        half.end(self.closing or CLOSED_BY_OTHER_SIDE)
 
     def _close(self) -> None:
         """Close our peer's connection, now that it has answered."""
         self._sender.send_close(Closing.WHOLLY)
         self._peer.close()
-        self._link.end(self.closing, in_order=True)
+        self._half.end(self.closing, in_order=True)

@@ -1,4 +1,4 @@
-"""The other endpoint of a link, as its frames show it: segments for our peer, progress of ours, its own end.
+"""The other endpoint of a half, as its frames show it: segments for our peer, progress of ours, its own end.
 
 Frames come as the mesh delivers them: late, twice, out of order, or from an endpoint that was given up while the
 association was being opened. Segments go to the receiver, which writes them to our peer in their order.
@@ -6,16 +6,13 @@ association was being opened. Segments go to the receiver, which writes them to 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from dimse_mesh.endpoint.half_state import HalfState
 from dimse_mesh.endpoint.identity import handler_of
-from dimse_mesh.endpoint.inbound import Arrival
-from dimse_mesh.endpoint.link_state import LinkState
-from dimse_mesh.endpoint.outbound import OutboundError
-from dimse_mesh.endpoint.peer import PROVIDER_ABORT, Peer
+from dimse_mesh.endpoint.peer import PROVIDER_ABORT, DicomPeer
+from dimse_mesh.endpoint.ports import Half
 from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.sender import Sender
-from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
+from dimse_mesh.schemas.addresses import InstanceAddress
 from dimse_mesh.schemas.frames import (
     Frame,
     FrameKind,
@@ -24,19 +21,18 @@ from dimse_mesh.schemas.frames import (
     decode_u64,
     segment_span,
 )
+from dimse_mesh.streams.inbound import Arrival
+from dimse_mesh.streams.outbound import OutboundError
 from dimse_mesh.upper_layer import Abort
 
-if TYPE_CHECKING:
-    from dimse_mesh.endpoint.link import Link
 
+class RemoteSide:
+    """The router gives it what arrives for the half."""
 
-class OtherEnd:
-    """The router gives it what arrives for the link."""
+    __slots__ = ("_half", "_peer", "_receiver", "_sender", "attached")
 
-    __slots__ = ("_link", "_peer", "_receiver", "_sender", "attached")
-
-    def __init__(self, link: Link, *, peer: Peer, sender: Sender, receiver: Receiver) -> None:
-        self._link = link
+    def __init__(self, half: Half, *, peer: DicomPeer, sender: Sender, receiver: Receiver) -> None:
+        self._half = half
         self._peer = peer
         self._sender = sender
         self._receiver = receiver
@@ -45,7 +41,7 @@ class OtherEnd:
 
     def frame_received(self, frame: Frame) -> None:
         """Handle a frame."""
-        self._link.guarded(lambda: self._handle(frame))
+        self._half.guarded(lambda: self._handle(frame))
 
     def _handle(self, frame: Frame) -> None:
         if frame.kind < FrameKind.ACK:
@@ -60,7 +56,7 @@ class OtherEnd:
             self._acknowledged(frame.acknowledged)
         if kind == FrameKind.CANCEL:
             if not self._receiver.inbound.skip(frame.position, decode_u64(frame.payload)):
-                self._link.fail("cancelled-in-mid-message")
+                self._half.fail("cancelled-in-mid-message")
                 return
             self.pump()
         else:
@@ -68,44 +64,38 @@ class OtherEnd:
             self._arrived(Arrival(frame.position, span, kind, frame.flags, frame.context_id, frame.payload))
 
     def _control(self, frame: Frame) -> None:
-        kind, link = frame.kind, self._link
+        kind, half = frame.kind, self._half
         if kind != FrameKind.PROBE:  # which is also sent by who waits for the reply
             self.attached = True
         if kind == FrameKind.ABORT:
             if self._names_remote(frame.payload[2:]):
                 source, reason = (frame.payload[0], frame.payload[1]) if len(frame.payload) >= 2 else (2, 0)
-                link.end("aborted-by-other-side", abort=Abort(source, reason))
+                half.end("aborted-by-other-side", abort=Abort(source, reason))
         elif kind == FrameKind.RESET:
             if self._names_remote(frame.payload):
-                link.end("other-side-gone", abort=PROVIDER_ABORT)
+                half.end("other-side-gone", abort=PROVIDER_ABORT)
             else:
-                link.router.frame_of_stranger(link, frame, self._remote.instance)
+                half.instance.frame_of_stranger(half, frame, half.remote.instance)
         elif kind in {FrameKind.ACK, FrameKind.NACK}:
             body = decode_ack_body(frame.payload)
             self._acknowledged(frame.acknowledged, received=frame.position, arrived=body.arrived)
             if kind == FrameKind.NACK:
-                link.deadlines.missing_told(body.probe, body.arrived)
+                half.missing_told(body.probe, body.arrived)
         elif kind == FrameKind.PROBE:
             if self._names_remote(frame.payload):
                 if frame.acknowledged:
                     self._acknowledged(frame.acknowledged)
                 self.send_acknowledgement(probe=frame.position or None)
             else:
-                link.router.frame_of_stranger(link, frame, self._remote.instance)
+                half.instance.frame_of_stranger(half, frame, half.remote.instance)
         elif kind == FrameKind.TAKEN and not self._names_remote(
             frame.payload
         ):  # else: overtaken by the reply
-            link.router.frame_of_stranger(link, frame, self._remote.instance)
-
-    @property
-    def _remote(self) -> HalfAddress:
-        remote = self._link.identity.remote
-        assert remote is not None
-        return remote
+            half.instance.frame_of_stranger(half, frame, half.remote.instance)
 
     def _names_remote(self, payload: memoryview) -> bool:
         """Tell whether a frame is about our other half, not about another one in the same instance."""
-        return decode_u32(payload) == self._remote.channel
+        return decode_u32(payload) == self._half.remote.channel
 
     def operation_approved(self, arrival: Arrival, acknowledged: int) -> None:
         """Handle a request that came through a handler."""
@@ -116,22 +106,22 @@ class OtherEnd:
                 self._acknowledged(acknowledged)
             self._arrived(arrival)
 
-        self._link.guarded(handle)
+        self._half.guarded(handle)
 
     def operation_refused(self, position: int, status: int, code: str, *, by: InstanceAddress) -> None:
         """Handle the refusal of an operation of our own peer; only by a handler that was asked for it."""
-        link = self._link
-        operation = link.operations.at(position)
+        half = self._half
+        operation = half.operations.at(position)
         if operation is not None and not by.is_handler_of(
-            handler_of(operation.head.command_field), link.identity.home_zone
+            handler_of(operation.head.command_field), half.identity.home_zone
         ):
             return
         if operation is None or operation.void or position < self._sender.outbound.received:
             return  # answered already, or another handler has let it pass
-        link.guarded(lambda: link.outcomes.void(operation, status, code))
+        half.guarded(lambda: half.void(operation, status, code))
 
     def _arrived(self, arrival: Arrival) -> None:
-        if self._link.state is LinkState.ENDED:
+        if self._half.state is HalfState.ENDED:
             return
         if not self._receiver.inbound.accept(arrival):
             self.send_acknowledgement()
@@ -140,28 +130,28 @@ class OtherEnd:
 
     def pump(self) -> None:
         """Write to our peer what it takes, and acknowledge that."""
-        link = self._link
+        half = self._half
         self._receiver.pump()
-        if link.state is LinkState.ENDED:
+        if half.state is HalfState.ENDED:
             return
         inbound = self._receiver.inbound
         if not self._peer.writable:
-            link.router.watch(link)
+            half.instance.watch(half)
         if inbound.must_acknowledge:
             self.send_acknowledgement()
         elif inbound.owes_acknowledgement:
-            link.router.acknowledge_later(link)
+            half.instance.acknowledge_later(half)
 
     # acknowledgements
 
     def _acknowledged(self, consumed: int, received: int = 0, arrived: int = 0) -> None:
         outbound = self._sender.outbound
         if outbound.acknowledge(consumed=consumed, received=received, arrived=arrived):
-            self._link.deadlines.progress()
+            self._half.progress()
             if not self._peer.reading:
-                self._link.regulate()
-        if outbound.path is not None:
-            outbound.path.let_read()
+                self._half.regulate()
+        if outbound.congestion is not None:
+            outbound.congestion.let_read()
 
     def acknowledge_if_owed(self) -> None:
         """Send the acknowledgement that no other frame has carried meanwhile."""
@@ -170,9 +160,9 @@ class OtherEnd:
 
     def send_acknowledgement(self, *, probe: int | None = None) -> None:
         """Say what was received and consumed; `probe`: and that what else was sent before it (0: so far) was lost."""
-        remote, inbound = self._link.identity.remote, self._receiver.inbound
+        remote, inbound = self._half.identity.remote, self._receiver.inbound
         if remote is not None:
-            self._link.router.courier.send_ack(
+            self._half.instance.courier.send_ack(
                 remote,
                 received=inbound.received,
                 arrived=inbound.take_arrived(),
@@ -197,7 +187,7 @@ class OtherEnd:
             except OutboundError:
                 return False
             if frame.kind == FrameKind.NACK:
-                self._link.deadlines.missing_told(body.probe, body.arrived)
+                self._half.missing_told(body.probe, body.arrived)
         elif frame.kind == FrameKind.PROBE:
             self.send_acknowledgement(probe=frame.position or None)
         return not outbound.idle

@@ -1,13 +1,13 @@
-"""One end of a link: a peer's association on one side, two ordered directions on the other.
+"""One half of an association: our peer on one side, two ordered directions to the other half on the other.
 
 It builds its parts and keeps what they share, its state and its end:
 
-    peer_end    PDUs of our peer                     sender      from the peer to the mesh
-    other_end   frames of the other endpoint         receiver    from the mesh to the peer
-    deadlines   what may be lost, what has failed    outcomes    how our peer's operations end
+    peer_side     what our peer sends and says       sender      from the peer to the mesh
+    remote_side   frames of the other endpoint       receiver    from the mesh to the peer
+    deadlines     what may be lost, what has failed  outcomes    how our peer's operations end
 
-Whoever ends the association first tells the other endpoint: in order for a release, at once for
-an abort (ABORT, repeated by the router until it is answered).
+Whoever ends the association first tells the other endpoint: in order for a release or a close, at once for an abort
+(ABORT, repeated by the instance until it is answered).
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from collections.abc import Callable
 
 from dimse_mesh.dimse import DimseError
 from dimse_mesh.endpoint.deadlines import Deadlines
-from dimse_mesh.endpoint.identity import LinkIdentity
-from dimse_mesh.endpoint.inbound import Inbound, WindowOverrun
-from dimse_mesh.endpoint.link_state import LinkState
-from dimse_mesh.endpoint.operations import OperationTable
-from dimse_mesh.endpoint.other_end import OtherEnd
-from dimse_mesh.endpoint.outbound import OutboundError
+from dimse_mesh.endpoint.half_state import HalfState
+from dimse_mesh.endpoint.identity import AssociationIdentity
+from dimse_mesh.endpoint.operations import Operation, OperationTable
 from dimse_mesh.endpoint.outcomes import Outcomes
-from dimse_mesh.endpoint.peer import PROVIDER_ABORT, Peer
-from dimse_mesh.endpoint.peer_end import PeerEnd
+from dimse_mesh.endpoint.peer import PROVIDER_ABORT, DicomPeer
+from dimse_mesh.endpoint.peer_side import PeerSide
+from dimse_mesh.endpoint.ports import Instance
 from dimse_mesh.endpoint.receiver import Receiver
-from dimse_mesh.endpoint.router import Router
+from dimse_mesh.endpoint.remote_side import RemoteSide
 from dimse_mesh.endpoint.sender import Objection, Sender
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.runtime.counters import Load
-from dimse_mesh.schemas.addresses import HalfAddress
-from dimse_mesh.schemas.frames import FrameError
+from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
+from dimse_mesh.schemas.frames import Frame, FrameError
+from dimse_mesh.streams.inbound import Arrival, Inbound, WindowOverrun
+from dimse_mesh.streams.outbound import OutboundError
 from dimse_mesh.upper_layer import Abort, AbortReason, UpperLayerError
 
 log = logging.getLogger(__name__)
@@ -46,75 +46,77 @@ ENDING = (UpperLayerError, DimseError, FrameError, WindowOverrun, OutboundError)
 """What a peer or the other endpoint may do wrong."""
 
 
-class Link:
-    """One end of a link.
+class AssociationHalf:
+    """One half of an association.
 
     Args:
-        router: the instance's; the link is registered with it until it is forgotten.
+        instance: where it lives, and is registered until it is forgotten.
         peer: ours.
         on_end: called once when the association has ended, with a code for logs and spans.
         objection: to requests of our peer that no handler is asked about; None: there is none.
     """
 
     __slots__ = (
+        "_deadlines",
         "_on_end",
-        "deadlines",
+        "_outcomes",
+        "_peer_side",
+        "_remote_side",
         "identity",
+        "instance",
         "operations",
-        "other_end",
-        "outcomes",
         "peer",
-        "peer_end",
         "receiver",
-        "router",
         "sender",
+        "settings",
         "state",
     )
 
     def __init__(
         self,
         *,
-        router: Router,
-        peer: Peer,
-        identity: LinkIdentity,
+        instance: Instance,
+        peer: DicomPeer,
+        identity: AssociationIdentity,
         on_end: Callable[[str], None],
         objection: Objection | None = None,
     ) -> None:
         self._on_end = on_end
-        self.router = router
+        self.instance = instance
+        self.settings = instance.settings
         self.peer = peer
         self.identity = identity
         self.operations = OperationTable()
-        self.state = LinkState.OPENING
-        tracing = OperationTracing(router.telemetry)
-        inbound = Inbound(router.settings.window, slack=_READ_SLACK)
-        self.deadlines = Deadlines(self)
-        self.outcomes = Outcomes(self, tracing)
+        self.state = HalfState.OPENING
+        tracing = OperationTracing(instance.telemetry)
+        inbound = Inbound(instance.settings.window, slack=_READ_SLACK)
+        self._deadlines = Deadlines(self)
+        self._outcomes = Outcomes(self, tracing)
         self.sender = Sender(
-            courier=router.courier,
-            budget=router.budget,
+            courier=instance.courier,
+            budget=instance.budget,
             identity=identity,
-            settings=router.settings,
+            settings=instance.settings,
             operations=self.operations,
             tracing=tracing,
             acknowledged=inbound.take_acknowledgement,
-            on_void_complete=self.outcomes.answer_void,
+            on_void_complete=self._outcomes.answer_void,
             objection=objection,
         )
-        self.peer_end = PeerEnd(self, peer=peer, sender=self.sender)
+        self._peer_side = PeerSide(self, peer=peer, sender=self.sender)
         self.receiver = Receiver(
             peer=peer,
             identity=identity,
             inbound=inbound,
             operations=self.operations,
             tracing=tracing,
-            now=router.now,
-            on_operation_end=self.outcomes.answered,
-            on_release=self.peer_end.release,
-            on_close=self.peer_end.close,
+            now=instance.now,
+            on_operation_end=self._outcomes.answered,
+            on_release=self._peer_side.release,
+            on_close=self._peer_side.close,
             on_cancel=self.sender.send_cancelled,
         )
-        self.other_end = OtherEnd(self, peer=peer, sender=self.sender, receiver=self.receiver)
+        self._remote_side = RemoteSide(self, peer=peer, sender=self.sender, receiver=self.receiver)
 
     # what it carries (for patrol and metrics)
 
@@ -128,9 +130,9 @@ class Link:
         """Whether the peer owes us the rest of a message, and is not held back by us."""
         peer = self.peer
         return (
-            self.state is LinkState.LINKED
+            self.state is HalfState.LINKED
             and peer.reading
-            and not self.peer_end.closing
+            and not self._peer_side.closing
             and (peer.in_mid_pdu or self.sender.in_mid_message)
         )
 
@@ -138,7 +140,7 @@ class Link:
     def at_rest(self) -> bool:
         """Whether no operation is under way, in either direction."""
         return (
-            self.state is LinkState.LINKED
+            self.state is HalfState.LINKED
             and self.sender.outbound.idle
             and not self.sender.in_mid_message
             and self.receiver.requests <= self.sender.answers
@@ -160,7 +162,7 @@ class Link:
     @property
     def load(self) -> Load:
         """What it carries now."""
-        if self.state is not LinkState.LINKED:
+        if self.state is not HalfState.LINKED:
             return Load()
         peer, inbound = self.peer, self.receiver.inbound
         return Load(
@@ -193,75 +195,152 @@ class Link:
             max_length: the Maximum Length that our peer was told.
         """
         self.identity.remote = remote
-        self.sender.outbound.window = window
-        self.sender.outbound.path = self.router.paths.to(remote.instance)
-        self.peer_end.accepted_contexts = accepted_contexts
-        self.state = LinkState.LINKED
-        self.router.linked(self)
+        self.sender.outbound.open(window, self.instance.congestion_window_to(remote.instance))
+        self._peer_side.accepted_contexts = accepted_contexts
+        self.state = HalfState.LINKED
+        self.instance.linked(self)
         if 0 < max_pdu < _SHORTEST_PDU:
             self.fail("maximum-length-too-small", AbortReason.INVALID_PDU_PARAMETER_VALUE)
             return
         self.regulate()
-        self.peer.join(self.peer_end, max_pdu=max_pdu, max_length=max_length)
-        if self.state is LinkState.LINKED:
+        self.peer.join(self._peer_side, max_pdu=max_pdu, max_length=max_length)
+        if self.state is HalfState.LINKED:
             self.guarded(self.receiver.unblock)
 
     def attach(self) -> None:
         """Let the other endpoint know that its association is wanted."""
-        self.other_end.send_acknowledgement()
+        self._remote_side.send_acknowledgement()
 
     def ask_for_attachment(self) -> bool:
         """Tell whether the other endpoint has said that it wants the association; if not, ask it.
 
         It doesn't know of it when the reply that we opened it for was lost, and answers with a RESET.
         """
-        remote, attached = self.identity.remote, self.other_end.attached
-        if not attached and remote is not None and self.state is LinkState.LINKED:
-            self.router.courier.send_probe(remote, self.identity.local, consumed=0)
+        remote, attached = self.identity.remote, self._remote_side.attached
+        if not attached and remote is not None and self.state is HalfState.LINKED:
+            self.instance.courier.send_probe(remote, self.identity.local, consumed=0)
         return attached
 
     # what is let in
 
     def regulate(self, *, turn: bool = False) -> None:
-        """Read our peer's socket, or let TCP hold it back until what it has sent gets away.
+        """Read our peer, or hold it back until what it has sent gets away.
 
-        Where a path is full, or others wait for it, each read is a turn; a peer that begins something needs none.
+        Where the congestion window is full, or others wait for it, each read is a turn; a peer that begins something
+        needs none.
         """
         peer, outbound = self.peer, self.sender.outbound
-        path = outbound.path
-        assert path is not None
+        congestion = outbound.congestion
+        assert congestion is not None
         if outbound.exhausted or self.sender.unsent:
             peer.pause_reading()
-            path.leave(self)
-        elif (path.full or (path.contended and not turn)) and (
+            congestion.leave(self)
+        elif (congestion.full or (congestion.contended and not turn)) and (
             peer.in_mid_pdu or self.sender.in_mid_message or not outbound.idle
         ):
             peer.pause_reading()
-            path.wait(self)
+            congestion.wait(self)
         else:
-            peer.limit_reads(path.read_size)
+            peer.limit_reads(congestion.read_size)
             peer.resume_reading()
-            path.reads(self)
+            congestion.reads(self)
 
     # time
 
     def sweep(self, now: float) -> bool:
         """Look at every deadline; return whether there is still something to watch."""
-        if self.state is LinkState.ENDED:
+        if self.state is HalfState.ENDED:
             return False
-        self.guarded(lambda: self.deadlines.sweep(now))
-        return self.state is LinkState.LINKED and self.deadlines.outstanding
+        self.guarded(lambda: self._deadlines.sweep(now))
+        return self.state is HalfState.LINKED and self._deadlines.outstanding
+
+    def sweep_after_end(self, now: float) -> bool:
+        """After an end in order: probe if nothing moves; False: the other endpoint has been silent for too long."""
+        return self._deadlines.sweep_after_end(now)
+
+    def send_unsent(self) -> None:
+        """Send what was not taken yet, and read on when all of it was."""
+        self.guarded(self._deadlines.send_unsent)
+
+    def ask_handlers_again(self) -> None:
+        """Ask the queue group again for the operations that nobody took."""
+        self._deadlines.ask_handlers_again()
+
+    def mesh_returned(self) -> None:
+        """Say what was received, and ask the same."""
+        self._deadlines.mesh_returned()
+
+    def await_release(self) -> None:
+        """From now on our peer owes an A-RELEASE-RP."""
+        self._deadlines.await_release()
+
+    def await_close(self) -> None:
+        """From now on our peer, which sends no more, waits for the other side's to answer and close."""
+        self._deadlines.await_close()
+
+    # the other endpoint
+
+    @property
+    def remote(self) -> HalfAddress:
+        """The other endpoint's half; only when it is known."""
+        remote = self.identity.remote
+        assert remote is not None
+        return remote
+
+    def frame_received(self, frame: Frame) -> None:
+        """Handle a frame of the other endpoint."""
+        self._remote_side.frame_received(frame)
+
+    def operation_approved(self, arrival: Arrival, acknowledged: int) -> None:
+        """Handle a request that came through a handler."""
+        self._remote_side.operation_approved(arrival, acknowledged)
+
+    def operation_refused(self, position: int, status: int, code: str, *, by: InstanceAddress) -> None:
+        """Handle the refusal of an operation of our own peer; only by a handler that was asked for it."""
+        self._remote_side.operation_refused(position, status, code, by=by)
+
+    def still_unacknowledged(self, frame: Frame) -> bool:
+        """After an end in order: handle an ACK of what was sent last; return whether something is still missing."""
+        return self._remote_side.still_unacknowledged(frame)
+
+    def acknowledge_if_owed(self) -> None:
+        """Send the acknowledgement that no other frame has carried meanwhile."""
+        self._remote_side.acknowledge_if_owed()
+
+    def send_acknowledgement(self, *, probe: int | None = None) -> None:
+        """Say what was received and consumed; `probe`: and that what else was sent before it (0: so far) was lost."""
+        self._remote_side.send_acknowledgement(probe=probe)
+
+    def pump(self) -> None:
+        """Write to our peer what it takes, and acknowledge that."""
+        self._remote_side.pump()
+
+    def segment_consumed(self) -> None:
+        """Acknowledge the end that was just passed on: it is the last thing that our peer got."""
+        self._remote_side.segment_consumed()
+
+    def progress(self) -> None:
+        """Note that the other endpoint has received or consumed something."""
+        self._deadlines.progress()
+
+    def missing_told(self, probe: int, arrived: int) -> None:
+        """Send again what the other side says it lacks."""
+        self._deadlines.missing_told(probe, arrived)
+
+    def void(self, operation: Operation, status: int, code: str) -> None:
+        """Let the mesh answer an operation: with `status`, as soon as our peer has sent all of it."""
+        self._outcomes.void(operation, status, code)
 
     # ending
 
     def abort(self, code: str, reason: AbortReason = AbortReason.NOT_SPECIFIED) -> None:
         """End the association on both sides: the mesh can't carry it any further."""
-        if self.state is not LinkState.ENDED:
+        if self.state is not HalfState.ENDED:
             self.fail(code, reason)
 
     def instance_died(self) -> None:
         """End the association: whoever held the other end is gone."""
-        if self.state is not LinkState.ENDED:
+        if self.state is not HalfState.ENDED:
             self.end("other-instance-died", abort=PROVIDER_ABORT)
 
     def guarded(self, action: Callable[[], None]) -> None:
@@ -284,7 +363,7 @@ class Link:
     def fail(self, code: str, reason: AbortReason = AbortReason.NOT_SPECIFIED) -> None:
         """Abort the association towards both sides; a part has found that it can't go on."""
         if reason is not AbortReason.NOT_SPECIFIED:  # what a peer did wrong has one
-            self.router.counters.protocol_error(code)
+            self.instance.counters.protocol_error(code)
             self.peer.refuse(reason)
         self.end(code, abort=PROVIDER_ABORT, tell=PROVIDER_ABORT)
 
@@ -299,18 +378,17 @@ class Link:
             tell: goes to the other endpoint, and overtakes what was sent.
             in_order: the other endpoint gets what was sent, the end itself included.
         """
-        if self.state is LinkState.LINKED:
-            self.router.counters.bytes_in += self.peer.bytes_received
-            self.router.counters.bytes_out += self.receiver.bytes_written
-        self.state = LinkState.ENDED
-        if self.sender.outbound.path is not None:
-            self.sender.outbound.path.leave(self)
+        if self.state is HalfState.LINKED:
+            self.instance.counters.carried(self.peer.bytes_received, self.receiver.bytes_written)
+        self.state = HalfState.ENDED
+        if self.sender.outbound.congestion is not None:
+            self.sender.outbound.congestion.leave(self)
         self.receiver.block()
         if abort is not None:
             self.peer.abort(abort)
         self.peer.leave()
-        self.outcomes.cut_off(code)
-        self.router.ended(self, tell=tell, keep=in_order and not self.sender.outbound.idle)
+        self._outcomes.cut_off(code)
+        self.instance.ended(self, tell=tell, keep=in_order and not self.sender.outbound.idle)
         if code != "released":
             log.info(
                 "association %s to %s ended: %s", self.identity.calling_ae, self.identity.called_ae, code

@@ -1,4 +1,4 @@
-"""The sending half of one direction of a link: positions, credit, and what may have to be sent again.
+"""The sending half of one direction of a half: positions, credit, and what may have to be sent again.
 
 Pure bookkeeping: no clock, no transport. The owner calls `add` for each segment and sends what comes back, calls
 `acknowledge` for each ACK and `unreceived` when it was told what is missing.
@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from dimse_mesh.endpoint.path import Path
+from dimse_mesh.streams.congestion import CongestionWindow
 
 
-class Route(Enum):
+class Lane(Enum):
     """How a segment travels."""
 
     HANDLER = "handler"
     """Through the queue group of the handler that owns the service."""
-    LINK = "link"
+    LINK = "half"
     """Straight to the other endpoint, control connection."""
     BULK = "bulk"
     """Straight to the other endpoint, bulk connection."""
@@ -31,7 +31,7 @@ class Segment:
 
     position: int
     span: int
-    route: Route
+    lane: Lane
     payload: bytes
     subject: str = ""
     """HANDLER: the queue group's subject."""
@@ -48,9 +48,9 @@ class OutboundError(Exception):
 
 
 class Budget:
-    """What all links of an instance may have in flight together, in bytes.
+    """What all halves of an instance may have in flight together, in bytes.
 
-    Above it each link is held to `FAIR_SHARE`, so that many stuck peers can't fill the memory and none is starved.
+    Above it each half is held to `FAIR_SHARE`, so that many stuck peers can't fill the memory and none is starved.
     """
 
     FAIR_SHARE = 256 * 1024
@@ -63,27 +63,41 @@ class Budget:
 
     @property
     def exceeded(self) -> bool:
-        """Whether links must hold back."""
+        """Whether halves must hold back."""
         return self.used > self.limit
 
 
 class Outbound:
     """Sending half. `window` is what the other side agreed to hold, in bytes."""
 
-    __slots__ = ("_budget", "_segments", "_under_way", "consumed", "path", "position", "received", "window")
+    __slots__ = (
+        "_budget",
+        "_segments",
+        "_under_way",
+        "congestion",
+        "consumed",
+        "position",
+        "received",
+        "window",
+    )
 
     def __init__(self, window: int, budget: Budget) -> None:
         self._budget = budget
         self.window = window
-        self.path: Path | None = None
+        self.congestion: CongestionWindow | None = None
         """The way to the other side, once that is known."""
         self._under_way = 0
-        """Bytes that the path counts."""
+        """Bytes that the congestion counts."""
         self.position = 0
         """Of the next segment."""
         self.consumed = 0
         self.received = 0
         self._segments: deque[Segment] = deque()
+
+    def open(self, window: int, congestion: CongestionWindow) -> None:
+        """Note what the other side agreed to hold, in bytes, and the way to it."""
+        self.window = window
+        self.congestion = congestion
 
     @property
     def in_flight(self) -> int:
@@ -106,9 +120,9 @@ class Outbound:
         self._segments.append(segment)
         self.position += segment.span
         self._budget.used += segment.span
-        if self.path is not None and segment.route is not Route.HANDLER:
+        if self.congestion is not None and segment.lane is not Lane.HANDLER:
             self._under_way += segment.span
-            self.path.sent(segment.span)
+            self.congestion.sent(segment.span)
 
     def acknowledge(self, *, consumed: int, received: int = 0, arrived: int = 0) -> bool:
         """Note progress, free what was consumed; return whether there was any.
@@ -140,10 +154,10 @@ class Outbound:
         return progress
 
     def _note_arrival(self, arrived: int) -> None:
-        """Tell the path, which knows nothing of requests: a handler that is missing must not stop all others."""
+        """Tell the congestion, which knows nothing of requests: a handler that is missing must not stop all others."""
         under_way = max(0, self.missing(self.position, arrived))
-        if under_way < self._under_way and self.path is not None:
-            self.path.arrived(self._under_way - under_way)
+        if under_way < self._under_way and self.congestion is not None:
+            self.congestion.arrived(self._under_way - under_way)
             self._under_way = under_way
 
     def missing(self, before: int, arrived: int) -> int:
@@ -151,7 +165,7 @@ class Outbound:
         unhandled = sum(
             segment.span
             for segment in self._segments
-            if segment.route is Route.HANDLER and self.received <= segment.position < before
+            if segment.lane is Lane.HANDLER and self.received <= segment.position < before
         )
         return before - arrived - unhandled
 

@@ -1,13 +1,13 @@
-"""The way to one other instance: how much may be under way to it, so that nothing waits for long in somebody's queue.
+"""Congestion windows: how much may be under way to one other instance, so that nothing waits for long in a queue.
 
-What links send is soon out of our hands: nats-server takes it, and where the way narrows (a leaf link over a thin line)
-it queues there, heartbeats and cancels behind it. So no more is let out than arrives in about a second, measured in
-rounds; peers whose data would be too much are not read meanwhile, and take turns (docs/adr/0009-paths.md).
+What halves send is soon out of our hands: nats-server takes it, and where the way narrows (a leaf link over a thin
+line) it queues there, heartbeats and cancels behind it. So no more is let out than arrives in about a second, measured
+in rounds; peers whose data would be too much are not read meanwhile, and take turns (docs/adr/0009-paths.md).
 """
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from dimse_mesh.schemas.addresses import InstanceAddress
@@ -23,15 +23,32 @@ _READS = 4
 """A read may fill this part of the window."""
 
 
+class Timer(Protocol):
+    """A call that is to come."""
+
+    def cancel(self) -> None:
+        """Let it not come."""
+
+
+class Clock(Protocol):
+    """The event loop's time."""
+
+    def time(self) -> float:
+        """Return the present time, in seconds."""
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
+        """Call `callback` after `delay` seconds."""
+
+
 class Source(Protocol):
-    """A link, as its path sees it."""
+    """A half, as its congestion window sees it."""
 
     def regulate(self, *, turn: bool = False) -> None:
         """Read its peer, or wait, and say which; `turn`: it has waited for this."""
 
 
-class Path:
-    """Counts the bytes of all links to one instance from `sent` until they have `arrived`.
+class CongestionWindow:
+    """Counts the bytes of all halves to one instance from `sent` until they have `arrived`.
 
     no round        sent       -> a round, until all that is under way now has arrived
     in a round      it has     -> no round; the window is what would have arrived in a second: at once if the
@@ -42,9 +59,9 @@ class Path:
         "_arrived",
         "_at",
         "_began",
+        "_clock",
         "_goal",
         "_looking",
-        "_loop",
         "_reading",
         "_sent",
         "_waiting",
@@ -52,8 +69,8 @@ class Path:
         "window",
     )
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._sent = 0
         self._arrived = 0
         self._goal = 0
@@ -65,11 +82,11 @@ class Path:
         """Who may read."""
         self._waiting: dict[Source, None] = {}
         """Who would read if there were room, in order."""
-        self._looking: asyncio.TimerHandle | None = None
+        self._looking: Timer | None = None
         self.window = 0
         """Bytes that may be under way."""
         self.read_size = 0
-        """Bytes that a link should read at most at a time."""
+        """Bytes that a half should read at most at a time."""
         self._open(_SMALLEST_WINDOW)
 
     def _open(self, window: int) -> None:
@@ -105,14 +122,14 @@ class Path:
         if self._goal <= self._arrived:
             self._goal = self._sent
             self._at = self._arrived
-            self._began = self._loop.time()
+            self._began = self._clock.time()
 
     def arrived(self, size: int) -> None:
         """Count `size` bytes that the other endpoint has, or that nobody will send again."""
         in_round = self._goal > self._arrived
         self._arrived += size
         if in_round and self._arrived >= self._goal:
-            seconds = self._loop.time() - self._began
+            seconds = self._clock.time() - self._began
             window = int((self._arrived - self._at) * _ENOUGH / max(seconds, 1e-6))
             if seconds > _ENOUGH or window > self.window:
                 self._open(window)
@@ -144,7 +161,7 @@ class Path:
 
     def _look_again(self) -> None:
         if self._looking is None:
-            self._looking = self._loop.call_later(_LOOK_AGAIN, self._look)
+            self._looking = self._clock.call_later(_LOOK_AGAIN, self._look)
 
     def _look(self) -> None:
         self._looking = None
@@ -153,24 +170,25 @@ class Path:
             self._look_again()
 
 
-class Paths:
+class CongestionWindows:
     """Of one instance, by the other's address."""
 
-    __slots__ = ("_by_instance",)
+    __slots__ = ("_by_instance", "_clock")
 
     _REMEMBERED = 256
     """Instances whose path is kept though nothing is under way to them."""
 
-    def __init__(self) -> None:
-        self._by_instance: dict[InstanceAddress, Path] = {}
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._by_instance: dict[InstanceAddress, CongestionWindow] = {}
 
-    def to(self, instance: InstanceAddress) -> Path:
+    def to(self, instance: InstanceAddress) -> CongestionWindow:
         """Return the path to `instance`."""
         path = self._by_instance.get(instance)
         if path is None:
             if len(self._by_instance) >= self._REMEMBERED:
                 self._by_instance = {name: path for name, path in self._by_instance.items() if not path.idle}
-            path = self._by_instance[instance] = Path()
+            path = self._by_instance[instance] = CongestionWindow(self._clock)
         return path
 
     def forget(self, instance: InstanceAddress) -> None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from dimse_mesh.endpoint.outbound import Route, Segment
 from dimse_mesh.schemas.frames import FIRST_CONTROL, FrameKind, encode_frame, encode_u32
 from dimse_mesh.schemas.subjects import Kind
+from dimse_mesh.streams.outbound import Lane, Segment
 from tests.support.wire import VERIFICATION, Command, Message, p_data, pdu, pdv, request, response, store_rq
 from tests.unit.endpoint.joined import FRONT, SETTINGS, Joined, joined
 from tests.unit.endpoint.virtual_time import run
@@ -53,8 +53,8 @@ def test_a_maximum_length_with_room_for_one_byte_is_kept() -> None:
 
 def test_a_read_of_large_pdus_does_not_overrun_the_smallest_window() -> None:
     async def main() -> None:
-        link_settings = replace(SETTINGS, window=256 * 1024, chunk_size=1020 * 1024, inline_limit=512 * 1024)
-        async with joined(settings=link_settings) as both:
+        half_settings = replace(SETTINGS, window=256 * 1024, chunk_size=1020 * 1024, inline_limit=512 * 1024)
+        async with joined(settings=half_settings) as both:
             for end in both.ends:
                 end.peer.connection.max_length = 2 << 20
             both.target.stall(stalled=True)
@@ -117,11 +117,11 @@ def test_a_frame_of_a_kind_that_a_newer_version_added_is_passed_over(kind: int) 
 
     async def main() -> None:
         async with joined() as both:
-            outbound = both.executor.link.sender.outbound
-            frame = bytearray(encode_frame(both.front.link.identity.local.channel, FrameKind.DATA, b"x"))
+            outbound = both.executor.half.sender.outbound
+            frame = bytearray(encode_frame(both.front.half.identity.local.channel, FrameKind.DATA, b"x"))
             frame[4] = kind
             frame[7] += 1
-            segment = Segment(outbound.position, 1, Route.LINK, bytes(frame))
+            segment = Segment(outbound.position, 1, Lane.LINK, bytes(frame))
             if kind < FIRST_CONTROL:
                 outbound.add(segment)
             both.executor.carrier.publish(both.executor.carrier.subjects.to(FRONT, Kind.LINK), bytes(frame))
@@ -141,11 +141,11 @@ def test_a_frame_of_a_kind_that_a_newer_version_added_is_passed_over(kind: int) 
 def test_a_frame_of_another_major_version_is_dropped_with_what_stands_behind_it() -> None:
     async def main() -> None:
         async with joined() as both:
-            channel = both.front.link.identity.local.channel
+            channel = both.front.half.identity.local.channel
             foreign = bytearray(encode_frame(channel, FrameKind.ABORT, bytes(6)))
             foreign[7] += 0x10
             abort = encode_frame(
-                channel, FrameKind.ABORT, bytes(2), encode_u32(both.executor.link.identity.local.channel)
+                channel, FrameKind.ABORT, bytes(2), encode_u32(both.executor.half.identity.local.channel)
             )
             subject = both.executor.carrier.subjects.to(FRONT, Kind.LINK)
             both.executor.carrier.publish(subject, bytes(foreign) + abort)
@@ -158,7 +158,7 @@ def test_a_frame_of_another_major_version_is_dropped_with_what_stands_behind_it(
 def test_garbage_between_endpoints_is_dropped() -> None:
     async def main() -> None:
         async with joined() as both:
-            channel = both.front.link.identity.local.channel
+            channel = both.front.half.identity.local.channel
             subjects = [both.executor.carrier.subjects.to(FRONT, kind) for kind in Kind]
             subjects += [f"T.i.{FRONT.tokens}.unserved.{token}" for token in (channel, "x", "-1", "²")]
             for subject in subjects:
@@ -183,7 +183,7 @@ def test_a_target_that_takes_nothing_holds_the_client_back_and_is_aborted_in_the
                 both.client.send(store(number, 50_000))
             await both.settle(10)
             assert not both.client.connection.reading
-            sender = both.front.link.sender
+            sender = both.front.half.sender
             assert sender.outbound.in_flight < SETTINGS.window + 512 * 1024
             await both.settle(60)
             assert both.client.aborts == [(2, 0)]

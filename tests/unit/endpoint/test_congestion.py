@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from dimse_mesh.endpoint.path import Path, Paths
+from dimse_mesh.streams.congestion import CongestionWindow, CongestionWindows
 from tests.support.bus import address
 from tests.unit.endpoint.virtual_time import run
 
@@ -17,7 +17,7 @@ BUSY = address("busy")
 class Reader:
     """A link that always has something to send."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: CongestionWindow) -> None:
         self.path = path
         self.reading = False
         self.turns = 0
@@ -33,7 +33,7 @@ class Reader:
             self.path.reads(self)
 
 
-async def carry(path: Path, size: int, seconds: float) -> None:
+async def carry(path: CongestionWindow, size: int, seconds: float) -> None:
     """Send `size` bytes, which arrive together."""
     path.sent(size)
     await asyncio.sleep(seconds)
@@ -42,7 +42,7 @@ async def carry(path: Path, size: int, seconds: float) -> None:
 
 def test_the_window_is_what_arrives_in_a_second() -> None:
     async def main() -> None:
-        path = Path()
+        path = CongestionWindow(asyncio.get_running_loop())
         assert path.window == SMALLEST
         await carry(path, 1000 * KIB, 0.1)
         assert abs(path.window - 10_000 * KIB) < KIB
@@ -56,7 +56,7 @@ def test_the_window_is_what_arrives_in_a_second() -> None:
 
 def test_a_quick_round_with_little_in_it_says_nothing_about_the_window() -> None:
     async def main() -> None:
-        path = Path()
+        path = CongestionWindow(asyncio.get_running_loop())
         await carry(path, 1000 * KIB, 0.1)
         window = path.window
         await carry(path, 100, 0.9)
@@ -67,7 +67,7 @@ def test_a_quick_round_with_little_in_it_says_nothing_about_the_window() -> None
 
 def test_a_round_lasts_until_all_that_was_under_way_has_arrived() -> None:
     async def main() -> None:
-        path = Path()
+        path = CongestionWindow(asyncio.get_running_loop())
         path.sent(100)
         path.sent(4 * SMALLEST)
         await asyncio.sleep(0.01)
@@ -87,7 +87,7 @@ def test_a_round_lasts_until_all_that_was_under_way_has_arrived() -> None:
 
 def test_all_who_read_stop_when_it_is_full_and_take_turns() -> None:
     async def main() -> None:
-        path = Path()
+        path = CongestionWindow(asyncio.get_running_loop())
         readers = [Reader(path) for _ in range(12)]
         for reader in readers:
             reader.regulate()
@@ -109,7 +109,7 @@ def test_all_who_read_stop_when_it_is_full_and_take_turns() -> None:
 
 def test_who_has_nothing_to_send_does_not_use_up_the_turn_of_others() -> None:
     async def main() -> None:
-        path = Path()
+        path = CongestionWindow(asyncio.get_running_loop())
         readers = [Reader(path) for _ in range(50)]
         for reader in readers:
             reader.regulate()
@@ -123,7 +123,7 @@ def test_who_has_nothing_to_send_does_not_use_up_the_turn_of_others() -> None:
 
 def test_who_has_left_gets_no_turn() -> None:
     async def main() -> None:
-        path = Path()
+        path = CongestionWindow(asyncio.get_running_loop())
         stays, leaves = Reader(path), Reader(path)
         for reader in (leaves, stays):
             reader.regulate()
@@ -142,13 +142,13 @@ def test_who_has_left_gets_no_turn() -> None:
 
 def test_paths_that_nothing_uses_are_forgotten_in_the_end() -> None:
     async def main() -> None:
-        paths = Paths()
+        paths = CongestionWindows(asyncio.get_running_loop())
         busy = paths.to(BUSY)
         busy.sent(1)
         for number in range(10_000):
             paths.to(address(f"instance-{number}"))
         assert paths.to(BUSY) is busy
-        assert len(paths._by_instance) <= Paths._REMEMBERED + 1
+        assert len(paths._by_instance) <= CongestionWindows._REMEMBERED + 1
         paths.forget(BUSY)
         assert paths.to(BUSY) is not busy
 

@@ -70,6 +70,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         "_turn",
         "_writer",
         "bytes_received",
+        "lost_by",
         "receiver",
         "writable",
     )
@@ -97,6 +98,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         self.receiver: PduReceiver | None = None
         self.writable = True
         self.bytes_received = 0
+        self.lost_by: Exception | None = None
 
     @property
     def max_length(self) -> int:
@@ -198,9 +200,10 @@ class PeerConnection(asyncio.BufferedProtocol):
             return False
         return receiver.input_ended()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - reset or EOF: the peer is gone
+    def connection_lost(self, exc: Exception | None) -> None:
         """Tell the receiver, once."""
         self._lost = True
+        self.lost_by = exc
         self.writable = False
         if self._closing is not None:
             self._closing.cancel()

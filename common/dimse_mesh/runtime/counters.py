@@ -92,6 +92,8 @@ class Counters:
     """Bytes written to them."""
     protocol_errors: dict[str, int] = field(default_factory=dict)
     """Associations that ended by a peer's protocol error, by its code."""
+    tls_troubles: dict[tuple[str, str], int] = field(default_factory=dict)
+    """TLS connections that did not come to stand, by (`listener` or `target`, code)."""
     retransmissions: int = 0
     """Segments sent again over the mesh."""
     mesh_outages: int = 0
@@ -151,6 +153,15 @@ class Counters:
         """Count what a handler decided on an operation."""
         key = (service, decision)
         self.handled[key] = self.handled.get(key, 0) + 1
+
+    def expect_tls_troubles(self, side: str, codes: Iterable[str]) -> None:
+        """Begin to count, at 0, what goes wrong with TLS on one side."""
+        self.tls_troubles.update({(str(side), str(code)): 0 for code in codes})
+
+    def tls_trouble(self, side: str, code: str) -> None:
+        """Count a TLS connection that did not come to stand."""
+        key = (str(side), str(code))
+        self.tls_troubles[key] = self.tls_troubles.get(key, 0) + 1
 
     def protocol_error(self, code: str) -> None:
         """Count a peer's mistake by its code."""

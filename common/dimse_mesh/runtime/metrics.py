@@ -178,6 +178,12 @@ INSTRUMENTS = (
     ),
     Instrument(
         "counter",
+        "dimse_mesh.tls.failures",
+        "TLS connections that did not come to stand, at a listener or a target, by code",
+        _pairs("side", "code", lambda counters: counters.tls_troubles),
+    ),
+    Instrument(
+        "counter",
         "dimse_mesh.retransmissions",
         "Segments sent again over the mesh",
         _number(lambda counters: counters.retransmissions),

@@ -14,6 +14,7 @@ from dimse_mesh.upper_layer.errors import (
     InvalidTransition,
     MalformedPdu,
     PduTooLong,
+    TlsRecord,
     UnrecognizedPdu,
     UpperLayerError,
 )
@@ -128,6 +129,7 @@ __all__ = [
     "State",
     "TRANSITIONS",
     "UnknownItem",
+    "TlsRecord",
     "UnrecognizedPdu",
     "UpperLayerError",
     "UserIdentityAC",

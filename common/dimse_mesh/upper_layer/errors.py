@@ -4,6 +4,7 @@
     +-- FramingError                the byte stream can't be cut any further; `completed` were whole before
     |   +-- PduTooLong              a PDU announces a body above the cap of the present state
     |   +-- UnrecognizedPdu         a PDU type that PS3.8 doesn't define
+    |       +-- TlsRecord           the peer speaks TLS
     +-- MalformedPdu                lengths inside a PDU contradict each other or its size
     +-- InvalidTransition           the state table has no entry for this event
 
@@ -50,6 +51,12 @@ class UnrecognizedPdu(FramingError):
 
     code: ClassVar[str] = "unrecognized-pdu"
     abort_reason: ClassVar[AbortReason] = AbortReason.UNRECOGNIZED_PDU
+
+
+class TlsRecord(UnrecognizedPdu):
+    """What came is a TLS record instead of a PDU: a handshake or an alert (RFC 8446 §5.1)."""
+
+    code: ClassVar[str] = "tls-record"
 
 
 class MalformedPdu(UpperLayerError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from dimse_mesh.upper_layer.errors import FramingError, MalformedPdu, PduTooLong, UnrecognizedPdu
+from dimse_mesh.upper_layer.errors import FramingError, MalformedPdu, PduTooLong, TlsRecord, UnrecognizedPdu
 from dimse_mesh.upper_layer.pdu import PDU_HEADER_LENGTH, PduType
 
 COMMAND = 0x01
@@ -21,6 +21,8 @@ PDV_HEADER_LENGTH = 6
 _PDU_HEADER = Struct(">BxI")  # PS3.8 §9.3.1: type, reserved, length
 _PDV_HEADER = Struct(">IBB")  # PS3.8 §9.3.5.1: length of what follows it, context id, message control header
 _P_DATA_HEADER = Struct(">BxIIBB")
+_TLS_RECORDS = (0x15, 0x16)
+"""Content types of alerts and handshakes (RFC 8446 §5.1), where a PDU has its type."""
 _FIRST_TYPE, _LAST_TYPE = min(PduType), max(PduType)
 
 
@@ -109,6 +111,8 @@ class Framer:
 
     def _offence(self, pdu_type: int, length: int, done: list[tuple[int, memoryview]]) -> FramingError:
         self._buffer = None
+        if pdu_type in _TLS_RECORDS:
+            return TlsRecord(f"PDU type {pdu_type:02X}H", done)
         if not _FIRST_TYPE <= pdu_type <= _LAST_TYPE:
             return UnrecognizedPdu(f"PDU type {pdu_type:02X}H", done)
         return PduTooLong(

@@ -58,7 +58,7 @@ class Shown:
     items: tuple[dict[int, Shown], ...] = ()
 
 
-class Answer:
+class QueryAnswer:
     """One answer.
 
     Attributes:
@@ -149,7 +149,7 @@ class Answer:
         return _plain(value)
 
 
-def read_answer(data: bytes | None, transfer_syntax: str, *, whole: bool = True) -> Answer:
+def read_answer(data: bytes | None, transfer_syntax: str, *, whole: bool = True) -> QueryAnswer:
     """Read the identifier of an answer.
 
     Args:
@@ -158,8 +158,8 @@ def read_answer(data: bytes | None, transfer_syntax: str, *, whole: bool = True)
         whole: False: the end of `data` was dropped.
     """
     if data is None:
-        return Answer(RawDataSet(broken=True, problems=("it came without an identifier",)))
-    answer = Answer(read_raw(data, transfer_syntax))
+        return QueryAnswer(RawDataSet(broken=True, problems=("it came without an identifier",)))
+    answer = QueryAnswer(read_raw(data, transfer_syntax))
     if not whole:
         answer.add_problem("it is too long; its end was dropped")
     return answer

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dimse_mesh.app.answer import Answer, read_answer
+from dimse_mesh.app.answer import QueryAnswer, read_answer
 from dimse_mesh.app.dicom_query import Query
 from dimse_mesh.app.identifier import (
     QUERY_SYNTAXES,
@@ -48,7 +48,7 @@ class Question:
 class Found:
     """What came of a C-FIND."""
 
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[QueryAnswer] = field(default_factory=list)
     status: int | None = None
     comment: str = ""
     """What the target says of the status."""
@@ -126,7 +126,7 @@ async def _find(
             found.failure = str(error)
 
 
-def _print_problems(console: Console, answers: Sequence[Answer]) -> None:
+def _print_problems(console: Console, answers: Sequence[QueryAnswer]) -> None:
     """Say which answers can't be shown as they should be: on standard error, since the answers go to a program."""
     lines = [
         f"match {number}: {line}" for number, answer in enumerate(answers, 1) for line in answer.problems
@@ -137,7 +137,7 @@ def _print_problems(console: Console, answers: Sequence[Answer]) -> None:
         console.print(f"... and {len(lines) - SHOWN_PROBLEMS} more")
 
 
-def _print_table(answers: Sequence[Answer], identifier: Dataset) -> None:
+def _print_table(answers: Sequence[QueryAnswer], identifier: Dataset) -> None:
     paths = columns(identifier)
     table = Table(box=None, pad_edge=False)
     for path in paths:

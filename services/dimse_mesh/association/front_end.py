@@ -22,6 +22,7 @@ from dimse_mesh.endpoint import (
     dimse_service,
 )
 from dimse_mesh.endpoint.own import with_own_items
+from dimse_mesh.endpoint.tls_trouble import TlsSide, TlsTrouble, TlsTroubles
 from dimse_mesh.policy import (
     AdmissionQuestion,
     OpeningQuestion,
@@ -37,7 +38,15 @@ from dimse_mesh.runtime.settings_association import Listener
 from dimse_mesh.schemas.addresses import HalfAddress
 from dimse_mesh.schemas.association import OpenReply, OpenRequest
 from dimse_mesh.schemas.subjects import Subject
-from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, AssociateRQ, MalformedPdu, UserIdentityRQ
+from dimse_mesh.upper_layer import (
+    Abort,
+    AssociateAC,
+    AssociateRJ,
+    AssociateRQ,
+    MalformedPdu,
+    TlsRecord,
+    UserIdentityRQ,
+)
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +77,7 @@ class FrontEnd:
         self._opener = Opener(context.mesh, context.liveness, router)
         self._durable = durable
         self.occupancy = Occupancy()
+        self.tls_troubles = TlsTroubles(context.counters, TlsSide.LISTENER)
         self.draining = False
 
     def connected(self, connection: PeerConnection, listener: Listener, *, live: bool = False) -> None:
@@ -77,11 +87,14 @@ class FrontEnd:
             on_request=lambda acceptor, request, pdu: self._requested(
                 acceptor, request, pdu, listener, live=live
             ),
-            on_error=self._client_error,
+            on_error=lambda code, host: self._client_error(code, host, listener),
             artim_timeout=self._settings.artim_timeout,
         )
 
-    def _client_error(self, code: str, host: str) -> None:
+    def _client_error(self, code: str, host: str, listener: Listener) -> None:
+        if code == TlsRecord.code and listener.tls is None:
+            self.tls_troubles.note(host, listener.port, TlsTrouble.TLS_PEER)
+            return
         self._context.counters.protocol_error(code)
         log.warning("connection from %s ended before an association: %s", host, code)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any, Protocol
 
 import anyio
+from anyio.abc import TaskGroup
 
 from dimse_mesh.association.durable import durable_front_end
 from dimse_mesh.association.front_end import FrontEnd
-from dimse_mesh.endpoint import Router
+from dimse_mesh.association.tls_door import TlsDoor
+from dimse_mesh.endpoint import PeerConnection
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.endpoint.process import open_router
 from dimse_mesh.endpoint.tls import listener_context
@@ -24,8 +26,6 @@ from dimse_mesh.runtime.settings_association import Listener
 log = logging.getLogger(__name__)
 
 LISTEN_BACKLOG = 1024
-TLS_HANDSHAKE_TIMEOUT = 10.0
-"""Seconds for a client's TLS handshake."""
 
 
 async def run(context: ServiceContext) -> None:
@@ -54,7 +54,7 @@ async def local_front_end(context: ServiceContext) -> AsyncIterator[int]:
 @asynccontextmanager
 async def listening(
     context: ServiceContext, listeners: Sequence[Listener]
-) -> AsyncIterator[tuple[FrontEnd, list[asyncio.Server]]]:
+) -> AsyncIterator[tuple[FrontEnd, list[Server]]]:
     """Serve `listeners`; on leaving, close them and abort the associations that are left.
 
     Raises:
@@ -78,10 +78,10 @@ async def listening(
             ConfiguredPolicy.of(context.settings), (log_refusal, count_rejections(context.counters))
         )
         front_end = FrontEnd(context, router, tasks, policy, durable=durable)
-        servers: list[asyncio.Server] = []
+        servers: list[Server] = []
         try:
             for listener in listeners:
-                server = await _listen(listener, front_end, router, reuse_port=settings.reuse_port)
+                server = await _listen(listener, front_end, tasks, reuse_port=settings.reuse_port)
                 servers.append(server)
             yield front_end, servers
         finally:
@@ -89,34 +89,49 @@ async def listening(
             tasks.cancel_scope.cancel()
 
 
-async def _listen(
-    listener: Listener, front_end: FrontEnd, router: Router, *, reuse_port: bool
-) -> asyncio.Server:
-    context: ssl.SSLContext | None = None
-    if listener.tls is not None:
-        context = listener_context(listener.tls)
-    loop = asyncio.get_running_loop()
-    try:
-        server = await loop.create_server(
-            lambda: router.new_connection(
-                max_length=ASSOCIATE_LIMIT,
-                on_connected=lambda connection: front_end.connected(connection, listener),
-            ),
-            listener.host,
-            listener.port,
-            ssl=context,
-            ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT if context is not None else None,
-            backlog=LISTEN_BACKLOG,
-            reuse_port=reuse_port or None,
+class Server(Protocol):
+    """What listens: one of the event loop's own servers, or a `TlsDoor`."""
+
+    @property
+    def sockets(self) -> Sequence[Any]:
+        """Those that are listened on."""
+
+    def close(self) -> None:
+        """Accept no more."""
+
+
+async def _listen(listener: Listener, front_end: FrontEnd, tasks: TaskGroup, *, reuse_port: bool) -> Server:
+    """Listen.
+
+    Raises:
+        StartError: the port is in use, or a TLS file is unusable.
+    """
+
+    def connection() -> PeerConnection:
+        return front_end.router.new_connection(
+            max_length=ASSOCIATE_LIMIT,
+            on_connected=lambda connection: front_end.connected(connection, listener),
         )
+
+    host, port = listener.host, listener.port
+    try:
+        if listener.tls is not None:
+            server: Server
+            door = TlsDoor(listener_context(listener.tls), connection, front_end.tls_troubles)
+            await door.open(tasks, host, port, backlog=LISTEN_BACKLOG, reuse_port=reuse_port)
+            server = door
+        else:
+            server = await asyncio.get_running_loop().create_server(
+                connection, host, port, backlog=LISTEN_BACKLOG, reuse_port=reuse_port or None
+            )
     except OSError as error:
-        raise listen_error("association listener", listener.host, listener.port, error) from error
+        raise listen_error("association listener", host, port, error) from error
     for sock in server.sockets:
         log.info("listening on %s port %s", *sock.getsockname()[:2])
     return server
 
 
-def _close(servers: list[asyncio.Server]) -> None:
+def _close(servers: list[Server]) -> None:
     for server in servers:
         server.close()
     servers.clear()

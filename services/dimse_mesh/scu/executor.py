@@ -11,6 +11,7 @@ import anyio
 from dimse_mesh.endpoint import AssociationHalf, AssociationIdentity, Occupancy, Router, SocketPeer
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT, with_own_items
 from dimse_mesh.endpoint.tls import remote_context
+from dimse_mesh.endpoint.tls_trouble import TlsSide, TlsTroubles
 from dimse_mesh.mesh import Message
 from dimse_mesh.policy import OpeningQuestion, Policy, PolicyRefusal, Side
 from dimse_mesh.policy.rejections import CALLING_NOT_RECOGNIZED
@@ -19,7 +20,7 @@ from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.runtime.tracing import traceparent_in
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
-from dimse_mesh.scu.requestor import OpeningFailed, connect, request_association
+from dimse_mesh.scu.requestor import CLOSED_BY_TARGET, OpeningFailed, connect, request_association
 from dimse_mesh.scu.slots import Slots
 from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, UpperLayerError
 
@@ -54,6 +55,7 @@ class Executor:
         context.counters.expect_openings(
             (remote.ae_title for remote in self._settings.remote_aes), OpenResult
         )
+        self._tls_troubles = TlsTroubles(context.counters, TlsSide.TARGET)
         self.occupancy = Occupancy()
         self.draining = False
 
@@ -103,7 +105,7 @@ class Executor:
                         result=OpenResult.LIMIT, channel=local.channel, detail="association-limit"
                     )
         except OpeningFailed as failure:
-            log.warning("target %s (%s:%s): %s", remote.ae_title, remote.host, remote.port, failure.detail)
+            self._tell(remote, failure)
             reply = OpenReply(result=failure.result, channel=local.channel, detail=failure.detail)
         finally:
             self._router.openings.done(local.channel)
@@ -117,6 +119,18 @@ class Executor:
         if accepted and scope.cancel_called:  # the target's answer was faster than the cancellation
             self._router.abort(local.channel, "given-up")
         return reply, tail
+
+    def _tell(self, remote: RemoteAe, failure: OpeningFailed) -> None:
+        if failure.tls is None:
+            said = failure.detail
+            if said == CLOSED_BY_TARGET:
+                said = "it closed without an answer to the A-ASSOCIATE-RQ"
+                if remote.tls is None:
+                    said += "; perhaps it speaks TLS, and the remote AE has no tls"
+            log.warning("target %s (%s:%s): %s", remote.ae_title, remote.host, remote.port, said)
+            return
+        cause = failure.__cause__
+        self._tls_troubles.note(remote.host, remote.port, failure.tls, cause, target=remote.ae_title)
 
     def _refusal_of(
         self, remote: RemoteAe, request: OpenRequest, front_end: InstanceAddress

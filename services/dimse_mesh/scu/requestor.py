@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +11,12 @@ from dataclasses import dataclass
 import anyio
 
 from dimse_mesh.endpoint import PeerConnection, SocketPeer
+from dimse_mesh.endpoint.tls_trouble import TlsTrouble, trouble_of
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.schemas.association import OpenResult
-from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, AssociateRQ
+from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, AssociateRQ, TlsRecord
+
+CLOSED_BY_TARGET = "closed-by-target"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +29,19 @@ class Answer:
 
 
 class OpeningFailed(Exception):
-    """The target gave no answer that could be passed on."""
+    """The target gave no answer that could be passed on.
 
-    def __init__(self, result: OpenResult, detail: str) -> None:
+    Attributes:
+        result: what the front-end is told.
+        detail: a code, or words for people.
+        tls: why TLS doesn't stand, if that is so.
+    """
+
+    def __init__(self, result: OpenResult, detail: str, tls: TlsTrouble | None = None) -> None:
         super().__init__(detail)
         self.result = result
         self.detail = detail
+        self.tls = tls
 
 
 class Requestor:
@@ -41,9 +52,10 @@ class Requestor:
         artim_timeout: seconds for the target to close after an A-ABORT.
     """
 
-    __slots__ = ("_answer", "_answered", "_failure", "peer")
+    __slots__ = ("_answer", "_answered", "_connection", "_failure", "peer")
 
     def __init__(self, connection: PeerConnection, request: bytes, *, artim_timeout: float) -> None:
+        self._connection = connection
         self._answered = anyio.Event()
         self._answer: Answer | None = None
         self._failure: OpeningFailed | None = None
@@ -75,15 +87,22 @@ class Requestor:
 
     def failed(self, code: str) -> None:
         """Give up: what came is no answer."""
-        self._fail(code)
+        if code == TlsRecord.code:
+            self._fail(OpeningFailed(OpenResult.TLS_FAILED, code, TlsTrouble.TLS_PEER))
+        else:
+            self._fail(OpeningFailed(OpenResult.UNREACHABLE, code))
 
     def closed(self) -> None:
-        """Give up: the target has closed."""
-        self._fail("closed-by-target")
+        """Give up: the target has closed. In TLS 1.3 it judges our certificate when our handshake is over."""
+        error = self._connection.lost_by
+        if isinstance(error, ssl.SSLError):
+            self._fail(_tls_failed(error))
+        else:
+            self._fail(OpeningFailed(OpenResult.UNREACHABLE, CLOSED_BY_TARGET))
 
-    def _fail(self, detail: str) -> None:
+    def _fail(self, failure: OpeningFailed) -> None:
         if self._failure is None:
-            self._failure = OpeningFailed(OpenResult.UNREACHABLE, detail)
+            self._failure = failure
             self._answered.set()
 
 
@@ -96,30 +115,54 @@ async def connect(
         OpeningFailed: it can't be reached, or TLS doesn't stand.
     """
     loop = asyncio.get_running_loop()
-    name = (remote.tls.server_name or remote.host) if remote.tls is not None else None
+    deadline = loop.time() + remote.connect_timeout
     try:
         with anyio.fail_after(remote.connect_timeout):
-            _, connected = await loop.create_connection(
-                connection,
-                remote.host,
-                remote.port,
-                ssl=context,
-                server_hostname=name,
-            )
+            sock = await _connected_socket(remote.host, remote.port)
     except TimeoutError:
         raise OpeningFailed(OpenResult.TIMED_OUT, "connect-timeout") from None
-    except ssl.SSLCertVerificationError as error:  # OpenSSL's words; a name in them is from our settings
-        detail = f"its certificate is refused: {error.verify_message}"
-        raise OpeningFailed(OpenResult.TLS_FAILED, detail) from error
-    except ssl.SSLError as error:
-        raise OpeningFailed(OpenResult.TLS_FAILED, f"TLS failed: {error.reason or 'handshake'}") from error
-    except (ConnectionResetError, ConnectionAbortedError, BrokenPipeError) as error:
-        if context is None:
-            raise OpeningFailed(OpenResult.UNREACHABLE, "unreachable") from error
-        raise OpeningFailed(OpenResult.TLS_FAILED, "closed in the TLS handshake: no TLS there?") from error
     except OSError as error:
         raise OpeningFailed(OpenResult.UNREACHABLE, "unreachable") from error
+    name = None if remote.tls is None else remote.tls.server_name or remote.host
+    try:
+        with anyio.fail_after(deadline - loop.time()):
+            _, connected = await loop.create_connection(
+                connection, sock=sock, ssl=context, server_hostname=name
+            )
+    except OSError as error:
+        if context is None:
+            raise OpeningFailed(OpenResult.UNREACHABLE, "unreachable") from error
+        raise _tls_failed(error) from error
     return connected
+
+
+async def _connected_socket(host: str, port: int) -> socket.socket:
+    """Connect to the first address of a host that answers.
+
+    Raises:
+        OSError: none does, or the host's name is unknown.
+    """
+    loop = asyncio.get_running_loop()
+    failure: OSError = OSError("no address")
+    for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, address)
+        except OSError as error:
+            sock.close()
+            failure = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failure
+
+
+def _tls_failed(error: OSError) -> OpeningFailed:
+    trouble = trouble_of(error)
+    return OpeningFailed(OpenResult.TLS_FAILED, trouble.value, trouble)
 
 
 async def request_association(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,12 @@ import pytest
 import trustme
 
 from tests.support import dcmtk
+from tests.support.exposition import exposition, samples_of
 from tests.support.files import data_sets, synthetic, write_file
 from tests.support.mesh import Mesh, zone_config
-from tests.support.ports import reserve_port
+from tests.support.ports import reserve_port, reserve_ports
 from tests.support.process import wait_until
+from tests.support.scripted import Server, ServerPeer
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
@@ -69,6 +73,37 @@ class Rig:
     modalities: Authority
     stranger: Authority
     received: Path
+    metrics: int
+    """Port of the front-end's metrics; the executor's is four above it."""
+
+    def failures(self, side: str, code: str) -> float:
+        """Return how many TLS connections did not come to stand, by that code."""
+        text = exposition(self.metrics + (4 if side == "target" else 0))
+        labels = {"side": side, "code": code}
+        (sample,) = (
+            sample
+            for sample in samples_of(text)
+            if sample.name == "dimse_mesh_tls_failures_total" and sample.labels == labels
+        )
+        return sample.value
+
+    def told(self, side: str, code: str, port: int | str, mistake: Callable[[], object]) -> str:
+        """Make a mistake; when it is counted, return the line that names peer, port and code.
+
+        The line may be older: each mistake is told once a minute.
+        """
+        before = self.failures(side, code)
+        mistake()
+        wait_until(lambda: self.failures(side, code) == before + 1, f"{code} is counted")
+        pattern = f"no TLS.*{port}.*code={code} cure="
+        self.mesh.child.wait_for_line(pattern, timeout=20)
+        return next(line for line in self.mesh.child.output.splitlines() if re.search(pattern, line))
+
+
+def alert(peer: ServerPeer) -> None:
+    """Answer an A-ASSOCIATE-RQ as some TLS libraries do, Java's for one: with an alert, protocol_version."""
+    peer.read_request()
+    peer.send(bytes.fromhex("15030100020246"))
 
 
 @pytest.fixture(scope="module")
@@ -103,18 +138,29 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         remote_aes.append(
             {"ae_title": "NOTLS", "host": "127.0.0.1", "port": plain_port, "tls": {"ca": str(ours.file)}}
         )
+        secured_child, secured_port = dcmtk.storescp(
+            root / "received" / "TLSONLY", ae_title="TLSONLY", more=(*ours.issue().dcmtk, *anonymous)
+        )
+        stack.callback(secured_child.stop)
+        remote_aes.append({"ae_title": "TLSONLY", "host": "127.0.0.1", "port": secured_port})
+        alerting = stack.enter_context(Server(alert))
+        remote_aes.append({"ae_title": "ALERTING", "host": "127.0.0.1", "port": alerting.port})
         ports = [reserve_port() for _ in range(3)]
+        metrics = reserve_ports(5)
         certificate = {"cert": str(listener.cert), "key": str(listener.key)}
         mutual = {**certificate, "ca": str(modalities.file), "require_client_cert": True}
         listeners = [
             {"host": "127.0.0.1", "port": port, **({"tls": tls} if tls else {})}
             for port, tls in zip(ports, (None, certificate, mutual), strict=True)
         ]
-        more_settings = {"association": {"listeners": listeners, "open_timeout": 10}}
+        more_settings = {
+            "association": {"listeners": listeners, "open_timeout": 10},
+            "observability": {"http": {"host": "127.0.0.1", "port": metrics}},
+        }
         config = zone_config("hospital", remote_aes=remote_aes, more=more_settings)
         mesh = stack.enter_context(Mesh.start(root / "mesh", [config]))
         plain, secured, mutual_port = ports
-        yield Rig(mesh, plain, secured, mutual_port, ours, modalities, stranger, root / "received")
+        yield Rig(mesh, plain, secured, mutual_port, ours, modalities, stranger, root / "received", metrics)
 
 
 @pytest.mark.parametrize("title", ["GOOD", "OTHERNAME", "MUTUAL"])
@@ -128,26 +174,31 @@ def test_target_with_a_trusted_certificate_gets_the_object_unchanged(
 
 
 @pytest.mark.parametrize(
-    ("title", "says"),
+    ("title", "code", "cure"),
     [
-        ("UNKNOWNCA", "self-signed|unknown|issuer"),
-        ("EXPIRED", "expired"),
-        ("WRONGNAME", "mismatch|another|not valid for"),
-        ("NOTLS", "tls|TLS"),
+        ("UNKNOWNCA", "unknown-authority", "tls.ca of the remote AE"),
+        ("EXPIRED", "expired-certificate", "renew it"),
+        ("WRONGNAME", "wrong-name", "tls.server_name of the remote AE"),
+        ("NOTLS", "closed-in-handshake", "see whether it speaks TLS"),
+        ("NOCLIENTCERT", "no-certificate", "set tls.cert and tls.key of the remote AE"),
+        ("ALERTING", "tls-peer", "the remote AE has no tls: add it"),
     ],
 )
-def test_target_that_is_not_trusted_is_never_spoken_to_and_the_log_says_why(
-    rig: Rig, title: str, says: str
+def test_target_whose_tls_does_not_fit_gets_no_association_and_the_log_says_why(
+    rig: Rig, title: str, code: str, cure: str
 ) -> None:
-    start = len(rig.mesh.child.output.splitlines())
-    result = dcmtk.echoscu(rig.plain, called=title)
-    assert result.code != 0
-    assert "Association Rejected" in result.output
-    rig.mesh.child.wait_for_line(f"{title}.*({says})|({says}).*{title}", start=start, timeout=10)
+    answers: list[dcmtk.Result] = []
+    line = rig.told("target", code, title, lambda: answers.append(dcmtk.echoscu(rig.plain, called=title)))
+    assert cure in line
+    assert answers[0].code != 0
+    assert "Association Rejected" in answers[0].output
 
 
-def test_target_that_wants_a_client_certificate_and_gets_none_serves_nobody(rig: Rig) -> None:
-    assert dcmtk.echoscu(rig.plain, called="NOCLIENTCERT").code != 0
+def test_target_that_speaks_tls_and_says_nothing_of_it_is_suspected(rig: Rig) -> None:
+    assert dcmtk.echoscu(rig.plain, called="TLSONLY").code != 0
+    rig.mesh.child.wait_for_line(
+        "target TLSONLY .*closed without an answer.*perhaps it speaks TLS", timeout=10
+    )
 
 
 def test_client_stores_through_a_tls_listener(rig: Rig, tmp_path: Path) -> None:
@@ -204,3 +255,56 @@ def test_half_a_handshake_holds_nobody_up(rig: Rig) -> None:
         more = ("+tla", "+cf", str(rig.ours.file))
         assert dcmtk.echoscu(rig.tls, called="GOOD", more=more).code == 0
     wait_until(lambda: dcmtk.echoscu(rig.plain, called="GOOD").code == 0, "the plain listener still serves")
+
+
+def test_plain_client_at_a_tls_port_is_told_of(rig: Rig) -> None:
+    line = rig.told("listener", "plain-peer", rig.tls, lambda: dcmtk.echoscu(rig.tls, called="GOOD"))
+    assert "peer=127.0.0.1" in line
+    assert "the peer speaks no TLS" in line
+
+
+def test_tls_client_at_a_plain_port_is_told_of(rig: Rig) -> None:
+    trust = ("+tla", "+cf", str(rig.ours.file))
+    line = rig.told(
+        "listener", "tls-peer", rig.plain, lambda: dcmtk.echoscu(rig.plain, called="GOOD", more=trust)
+    )
+    assert "the peer speaks TLS, and this listener has no tls" in line
+
+
+def test_clients_whose_certificate_is_missing_or_wrong_are_told_of(rig: Rig) -> None:
+    trust = ("+cf", str(rig.ours.file))
+    late = rig.modalities.issue("ct-2", not_after=YESTERDAY, not_before=YESTERDAY - timedelta(days=9))
+    for options, code, cure in (
+        (("+tla",), "no-certificate", "give the peer one"),
+        (rig.stranger.issue("ct-2").dcmtk, "unknown-authority", "add its authority"),
+        (late.dcmtk, "expired-certificate", "renew it"),
+    ):
+        more = (*options, *trust)
+        mistake = partial(dcmtk.echoscu, rig.mutual, called="GOOD", more=more)
+        assert cure in rig.told("listener", code, rig.mutual, mistake)
+
+
+def test_client_that_refuses_our_certificate_is_told_of(rig: Rig) -> None:
+    more = ("+tla", "+cf", str(rig.stranger.file))
+    mistake = partial(dcmtk.echoscu, rig.mutual, called="GOOD", more=more)
+    line = rig.told("listener", "own-certificate-refused", rig.mutual, mistake)
+    assert "trust the authority of tls.cert" in line
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
+def test_client_with_an_old_version_is_told_of_and_one_that_only_looks_is_not(rig: Rig) -> None:
+    context = ssl.create_default_context(cafile=rig.ours.file)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.maximum_version = context.minimum_version = ssl.TLSVersion.TLSv1_1
+
+    def mistake() -> None:
+        socket.create_connection(("127.0.0.1", rig.mutual), timeout=10).close()
+        with (
+            socket.create_connection(("127.0.0.1", rig.mutual), timeout=10) as raw,
+            pytest.raises((ssl.SSLError, ConnectionError)),
+        ):
+            context.wrap_socket(raw, server_hostname="127.0.0.1")
+
+    closed = rig.failures("listener", "closed-in-handshake")
+    assert "1.2, 1.3" in rig.told("listener", "no-common-version", rig.mutual, mistake)
+    assert rig.failures("listener", "closed-in-handshake") == closed

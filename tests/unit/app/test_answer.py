@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from dimse_mesh.app.answer import LONGEST_CELL, Answer, read_answer
+from dimse_mesh.app.answer import LONGEST_CELL, QueryAnswer, read_answer
 from dimse_mesh.app.identifier import QUERY_SYNTAXES, encode_identifier, parse_path
 from dimse_mesh.app.raw_data_set import MAX_ELEMENTS, MAX_PROBLEMS
 from dimse_mesh.client import EXPLICIT_LE, IMPLICIT_LE
@@ -35,17 +35,17 @@ PATIENT_ID = implicit(0x10, 0x20, b"P1")
 BIRTH_DATE = implicit(0x10, 0x30, b"19700101")
 
 
-def read(data: bytes, syntax: str = IMPLICIT_LE) -> Answer:
+def read(data: bytes, syntax: str = IMPLICIT_LE) -> QueryAnswer:
     answer = read_answer(data, syntax)
     json.dumps(answer.to_json(), allow_nan=False)
     return answer
 
 
-def shown(answer: Answer, keyword: str) -> str:
+def shown(answer: QueryAnswer, keyword: str) -> str:
     return answer.text(parse_path(keyword))
 
 
-def value(answer: Answer, tag: str) -> Any:
+def value(answer: QueryAnswer, tag: str) -> Any:
     return answer.to_json()[tag].get("Value")
 
 

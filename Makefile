@@ -13,7 +13,7 @@ SEED ?=
 LOWEST_TESTS ?= tests/unit tests/property tests/conformance/dimse tests/conformance/upper_layer tests/interop/mesh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-cluster cluster check lint format lock lowest bench bench-quick bench-scale soak differential fuzz clean
+.PHONY: help demo up test test-cluster cluster check lint format lock lowest bench bench-quick bench-scale soak soak-durable differential fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ soak: .venv/.developing ## Half an hour of load with random kills, restarts and 
 
 differential: .venv/.developing ## Random conversations (COUNT, or one SEED), direct and through the mesh, compared
 	@$(RUN) tests.interop.differential --count $(COUNT) $(if $(SEED),--seed $(SEED))
+
+soak-durable: .venv/.developing ## Durable delivery under SOAK_KILLS (200) kills and SOAK_FAILURES (50) power failures
+	@$(RUN) pytest -q -s -m soak --timeout 7200 tests/durable
 
 fuzz: .venv/.developing ## Damaged bytes into every parser, for FUZZ_SECONDS (60)
 	@end=$$(($$(date +%s) + $(FUZZ_SECONDS))); \

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from tests.support.files import DicomFile
 from tests.support.mesh import Ae, Mesh, zone_config
@@ -99,6 +103,15 @@ class Site:
     port: int
 
     @property
+    def hospital(self) -> Path:
+        """The hospital's file, with the nats-server that it uses: what an operator's commands are given."""
+        path = self.mesh.directory / "operator.yaml"
+        config = yaml.safe_load((self.mesh.directory / "hospital.yaml").read_text())
+        config["nats"] = {"servers": [f"nats://127.0.0.1:{self.mesh.nats_port}"]}
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+    @property
     def entry(self) -> int:
         """Port of the hospital's listener."""
         return self.mesh.listeners["hospital"]
@@ -112,20 +125,35 @@ class Site:
     @contextmanager
     def destination(self, inbox: Inbox) -> Iterator[Server]:
         """Run the destination for the length of the block."""
-        server = Server(inbox.script, port=self.port)
-        try:
+        with self.destination_of(inbox.script) as server:
             yield server
-        finally:
-            server.stop(check=False)
+
+    @contextmanager
+    def destination_of(self, script: Callable[[ServerPeer], None]) -> Iterator[Server]:
+        """Run a destination that does as its script says."""
+        with served(self.port, script) as server:
+            yield server
+
+    @staticmethod
+    def wait_until(condition: Callable[[], bool], what: str) -> None:
+        """Wait for something that may take a while on a busy machine."""
+        wait_until(condition, what, timeout=60)
 
     def kill(self, name: str) -> None:
         """Kill a process of the mesh, `cloud/delivery` for example, and return when another one stands."""
-        import os
-        import signal
-
         before = self.mesh.pids()[name]
         os.kill(before, signal.SIGKILL)
         wait_until(lambda: self.mesh.pids().get(name, before) != before, f"{name} is started again")
+
+
+@contextmanager
+def served(port: int, script: Callable[[ServerPeer], None]) -> Iterator[Server]:
+    """Run a destination on a port; what it is in the middle of when it stops is of no interest."""
+    server = Server(script, port=port)
+    try:
+        yield server
+    finally:
+        server.stop(check=False)
 
 
 def store(client: Client, content: DicomFile, message_id: int = 1, *, context_id: int = STORE) -> int:
@@ -150,9 +178,13 @@ def site(
     cloud: Mapping[str, Any] | None = None,
     more_aes: Sequence[Ae] = (),
     more_routes: Sequence[Mapping[str, Any]] = (),
+    port: int | None = None,
 ) -> Iterator[Site]:
-    """Start the two zones; everything that the hospital gets is for ARCHIVE, durable."""
-    port = reserve_port()
+    """Start the two zones; everything that the hospital gets is for ARCHIVE, durable.
+
+    What an earlier site has kept in the same directory is there again; `port` is then the destination's.
+    """
+    port = port or reserve_port()
     ae = {"ae_title": ARCHIVE, "host": "127.0.0.1", "port": port, **(remote or {})}
     routes = [*more_routes, {"to": {"ae": ARCHIVE}, "delivery": "durable", **(route or {})}]
     quick = {"retry": {"first": 0.2, "longest": 1.0}, "look_interval": 0.5}

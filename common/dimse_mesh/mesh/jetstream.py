@@ -235,6 +235,21 @@ class JetStream:
             if not found or len(names) >= answer.get("total", 0):
                 return names
 
+    async def count(self, stream: str, subject: str) -> int:
+        """Return how many messages a stream has on a subject, which may hold wildcards.
+
+        Raises:
+            MeshError: as `request`.
+        """
+        total, seen = 0, 0
+        while True:
+            answer = await self.request(f"STREAM.INFO.{stream}", {"subjects_filter": subject, "offset": seen})
+            counts: dict[str, int] = answer["state"].get("subjects") or {}
+            total += sum(counts.values())
+            seen += len(counts)
+            if not counts or seen >= answer.get("total", 0):
+                return total
+
     # --- messages in
 
     async def publish(

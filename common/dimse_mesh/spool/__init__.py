@@ -5,14 +5,20 @@ store       the streams of a source zone
 writer      one object in: pieces first, the manifest last
 reader      objects out, checked against their digests
 known       what destinations accept
+inspection  what an operator sees and decides
 """
 
+from dimse_mesh.spool.inspection import Buried, SpoolInspector, SpoolSummary, pause_in
 from dimse_mesh.spool.known import Knowledge
 from dimse_mesh.spool.reader import DamagedObject, SpooledObject, Unreadable, parse_object, read_data_set
 from dimse_mesh.spool.store import ensure_streams, spool_config, state_config
 from dimse_mesh.spool.writer import ObjectWriter
 
 __all__ = [
+    "Buried",
+    "SpoolInspector",
+    "SpoolSummary",
+    "pause_in",
     "DamagedObject",
     "Knowledge",
     "ObjectWriter",

@@ -14,7 +14,7 @@ OLDEST_SERVER = (2, 15)
 """Before this one nats-server lost acknowledged messages when it compacted a block (nats-server #8456, #8475)."""
 DUPLICATE_WINDOW = 120 * 1_000_000_000
 """Nanoseconds in which nats-server knows a message again that is sent twice."""
-STATE_BYTES = 64 << 20
+STATE_BYTES = 16 << 20
 
 
 def spool_config(spool: SpoolSubjects, settings: SpoolSettings) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from dimse_mesh.app.options import (
     ZoneOption,
 )
 from dimse_mesh.app.query_models import ModelName
+from dimse_mesh.app.queue_commands import queue_app
 
 app = typer.Typer(
     name="dimse-mesh",
@@ -31,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(queue_app, name="queue")
 
 
 class Service(StrEnum):

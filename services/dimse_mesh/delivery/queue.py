@@ -22,8 +22,9 @@ from dimse_mesh.delivery.settling import Settling
 from dimse_mesh.delivery.target import Target
 from dimse_mesh.mesh import JetStream, MeshError
 from dimse_mesh.runtime.settings_durable import DeliverySettings
+from dimse_mesh.schemas.spool import QueuePause
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
-from dimse_mesh.spool import SpooledObject, Unreadable
+from dimse_mesh.spool import SpooledObject, Unreadable, pause_in
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +57,15 @@ class DestinationQueue:
         self._awake = asyncio.Event()
         self._drained = asyncio.Event()
         self._unreadable: set[int] = set()
+        self._paused: QueuePause | None = None
 
     def wake(self) -> None:
         """Say that something was stored, or that waiting is over."""
+        self._awake.set()
+
+    def set_pause(self, payload: bytes) -> None:
+        """Heed an operator's word: the message of a `QueuePause`."""
+        self._paused = pause_in(payload)
         self._awake.set()
 
     def drain(self) -> None:
@@ -93,6 +100,9 @@ class DestinationQueue:
 
     async def _step(self, tasks: TaskGroup, main: ObjectScan, settling: Settling) -> None:
         """Deliver the next object, or try a hold again, or wait for something to do."""
+        if self._paused is not None:
+            await self._stay_paused(self._paused)
+            return
         due = self._holds.due(asyncio.get_running_loop().time())
         if due is not None:
             key, hold = due
@@ -104,6 +114,17 @@ class DestinationQueue:
         elif not await self._handle(item, main, settling, trying=None):
             main.back_to(_sequence(item))
 
+    async def _stay_paused(self, pause: QueuePause) -> None:
+        """Wait until an operator says something else, or the pause is over."""
+        self._report.waits(f"paused: {pause.reason or 'no reason given'}", "paused", pause.until)
+        await self._target.close()
+        left = None if pause.until is None else pause.until - time.time()
+        with anyio.move_on_after(left):
+            await self._awake.wait()
+        self._awake.clear()
+        if pause.until is not None and time.time() >= pause.until and self._paused is pause:
+            self._paused = None
+
     async def _try_hold(
         self, tasks: TaskGroup, main: ObjectScan, settling: Settling, key: HoldKey, first: int
     ) -> None:
@@ -114,7 +135,7 @@ class DestinationQueue:
         subject = self._spool.object(calling_ae=calling, study=study)
         scan = self._scan(tasks, subject, first=first, end=main.position)
         failures = self._holds.failures(key)
-        while not self._drained.is_set():
+        while not self._drained.is_set() and self._paused is None:
             item = await scan.next()
             if item is None:
                 self._holds.release(key)

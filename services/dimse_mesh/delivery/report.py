@@ -43,7 +43,7 @@ class QueueReport:
         """Note that an object has become a dead letter."""
         self.dead_letters += 1
 
-    def waits(self, sentence: str, cause: str, next_attempt: float) -> None:
+    def waits(self, sentence: str, cause: str, next_attempt: float | None) -> None:
         """Note what the queue waits for."""
         self._say(sentence, cause=cause, next_attempt=next_attempt)
 

@@ -13,7 +13,13 @@ from dimse_mesh.delivery.target import Target
 from dimse_mesh.mesh import JetStream, MeshError, Message
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.settings_scu import RemoteAe
-from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects, every_spool, parse_stream
+from dimse_mesh.schemas.spool_subjects import (
+    DestinationKind,
+    SpoolSubjects,
+    StateKind,
+    every_spool,
+    parse_stream,
+)
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +98,19 @@ class DeliveryService:
         def stored(_: Message) -> None:
             queue.wake()
 
-        await self._context.mesh.subscribe(spool.spooled, stored)
+        def paused(message: Message) -> None:
+            queue.set_pause(message.payload)
+
+        mesh = self._context.mesh
+        await mesh.subscribe(spool.spooled, stored)
+        await mesh.subscribe(spool.state(StateKind.PAUSE), paused)
+        try:
+            last = await store.last(spool.state_stream, spool.state(StateKind.PAUSE))
+        except MeshError as error:
+            log.debug("%s can't be read yet: %s", spool, error)
+            return
+        if last is not None:
+            queue.set_pause(last.payload)
         self._queues[store, spool] = queue
         log.info("delivering %s", spool)
         tasks.start_soon(_deliver, queue, report)

@@ -1,0 +1,156 @@
+"""Look into a spool, and decide about what is in it: what the `queue` commands do."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from dimse_mesh.dimse import CommandSet, DimseError
+from dimse_mesh.mesh import EnvelopeError, JetStream, StoredMessage, pack, unpack
+from dimse_mesh.schemas.spool import DeadLetter, QueuePause, QueueStatus
+from dimse_mesh.schemas.spool_subjects import SpoolSubjects, StateKind
+from dimse_mesh.spool.reader import SpooledObject, Unreadable, parse_object
+
+BATCH = 256
+BATCH_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Buried:
+    """A dead letter, and its object."""
+
+    sequence: int
+    letter: DeadLetter
+    spooled: SpooledObject
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolSummary:
+    """A spool in numbers.
+
+    Attributes:
+        size: bytes on disk, dead letters included.
+        limit: bytes that it may take.
+        oldest: when the oldest object that waits was received, in seconds since 1970.
+    """
+
+    waiting: int
+    failed: int
+    size: int
+    limit: int
+    oldest: float | None
+    status: QueueStatus | None
+    pause: QueuePause | None
+
+
+class SpoolInspector:
+    """One spool, as an operator sees it. Every method raises `MeshError` when the spool can't be reached."""
+
+    def __init__(self, jetstream: JetStream, spool: SpoolSubjects) -> None:
+        self.spool = spool
+        self._jetstream = jetstream
+
+    async def summary(self) -> SpoolSummary:
+        """Count what is there."""
+        name = self.spool.stream
+        waiting = await self._jetstream.count(name, self.spool.object())
+        failed = await self._jetstream.count(name, self.spool.failed())
+        info = await self._jetstream.request(f"STREAM.INFO.{name}")
+        oldest: float | None = None
+        async for found in self.objects():
+            oldest = found.manifest.received
+            break
+        return SpoolSummary(
+            waiting=waiting,
+            failed=failed,
+            size=int(info["state"]["bytes"]),
+            limit=int(info["config"]["max_bytes"]),
+            oldest=oldest,
+            status=await self.status(),
+            pause=await self.pause(),
+        )
+
+    async def objects(self) -> AsyncIterator[SpooledObject]:
+        """Yield the objects that wait, the oldest first."""
+        async for message in self._messages(self.spool.object()):
+            found = parse_object(message)
+            if not isinstance(found, Unreadable):
+                yield found
+
+    async def dead_letters(self) -> AsyncIterator[Buried]:
+        """Yield the dead letters, the oldest first."""
+        async for message in self._messages(self.spool.failed()):
+            buried = _parse_dead_letter(message)
+            if buried is not None:
+                yield buried
+
+    async def retry(self, buried: Buried) -> None:
+        """Put a dead letter at the end of the queue."""
+        manifest = buried.letter.manifest
+        await self._jetstream.publish(
+            self.spool.object(calling_ae=manifest.calling_ae, study=manifest.study),
+            pack(manifest, buried.spooled.command.encode()),
+            bytes(buried.spooled.tail),
+            message_id=f"{manifest.object_id}.again.{buried.sequence}",
+        )
+        await self._jetstream.delete(self.spool.stream, buried.sequence)
+
+    async def drop(self, sequence: int, object_id: str) -> None:
+        """Remove an object, or a dead letter, for good."""
+        await self._jetstream.delete(self.spool.stream, sequence)
+        await self._jetstream.purge(self.spool.stream, self.spool.chunk(object_id))
+
+    async def status(self) -> QueueStatus | None:
+        """Return the delivery service's newest word; None: it has never said one."""
+        found = await self._jetstream.last(self.spool.state_stream, self.spool.state(StateKind.STATUS))
+        try:
+            return None if found is None else unpack(QueueStatus, found.payload)[0]
+        except EnvelopeError:
+            return None
+
+    async def pause(self) -> QueuePause | None:
+        """Return the operator's newest word; None: nothing is paused."""
+        found = await self._jetstream.last(self.spool.state_stream, self.spool.state(StateKind.PAUSE))
+        return None if found is None else pause_in(found.payload)
+
+    async def set_pause(self, pause: QueuePause) -> None:
+        """Pause the deliveries, or let them go on."""
+        await self._jetstream.publish(
+            self.spool.state(StateKind.PAUSE), pack(pause), message_id=uuid.uuid4().hex, rollup=True
+        )
+
+    async def _messages(self, subject: str) -> AsyncIterator[StoredMessage]:
+        first = 1
+        while True:
+            batch = await self._jetstream.read(
+                self.spool.stream, subject, first=first, count=BATCH, max_bytes=BATCH_BYTES
+            )
+            for message in batch.messages:
+                yield message
+            if not batch.messages or not batch.pending:
+                return
+            first = batch.messages[-1].sequence + 1
+
+
+def pause_in(payload: bytes) -> QueuePause | None:
+    """Return the pause that a message says and that holds now; None: none does."""
+    try:
+        pause, _ = unpack(QueuePause, payload)
+    except EnvelopeError:
+        return None
+    if not pause.paused or (pause.until is not None and pause.until <= time.time()):
+        return None
+    return pause
+
+
+def _parse_dead_letter(message: StoredMessage) -> Buried | None:
+    try:
+        letter, tail = unpack(DeadLetter, message.payload)
+        length = letter.manifest.command_length
+        command = CommandSet.parse(tail[:length])
+    except (EnvelopeError, DimseError):
+        return None
+    spooled = SpooledObject(message.sequence, letter.manifest, command, tail[length:], message.payload)
+    return Buried(message.sequence, letter, spooled)

@@ -1,0 +1,278 @@
+"""What the `queue` commands do: look into the spools of a zone, and decide about what is in them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from dimse_mesh.app.local_keys import with_local_keys
+from dimse_mesh.mesh import JetStream, open_mesh
+from dimse_mesh.runtime.errors import StartError
+from dimse_mesh.runtime.settings import ZoneSettings, load_settings
+from dimse_mesh.runtime.spools import spools_of
+from dimse_mesh.runtime.supervised import new_instance
+from dimse_mesh.schemas.addresses import InstanceAddress, Role
+from dimse_mesh.schemas.spool import QueuePause
+from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
+from dimse_mesh.spool import Buried, SpooledObject, SpoolInspector, SpoolSummary, read_data_set
+
+DAMAGED = "damaged"
+SILENT = 15.0
+"""Seconds after which a status word that announced another attempt is an old one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """The spools of a zone's durable routes, in the order of its routes."""
+
+    jetstream: JetStream
+    spools: tuple[SpoolSubjects, ...]
+
+    def inspector(self, destination: str) -> SpoolInspector:
+        """Return one by its name: an AE title, or `zone:NAME`.
+
+        Raises:
+            StartError: no durable route leads there.
+        """
+        for spool in self.spools:
+            if name_of(spool) == destination:
+                return SpoolInspector(self.jetstream, spool)
+        names = ", ".join(map(name_of, self.spools)) or "none"
+        raise StartError(f"no durable route leads to {destination}; there are: {names}")
+
+    def every(self, destination: str | None) -> list[SpoolInspector]:
+        """Return the one that is named, or all."""
+        if destination is not None:
+            return [self.inspector(destination)]
+        return [SpoolInspector(self.jetstream, spool) for spool in self.spools]
+
+
+def name_of(spool: SpoolSubjects) -> str:
+    """Return how a destination is named on the command line."""
+    return spool.name if spool.kind is DestinationKind.AE else f"zone:{spool.name}"
+
+
+@asynccontextmanager
+async def open_queues(settings: ZoneSettings) -> AsyncIterator[Queues]:
+    """Connect to the nats-server of a source zone for the length of the block.
+
+    Raises:
+        MeshUnavailable: no connection to NATS.
+    """
+    async with open_mesh(
+        with_local_keys(settings.nats, settings.zone),
+        root=settings.subject_root,
+        address=InstanceAddress(settings.zone, Role.COMMAND, new_instance()),
+        first_connect_timeout=settings.mesh.first_connect_timeout,
+    ) as mesh:
+        jetstream = JetStream(mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
+        await jetstream.start()
+        yield Queues(jetstream, spools_of(settings))
+
+
+def with_queues(config: Path, do: Callable[[Queues], Awaitable[int]]) -> int:
+    """Run a command against the spools of the zone that a file describes; return its exit code.
+
+    Raises:
+        ConfigurationError, MeshError, StartError: it can't be done.
+    """
+    settings = load_settings(config)
+
+    async def main() -> int:
+        async with open_queues(settings) as queues:
+            return await do(queues)
+
+    return anyio.run(main)
+
+
+# --- looking
+
+
+async def show_list(queues: Queues, *, as_json: bool) -> int:
+    """Print one line for each destination."""
+    rows = [(name_of(each.spool), await each.summary()) for each in queues.every(None)]
+    if as_json:
+        for name, summary in rows:
+            print(json.dumps({"destination": name, **_numbers(summary), "says": sentence_of(summary)}))
+        return 0
+    print(f"{'destination':<20} {'waiting':>9} {'failed':>7} {'bytes':>10} {'oldest':>8}  state")
+    for name, summary in rows:
+        oldest = "" if summary.oldest is None else age(summary.oldest)
+        print(
+            f"{name:<20} {summary.waiting:>9} {summary.failed:>7} {size(summary.size):>10} {oldest:>8}"
+            f"  {sentence_of(summary)}"
+        )
+    return 0
+
+
+async def show_why(queues: Queues, destination: str | None) -> int:
+    """Print in one sentence what each destination's queue waits for."""
+    for each in queues.every(destination):
+        print(f"{name_of(each.spool)}: {sentence_of(await each.summary())}")
+    return 0
+
+
+async def show_objects(queues: Queues, destination: str, *, failed: bool, limit: int, as_json: bool) -> int:
+    """Print the objects that wait, or the dead letters, the oldest first."""
+    inspector = queues.inspector(destination)
+    count = 0
+    async for spooled, buried in _entries(inspector, failed=failed):
+        if limit and count >= limit:
+            print(f"... and more: --max {limit}", file=sys.stderr)
+            break
+        count += 1
+        manifest = spooled.manifest
+        cause = "" if buried is None else f"{buried.letter.cause} {buried.letter.detail}".strip()
+        if as_json:
+            facts = manifest.model_dump(exclude={"command_length", "traceparent"})
+            if buried is not None:
+                facts |= buried.letter.model_dump(exclude={"manifest"})
+            print(json.dumps(facts))
+        else:
+            print(
+                f"{manifest.object_id}  {manifest.sop_instance}  {size(manifest.size):>9}  {manifest.calling_ae:<16}"
+                f"  {age(manifest.received):>7}  {cause}".rstrip()
+            )
+    return 0
+
+
+async def show_damaged(queues: Queues, destination: str | None) -> int:
+    """Print the SOP instance UIDs of objects that must be asked for again; 1 if there are any."""
+    found = False
+    for each in queues.every(destination):
+        async for buried in each.dead_letters():
+            if buried.letter.cause == DAMAGED:
+                found = True
+                manifest = buried.letter.manifest
+                print(f"{manifest.sop_instance}  from {manifest.calling_ae} for {name_of(each.spool)}")
+    return int(found)
+
+
+# --- deciding
+
+
+async def retry(queues: Queues, destination: str, ids: Sequence[str]) -> int:
+    """Put dead letters at the end of the queue: those that are named, or all."""
+    inspector = queues.inspector(destination)
+    count = 0
+    for buried in [each async for each in inspector.dead_letters() if _is_meant(each.spooled, ids)]:
+        await inspector.retry(buried)
+        count += 1
+    print(f"{count} put back into the queue of {destination}")
+    return int(count < len(ids))
+
+
+async def drop(queues: Queues, destination: str, ids: Sequence[str], *, waiting: bool) -> int:
+    """Remove dead letters for good, or objects that wait: those that are named, or all."""
+    inspector = queues.inspector(destination)
+    entries = [spooled async for spooled, _ in _entries(inspector, failed=not waiting)]
+    meant = [spooled for spooled in entries if _is_meant(spooled, ids)]
+    for spooled in meant:
+        await inspector.drop(spooled.sequence, spooled.manifest.object_id)
+        print(f"dropped {spooled.manifest.sop_instance}")
+    return int(len(meant) < len(ids))
+
+
+async def export(queues: Queues, destination: str, folder: Path, *, failed: bool) -> int:
+    """Write the objects that wait, or the dead letters, as DICOM files; they stay where they are."""
+    from dimse_mesh.app.received_files import ReceivedFiles
+
+    inspector = queues.inspector(destination)
+    files = ReceivedFiles(folder)
+    async for spooled, _ in _entries(inspector, failed=failed):
+        await files.begin(spooled.command, spooled.manifest.transfer_syntax)
+        async for piece in read_data_set(queues.jetstream, inspector.spool, spooled):
+            await files.write(memoryview(piece))
+        await files.end()
+    for line in (*files.notes, *files.failures):
+        print(line, file=sys.stderr)
+    print(f"{len(files.sizes)} written to {folder}")
+    return int(bool(files.failures))
+
+
+async def pause(queues: Queues, destination: str, reason: str, minutes: float | None) -> int:
+    """Let nothing be delivered until `resume`, or for some minutes."""
+    until = None if minutes is None else time.time() + 60 * minutes
+    await queues.inspector(destination).set_pause(QueuePause(paused=True, reason=reason, until=until))
+    return 0
+
+
+async def resume(queues: Queues, destination: str) -> int:
+    """Let deliveries go on."""
+    await queues.inspector(destination).set_pause(QueuePause(paused=False))
+    return 0
+
+
+# --- words
+
+
+def sentence_of(summary: SpoolSummary) -> str:
+    """Return in one sentence what a queue waits for."""
+    status, pause_now = summary.status, summary.pause
+    if pause_now is not None:
+        until = (
+            "until `queue resume`"
+            if pause_now.until is None
+            else f"for {age(2 * time.time() - pause_now.until)}"
+        )
+        return f"paused {until}" + (f": {pause_now.reason}" if pause_now.reason else "")
+    if not summary.waiting:
+        return "nothing waits" + (f"; {summary.failed} dead letters" if summary.failed else "")
+    if status is None:
+        return f"{summary.waiting} wait, and no delivery service has ever looked: is one running in its zone?"
+    if status.next_attempt is not None and time.time() > status.next_attempt + SILENT:
+        return f"{summary.waiting} wait, and the delivery service is silent: it said last, {status.sentence}"
+    if status.next_attempt is not None:
+        wait = max(0.0, status.next_attempt - time.time())
+        return f"{summary.waiting} wait: {status.sentence}; next attempt in {wait:.0f} s"
+    return f"{summary.waiting} wait: {status.sentence}"
+
+
+def age(moment: float) -> str:
+    """Return how long ago a moment was, in a few characters."""
+    seconds = max(0.0, time.time() - moment)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in a few characters."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+async def _entries(
+    inspector: SpoolInspector, *, failed: bool
+) -> AsyncIterator[tuple[SpooledObject, Buried | None]]:
+    if failed:
+        async for buried in inspector.dead_letters():
+            yield buried.spooled, buried
+    else:
+        async for spooled in inspector.objects():
+            yield spooled, None
+
+
+def _is_meant(spooled: SpooledObject, ids: Sequence[str]) -> bool:
+    return not ids or spooled.manifest.object_id in ids or spooled.manifest.sop_instance in ids
+
+
+def _numbers(summary: SpoolSummary) -> dict[str, object]:
+    return {
+        "waiting": summary.waiting,
+        "failed": summary.failed,
+        "bytes": summary.size,
+        "limit": summary.limit,
+        "oldest": summary.oldest,
+    }

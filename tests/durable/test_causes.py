@@ -1,0 +1,234 @@
+"""Destinations that refuse in every way: the right cause, a clear line, nothing lost, others unaffected."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.durable.operator import dead_letters, numbers, queue
+from tests.durable.site import ARCHIVE, Inbox, Site, served, site, store
+from tests.support.files import synthetic
+from tests.support.mesh import Ae
+from tests.support.ports import reserve_port
+from tests.support.scripted import ServerPeer
+from tests.support.wire import Command, ContextResult, Message, associate_rj, response
+
+SECOND = Ae("SECOND", reserve_port(), "cloud")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site(
+        tmp_path_factory.mktemp("causes"),
+        remote={"association_timeout": 1.0, "max_associations": 1},
+        cloud={
+            "delivery": {
+                "retry": {"first": 0.1, "longest": 0.4, "attempts": 6},
+                "look_interval": 0.3,
+                "response_timeout": 2.0,
+                "idle_time": 0.5,
+            }
+        },
+        more_aes=(SECOND,),
+        more_routes=({"called": "SECOND", "to": {"ae": "SECOND"}, "delivery": "durable"},),
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def where(shared: Site) -> Iterator[Site]:
+    """The site, empty before and after."""
+    yield shared
+    queue(shared, "drop", ARCHIVE, "--yes")
+    queue(shared, "drop", ARCHIVE, "--waiting", "--yes")
+
+
+class Script:
+    """A destination that does as told for so many associations, and serves well afterwards."""
+
+    def __init__(self, bad: Callable[[ServerPeer], None], times: int) -> None:
+        self.inbox = Inbox()
+        self._bad = bad
+        self._left = times
+        self._lock = threading.Lock()
+        self.done = threading.Event()
+
+    def __call__(self, peer: ServerPeer) -> None:
+        with self._lock:
+            bad = self._left > 0
+            self._left -= bad
+            if not self._left:
+                self.done.set()
+        if bad:
+            self._bad(peer)
+        else:
+            self.inbox.script(peer)
+
+
+def reject_permanently(peer: ServerPeer) -> None:
+    """Don't know the calling AE title."""
+    peer.read_request()
+    peer.send(associate_rj(1, 1, 3))
+
+
+def say_nothing(peer: ServerPeer) -> None:
+    """Accept TCP, and be silent."""
+    peer.read_request()
+    peer.expect_closed()
+
+
+def close_after_the_data_set(peer: ServerPeer) -> None:
+    """Take the object, and go without a response."""
+    peer.accept_association()
+    peer.receive()
+
+
+def out_of_resources(peer: ServerPeer) -> None:
+    """Answer A700H once, then end."""
+    peer.accept_association()
+    message = peer.receive_message()
+    peer.send_message(response(message, status=0xA700))
+
+
+@pytest.mark.parametrize(
+    ("bad", "cause"),
+    [
+        (reject_permanently, "rejected"),
+        (say_nothing, "no answer"),
+        (close_after_the_data_set, "no-response"),
+        (out_of_resources, "out-of-resources"),
+    ],
+)
+def test_a_destination_that_mends_gets_everything(
+    where: Site, bad: Callable[[ServerPeer], None], cause: str
+) -> None:
+    """... and `queue why` says meanwhile what is the matter, and another destination feels nothing."""
+    sent = [synthetic(number, 20_000, study=3) for number in range(4)]
+    with where.open() as client:
+        for content in sent:
+            assert store(client, content) == 0
+    script, other = Script(bad, 3), Inbox()
+    with served(SECOND.port, other.script), where.destination_of(script):
+        with where.open(called="SECOND") as client:
+            assert store(client, synthetic(9, 20_000)) == 0
+        other.wait_for(1)
+        arrived = script.inbox.wait_for(len(sent))
+    firsts = list(dict.fromkeys(got.instance for got in arrived))
+    assert firsts == [content.sop_instance for content in sent]
+    assert cause in where.mesh.log.read_text() or cause == "no answer"
+    assert dead_letters(where) == []
+
+
+def test_why_says_what_is_the_matter(where: Site) -> None:
+    with where.open() as client:
+        assert store(client, synthetic(20, 2_000)) == 0
+    where.wait_until(lambda: "connection-refused" in queue(where, "why", ARCHIVE), "the cause is said")
+    assert numbers(where)["waiting"] == 1
+    with where.destination_of(Script(reject_permanently, 10**6)):
+        where.wait_until(
+            lambda: "calling-ae-title-not-recognized" in queue(where, "why", ARCHIVE), "the cause is said"
+        )
+    inbox = Inbox()
+    with where.destination(inbox):
+        inbox.wait_for(1)
+    where.wait_until(lambda: numbers(where)["says"] == "nothing waits", "the queue is empty")
+
+
+def test_what_nobody_takes_holds_nothing_up_and_can_be_tried_again(where: Site) -> None:
+    poison, good = synthetic(30, 2_000, study=30), synthetic(31, 2_000, study=31)
+    inbox = Inbox()
+
+    def script(peer: ServerPeer) -> None:
+        asked = peer.accept_association()
+
+        def answer(message: Message) -> Iterator[Message]:
+            bad = poison.sop_instance.encode() in message.command
+            yield response(
+                message, status=0xC000 if bad else 0, more={0x0902: "cannot understand"} if bad else None
+            )
+            if not bad and message.field == Command.C_STORE:
+                inbox.keep(message, asked.called, asked.calling)
+
+        peer.serve(answer)
+
+    with where.open() as client:
+        for content in (poison, good):
+            assert store(client, content) == 0
+    with where.destination_of(script):
+        assert inbox.wait_for(1)[0].data == good.data
+    letters = dead_letters(where)
+    assert [(letter["sop_instance"], letter["cause"], letter["status"]) for letter in letters] == [
+        (poison.sop_instance, "failure-status", 0xC000)
+    ]
+    assert letters[0]["detail"] == "cannot understand"
+    with where.destination(inbox):
+        queue(where, "retry", ARCHIVE, poison.sop_instance)
+        assert inbox.wait_for(2)[1].data == poison.data
+    assert dead_letters(where) == []
+
+
+def test_an_object_that_is_never_taken_holds_up_its_study_alone(where: Site) -> None:
+    poison, same, other = (
+        synthetic(40, 2_000, study=40),
+        synthetic(41, 2_000, study=40),
+        synthetic(42, 2_000, study=42),
+    )
+    inbox = Inbox()
+
+    def script(peer: ServerPeer) -> None:
+        asked = peer.accept_association()
+
+        def answer(message: Message) -> Iterator[Message]:
+            bad = poison.sop_instance.encode() in message.command
+            yield response(message, status=0xA700 if bad else 0)
+            if not bad:
+                inbox.keep(message, asked.called, asked.calling)
+
+        peer.serve(answer)
+
+    with where.open() as client:
+        for content in (poison, same, other):
+            assert store(client, content) == 0
+    with where.destination_of(script):
+        arrived = inbox.wait_for(2)
+    assert [got.instance for got in arrived] == [other.sop_instance, same.sop_instance]
+    letter = dead_letters(where)[0]
+    assert (letter["sop_instance"], letter["cause"], letter["attempts"]) == (
+        poison.sop_instance,
+        "out-of-resources",
+        6,
+    )
+
+
+def test_all_contexts_rejected(where: Site) -> None:
+    content = synthetic(50, 2_000, study=50)
+    with where.open() as client:
+        assert store(client, content) == 0
+
+    def script(peer: ServerPeer) -> None:
+        asked = peer.read_request()
+        from tests.support.wire import associate_ac
+
+        results = [ContextResult(context.id, 3, "1.2.840.10008.1.2") for context in asked.contexts]
+        peer.send(associate_ac(asked, results))
+        peer.serve(lambda _: ())
+
+    with where.destination_of(script):
+        where.wait_until(lambda: len(dead_letters(where)) == 1, "it is a dead letter")
+    assert dead_letters(where)[0]["cause"] == "no-presentation-context"
+
+
+def test_a_paused_queue_keeps_and_says_so(where: Site) -> None:
+    queue(where, "pause", ARCHIVE, "--reason", "night shift")
+    inbox = Inbox()
+    with where.destination(inbox):
+        with where.open() as client:
+            assert store(client, synthetic(60, 2_000)) == 0
+        assert "paused until `queue resume`: night shift" in queue(where, "why", ARCHIVE)
+        where.kill("cloud/delivery")
+        assert numbers(where)["waiting"] == 1
+        assert inbox.instances == []
+        queue(where, "resume", ARCHIVE)
+        inbox.wait_for(1)

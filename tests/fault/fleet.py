@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,11 +87,13 @@ class Fleet:
         path.write_text(yaml.safe_dump({**config, "nats": dict(nats)}, sort_keys=False))
         self._configs[config["zone"]] = path
 
-    def start(self, zone: str, service: str, *, wait: bool = True) -> Instance:
-        """Start an instance; without `wait` call its `wait_ready` later."""
+    def start(
+        self, zone: str, service: str, *, wait: bool = True, command: Sequence[str] = COMMAND
+    ) -> Instance:
+        """Start an instance; without `wait` call its `wait_ready` later. `command` runs services of another version."""
         self._count += 1
         child = Child(
-            [*COMMAND, service, "--config", str(self._configs[zone])],
+            [*command, service, "--config", str(self._configs[zone])],
             log=self.directory / f"{zone}-{service}-{self._count}.log",
             env=self.env,
         )

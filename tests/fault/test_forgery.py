@@ -8,6 +8,7 @@ drop what comes from somebody who is no party. The same messages from the rightf
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from tests.fault.conftest import SOLO, Ground, ground
 from tests.fault.content import content, instance_uid
 from tests.fault.ledger import Ledger
 from tests.support.bus import join
+from tests.support.permitted import TEST_USER
 from tests.support.process import wait_until
 from tests.support.scripted import Client
 from tests.support.tap import Tap, Tapped
@@ -216,3 +218,91 @@ def test_the_same_frames_from_the_other_half_end_the_association(tmp_path: Path,
         answer = played.client.read_pdu()
         assert answer is not None
         assert answer.kind == PduType.ABORT
+
+
+def rubbish(root: str, scene: Scene) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Yield subject, header block and payload of what is no message, from a zone that has no part."""
+    evil = InstanceAddress(LAB, Role.SCU, "evil").tokens.encode()
+    parties = [scene.front_end.instance, scene.executor.instance]
+    status, broken = b"NATS/1.0 503\r\n\r\n", b"NATS/1.0\r\n\xff\xfe: \x00\r\nno colon\r\n:\r\n\r\n"
+    bodies = [
+        b"",
+        b"\x10",
+        b"\x10\xff\xff\xff",
+        b"\x20\0\0\2{}",
+        b"\x10\0\0\2{}",
+        b"\x10\0\0\6[[[[[[",
+        b"\0" * 28,
+        b"\xff" * 300,
+    ]
+    kinds = [f"i.{party.tokens}.{kind}".encode() for party in parties for kind in (*Kind, "other")]
+    for subject in (b"live", b"dead", b"ae.ARCHIVE.open", b"zone.cloud.open", b"zone.hospital.store", *kinds):
+        for body in bodies:
+            for header in (b"", status, broken):
+                yield b"%s.%s.%s" % (root.encode(), subject, evil), header, body
+        yield b"%s.%s.%s.scu.\xff\xfe" % (root.encode(), subject, LAB.encode()), b"", b""
+        yield b"%s.%s.%s" % (root.encode(), subject, b"x" * 2500), b"", b""
+    for party in parties:
+        for channel in ("x", "²", "٣", str(1 << 80), str(scene.front_end.channel)):
+            yield f"{root}.i.{party.tokens}.unserved.{channel}".encode(), broken, b""
+        yield f"{root}.i.{party.tokens}.pong.{evil.decode()}".encode(), status, b"\xff" * 5000
+    for number in range(100):
+        told = {f"A{number:03}{title:010}": 1 for title in range(1024)}
+        dead = tuple(Dead(role="scu", instance=f"d{number}-{one}") for one in range(64))
+        heartbeat = pack(Heartbeat(server_id="X", associations=told, dead=dead))
+        yield f"{root}.live.{LAB}.scu.evil{number}".encode(), b"", heartbeat
+
+
+def flood(scene: Scene, kind: FrameKind) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Yield 4 MB of frames of a kind for each party and channel: one that is there, and one that is not."""
+    for to, other in ((scene.front_end, scene.executor), (scene.executor, scene.front_end)):
+        sender = InstanceAddress(LAB, other.instance.role, "evil")
+        for half in (to, HalfAddress(to.instance, 1)):
+            frame = deadly_frames(half, other)[kind]
+            body = frame * (1_000_000 // len(frame))
+            for _ in range(4):
+                yield f"DIMSE.i.{to.instance.tokens}.link.{sender.tokens}".encode(), b"", body
+
+
+def publish_raw(port: int, messages: Iterator[tuple[bytes, bytes, bytes]]) -> None:
+    """Publish what our own client would refuse to, and return when the server has it."""
+    with socket.create_connection(("127.0.0.1", port), 10) as nats, nats.makefile("rb") as stream:
+        assert stream.readline().startswith(b"INFO ")
+        user = b'"user":"%s","pass":"%s"' % (TEST_USER.encode(), TEST_USER.encode())
+        nats.sendall(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,%s}\r\n' % user)
+        for subject, header, body in messages:
+            total = len(header) + len(body)
+            line = (
+                b"HPUB %s %d %d" % (subject, len(header), total)
+                if header
+                else b"PUB %s %d" % (subject, total)
+            )
+            nats.sendall(b"%s\r\n%s%s\r\n" % (line, header, body))
+        nats.sendall(b"PING\r\n")
+        while (line := stream.readline()) != b"PONG\r\n":
+            assert line, "nats-server has closed the connection"
+
+
+def test_rubbish_and_floods_cost_little_and_end_nothing(tmp_path: Path) -> None:
+    with scene(tmp_path) as played:
+        instances, port = played.where.fleet.instances, played.where.nats.port
+        before = {instance.pid: instance.resident() for instance in instances}
+        publish_raw(port, rubbish("DIMSE", played))
+        played.store(2)
+        for number, kind in enumerate(deadly_frames(played.front_end, played.executor), 3):
+            publish_raw(port, flood(played, kind))
+            played.store(number)  # behind it
+        ask_find(played.client, 20)
+        played.client.received.clear()
+        grown = {f"{i.zone}/{i.service}": i.resident() - before[i.pid] for i in instances}
+        played.client.release()
+        wait_until(lambda: played.archive.released == 1, "the release")
+        said = "".join(instance.child.log.read_text() for instance in instances)
+        assert all(instance.child.returncode is None for instance in instances)
+    assert max(grown.values()) < 24 << 20, grown
+    for fault in ("Traceback", "lost the connection", " raised "):
+        assert fault not in said, [line for line in said.splitlines() if fault in line][:5]
+    assert "dropped a malformed heartbeat, from scu of zone lab" in said
+    assert "dropped frames, which only another endpoint sends, from scu of zone lab" in said
+    assert "lacks the permission" not in said, "a stranger is answered where we may not publish"
+    assert len(said) < 100_000, "rubbish fills the log"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from dimse_mesh.dimse import CommandSet, DimseError, FailureReason, failure_status_for, parse_head
@@ -24,6 +24,8 @@ from dimse_mesh.endpoint.pending_aborts import PendingAborts
 from dimse_mesh.endpoint.ports import Half
 from dimse_mesh.endpoint.settings import HalfSettings
 from dimse_mesh.mesh import EnvelopeError, Message, unpack
+from dimse_mesh.mesh.complaints import Complaints
+from dimse_mesh.mesh.errors import report
 from dimse_mesh.runtime.counters import Counters, Load
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.runtime.tracing import traceparent_in
@@ -72,6 +74,7 @@ class Router:
         self._mesh = mesh
         self.courier = Courier(mesh)
         self._liveness = liveness
+        self._complaints = Complaints(log)
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self.telemetry = telemetry
@@ -110,8 +113,7 @@ class Router:
         try:
             yield
         finally:
-            for half in list(self._halves.values()):
-                half.abort("instance-stops")
+            self._each(self._halves.values(), lambda half: half.abort("instance-stops"))
             self.courier.flush()
             self.patrol.stop()
             if self._sweeping is not None:
@@ -279,7 +281,8 @@ class Router:
 
     def _on_frames(self, message: Message) -> None:
         sender = message.sender
-        if sender is None:
+        if sender is None or not self._may_be_other_end(sender):
+            self._complaints.dropped("frames, which only another endpoint sends", sender)
             return
         try:
             for frame in iter_frames(message.payload):
@@ -310,7 +313,7 @@ class Router:
                     if frame.kind == FrameKind.ABORT:
                         self._reset(frame, sender)
         except FrameError:
-            log.warning("dropped a malformed message on %s", message.subject.rsplit(".", 1)[-1])
+            self._complaints.dropped("malformed frames", sender)
 
     def _after_release(self, half: Half, frame: Frame) -> None:
         remote = half.identity.remote
@@ -346,7 +349,7 @@ class Router:
             command, data = tail[: request.command_length], tail[request.command_length :]
             head = parse_head(bytes(command))
         except (EnvelopeError, DimseError):
-            log.warning("dropped a malformed operation")
+            self._complaints.dropped("a malformed operation", message.sender)
             return
         half = self._halves.get(request.sink_channel)
         if half is None or half in self._released:
@@ -359,7 +362,7 @@ class Router:
             or not handler.is_handler_of(handler_of(head.command_field), home_zone)
             or not any(map(request.is_from, sources))
         ):
-            log.warning("dropped an operation that %s may not approve", handler)
+            self._complaints.dropped("an operation, which its sender may not approve", handler)
             return
         traceparent = traceparent_in(message.headers)
         half.operation_approved(
@@ -391,7 +394,7 @@ class Router:
             refusal, tail = unpack(Refusal, message.payload)
             status = CommandSet.parse(bytes(tail)).status
         except (EnvelopeError, DimseError):
-            log.warning("dropped a malformed refusal")
+            self._complaints.dropped("a malformed refusal", message.sender)
             return
         if status is None:
             status = failure_status_for(0, FailureReason.NOT_AUTHORIZED)
@@ -414,8 +417,21 @@ class Router:
 
     def _acknowledge(self) -> None:
         halves, self._acknowledging = self._acknowledging, set()
-        for half in halves:
-            half.acknowledge_if_owed()
+        self._each(halves, lambda half: half.acknowledge_if_owed())
+
+    def _each(self, halves: Iterable[Half], action: Callable[[Half], object]) -> None:
+        """Do something for each of some halves. An error of ours ends its association and no other."""
+        for half in list(halves):
+            try:
+                action(half)
+            except Exception as error:  # noqa: BLE001 - the others must have their turn, and the timer its next round
+                report(f"an association ({half.identity.association})", error)
+                self._watched.discard(half)
+                self._released.discard(half)
+                try:
+                    half.abort("internal-error")
+                except Exception:  # noqa: BLE001 - it can't even be ended in order
+                    self.unregister(half)
 
     def watch(self, half: Half) -> None:
         """Look at the half's deadlines until its `sweep` says that nothing is outstanding."""
@@ -429,26 +445,29 @@ class Router:
     def _sweep(self) -> None:
         self._sweeping = None
         now = self.now()
-        for half in list(self._watched):
-            if not half.sweep(now):
-                self._watched.discard(half)
-        for half in list(self._released):
-            if not half.sweep_after_end(now):
-                self._give_up(half)
-        self._pending_aborts.repeat(now)
-        if self._watched or self._released or self._pending_aborts:
-            self._schedule_sweep()
+        try:
+            self._each(self._watched, lambda half: self._sweep_one(half, now))
+            self._each(self._released, lambda half: self._sweep_released(half, now))
+            self._pending_aborts.repeat(now)
+        finally:
+            if self._watched or self._released or self._pending_aborts:
+                self._schedule_sweep()
+
+    def _sweep_one(self, half: Half, now: float) -> None:
+        if not half.sweep(now):
+            self._watched.discard(half)
+
+    def _sweep_released(self, half: Half, now: float) -> None:
+        if not half.sweep_after_end(now):
+            self._give_up(half)
 
     def _send_unsent(self) -> None:
-        for half in list(self._watched):
-            half.send_unsent()
-        for half in self._released:
-            half.sender.send_again(unsent_only=True)
+        self._each(self._watched, lambda half: half.send_unsent())
+        self._each(self._released, lambda half: half.sender.send_again(unsent_only=True))
 
     def _ask_again(self) -> None:
         halves, self._unhandled = self._unhandled, set()
-        for half in halves:
-            half.ask_handlers_again()
+        self._each(halves, lambda half: half.ask_handlers_again())
 
     def _mesh_changed(self, connected: bool) -> None:
         if not connected:
@@ -456,20 +475,26 @@ class Router:
             return
         self._down_since = None
         self.openings.mesh_returned()
-        for half in list(self._halves.values()):
-            half.mesh_returned()
+        self._each(self._halves.values(), lambda half: half.mesh_returned())
 
     def _instance_died(self, instance: InstanceAddress) -> None:
         self.openings.instance_died(instance)
-        for half in list(self._halves.values()):
-            if half.identity.remote is not None and half.identity.remote.instance == instance:
-                if half in self._released:
-                    self._released.discard(half)
-                    self._forget(half)
-                else:
-                    half.instance_died()
+        self._each(self._halves.values(), lambda half: self._other_end_died(half, instance))
         self._pending_aborts.instance_died(instance)
         self._congestion.forget(instance)
+
+    def _other_end_died(self, half: Half, instance: InstanceAddress) -> None:
+        if half.identity.remote is None or half.identity.remote.instance != instance:
+            return
+        if half in self._released:
+            self._released.discard(half)
+            self._forget(half)
+        else:
+            half.instance_died()
+
+    def _may_be_other_end(self, sender: InstanceAddress) -> bool:
+        """Tell whether a role can hold the other half of an association: an executor a front-end's, and vice versa."""
+        return sender.role is Role.SCU if self._mesh.address.is_front_end else sender.is_front_end
 
 
 def _half_in(frame: Frame, sender: InstanceAddress) -> HalfAddress:

@@ -22,6 +22,7 @@ from dimse_mesh.endpoint.carrier import Carrier
 from dimse_mesh.endpoint.identity import dimse_service, handler_of
 from dimse_mesh.endpoint.tracing import RPC_SYSTEM
 from dimse_mesh.mesh import EnvelopeError, Message, pack, unpack
+from dimse_mesh.mesh.complaints import Complaints
 from dimse_mesh.policy import OperationQuestion, Policy, PolicyRefusal
 from dimse_mesh.policy.configured import UNRECOGNIZED
 from dimse_mesh.runtime.telemetry import Telemetry
@@ -42,7 +43,7 @@ class OperationHandler:
         policy: of this zone.
     """
 
-    __slots__ = ("_mesh", "_policy", "_service", "_telemetry")
+    __slots__ = ("_complaints", "_mesh", "_policy", "_service", "_telemetry")
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class OperationHandler:
         self._mesh = mesh
         self._telemetry = telemetry
         self._policy = policy
+        self._complaints = Complaints(log)
 
     def handle(self, message: Message) -> None:
         """Approve or refuse one operation."""
@@ -64,11 +66,11 @@ class OperationHandler:
             command = _command_in(tail, request.command_length)
             head = parse_head(command)
         except (EnvelopeError, DimseError) as error:
-            log.warning("dropped a malformed operation: %s", error.code)
+            self._complaints.dropped(f"a malformed operation ({error.code})", message.sender)
             return
         source, sink = message.sender, parse_address(request.sink)
         if source is None or sink is None or not self._may_ask(request, source, sink):
-            log.warning("dropped an operation that %s may not ask for", source)
+            self._complaints.dropped("an operation, which its sender may not ask for", source)
             return
         service = dimse_service(head.command_field)
         parent = traceparent_in(message.headers)

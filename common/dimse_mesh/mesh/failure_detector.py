@@ -23,16 +23,19 @@ is kept.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dimse_mesh.schemas.addresses import InstanceAddress
+from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.service import Heartbeat
 
 _REMEMBERED = 4096
+MOST_ZONE_AES = 16_384
+"""AE titles in the last heartbeats of one zone's instances, together: of more, a heartbeat's are not kept."""
 _MOST_ACCUSED = 256
 """Instances not heard of that are said to be dead, while we ask them: the oldest gives way."""
 
@@ -51,6 +54,9 @@ class LivenessSettings(BaseModel):
     deadline: float = Field(default=30.0, gt=0, description="how long silence must last")
     max_instances: int = Field(
         default=10_000, gt=0, description="instances remembered; more are not watched over"
+    )
+    max_zone_instances: int = Field(
+        default=1_000, gt=0, description="instances remembered of one zone, so that it can't crowd out others"
     )
 
     @property
@@ -99,6 +105,16 @@ class _Peer:
     probed_at: float = float("-inf")
     accused: bool = False
     """An obituary says that it is dead; it has not been asked yet."""
+    ae_titles: int = 0
+    """In its last heartbeat."""
+
+
+@dataclass(slots=True)
+class _Census:
+    """How much is remembered of one zone."""
+
+    instances: int = 0
+    ae_titles: int = 0
 
 
 @dataclass(slots=True)
@@ -111,6 +127,7 @@ class FailureDetector:
     _dead: dict[InstanceAddress, None] = field(default_factory=dict)
     _accused: dict[InstanceAddress, None] = field(default_factory=dict)
     """Who is said to be dead, and was never heard of here."""
+    _zones: dict[str, _Census] = field(default_factory=dict)
     _up_since: float | None = None
     _server_id: str = ""
 
@@ -139,9 +156,21 @@ class FailureDetector:
         newcomer = known is None or known.heartbeat is None
         peer = self._sign_of_life(instance, heartbeat.server_id, now)
         if peer is not None:
-            peer.heartbeat = heartbeat
+            peer.heartbeat = self._kept(instance, peer, heartbeat)
             peer.heartbeat_at = now
         return newcomer and peer is not None
+
+    def _kept(self, instance: InstanceAddress, peer: _Peer, heartbeat: Heartbeat) -> Heartbeat:
+        """Return what is remembered of a heartbeat: an executor's AEs, within the bound of its zone."""
+        census = self._zones[instance.zone]
+        census.ae_titles -= peer.ae_titles
+        titles = len(heartbeat.associations)
+        if instance.role is not Role.SCU or census.ae_titles + titles > MOST_ZONE_AES:
+            titles = 0
+        peer.ae_titles = titles
+        census.ae_titles += titles
+        told = {sys.intern(ae): count for ae, count in heartbeat.associations.items()} if titles else {}
+        return heartbeat.model_copy(update={"associations": told, "dead": ()})
 
     def answered(self, instance: InstanceAddress, server_id: str, now: float) -> None:
         """An instance answered a probe."""
@@ -185,7 +214,7 @@ class FailureDetector:
             return Death(instance, Evidence.OBITUARY, announce=False, watched=True)
         peer = self._peers.get(instance)
         if peer is None:
-            peer = self._peers[instance] = _Peer(seen=now)
+            peer = self._add(instance, now)
         peer.watchers += 1
         return None
 
@@ -195,7 +224,7 @@ class FailureDetector:
         if peer is not None and peer.watchers > 0:
             peer.watchers -= 1
             if peer.watchers == 0 and not peer.heard:
-                del self._peers[instance]
+                self._remove(instance)
 
     # --- what follows
 
@@ -273,9 +302,11 @@ class FailureDetector:
         self._accused.pop(instance, None)
         peer = self._peers.get(instance)
         if peer is None:
-            if len(self._peers) >= self.settings.max_instances:
+            of_zone = self._zones[instance.zone].instances if instance.zone in self._zones else 0
+            settings = self.settings
+            if len(self._peers) >= settings.max_instances or of_zone >= settings.max_zone_instances:
                 return None
-            peer = self._peers[instance] = _Peer(seen=now)
+            peer = self._add(instance, now)
         peer.seen = now
         peer.heard = True
         peer.server_id = server_id
@@ -283,8 +314,23 @@ class FailureDetector:
         peer.accused = False
         return peer
 
-    def _bury(self, instance: InstanceAddress, evidence: Evidence, *, announce: bool) -> Death:
+    def _add(self, instance: InstanceAddress, now: float) -> _Peer:
+        peer = self._peers[instance] = _Peer(seen=now)
+        self._zones.setdefault(instance.zone, _Census()).instances += 1
+        return peer
+
+    def _remove(self, instance: InstanceAddress) -> _Peer | None:
         peer = self._peers.pop(instance, None)
+        if peer is not None:
+            census = self._zones[instance.zone]
+            census.instances -= 1
+            census.ae_titles -= peer.ae_titles
+            if not census.instances:
+                del self._zones[instance.zone]
+        return peer
+
+    def _bury(self, instance: InstanceAddress, evidence: Evidence, *, announce: bool) -> Death:
+        peer = self._remove(instance)
         self._accused.pop(instance, None)
         self._dead[instance] = None
         while len(self._dead) > _REMEMBERED:

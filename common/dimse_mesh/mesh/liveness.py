@@ -11,9 +11,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from itertools import islice
 
 import anyio
 
+from dimse_mesh.mesh.complaints import Complaints
 from dimse_mesh.mesh.connection import Mesh, Subscription
 from dimse_mesh.mesh.envelope import pack, unpack
 from dimse_mesh.mesh.errors import EnvelopeError, ForeignVersion, report
@@ -26,7 +28,7 @@ from dimse_mesh.mesh.failure_detector import (
 )
 from dimse_mesh.mesh.wire import Message
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
-from dimse_mesh.schemas.service import MOST_DEATHS, Dead, Heartbeat, Obituary
+from dimse_mesh.schemas.service import MOST_AES, MOST_DEATHS, Dead, Heartbeat, Obituary
 from dimse_mesh.schemas.subjects import Kind
 from dimse_mesh.schemas.version import VERSION, ProtocolVersion
 
@@ -72,6 +74,7 @@ class Liveness:
         """Who died lately in our zone, and until when our heartbeats say so."""
         self._doubting: asyncio.TimerHandle | None = None
         self._foreign: set[InstanceAddress] = set()
+        self._complaints = Complaints(log)
         self._answering: list[Subscription] = []
 
     @property
@@ -110,7 +113,7 @@ class Liveness:
         return Heartbeat(
             server_id=self._mesh.server_id,
             draining=self._draining,
-            associations=self._load(),
+            associations=dict(islice(self._load().items(), MOST_AES)),
             serves_zone=self._serves_zone,
             dead=self._lately_dead(),
         )
@@ -147,6 +150,7 @@ class Liveness:
             self._tell_of_foreign(sender, foreign.version)
             return None
         except EnvelopeError:
+            self._complaints.dropped("a malformed heartbeat", sender)
             return None
         newcomer = None
         if self._core.heartbeat(sender, heartbeat, self._loop.time()):
@@ -169,6 +173,7 @@ class Liveness:
         try:
             obituary, _ = unpack(Obituary, message.payload)
         except EnvelopeError:
+            self._complaints.dropped("a malformed obituary", message.sender)
             return
         if message.sender is not None:
             self._accuse(message.sender, (obituary.dead,))
@@ -241,7 +246,10 @@ class Liveness:
         while True:
             pause = self._settings.probe_interval
             await anyio.sleep(pause / 2 if self._core.suspects() else pause)
-            self._tick()
+            try:
+                self._tick()
+            except Exception as exc:  # noqa: BLE001 - the next tick may do better; without ticks nobody is watched
+                report("a tick of the failure detector", exc)
 
     def _tick(self) -> None:
         """Do what is due by the clock."""

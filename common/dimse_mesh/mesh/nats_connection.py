@@ -27,6 +27,8 @@ from dimse_mesh.mesh.wire import ConnectFailed, SubscriberCallback, WireClient, 
 log = logging.getLogger(__name__)
 
 _FLUSH_TIMEOUT = 5.0
+_LONGEST_LINE = 3072
+"""Characters of a subject and its reply; nats-server ends a connection whose line exceeds 4,096 bytes."""
 _MAX_SERVERS = 64
 """Servers tried in turn: those of the settings, and those that the cluster told us of."""
 
@@ -115,6 +117,8 @@ class NatsConnection:
         check_subject(subject)
         if reply:
             check_subject(reply)
+        if len(subject) + len(reply) > _LONGEST_LINE:
+            raise InvalidSubject("subject and reply are longer than a line of the protocol")
         total = len(header) + size
         if total > wire.max_payload:  # nats-py doesn't count headers: the server would close the connection
             raise PayloadTooLarge(f"message of {total} bytes; the server accepts {wire.max_payload}")

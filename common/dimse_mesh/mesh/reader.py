@@ -138,7 +138,7 @@ class Reader(asyncio.BufferedProtocol):
     def _begin(self, line: bytes, words: list[bytes], *, has_header: bool) -> None:
         plain = 4 if has_header else 3
         if len(words) == plain + 1:
-            reply = words[2].decode()
+            reply = words[2].decode(errors="replace")
         elif len(words) == plain:
             reply = ""
         else:
@@ -148,7 +148,9 @@ class Reader(asyncio.BufferedProtocol):
         if not 0 <= header_size <= size <= self._max_message:
             raise MalformedStream("a message of impossible size")
         header = len(line) + 2
-        self._message = (int(words[1]), words[0].decode(), reply, header, header + header_size, header + size)
+        # Any bytes may stand in a subject: what is no text is nobody's address, and ends nothing.
+        subject = words[0].decode(errors="replace")
+        self._message = (int(words[1]), subject, reply, header, header + header_size, header + size)
         self._need = header + size + 2
 
     def _deliver(self) -> None:

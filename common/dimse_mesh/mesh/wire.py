@@ -28,6 +28,7 @@ from nats import errors as nats_errors
 from nats.aio.client import Client
 from nats.aio.transport import TcpTransport, WebSocketTransport
 
+from dimse_mesh.mesh.errors import report
 from dimse_mesh.mesh.reader import MalformedStream, Reader
 from dimse_mesh.mesh.turn import Turn, TurnWriter
 from dimse_mesh.schemas.addresses import InstanceAddress, sender_of
@@ -197,13 +198,16 @@ class WireClient(Client):
         callback = self._events.callbacks.get(sid)
         if callback is None:
             return
-        if header:
-            first, _, rest = header.partition(b"\r\n")
-            fields = self._parse_header_lines(rest)
-            refused = first.startswith(_NO_RESPONDERS)
-            callback(Message(subject, reply, payload, fields, refused, _status_in(first)))
-        else:
-            callback(Message(subject, reply, payload))
+        try:
+            if header:
+                first, _, rest = header.partition(b"\r\n")
+                fields = self._parse_header_lines(rest)
+                refused = first.startswith(_NO_RESPONDERS)
+                callback(Message(subject, reply, payload, fields, refused, _status_in(first)))
+            else:
+                callback(Message(subject, reply, payload))
+        except Exception as exc:  # noqa: BLE001 - one message must not end the connection
+            report("the receiver of a message", exc)
 
     def on_control(self, line: bytes) -> None:
         """Do what the server says."""

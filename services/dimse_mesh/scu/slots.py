@@ -13,20 +13,26 @@ hold nothing.
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import anyio
 
 from dimse_mesh.mesh import EnvelopeError, LiveInstance, Mesh, MeshError, Message, pack, unpack
+from dimse_mesh.mesh.complaints import Complaints
 from dimse_mesh.mesh.liveness import Liveness
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
-from dimse_mesh.schemas.service import Heartbeat
+from dimse_mesh.schemas.service import MOST_AES, Heartbeat
 from dimse_mesh.schemas.slots import SlotAnswer, SlotReply, SlotRequest
 from dimse_mesh.schemas.subjects import Kind
+
+log = logging.getLogger(__name__)
 
 ASK_TIMEOUT = 1.0
 """Seconds that the keeper has to answer; then it may be dead."""
 RETRY_PAUSE = 0.1
 """Seconds between asking again."""
+MOST_EXECUTORS = 1000
+"""Executors of a zone whose statements are kept."""
 SETTLING = 1.25
 """Heartbeat intervals that a new keeper listens before it decides."""
 
@@ -50,6 +56,7 @@ class Slots:
         self._keeper = mesh.address
         self._keeper_since = self._loop.time()
         self.draining = False
+        self._complaints = Complaints(log)
 
     async def start(self) -> None:
         """Hear heartbeats and statements: both on one connection, so in the order in which they were sent."""
@@ -143,23 +150,33 @@ class Slots:
         granted = others + request.holding <= request.limit
         if asker != self._mesh.address:
             holds = request.holding if granted else request.holding - 1
-            self._stated.setdefault(asker, {})[title] = holds
+            self._state(asker, title, holds)
         return SlotAnswer.GRANTED if granted else SlotAnswer.FULL
+
+    def _state(self, executor: InstanceAddress, ae_title: str, holding: int) -> None:
+        """Note what an executor says of a target; no more targets than a heartbeat may tell of."""
+        stated = self._stated.setdefault(executor, {})
+        if ae_title in stated or len(stated) < MOST_AES:
+            stated[ae_title] = holding
 
     def _on_request(self, message: Message) -> None:
         sender = message.sender
         if sender is None or not self._is_executor(sender):
+            self._complaints.dropped(
+                "a statement of slots, which only an executor of this zone makes", sender
+            )
             return
         try:
             request, _ = unpack(SlotRequest, message.payload)
         except EnvelopeError:
+            self._complaints.dropped("a malformed statement of slots", sender)
             return
         if message.reply:
             reply = self._mesh.subjects.reply_to(sender, message.reply)
             if reply is not None:
                 self._mesh.publish(reply, pack(SlotReply(answer=self._decide(sender, request))))
         else:
-            self._stated.setdefault(sender, {})[request.ae_title] = request.holding
+            self._state(sender, request.ae_title, request.holding)
 
     def _on_heartbeat(self, message: Message) -> None:
         sender = message.sender
@@ -169,6 +186,6 @@ class Slots:
             heartbeat, _ = unpack(Heartbeat, message.payload)
         except EnvelopeError:
             return
-        if sender != self._mesh.address:
+        if sender != self._mesh.address and (sender in self._stated or len(self._stated) < MOST_EXECUTORS):
             self._stated[sender] = dict(heartbeat.associations)
         self._find_keeper()

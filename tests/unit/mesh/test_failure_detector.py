@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimse_mesh.mesh.failure_detector import Death, Evidence, FailureDetector, LivenessSettings
+from dimse_mesh.mesh.failure_detector import MOST_ZONE_AES, Death, Evidence, FailureDetector, LivenessSettings
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.service import Heartbeat
 
@@ -272,6 +272,44 @@ def test_a_flood_of_instances_is_bounded() -> None:
     new = [watch.heartbeat(peer(f"peer{number % 100}"), beat(), 0.0) for number in range(200)]
     assert len(watch.instances()) == 10
     assert sum(new) == 10, "who is not remembered is not greeted again and again"
+
+
+def test_one_zone_can_not_crowd_out_the_others() -> None:
+    watch = FailureDetector(LivenessSettings(max_instances=100, max_zone_instances=10), ME)
+    for number in range(200):
+        watch.heartbeat(peer(f"invented{number}", "lab"), beat(), 0.0)
+    assert watch.heartbeat(PEER, beat(), 0.0)
+    assert len(watch.instances()) == 11
+    watch.connected(HERE, 0.0)
+    assert len(watch.deaths(SETTINGS.deadline)) == 11
+    assert watch.heartbeat(peer("real", "lab"), beat(), 40.0), "the dead of a zone make room for its living"
+
+
+def test_the_ae_titles_of_one_zone_are_bounded_and_come_back_when_there_is_room() -> None:
+    watch = core()
+    fat = [f"AE{number:05}" for number in range(1024)]
+    for number in range(100):
+        told = {f"{number:03}{title}": 1 for title in fat}
+        watch.heartbeat(peer(f"fat{number}", "lab"), Heartbeat(server_id=HERE, associations=told), 0.0)
+    kept = [len(one.heartbeat.associations) for one in watch.instances()]
+    assert sum(kept) == MOST_ZONE_AES
+    slim = Heartbeat(server_id=HERE, associations={"PACS": 3})
+    watch.heartbeat(PEER, slim, 0.0)
+    assert watch.instances()[-1].heartbeat == slim, "another zone has its own room"
+    last = peer("fat99", "lab")
+    watch.heartbeat(last, slim, 0.0)
+    assert not next(one for one in watch.instances() if one.address == last).heartbeat.associations
+    watch.heartbeat(peer("fat0", "lab"), slim, 0.0)
+    watch.heartbeat(last, slim, 0.0)
+    assert next(one for one in watch.instances() if one.address == last).heartbeat == slim
+
+
+def test_of_others_than_executors_no_ae_titles_are_kept() -> None:
+    watch = core()
+    watch.heartbeat(
+        InstanceAddress("cloud", Role.STORE, "x"), Heartbeat(server_id=HERE, associations={"A": 1}), 0.0
+    )
+    assert watch.instances()[0].heartbeat.associations == {}
 
 
 @given(

@@ -119,7 +119,6 @@ def test_a_delivered_payload_does_not_change_when_more_is_read() -> None:
         b"MSG a 1 -3\r\n",
         b"MSG a 1 99999999\r\n",
         b"HMSG a 1 20 10\r\n",
-        b"MSG \xff 1 3\r\n",
     ],
 )
 def test_a_malformed_message_line_ends_the_connection(line: bytes) -> None:
@@ -127,6 +126,14 @@ def test_a_malformed_message_line_ends_the_connection(line: bytes) -> None:
     deliver(Reader(seen, Turn(), max_message=MAX_MESSAGE), line)
     assert seen.events == []
     assert isinstance(seen.ends[0], Exception)
+
+
+def test_a_subject_of_any_bytes_is_delivered_and_ends_nothing() -> None:
+    """Whoever may publish to a pattern may put any bytes into a token: everybody who listens would be cut off."""
+    seen = Seen()
+    deliver(Reader(seen, Turn(), max_message=MAX_MESSAGE), b"MSG live.\xff 1 re\xff 1\r\nx\r\nPING\r\n")
+    assert seen.events == [(1, "live.\ufffd", "re\ufffd", b"", b"x"), b"PING"]
+    assert seen.ends == []
 
 
 def test_a_line_without_an_end_is_not_kept_for_ever() -> None:

@@ -12,6 +12,7 @@ from dimse_mesh.client.association import (
     connect_tcp,
 )
 from dimse_mesh.client.errors import AssociationError, AssociationFailure
+from dimse_mesh.client.line import InProcessLine
 
 __all__ = [
     "EXPLICIT_LE",
@@ -23,6 +24,7 @@ __all__ = [
     "Context",
     "DicomClient",
     "DimseMessage",
+    "InProcessLine",
     "Proposal",
     "connect_tcp",
 ]

@@ -1,4 +1,4 @@
-"""A small SCU over any stream: associate, C-ECHO, C-STORE, messages, release.
+"""A small SCU over any line: associate, C-ECHO, C-STORE, messages, release.
 
 After a method has raised, the association is gone: `close` and open another.
 """
@@ -14,41 +14,28 @@ from dataclasses import dataclass
 import anyio
 
 from dimse_mesh.client.errors import AssociationError, AssociationFailure
+from dimse_mesh.client.line import MAX_PDU_LENGTH, Line, StreamLine
 from dimse_mesh.dimse import (
     CommandReceived,
     CommandSet,
     DataFragment,
     DimseError,
     Event,
-    MessageAssembler,
     Status,
-    data_parts,
     echo_request,
-    encode_command,
-    encode_message,
     response_to,
 )
 from dimse_mesh.dimse.requests import VERIFICATION_SOP_CLASS
 from dimse_mesh.endpoint.own import (
-    ASSOCIATE_LIMIT,
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
 )
 from dimse_mesh.upper_layer import (
-    RELEASE_RQ_PDU,
-    Abort,
-    AssociateAC,
-    AssociateRJ,
     AssociateRQ,
-    Framer,
-    PduType,
     PresentationContextRQ,
     RoleSelection,
-    UpperLayerError,
-    iter_pdvs,
 )
 
-MAX_PDU_LENGTH = 131072
 MAX_CONTEXTS = 128
 DEADLINE = 60.0
 """Seconds for the peer's next answer."""
@@ -99,15 +86,9 @@ class DicomClient:
         deadline: seconds for the peer's next answer.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._framer = Framer(max_length=max(MAX_PDU_LENGTH, ASSOCIATE_LIMIT))
-        self._pdus: list[tuple[int, bytes]] = []
-        self._events: deque[Event] = deque()
+    def __init__(self, line: Line) -> None:
+        self._line = line
         self._requests: deque[DimseMessage] = deque()
-        self._assembler = MessageAssembler()
-        self._max_pdu = 0
         self._message_id = 0
         self.accepted: dict[Context, int] = {}
         self.results: dict[int, int] = {}
@@ -134,9 +115,7 @@ class DicomClient:
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
             user_items=[RoleSelection(uid, scu_role=0, scp_role=1) for uid in _received(proposals)],
         )
-        await self._send(request.encode())
-        answer = AssociateAC.decode(await self._receive(PduType.ASSOCIATE_AC))
-        self._max_pdu = answer.maximum_length or 0
+        answer = await self._line.associate(request, self.deadline)
         for context in answer.presentation_contexts:
             self.results[context.context_id] = context.result
             if context.accepted and context.context_id in ids:
@@ -169,13 +148,13 @@ class DicomClient:
         Raises:
             AssociationError: there is no answer.
         """
-        await self._send(encode_command(context_id, request.encode(), self._max_pdu))
+        await self._line.write_message(context_id, request.encode(), None, self.deadline)
         held: bytes | memoryview = b""  # the last part is marked as such
         async for part in data_set:
             if held:
-                await self._send_parts(data_parts(context_id, held, False, self._max_pdu))
+                await self._line.write_data(context_id, held, self.deadline, last=False)
             held = part
-        await self._send_parts(data_parts(context_id, held, True, self._max_pdu))
+        await self._line.write_data(context_id, held, self.deadline, last=True)
         self._answer_expected = True
         response = (await self._response()).command
         self._answer_expected = False
@@ -184,7 +163,7 @@ class DicomClient:
     @property
     def is_closed_by_peer(self) -> bool:
         """Whether the peer has closed the connection."""
-        return self._reader.at_eof()
+        return self._line.is_closed_by_peer
 
     def next_message_id(self) -> int:
         """Return a message id for the next request."""
@@ -210,7 +189,7 @@ class DicomClient:
         Raises:
             AssociationError: the peer takes it no more.
         """
-        await self._send(encode_message(context_id, command.encode(), data_set, self._max_pdu))
+        await self._line.write_message(context_id, command.encode(), data_set, self.deadline)
 
     async def call(self, context_id: int, request: CommandSet, data_set: bytes | None = None) -> DimseMessage:
         """Send a request and return its response; requests of the peer wait for `next_request` meanwhile.
@@ -240,14 +219,12 @@ class DicomClient:
         Raises:
             AssociationError: none comes.
         """
-        while not self._events:
-            body = await self._receive(PduType.P_DATA_TF)
-            try:
-                events = (self._assembler.pdv(*pdv) for pdv in iter_pdvs(memoryview(body)))
-                self._events.extend(event for event in events if event is not None)
-            except (UpperLayerError, DimseError) as error:
-                raise AssociationError(f"the peer breaks the protocol: {error.code}") from error
-        return self._events.popleft()
+        try:
+            return await self._line.next_event(self.deadline)
+        except AssociationError as error:
+            if error.failure is AssociationFailure.LOST and self._answer_expected:
+                raise AssociationError(str(error), AssociationFailure.NO_RESPONSE) from error
+            raise
 
     async def message(self, received: CommandReceived) -> DimseMessage:
         """Return a command set together with its data set, read into memory.
@@ -297,80 +274,15 @@ class DicomClient:
         """Release (PS3.8 §9.1.3) and close."""
         self.deadline = DEADLINE
         try:
-            await self._send(RELEASE_RQ_PDU)
-            await self._receive(PduType.RELEASE_RP)
+            await self._line.release(self.deadline)
         except AssociationError:
             pass
         finally:
             self.close()
 
     def close(self) -> None:
-        """Close the stream: an association that stands is lost."""
-        self._writer.close()
-
-    async def _send(self, data: bytes) -> None:
-        await self._send_parts((data,))
-
-    async def _send_parts(self, parts: Iterable[bytes | memoryview]) -> None:
-        try:
-            self._writer.writelines(parts)
-            with anyio.fail_after(self.deadline):
-                await self._writer.drain()
-        except TimeoutError:
-            raise AssociationError(
-                f"the peer takes nothing for {self.deadline:g} s", AssociationFailure.TIMED_OUT
-            ) from None
-        except OSError as error:
-            # What the peer said before it closed explains more than that it did.
-            raise await self._last_word() or AssociationError(
-                "the connection is lost", AssociationFailure.LOST
-            ) from error
-
-    async def _last_word(self) -> AssociationError | None:
-        try:
-            with anyio.move_on_after(1):
-                await self._receive(PduType.RELEASE_RP)
-        except AssociationError as error:
-            return error
-        return None
-
-    async def _receive(self, wanted: PduType) -> bytes:
-        """Return the body of the next PDU, which must be `wanted`.
-
-        Raises:
-            AssociationError: it is another, or none comes in time.
-        """
-        try:
-            while not self._pdus:
-                with anyio.fail_after(self.deadline):
-                    data = await self._reader.read(MAX_PDU_LENGTH)
-                if not data:
-                    failure = AssociationFailure.LOST
-                    if self._answer_expected:
-                        failure = AssociationFailure.NO_RESPONSE
-                    raise AssociationError("the peer closed the connection", failure)
-                self._pdus += [(kind, bytes(body)) for kind, body in self._framer.feed(data)]
-            kind, body = self._pdus.pop(0)
-            if kind == wanted:
-                return body
-            if kind == PduType.ASSOCIATE_RJ:
-                rejection = AssociateRJ.decode(body)
-                raise AssociationError(
-                    f"rejected: {rejection.describe()}", AssociationFailure.REJECTED, rejection=rejection
-                )
-            if kind == PduType.ABORT:
-                raise AssociationError(
-                    f"aborted: {Abort.decode(body).describe()}", AssociationFailure.ABORTED
-                )
-        except TimeoutError:
-            raise AssociationError(
-                f"no answer within {self.deadline:g} s", AssociationFailure.TIMED_OUT
-            ) from None
-        except OSError as error:
-            raise AssociationError("the connection is lost", AssociationFailure.LOST) from error
-        except (UpperLayerError, DimseError) as error:
-            raise AssociationError(f"the peer breaks the protocol: {error.code}") from error
-        raise AssociationError(f"the peer sends a PDU of type {kind:02X}H")
+        """Close: an association that stands is lost."""
+        self._line.close()
 
 
 def _received(proposals: Iterable[Proposal]) -> list[str]:
@@ -413,4 +325,4 @@ async def connect_tcp(
     except OSError as error:
         text = f"can't connect to {where}: {error.strerror or error}"
         raise AssociationError(text, AssociationFailure.UNREACHABLE) from error
-    return DicomClient(reader, writer)
+    return DicomClient(StreamLine(reader, writer))

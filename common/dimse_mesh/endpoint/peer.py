@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from dimse_mesh.policy import PeerCertificate
 from dimse_mesh.upper_layer import Abort, AbortReason, AbortSource, AssociateAC, AssociateRJ, AssociateRQ
 
 PROVIDER_ABORT = Abort(AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED)
@@ -99,6 +100,28 @@ class DicomPeer(Protocol):
 
     def close(self) -> None:
         """Close the connection as the other side's peer has, without a word, when what was written is out."""
+
+
+class AskingPeer(DicomPeer, Protocol):
+    """A client whose association is to be opened."""
+
+    @property
+    def host(self) -> str:
+        """Its address."""
+
+    @property
+    def certificate(self) -> PeerCertificate | None:
+        """The certificate that it has proved to own."""
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no association, and none to come."""
+
+    def accept(self, pdu: bytes) -> None:
+        """Answer A-ASSOCIATE-AC."""
+
+    def reject(self, rejection: AssociateRJ) -> None:
+        """Answer A-ASSOCIATE-RJ."""
 
 
 class OpeningUser(Protocol):

@@ -1,13 +1,11 @@
-"""Associations from the mesh itself: a front-end without a listener in this process, at the end of a socket pair.
+"""Associations from the mesh itself: a front-end without a listener, and its client, in this process.
 
-So the commands take the very path that a hospital system's association takes, but for its TCP connection.
+So the commands take the very path that a hospital system's association takes, but for its connection and PDUs.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -19,9 +17,7 @@ from anyio.abc import TaskStatus
 
 from dimse_mesh.app.local_keys import guest_zone, with_local_keys
 from dimse_mesh.association.front_end import FrontEnd
-from dimse_mesh.client import DicomClient, Proposal
-from dimse_mesh.endpoint import PeerConnection, Router
-from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
+from dimse_mesh.client import DicomClient, InProcessLine, Proposal
 from dimse_mesh.endpoint.process import open_router
 from dimse_mesh.handling import serve_operations
 from dimse_mesh.mesh.connection import open_mesh
@@ -31,7 +27,6 @@ from dimse_mesh.runtime.context import Readiness, ServiceContext
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.logging import configure_logging
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings, settings_from
-from dimse_mesh.runtime.settings_association import Listener
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 from dimse_mesh.runtime.supervised import new_instance
 from dimse_mesh.runtime.telemetry import Telemetry
@@ -85,11 +80,9 @@ class WayIn:
 class Door:
     """Where associations are opened; lives as long as `open_door`'s block."""
 
-    def __init__(self, way: WayIn, router: Router, front_end: FrontEnd) -> None:
+    def __init__(self, way: WayIn, front_end: FrontEnd) -> None:
         self._way = way
-        self._router = router
         self._front_end = front_end
-        self._listener = Listener(port=0)
 
     @asynccontextmanager
     async def association(self, called_ae: str, proposals: Sequence[Proposal]) -> AsyncIterator[DicomClient]:
@@ -98,11 +91,7 @@ class Door:
         Raises:
             AssociationError: it can't be had.
         """
-        ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            end.setblocking(False)
-        await asyncio.get_running_loop().connect_accepted_socket(self._accepted, theirs)
-        client = DicomClient(*await asyncio.open_connection(sock=ours))
+        client = DicomClient(InProcessLine(self._front_end.in_process(live=True)))
         try:
             await client.associate(called_ae=called_ae, calling_ae=self._way.calling_ae, proposals=proposals)
             yield client
@@ -110,12 +99,6 @@ class Door:
                 await client.release()
         finally:
             client.close()
-
-    def _accepted(self) -> PeerConnection:
-        return self._router.new_connection(
-            max_length=ASSOCIATE_LIMIT,
-            on_connected=lambda connection: self._front_end.connected(connection, self._listener),
-        )
 
 
 async def _handle(context: ServiceContext, service: ServiceName, *, task_status: TaskStatus[None]) -> None:
@@ -183,7 +166,7 @@ async def open_door(way: WayIn) -> AsyncIterator[Door]:
                 artim_timeout=settings.association.artim_timeout,
             ) as router:
                 policy = ConfiguredPolicy.of(settings)
-                yield Door(way, router, FrontEnd(context, router, tasks, policy))
+                yield Door(way, FrontEnd(context, router, tasks, policy))
             tasks.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):

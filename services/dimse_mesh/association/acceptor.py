@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dimse_mesh.endpoint import PeerConnection, SocketPeer
+from dimse_mesh.endpoint.peer import AskingPeer, OpeningUser
 from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, AssociateRQ
 
 
@@ -16,26 +16,25 @@ class Acceptor:
     """Opens a client's association: told by its peer what comes before it stands.
 
     Args:
+        connect: makes the peer, which tells us.
         on_request: called once with the decoded A-ASSOCIATE-RQ and its PDU, as it came.
         on_error: called with a code and the client's address for each connection that ended by its mistake.
-        artim_timeout: seconds until the A-ASSOCIATE-RQ must be here, and for the client to close after a reject.
     """
 
     __slots__ = ("_on_error", "_on_request", "on_gone", "peer")
 
     def __init__(
         self,
-        connection: PeerConnection,
+        connect: Callable[[OpeningUser], AskingPeer],
         *,
         on_request: Callable[[Acceptor, AssociateRQ, bytes], None],
         on_error: Callable[[str, str], None],
-        artim_timeout: float,
     ) -> None:
         self._on_request = on_request
         self._on_error = on_error
         self.on_gone: Callable[[], None] | None = None
         """Called when the client goes before it was answered."""
-        self.peer = SocketPeer.connecting_in(connection, artim_timeout=artim_timeout, opening=self)
+        self.peer = connect(self)
 
     def associate_received(self, pdu: AssociateRQ | AssociateAC | AssociateRJ, raw: bytes) -> None:
         """Hand on the A-ASSOCIATE-RQ."""

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from dimse_mesh.association.acceptor import Acceptor
-from dimse_mesh.association.durable_asking import Asker
+from dimse_mesh.association.durable_asking import Asker, Live
 from dimse_mesh.association.durable_contexts import answer_contexts, pairs_of, stored_contexts
 from dimse_mesh.association.durable_session import DurableSession
-from dimse_mesh.endpoint import PeerConnection, Router
+from dimse_mesh.endpoint import Router
 from dimse_mesh.endpoint.own import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dimse_mesh.mesh import JetStream, MeshError
 from dimse_mesh.policy import PolicyRefusal
@@ -49,7 +49,7 @@ class DurableFrontEnd:
         knowledge = Knowledge(self._jetstream, spool)
         await knowledge.load()
         self._known[spool] = knowledge
-        self._askers[spool] = Asker(self._router, knowledge, self._spool_settings, spool)
+        self._askers[spool] = Asker(knowledge, self._spool_settings, spool)
 
     @staticmethod
     def takes(request: AssociateRQ, route: Route) -> bool:
@@ -69,13 +69,13 @@ class DurableFrontEnd:
         *,
         objection: Callable[[int], PolicyRefusal | None],
         traceparent: str | None,
-        live: Callable[[PeerConnection], None],
+        live: Live,
     ) -> str:
         """Accept an association and serve it to its end; return the code of its end.
 
         Args:
             objection: what the policy says of an operation, by its command field.
-            live: awaits the A-ASSOCIATE-RQ of a connection that is to go to the destination itself.
+            live: makes a client in this process that is to go to the destination itself.
         """
         assert route.to is not None  # ZoneSettings: a durable route names its destination
         spool = spool_of(self._context.settings, route.to)

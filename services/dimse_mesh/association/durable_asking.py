@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
 import time
 from collections.abc import Callable, Sequence
 
 import anyio
 
-from dimse_mesh.client import MAX_CONTEXTS, AssociationError, DicomClient, Proposal
-from dimse_mesh.endpoint import PeerConnection, Router
-from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
+from dimse_mesh.client import MAX_CONTEXTS, AssociationError, DicomClient, InProcessLine, Proposal
+from dimse_mesh.endpoint.in_process_peer import InProcessPeer
 from dimse_mesh.mesh import MeshError
 from dimse_mesh.runtime.settings_durable import SpoolSettings
 from dimse_mesh.schemas.spool import KnownContext
@@ -24,17 +21,14 @@ log = logging.getLogger(__name__)
 PAUSE = 30.0
 """Seconds in which a destination that gave no answer isn't asked again."""
 
-Live = Callable[[PeerConnection], None]
-"""Awaits the A-ASSOCIATE-RQ of a connection that is to go to the destination itself."""
+Live = Callable[[], InProcessPeer]
+"""Makes a client in this process whose association goes to the destination itself."""
 
 
 class Asker:
     """Asks one destination. Several clients at once share one question."""
 
-    def __init__(
-        self, router: Router, knowledge: Knowledge, settings: SpoolSettings, spool: SpoolSubjects
-    ) -> None:
-        self._router = router
+    def __init__(self, knowledge: Knowledge, settings: SpoolSettings, spool: SpoolSubjects) -> None:
         self._knowledge = knowledge
         self._settings = settings
         self._spool = spool
@@ -70,13 +64,7 @@ class Asker:
     async def _answers(
         self, wanted: Sequence[tuple[str, str]], called_ae: str, calling_ae: str, live: Live
     ) -> list[KnownContext]:
-        ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            end.setblocking(False)
-        await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: self._router.new_connection(max_length=ASSOCIATE_LIMIT, on_connected=live), theirs
-        )
-        client = DicomClient(*await asyncio.open_connection(sock=ours))
+        client = DicomClient(InProcessLine(live()))
         try:
             proposals = [Proposal(sop_class, (syntax,)) for sop_class, syntax in wanted]
             await client.associate(called_ae=called_ae, calling_ae=calling_ae, proposals=proposals)

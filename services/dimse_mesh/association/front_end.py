@@ -19,9 +19,12 @@ from dimse_mesh.endpoint import (
     Occupancy,
     PeerConnection,
     Router,
+    SocketPeer,
     dimse_service,
 )
+from dimse_mesh.endpoint.in_process_peer import InProcessPeer
 from dimse_mesh.endpoint.own import with_own_items
+from dimse_mesh.endpoint.peer import AskingPeer, OpeningUser
 from dimse_mesh.endpoint.tls_trouble import TlsSide, TlsTrouble, TlsTroubles
 from dimse_mesh.policy import (
     AdmissionQuestion,
@@ -80,15 +83,32 @@ class FrontEnd:
         self.tls_troubles = TlsTroubles(context.counters, TlsSide.LISTENER)
         self.draining = False
 
-    def connected(self, connection: PeerConnection, listener: Listener, *, live: bool = False) -> None:
-        """Await the A-ASSOCIATE-RQ of a new connection; `live`: it goes to its target, whatever its route says."""
+    def connected(self, connection: PeerConnection, listener: Listener) -> None:
+        """Await the A-ASSOCIATE-RQ of a new connection."""
+        artim_timeout = self._settings.artim_timeout
+        self._await_request(
+            lambda opening: SocketPeer.connecting_in(
+                connection, artim_timeout=artim_timeout, opening=opening
+            ),
+            listener,
+            live=False,
+        )
+
+    def in_process(self, *, live: bool) -> InProcessPeer:
+        """Return a client in this process; `live`: it is led to its target, whatever its route says."""
+        peer = InProcessPeer()
+        self._await_request(peer.attach, Listener(port=0), live=live)
+        return peer
+
+    def _await_request(
+        self, connect: Callable[[OpeningUser], AskingPeer], listener: Listener, *, live: bool
+    ) -> None:
         Acceptor(
-            connection,
+            connect,
             on_request=lambda acceptor, request, pdu: self._requested(
                 acceptor, request, pdu, listener, live=live
             ),
             on_error=lambda code, host: self._client_error(code, host, listener),
-            artim_timeout=self._settings.artim_timeout,
         )
 
     def _client_error(self, code: str, host: str, listener: Listener) -> None:
@@ -162,10 +182,6 @@ class FrontEnd:
             acceptor.on_gone = scope.cancel
             await self._open(acceptor, request, pdu, route)
 
-    def connected_live(self, connection: PeerConnection) -> None:
-        """Await the A-ASSOCIATE-RQ of a connection within this process, which goes to its target."""
-        self.connected(connection, Listener(port=0), live=True)
-
     def drain(self) -> None:
         """Abort each association as soon as no operation is under way."""
         self.router.patrol.drain()
@@ -195,7 +211,7 @@ class FrontEnd:
                 route,
                 objection=self._objection(request),
                 traceparent=telemetry.traceparent(span),
-                live=self.connected_live,
+                live=lambda: self.in_process(live=True),
             )
         finally:
             self.occupancy.leave()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from dimse_mesh.association.acceptor import Acceptor
-from dimse_mesh.endpoint import PeerConnection
+from dimse_mesh.endpoint import PeerConnection, SocketPeer
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.mesh import Turn
 from dimse_mesh.policy.rejections import CALLED_NOT_RECOGNIZED, CALLING_NOT_RECOGNIZED
@@ -46,10 +46,9 @@ class Client:
         self.connection = PeerConnection(bytearray(65536), Turn(), max_length=ASSOCIATE_LIMIT)
         self.transport = MemoryTransport(self.connection, self.read.extend, self._closed)
         self.acceptor = Acceptor(
-            self.connection,
+            lambda opening: SocketPeer.connecting_in(self.connection, artim_timeout=ARTIM, opening=opening),
             on_request=self._requested,
             on_error=lambda code, _: self.errors.append(code),
-            artim_timeout=ARTIM,
         )
         self.acceptor.on_gone = self._gone
 

@@ -1,0 +1,261 @@
+"""How a client of ours talks with its peer: over a stream, in PDUs, or within this process, in messages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from typing import NoReturn, Protocol
+
+import anyio
+
+from dimse_mesh.client.errors import AssociationError, AssociationFailure
+from dimse_mesh.dimse import DimseError, Event, MessageAssembler, data_parts, encode_message
+from dimse_mesh.endpoint.in_process_peer import InProcessPeer
+from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
+from dimse_mesh.upper_layer import (
+    RELEASE_RQ_PDU,
+    Abort,
+    AssociateAC,
+    AssociateRJ,
+    AssociateRQ,
+    Framer,
+    PduType,
+    UpperLayerError,
+    iter_pdvs,
+)
+
+MAX_PDU_LENGTH = 131072
+
+
+class Line(Protocol):
+    """One association. Every method but `close` waits no longer than the deadline, and raises `AssociationError`."""
+
+    @property
+    def is_closed_by_peer(self) -> bool:
+        """Whether the peer has closed the connection."""
+
+    async def associate(self, request: AssociateRQ, deadline: float) -> AssociateAC:
+        """Ask for the association; return what was accepted."""
+
+    async def write_message(
+        self, context_id: int, command: bytes, data: bytes | None, deadline: float
+    ) -> None:
+        """Send a command set, with its data set unless that is None."""
+
+    async def write_data(
+        self, context_id: int, data: bytes | memoryview, deadline: float, *, last: bool
+    ) -> None:
+        """Send a piece of the data set of the last command set."""
+
+    async def next_event(self, deadline: float) -> Event:
+        """Return the next command set, or fragment of a data set."""
+
+    async def release(self, deadline: float) -> None:
+        """Release."""
+
+    def close(self) -> None:
+        """Close: an association that stands is lost."""
+
+
+def refused(word: AssociateRJ | Abort) -> NoReturn:
+    """Raise what a reject or an abort means.
+
+    Raises:
+        AssociationError: always.
+    """
+    if isinstance(word, AssociateRJ):
+        raise AssociationError(f"rejected: {word.describe()}", AssociationFailure.REJECTED, rejection=word)
+    raise AssociationError(f"aborted: {word.describe()}", AssociationFailure.ABORTED)
+
+
+def too_late(deadline: float) -> AssociationError:
+    """Return the error for an answer that doesn't come."""
+    return AssociationError(f"no answer within {deadline:g} s", AssociationFailure.TIMED_OUT)
+
+
+def takes_nothing(deadline: float) -> AssociationError:
+    """Return the error for a peer that doesn't read."""
+    return AssociationError(f"the peer takes nothing for {deadline:g} s", AssociationFailure.TIMED_OUT)
+
+
+def out_of_place(kind: int) -> AssociationError:
+    """Return the error for a PDU that isn't the one that is awaited."""
+    return AssociationError(f"the peer sends a PDU of type {kind:02X}H")
+
+
+class StreamLine:
+    """Over TCP or TLS."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._framer = Framer(max_length=max(MAX_PDU_LENGTH, ASSOCIATE_LIMIT))
+        self._pdus: list[tuple[int, bytes]] = []
+        self._events: deque[Event] = deque()
+        self._assembler = MessageAssembler()
+        self._max_pdu = 0
+
+    @property
+    def is_closed_by_peer(self) -> bool:
+        """Whether the peer has closed the connection."""
+        return self._reader.at_eof()
+
+    async def associate(self, request: AssociateRQ, deadline: float) -> AssociateAC:
+        """Ask for the association; return what was accepted."""
+        await self._send((request.encode(),), deadline)
+        answer = AssociateAC.decode(await self._receive(PduType.ASSOCIATE_AC, deadline))
+        self._max_pdu = answer.maximum_length or 0
+        return answer
+
+    async def write_message(
+        self, context_id: int, command: bytes, data: bytes | None, deadline: float
+    ) -> None:
+        """Send a command set, with its data set unless that is None."""
+        await self._send((encode_message(context_id, command, data, self._max_pdu),), deadline)
+
+    async def write_data(
+        self, context_id: int, data: bytes | memoryview, deadline: float, *, last: bool
+    ) -> None:
+        """Send a piece of the data set of the last command set."""
+        await self._send(data_parts(context_id, data, last, self._max_pdu), deadline)
+
+    async def next_event(self, deadline: float) -> Event:
+        """Return the next command set, or fragment of a data set."""
+        while not self._events:
+            body = await self._receive(PduType.P_DATA_TF, deadline)
+            try:
+                events = (self._assembler.pdv(*pdv) for pdv in iter_pdvs(memoryview(body)))
+                self._events.extend(event for event in events if event is not None)
+            except (UpperLayerError, DimseError) as error:
+                raise AssociationError(f"the peer breaks the protocol: {error.code}") from error
+        return self._events.popleft()
+
+    async def release(self, deadline: float) -> None:
+        """Release."""
+        await self._send((RELEASE_RQ_PDU,), deadline)
+        await self._receive(PduType.RELEASE_RP, deadline)
+
+    def close(self) -> None:
+        """Close: an association that stands is lost."""
+        self._writer.close()
+
+    async def _send(self, parts: Iterable[bytes | memoryview], deadline: float) -> None:
+        try:
+            self._writer.writelines(parts)
+            with anyio.fail_after(deadline):
+                await self._writer.drain()
+        except TimeoutError:
+            raise takes_nothing(deadline) from None
+        except OSError as error:
+            # What the peer said before it closed explains more than that it did.
+            raise await self._last_word() or AssociationError(
+                "the connection is lost", AssociationFailure.LOST
+            ) from error
+
+    async def _last_word(self) -> AssociationError | None:
+        try:
+            with anyio.move_on_after(1):
+                await self._receive(PduType.RELEASE_RP, 2)
+        except AssociationError as error:
+            return error
+        return None
+
+    async def _receive(self, wanted: PduType, deadline: float) -> bytes:
+        """Return the body of the next PDU, which must be `wanted`."""
+        try:
+            while not self._pdus:
+                with anyio.fail_after(deadline):
+                    data = await self._reader.read(MAX_PDU_LENGTH)
+                if not data:
+                    raise AssociationError("the peer closed the connection", AssociationFailure.LOST)
+                self._pdus += [(kind, bytes(body)) for kind, body in self._framer.feed(data)]
+            kind, body = self._pdus.pop(0)
+            if kind == wanted:
+                return body
+            if kind == PduType.ASSOCIATE_RJ:
+                refused(AssociateRJ.decode(body))
+            if kind == PduType.ABORT:
+                refused(Abort.decode(body))
+        except TimeoutError:
+            raise too_late(deadline) from None
+        except OSError as error:
+            raise AssociationError("the connection is lost", AssociationFailure.LOST) from error
+        except (UpperLayerError, DimseError) as error:
+            raise AssociationError(f"the peer breaks the protocol: {error.code}") from error
+        raise out_of_place(kind)
+
+
+class InProcessLine:
+    """To a half of an association in this process."""
+
+    def __init__(self, peer: InProcessPeer) -> None:
+        self._peer = peer
+
+    @property
+    def is_closed_by_peer(self) -> bool:
+        """Whether the association is over."""
+        return self._peer.over
+
+    async def associate(self, request: AssociateRQ, deadline: float) -> AssociateAC:
+        """Ask for the association; return what was accepted."""
+        self._peer.associate(request)
+        answer = await self._next(deadline)
+        if isinstance(answer, AssociateAC):
+            return answer
+        raise out_of_place(PduType.P_DATA_TF)
+
+    async def write_message(
+        self, context_id: int, command: bytes, data: bytes | None, deadline: float
+    ) -> None:
+        """Send a command set, with its data set unless that is None."""
+        await self._send(context_id, command, deadline, command=True, last=True)
+        if data is not None:
+            await self._send(context_id, data, deadline, command=False, last=True)
+
+    async def write_data(
+        self, context_id: int, data: bytes | memoryview, deadline: float, *, last: bool
+    ) -> None:
+        """Send a piece of the data set of the last command set."""
+        await self._send(context_id, data, deadline, command=False, last=last)
+
+    async def next_event(self, deadline: float) -> Event:
+        """Return the next command set, or fragment of a data set."""
+        word = await self._next(deadline)
+        if isinstance(word, AssociateAC | PduType):
+            raise out_of_place(word if isinstance(word, PduType) else PduType.ASSOCIATE_AC)
+        return word
+
+    async def release(self, deadline: float) -> None:
+        """Release."""
+        self._peer.release()
+        word = await self._next(deadline)
+        if word is not PduType.RELEASE_RP:
+            raise out_of_place(word if isinstance(word, PduType) else PduType.P_DATA_TF)
+
+    def close(self) -> None:
+        """Close: an association that stands is aborted."""
+        self._peer.give_up()
+
+    async def _send(
+        self, context_id: int, fragment: bytes | memoryview, deadline: float, *, command: bool, last: bool
+    ) -> None:
+        try:
+            with anyio.fail_after(deadline):
+                taken = await self._peer.send(context_id, fragment, command=command, last=last)
+        except TimeoutError:
+            raise takes_nothing(deadline) from None
+        while not taken:  # what was said before the end explains it
+            await self._next(deadline)
+
+    async def _next(self, deadline: float) -> AssociateAC | Event | PduType:
+        try:
+            with anyio.fail_after(deadline):
+                word = await self._peer.next()
+        except TimeoutError:
+            raise too_late(deadline) from None
+        if word is None:
+            raise AssociationError("the peer closed the connection", AssociationFailure.LOST)
+        if isinstance(word, AssociateRJ | Abort):
+            refused(word)
+        return word

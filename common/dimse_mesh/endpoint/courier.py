@@ -10,6 +10,7 @@ import asyncio
 from collections import defaultdict
 
 from dimse_mesh.endpoint.carrier import Carrier
+from dimse_mesh.mesh.errors import report
 from dimse_mesh.runtime.tracing import trace_headers
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.frames import AckBody, FrameKind, encode_ack_body, encode_frame, encode_u32
@@ -133,7 +134,10 @@ class Courier:
     def flush(self) -> None:
         """Publish what was posted."""
         for instance in list(self._batches):
-            self._flush_to(instance)
+            try:
+                self._flush_to(instance)
+            except Exception as error:  # noqa: BLE001 - what is for the others must leave
+                report(f"what is sent to {instance}", error)
 
     def _flush_to(self, instance: InstanceAddress) -> None:
         frames = self._batches.pop(instance, None)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from dimse_mesh.endpoint.settings import HalfSettings
+from dimse_mesh.mesh.errors import report
 
 DRAIN_INTERVAL = 0.1
 """Seconds between rounds while draining."""
@@ -78,12 +79,15 @@ class Patrol:
         now = self._loop.time()
         before, self._last_seen = self._last_seen, {}
         for channel, half in list(self._halves.items()):
-            traffic = half.traffic
-            seen, since = before.get(channel, (None, now))
-            if seen != traffic:
-                since = now
-            self._last_seen[channel] = (traffic, since)
-            self._judge(half, now - since)
+            try:
+                traffic = half.traffic
+                seen, since = before.get(channel, (None, now))
+                if seen != traffic:
+                    since = now
+                self._last_seen[channel] = (traffic, since)
+                self._judge(half, now - since)
+            except Exception as error:  # noqa: BLE001 - the others must be looked at, now and in the next round
+                report("a round over the associations", error)
         if self._halves:
             self.begin()
 

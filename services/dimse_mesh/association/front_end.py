@@ -27,6 +27,7 @@ from dimse_mesh.endpoint.in_process_peer import InProcessPeer
 from dimse_mesh.endpoint.own import with_own_items
 from dimse_mesh.endpoint.peer import AskingPeer, OpeningUser
 from dimse_mesh.endpoint.tls_trouble import TlsSide, TlsTrouble, TlsTroubles
+from dimse_mesh.mesh.errors import report
 from dimse_mesh.policy import (
     AdmissionQuestion,
     OpeningQuestion,
@@ -128,7 +129,7 @@ class FrontEnd:
             acceptor.reject(refusal.rejection or CONGESTION)
             return
         self.occupancy.enter()
-        self._tasks.start_soon(self._open_unless_gone, acceptor, request, pdu, live)
+        self._tasks.start_soon(self._open_contained, acceptor, request, pdu, live)
 
     def _refusal_of(
         self, acceptor: Acceptor, request: AssociateRQ, listener: Listener
@@ -172,6 +173,14 @@ class FrontEnd:
             rejection.describe(),
         )
         acceptor.reject(rejection)
+
+    async def _open_contained(self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes, live: bool) -> None:
+        """Open an association; an error of ours ends this one, and not the process with all others."""
+        try:
+            await self._open_unless_gone(acceptor, request, pdu, live)
+        except Exception as error:  # noqa: BLE001 - see above
+            report("the opening of an association", error)
+            acceptor.peer.abort()
 
     async def _open_unless_gone(
         self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes, live: bool

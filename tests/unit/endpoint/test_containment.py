@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import Any
-from unittest.mock import create_autospec
+from unittest.mock import PropertyMock, create_autospec
 
 import pytest
 
+from dimse_mesh.endpoint.carrier import Carrier
+from dimse_mesh.endpoint.courier import Courier
+from dimse_mesh.endpoint.patrol import Patrol, Patrolled
 from dimse_mesh.endpoint.ports import Half
+from dimse_mesh.mesh import InvalidSubject, Turn
 from dimse_mesh.schemas.addresses import HalfAddress
+from dimse_mesh.schemas.subjects import Subjects
 from tests.unit.endpoint.joined import EXECUTOR, FRONT, SETTINGS, Joined, joined
 from tests.unit.endpoint.test_half_limits import store
 from tests.unit.endpoint.virtual_time import run
@@ -69,3 +76,33 @@ def test_a_death_reaches_every_half(caplog: pytest.LogCaptureFixture) -> None:
     run(main())
     assert "an association (broken) raised KeyError" in caplog.text
     assert FRONT.instance not in caplog.text
+
+
+def test_a_frame_that_can_not_be_published_keeps_no_other_back(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        mesh = create_autospec(Carrier, instance=True)
+        mesh.turn, mesh.subjects, mesh.connected = Turn(), Subjects("DIMSE", FRONT), True
+        mesh.publish.side_effect = [InvalidSubject("too long"), True]
+        courier = Courier(mesh)
+        for name in ("a", "b"):
+            courier.send_reset(HalfAddress(EXECUTOR._replace(instance=name), 1), 2)
+        courier.flush()
+        assert mesh.publish.call_count == 2
+
+    run(main())
+    assert "what is sent to away.scu.a raised InvalidSubject" in caplog.text
+
+
+def test_rounds_go_on_past_an_association_that_raises(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        bad, idle = create_autospec(Patrolled, instance=True), create_autospec(Patrolled, instance=True)
+        type(bad).traffic = PropertyMock(side_effect=KeyError("traffic"))
+        idle.traffic, idle.in_mid_message, idle.at_rest = 1, False, True
+        patrol = Patrol({1: bad, 2: idle}, replace(SETTINGS, idle_timeout=10.0))
+        patrol.begin()
+        await asyncio.sleep(20)
+        idle.abort.assert_called_with("idle-timeout")
+        patrol.stop()
+
+    run(main())
+    assert "a round over the associations raised KeyError" in caplog.text

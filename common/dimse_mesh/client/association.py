@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import anyio
 
 from dimse_mesh.client.errors import AssociationError, AssociationFailure
-from dimse_mesh.client.line import MAX_PDU_LENGTH, Line, StreamLine
+from dimse_mesh.client.line import MAX_PDU_LENGTH, ClientLine, StreamLine
 from dimse_mesh.dimse import (
     CommandReceived,
     CommandSet,
@@ -86,7 +86,7 @@ class DicomClient:
         deadline: seconds for the peer's next answer.
     """
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: ClientLine) -> None:
         self._line = line
         self._requests: deque[DimseMessage] = deque()
         self._message_id = 0

@@ -28,7 +28,7 @@ from dimse_mesh.upper_layer import (
 MAX_PDU_LENGTH = 131072
 
 
-class Line(Protocol):
+class ClientLine(Protocol):
     """One association. Every method but `close` waits no longer than the deadline, and raises `AssociationError`."""
 
     @property

@@ -79,6 +79,23 @@ class Applied:
         return min(waiting, default=float("inf"))
 
 
+class _Others:
+    """Objects that don't bear our label, so that no watch shows them: by kind, listed once a pass if needed at all."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._known: dict[str, dict[str, Manifest]] = {}
+
+    async def find(self, key: tuple[str, str]) -> Manifest | None:
+        """Return an object, with nothing but its metadata, or None."""
+        kind, name = key
+        if kind not in self._known:
+            self._known[kind] = await self._cluster.metadata(kind, self._namespace)
+        metadata = self._known[kind].get(name)
+        return None if metadata is None else {"kind": kind, "metadata": metadata}
+
+
 class Applier:
     """Applies the objects of one resource at a time."""
 
@@ -104,19 +121,20 @@ class Applier:
         wanted: dict[tuple[str, str], Manifest] = {
             (item["kind"], item["metadata"]["name"]): item for item in objects
         }
+        others = _Others(cluster, owner.namespace)
         for key, item in wanted.items():
             record = applied.records.setdefault(key, Record())
             live = self._contents.get(key[0], owner.namespace, key[1])
             if not self._is_due(item, live, record):
                 continue
-            if (problem := self._conflict(owner, item, live)) is not None:
+            found = live if live is not None else await others.find(key)
+            if (problem := self._conflict(owner, item, found)) is not None:
                 self._put_off(record, problem, item)
                 continue
             before = record.got
             renewed = record.asked == _digest(item)
             try:
-                await _hand_replicas_over(cluster, item, live)
-                answer = await cluster.apply(item)
+                answer = await self._make(cluster, item, live, repair=renewed and live is not None)
             except ApiError as error:
                 if error.passing:
                     raise
@@ -138,6 +156,21 @@ class Applier:
             del applied.records[key]
         problems = [record.problem for record in applied.records.values() if record.problem]
         return Work(created, changed, repaired, deleted, problems)
+
+    async def _make(
+        self, cluster: Cluster, item: Manifest, live: Manifest | None, *, repair: bool
+    ) -> Manifest:
+        await _hand_replicas_over(cluster, item, live)
+        try:
+            return await cluster.apply(item)
+        except ApiError as error:
+            if not repair or error.status != 422 or "spec" not in item:
+                raise
+        # What somebody added to a list stays through an apply and may contradict it, as a second port of the same name
+        # does: put our lists in place of the ones that are there.
+        metadata = item["metadata"]
+        await cluster.merge(item["kind"], metadata["namespace"], metadata["name"], {"spec": item["spec"]})
+        return await cluster.apply(item)
 
     def _is_due(self, item: Manifest, live: Manifest | None, record: Record) -> bool:
         now = self._clock()

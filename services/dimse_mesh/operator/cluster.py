@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -47,6 +48,10 @@ CHILDREN = (
 )
 """Kinds of which a resource owns objects."""
 
+_NOT_AN_OBJECT = re.compile("failed to (convert new object|create typed patch object)")
+
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
 Counted = Callable[[str, str, int], None]
 """Called for each request: verb, kind, HTTP status."""
 
@@ -67,6 +72,8 @@ class ApiError(Exception):
     @property
     def passing(self) -> bool:
         """True when the same request may succeed later though nobody changes anything."""
+        if self.status == 500 and _NOT_AN_OBJECT.match(str(self)):
+            return False  # What was sent is at fault, whatever the status says.
         return self.status in {0, 429} or self.status >= 500
 
 
@@ -107,8 +114,18 @@ class Cluster:
         answer = await self._request("GET", kind, self._url(kind, namespace), query=_selector(labels))
         version, _ = KINDS[kind]
         # Items of a list carry neither kind nor version.
-        items = [{"apiVersion": version, "kind": kind, **item} for item in answer.get("items", ())]
+        items = [{"apiVersion": version, "kind": kind, **item} for item in answer.get("items") or ()]
         return items, str(answer["metadata"]["resourceVersion"])
+
+    async def metadata(self, kind: str, namespace: str) -> dict[str, Manifest]:
+        """Return the metadata of every object of a kind, whoever made it, by name."""
+        try:
+            answer = await self._request("GET", kind, self._url(kind, namespace), accept=_METADATA_ONLY)
+        except ApiError as error:
+            if error.status == 404:
+                return {}
+            raise
+        return {item["metadata"]["name"]: item["metadata"] for item in answer.get("items") or ()}
 
     async def watch(
         self, kind: str, namespace: str | None, labels: Mapping[str, str], version: str
@@ -222,9 +239,10 @@ class Cluster:
         query: Mapping[str, str] | None = None,
         body: Manifest | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Manifest:
         data = json.dumps(body) if body is not None else None
-        headers = {**self._headers(), "Content-Type": content_type}
+        headers = {**self._headers(), "Content-Type": content_type, "Accept": accept}
         try:
             async with self._session.request(
                 method, url, params=query, data=data, headers=headers

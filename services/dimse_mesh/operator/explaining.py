@@ -27,7 +27,7 @@ _FIELDS: dict[str, Sequence[tuple[str, str]]] = {
         (rf"{_POD}.priorityClassName", f"{_SERVICE}.priorityClassName"),
         (rf"{_POD}.volumes", f"{_SERVICE}.extraVolumes"),
         (rf"{_POD}.imagePullSecrets", "spec.imagePullSecrets"),
-        ("spec.template.metadata.annotations", f"{_SERVICE}.podAnnotations"),
+        ("spec.template.(metadata.)?annotations", f"{_SERVICE}.podAnnotations"),
         ("spec.template.(metadata.)?labels", f"{_SERVICE}.podLabels"),
         ("spec.replicas", f"{_SERVICE}.replicas"),
     ),

@@ -25,6 +25,11 @@ AeTitle = Annotated[
 ]
 Port = Annotated[int, Field(ge=1, le=65535)]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+Quantity = Annotated[
+    str,
+    Field(max_length=64, pattern=r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+|[KMGTPE]i|[numkMGTPE])?$"),
+]
+"""https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/"""
 Token = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s.*>]+$")]
 HostName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s/]+$")]
 

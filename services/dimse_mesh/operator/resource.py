@@ -18,6 +18,7 @@ from dimse_mesh.operator.fields import (
     NatsAddress,
     ObjectName,
     Port,
+    Quantity,
     ResourceModel,
     Token,
 )
@@ -169,8 +170,8 @@ class NatsTls(ResourceModel):
 class Resources(ResourceModel):
     """Requests and limits of a container, as Kubernetes quantities."""
 
-    requests: dict[str, str] = Field(default_factory=dict, description="Requests, such as `cpu: 100m`.")
-    limits: dict[str, str] = Field(default_factory=dict, description="Limits, such as `memory: 512Mi`.")
+    requests: dict[str, Quantity] = Field(default_factory=dict, description="Requests, such as `cpu: 100m`.")
+    limits: dict[str, Quantity] = Field(default_factory=dict, description="Limits, such as `memory: 512Mi`.")
 
 
 class Scaler(StrEnum):

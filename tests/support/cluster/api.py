@@ -293,10 +293,16 @@ class Namespace:
         try:
             wait_until(holds, what, timeout=timeout)
         except AssertionError as error:
-            statuses = [
-                {item["metadata"]["name"]: item.get("status")}
+            statuses = {
+                item["metadata"]["name"]: {
+                    "message": item.get("status", {}).get("message"),
+                    "conditions": {
+                        one["type"]: f"{one['status']} {one['reason']} {one['observedGeneration']}"
+                        for one in item.get("status", {}).get("conditions", ())
+                    },
+                }
                 for item in self.api.list("DimseProxy", namespace=self.name)
-            ]
+            }
             raise AssertionError(f"{error}\n{yaml.safe_dump(statuses)}") from None
 
     def until_ready(self, name: str, *, timeout: float = 60) -> None:

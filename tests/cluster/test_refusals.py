@@ -1,0 +1,152 @@
+"""What the API server refuses is named by the resource's own field, costs few calls, and passes when it can."""
+
+from __future__ import annotations
+
+import base64
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.cluster.api import Api, Manifest, Namespace
+from tests.support.cluster.control_plane import ControlPlane
+from tests.support.cluster.operator import start_operator
+from tests.support.ports import reserve_port
+from tests.support.process import wait_until
+
+ORIGINAL: dict[str, Any] = yaml.safe_load(Path("k8s/samples/original.yaml").read_text())["spec"]
+NAME = "archive-proxy"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pages(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Run an operator; the port of its pages."""
+    port = reserve_port()
+    directory = tmp_path_factory.mktemp("operator")
+    with start_operator(plane, directory, "--listen", f"127.0.0.1:{port}") as child:
+        yield port
+        assert " cannot " not in child.output, child.describe()
+        assert "Traceback" not in child.output, child.describe()
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        (
+            {"services": {"store": {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}}},
+            "spec.services.store.resources",
+        ),
+        (
+            {"services": {"queryRetrieve": {"nodeSelector": {"a label": "x"}}}},
+            "spec.services.queryRetrieve.nodeSelector",
+        ),
+        (
+            {"services": {"nService": {"podAnnotations": {"an annotation": "x"}}}},
+            "spec.services.nService.podAnnotations",
+        ),
+        ({"exposure": {"annotations": {"an annotation": "x"}}}, "spec.exposure.annotations"),
+    ],
+)
+def test_a_refused_object_names_the_resources_field(
+    namespace: Namespace, spec: dict[str, Any], field: str
+) -> None:
+    namespace.create("DimseProxy", NAME, spec={**ORIGINAL, **spec})
+    namespace.until(lambda: namespace.condition(NAME, "Ready")["reason"] == "Refused", "it is refused")
+    assert namespace.status(NAME)["message"].startswith(f"{field}: "), namespace.status(NAME)["message"]
+    namespace.patch("DimseProxy", NAME, {"spec": dict.fromkeys(spec)})
+    namespace.until_ready(NAME)
+
+
+def test_a_quota_that_allows_no_pods_is_shown(namespace: Namespace) -> None:
+    namespace.create("ResourceQuota", "few", spec={"hard": {"pods": "2"}})
+    namespace.create("DimseProxy", NAME, spec=ORIGINAL)
+    namespace.until(lambda: namespace.condition(NAME, "Ready")["reason"] == "ReplicaFailure", "it is shown")
+    assert "exceeded quota: few" in namespace.status(NAME)["message"]
+    assert namespace.condition(NAME, "Progressing")["status"] == "False"
+    namespace.delete("ResourceQuota", "few")
+    # The controller of ReplicaSets tries again at growing intervals.
+    namespace.until_ready(NAME, timeout=120)
+
+
+def test_an_apply_that_fails_is_tried_again(namespace: Namespace, api: Api) -> None:
+    """A webhook that nobody answers: status 500, as when the API server itself is in trouble."""
+    name = f"unanswered.{namespace.name}"
+    hook = {
+        "name": f"{name}.example.org",
+        "clientConfig": {"url": "https://127.0.0.1:1/", "caBundle": certificate(api)},
+        "rules": [
+            {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["deployments"]}
+        ],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace.name}},
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    kind = "ValidatingWebhookConfiguration"
+    version = "admissionregistration.k8s.io/v1"
+    api.create({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "webhooks": [hook]})
+    try:
+        namespace.until(lambda: refused(namespace), "the webhook is asked")
+        namespace.create("DimseProxy", NAME, spec=ORIGINAL)
+        namespace.until(lambda: namespace.names("ConfigMap") > {"kube-root-ca.crt"}, "the first objects")
+    finally:
+        api.delete(kind, name)
+    namespace.until_ready(NAME, timeout=120)
+
+
+def refused(namespace: Namespace) -> bool:
+    labels = {"matchLabels": {"app": "x"}}
+    template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "x", "image": "x:1"}]}}
+    item: Manifest = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "probe", "namespace": namespace.name},
+        "spec": {"selector": labels, "template": template},
+    }
+    path = namespace.api.path("Deployment", namespace=namespace.name, dryRun="All")
+    return namespace.api.raw("POST", path, item)[0] == 500
+
+
+def certificate(api: Api) -> str:
+    found = api.get("ConfigMap", "kube-root-ca.crt", namespace="default")
+    assert found is not None
+    return base64.b64encode(found["data"]["ca.crt"].encode()).decode()
+
+
+def requests(port: int) -> float:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+        lines = reply.read().decode().splitlines()
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in lines
+        if line.startswith("dimse_mesh_operator_api_requests_total") and 'kind="Lease"' not in line
+    )
+
+
+def passes(port: int) -> float:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+        for line in reply.read().decode().splitlines():
+            if line.startswith('dimse_mesh_operator_reconciles_total{result="ok"}'):
+                return float(line.rpartition(" ")[2])
+    return 0
+
+
+def test_rest_and_lasting_trouble_cost_few_calls(namespace: Namespace, pages: int) -> None:
+    """Twenty changes of what nobody cares for: the operator looks, and asks the API server nothing."""
+    bad = {"services": {"scu": {"nodeSelector": {"a label": "x"}}}}
+    namespace.create("DimseProxy", "well", spec=ORIGINAL)
+    namespace.create("DimseProxy", "ill", spec={**ORIGINAL, **bad})
+    namespace.until_ready("well")
+    namespace.until(lambda: namespace.condition("ill", "Ready")["reason"] == "Refused", "it is refused")
+    asked, passed = requests(pages), passes(pages)
+    for number in range(20):
+        for name in ("well", "ill"):
+            namespace.patch("DimseProxy", name, {"metadata": {"annotations": {"example.org/n": str(number)}}})
+        seen = passes(pages)
+        wait_until(lambda seen=seen: passes(pages) > seen, "the change was looked at", timeout=60)  # type: ignore[misc]  # mypy #2452
+    assert passes(pages) - passed >= 20
+    # Ten seconds or more: the refused object was tried again at most after 2, 4, 8, ... seconds.
+    assert requests(pages) - asked <= 8

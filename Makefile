@@ -13,7 +13,7 @@ SEED ?=
 LOWEST_TESTS ?= tests/unit tests/property tests/conformance/dimse tests/conformance/upper_layer tests/interop/mesh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-cluster cluster check lint format lock lowest bench bench-quick bench-scale soak soak-durable differential fuzz clean
+.PHONY: help demo up test test-cluster cluster soak-operator check lint format lock lowest bench bench-quick bench-scale soak soak-durable differential fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ cluster: .venv/.developing ## A Kubernetes API server with the operator on 127.0
 
 test-cluster: .venv/.developing ## The operator against a real Kubernetes API server
 	@$(RUN) pytest -q tests/cluster
+
+soak-operator: .venv/.developing ## The operator killed 50 times while resources come, change and go
+	@OPERATOR_KILLS=50 $(RUN) pytest -q tests/cluster/test_many.py
 
 check: .venv/.developing ## What CI runs before the tests: lint, format, types, imports
 	$(RUN) ruff check .

@@ -25,6 +25,8 @@ ROUND_SECONDS = 15.0
 """How often pods are asked for their health and associations without being woken."""
 SETTLE_SECONDS = 0.5
 """How long to wait after a pass: what happens meanwhile is dealt with in one."""
+PASSES_AT_ONCE = 8
+"""How many resources are worked on at a time: more would gain nothing, and cost memory and connections."""
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 60.0
 
@@ -69,6 +71,7 @@ class Zones:
         self._round = round_seconds
         self._zones: dict[str, Resource] = {}
         self._begun = False
+        self._turns = anyio.CapacityLimiter(PASSES_AT_ONCE)
 
     def begin(self) -> None:
         """Start the tasks: everything was listed once, so what is absent is missing."""
@@ -131,7 +134,8 @@ class Zones:
             while True:
                 zone.woken = anyio.Event()
                 begun = anyio.current_time()
-                failed = await self._pass(zone)
+                async with self._turns:
+                    failed = await self._pass(zone)
                 self._outcome("error" if failed else "ok", anyio.current_time() - begun)
                 await anyio.sleep(SETTLE_SECONDS)
                 if failed:

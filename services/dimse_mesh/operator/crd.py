@@ -5,23 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dimse_mesh.operator.fields import RULES
 from dimse_mesh.operator.names import Component, Manifest
 from dimse_mesh.operator.resource import GROUP, KIND, PLURAL, VERSION, DimseProxySpec
+from dimse_mesh.runtime.settings import ZoneSettings
 
-# Checks across fields, for the API server (CEL). The operator makes the same ones, and more, itself.
-_SPEC_RULES = [
-    (
-        "has(self.applicationEntityTitle) == has(self.targetDimseHost)"
-        " && has(self.targetDimseHost) == has(self.targetDimsePort)",
-        "applicationEntityTitle, targetDimseHost and targetDimsePort go together",
-    ),
-    ("!has(self.natsTls) || self.natsSecure", "natsTls needs natsSecure: true"),
-    (
-        "[has(self.natsTokenSecret), has(self.natsCredentialsSecret), has(self.natsNkeySecret),"
-        " has(self.natsUserSecret)].filter(given, given).size() <= 1",
-        "give at most one of natsTokenSecret, natsCredentialsSecret, natsNkeySecret, natsUserSecret",
-    ),
-]
+_NAME_RULE = {
+    "rule": "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+    "message": "metadata.name: the listener's Service gets this name: letters a-z, digits, '-', a letter first",
+}
 
 _KEEP = (
     "type",
@@ -33,6 +25,7 @@ _KEEP = (
     "maximum",
     "minItems",
     "maxItems",
+    RULES,
 )
 
 _COLUMNS = [
@@ -89,6 +82,7 @@ def _root() -> Manifest:
         "type": "object",
         "description": "A zone of the DIMSE mesh: a DICOM listener, a target, and the way to NATS.",
         "required": ["spec"],
+        RULES: [_NAME_RULE],
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
@@ -103,8 +97,22 @@ def spec_schema() -> Manifest:
     """Return the structural schema of `spec`."""
     document = DimseProxySpec.model_json_schema(by_alias=True, mode="validation")
     schema = structural(document)
-    schema["x-kubernetes-validations"] = [{"rule": rule, "message": text} for rule, text in _SPEC_RULES]
+    # The settings of a zone's file, by their own schema: an unknown one is refused at the door. What they leave out
+    # must not be filled in, since they win over the other fields.
+    settings = structural(ZoneSettings.model_json_schema(mode="validation"))
+    description = schema["properties"]["settings"]["description"]
+    schema["properties"]["settings"] = _bare(settings) | {"description": description}
     return schema
+
+
+def _bare(schema: Manifest) -> Manifest:
+    """Return a schema without defaults and required fields."""
+    bare = {name: value for name, value in schema.items() if name not in {"default", "required"}}
+    if "properties" in bare:
+        bare["properties"] = {name: _bare(below) for name, below in bare["properties"].items()}
+    if "items" in bare:
+        bare["items"] = _bare(bare["items"])
+    return bare
 
 
 def structural(document: Mapping[str, Any]) -> Manifest:

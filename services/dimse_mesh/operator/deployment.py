@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Mapping
 
 from dimse_mesh.operator.names import CONFIG_ANNOTATION, SECRETS_ANNOTATION, Component, Manifest, Owner
-from dimse_mesh.operator.resource import DimseProxySpec, Resources, Service
+from dimse_mesh.operator.resource import DimseProxySpec
+from dimse_mesh.operator.workload import Resources, Service
 from dimse_mesh.operator.zone import CONFIG_DIR, CONFIG_FILE, SECRETS_DIR, SecretUse, secret_uses
 
 HTTP_PORT_NAME = "http"
@@ -60,7 +61,8 @@ def deployment(
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "template": {
             "metadata": {
-                "labels": owner.labels(component),
+                # Ours win: selectors and the operator itself find pods by them.
+                "labels": service.pod_labels | owner.labels(component),
                 "annotations": _annotations(spec, service, config_text, uses, secret_digests),
             },
             "spec": _pod(owner, spec, component, image=image, uses=uses),
@@ -114,7 +116,8 @@ def _pod(
             "fsGroup": USER_ID,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "topologySpreadConstraints": [
+        "topologySpreadConstraints": [dict(one) for one in service.topology_spread_constraints]
+        or [
             {
                 "maxSkew": 1,
                 "topologyKey": "kubernetes.io/hostname",
@@ -130,10 +133,17 @@ def _pod(
             },
             {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
             *(_volume(use) for use in uses if use.volume),
+            *(dict(one) for one in service.extra_volumes),
         ],
     }
     if service.node_selector:
         pod["nodeSelector"] = dict(service.node_selector)
+    if service.tolerations:
+        pod["tolerations"] = [dict(one) for one in service.tolerations]
+    if service.affinity:
+        pod["affinity"] = dict(service.affinity)
+    if service.priority_class_name:
+        pod["priorityClassName"] = service.priority_class_name
     if spec.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": secret.name} for secret in spec.image_pull_secrets]
     return pod
@@ -183,6 +193,7 @@ def _container(spec: DimseProxySpec, component: Component, *, image: str, uses: 
                 for use in uses
                 if use.volume
             ),
+            *(dict(one) for one in service.extra_volume_mounts),
         ],
     }
 

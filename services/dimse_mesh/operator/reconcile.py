@@ -30,10 +30,21 @@ _COMPONENT = "app.kubernetes.io/component"
 
 
 @dataclass(slots=True)
+class Desired:
+    """The objects that were made of a generation of the resource and of its Secrets: the same until one changes."""
+
+    generation: int = -1
+    spec: DimseProxySpec | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    objects: Sequence[Manifest] = ()
+
+
+@dataclass(slots=True)
 class Memory:
     """What the operator knows of one resource; forgotten with the process, then found out again."""
 
     applied: Applied = field(default_factory=Applied)
+    desired: Desired = field(default_factory=Desired)
     secrets: Known = field(default_factory=Known)
     targets: Targets = field(default_factory=Targets)
     told: Told = field(default_factory=Told)
@@ -80,8 +91,8 @@ class Reconciler:
         paused = (metadata.get("annotations") or {}).get(PAUSED_ANNOTATION) == "true"
         work = Work()
         try:
-            spec = parse_spec(resource.get("spec") or {})
-            objects = desired_objects(owner, spec, default_image=self._image)
+            spec = self._spec(owner, resource, memory.desired)
+            objects = memory.desired.objects
         except InvalidResourceError as error:
             # What runs goes on running: a typing error must not stop a hospital.
             problems = [Problem("InvalidSpec", text) for text in error.problems]
@@ -108,15 +119,33 @@ class Reconciler:
         await self._report(cluster, resource, observation, memory)
         return work
 
+    def _spec(self, owner: Owner, resource: Manifest, desired: Desired) -> DimseProxySpec:
+        """Return the resource's spec; what is wished for by it is in `desired` afterwards.
+
+        Raises:
+            InvalidResourceError: a setting is not valid.
+        """
+        generation = resource["metadata"].get("generation", 0)
+        if desired.spec is None or desired.generation != generation:
+            desired.spec = None
+            spec = parse_spec(resource.get("spec") or {})
+            desired.objects = desired_objects(owner, spec, default_image=self._image)
+            desired.spec, desired.generation, desired.digests = spec, generation, {}
+        return desired.spec
+
     async def _with_secrets(
         self, cluster: Cluster, owner: Owner, spec: DimseProxySpec, memory: Memory
-    ) -> tuple[list[Problem], list[Manifest]]:
+    ) -> tuple[list[Problem], Sequence[Manifest]]:
         """Return which Secrets are missing, and the desired objects with the digests of those that aren't."""
         uses = all_secret_uses(spec)
         missing = await self._secrets.look(cluster, owner.namespace, uses, memory.secrets)
         deployments = self._contents.select("Deployment", owner.namespace, owner.child())
         found = digests(uses, memory.secrets, deployments)
-        return missing, desired_objects(owner, spec, default_image=self._image, secret_digests=found)
+        desired = memory.desired
+        if found != desired.digests:
+            desired.objects = desired_objects(owner, spec, default_image=self._image, secret_digests=found)
+            desired.digests = found
+        return missing, desired.objects
 
     async def _services(self, owner: Owner, memory: Memory) -> dict[Component, Seen]:
         pods = [

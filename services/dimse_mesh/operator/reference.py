@@ -49,6 +49,8 @@ def _fields(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping
     for name, node in schema.get("properties", {}).items():
         below = f"{path}.{name}" if path else name
         yield below, node, name in required
+        if below == "spec.settings":
+            continue  # The other table.
         yield from _fields(below, node)
         if "items" in node:
             yield from _fields(f"{below}[]", node["items"])

@@ -11,17 +11,20 @@ from enum import StrEnum
 from typing import Any, Self
 
 from pydantic import Field, model_validator
+from pydantic.alias_generators import to_camel
 
 from dimse_mesh.operator.fields import (
     AeTitle,
+    Cidr,
     HostName,
     NatsAddress,
     ObjectName,
     Port,
-    Quantity,
     ResourceModel,
     Token,
+    refused_by,
 )
+from dimse_mesh.operator.workload import Scaler, Services
 from dimse_mesh.runtime.routing import Delivery, DimseService
 
 GROUP = "imaging-ingestion.alvearie.org"
@@ -64,6 +67,10 @@ class Proxy(ResourceModel):
 
 class ListenerTls(ResourceModel):
     """DICOM TLS on a listener."""
+
+    model_config = refused_by(
+        ("!self.requireClientCert || has(self.caSecretName)", "requireClientCert needs caSecretName"),
+    )
 
     secret_name: ObjectName = Field(description="Secret of type kubernetes.io/tls: `tls.crt`, `tls.key`.")
     ca_secret_name: ObjectName | None = Field(
@@ -126,6 +133,8 @@ class RemoteAe(ResourceModel):
 class Destination(ResourceModel):
     """Where a route leads: an AE, or whatever a zone calls its default target."""
 
+    model_config = refused_by(("has(self.ae) != has(self.zone)", "give exactly one of ae and zone"))
+
     ae: AeTitle | None = Field(default=None, description="AE title of a remote AE of any zone.")
     zone: Token | None = Field(default=None, description="A zone (channel).")
 
@@ -145,10 +154,23 @@ class Route(ResourceModel):
     calling: str = Field(
         default="*", min_length=1, max_length=64, description="Calling AE title, with `*` and `?`."
     )
-    to: Destination = Field(description="The destination.")
+    to: Destination | None = Field(
+        default=None, description="The destination. Absent: the called AE title itself."
+    )
     delivery: Delivery = Field(default=Delivery.LIVE, description="What a success status promises.")
+    called_ae: AeTitle | None = Field(
+        default=None, alias="calledAE", description="Called AE title to send instead of the client's."
+    )
+    calling_ae: AeTitle | None = Field(
+        default=None, alias="callingAE", description="Calling AE title to send instead of the client's."
+    )
     allow: list[DimseService] | None = Field(
         default=None, min_length=1, max_length=16, description="DIMSE services that may pass. Absent: all."
+    )
+    allow_from_target: list[DimseService] | None = Field(
+        default=None,
+        max_length=16,
+        description="DIMSE services that the target may ask the client for. Absent: what `allow` implies.",
     )
 
 
@@ -167,70 +189,6 @@ class NatsTls(ResourceModel):
     handshake_first: bool = Field(default=False, description="Start TLS before the server's INFO.")
 
 
-class Resources(ResourceModel):
-    """Requests and limits of a container, as Kubernetes quantities."""
-
-    requests: dict[str, Quantity] = Field(default_factory=dict, description="Requests, such as `cpu: 100m`.")
-    limits: dict[str, Quantity] = Field(default_factory=dict, description="Limits, such as `memory: 512Mi`.")
-
-
-class Scaler(StrEnum):
-    """Who scales a Deployment."""
-
-    HPA = "hpa"
-    KEDA = "keda"
-
-
-class Autoscaling(ResourceModel):
-    """Scale a service by its load: open associations (association, scu), operations per second (handlers)."""
-
-    scaler: Scaler = Field(
-        default=Scaler.HPA,
-        description="`hpa`: HorizontalPodAutoscaler on a Pods metric, which needs a metrics adapter. "
-        "`keda`: ScaledObject.",
-    )
-    min_replicas: int = Field(default=1, ge=1, le=1000, description="Never fewer.")
-    max_replicas: int = Field(default=10, ge=1, le=1000, description="Never more.")
-    target_per_pod: int | None = Field(
-        default=None,
-        ge=1,
-        le=100000,
-        description="Load that one pod should carry on average: associations (20 if not set), or for handlers "
-        "operations per second (1000).",
-    )
-    scale_in_after_seconds: int = Field(
-        default=300, ge=0, le=3600, description="How long the load must be low first."
-    )
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.max_replicas < self.min_replicas:
-            raise ValueError("maxReplicas is less than minReplicas")
-        return self
-
-
-class Service(ResourceModel):
-    """How one of the five services runs."""
-
-    replicas: int = Field(default=1, ge=0, le=1000, description="Pods. Ignored where autoscaling is set.")
-    resources: Resources | None = Field(
-        default=None, description="Requests and limits. Default: see the sizing guide."
-    )
-    autoscaling: Autoscaling | None = Field(default=None, description="Absent: a fixed number of replicas.")
-    node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the nodes to run on.")
-    pod_annotations: dict[str, str] = Field(default_factory=dict, description="Annotations for the pods.")
-
-
-class Services(ResourceModel):
-    """The five services."""
-
-    association: Service = Field(default_factory=Service, description="The DICOM listener (front-end).")
-    store: Service = Field(default_factory=Service, description="Handler of C-STORE.")
-    query_retrieve: Service = Field(default_factory=Service, description="Handler of C-FIND, C-MOVE, C-GET.")
-    n_service: Service = Field(default_factory=Service, description="Handler of every N-* service.")
-    scu: Service = Field(default_factory=Service, description="Executor: associations with the remote AEs.")
-
-
 class ServiceType(StrEnum):
     """How the listener is exposed."""
 
@@ -244,7 +202,7 @@ class Exposure(ResourceModel):
 
     type: ServiceType = Field(default=ServiceType.CLUSTER_IP, description="Type of the Service.")
     annotations: dict[str, str] = Field(default_factory=dict, description="Annotations of the Service.")
-    source_ranges: list[str] = Field(
+    source_ranges: list[Cidr] = Field(
         default_factory=list,
         max_length=256,
         description="CIDRs that may connect (LoadBalancer and NetworkPolicy).",
@@ -281,8 +239,56 @@ class NetworkRules(ResourceModel):
     )
 
 
+_HTTP_PORT = "(has(self.observability) ? self.observability.httpPort : 9090)"
+_SCALED_BY_KEDA = " || ".join(
+    f"(has(self.services.{to_camel(name)}) && has(self.services.{to_camel(name)}.autoscaling)"
+    f" && self.services.{to_camel(name)}.autoscaling.scaler == 'keda')"
+    for name in Services.model_fields
+)
+
+
 class DimseProxySpec(ResourceModel):
     """What a zone should be."""
+
+    # As `_consistent` below.
+    model_config = refused_by(
+        (
+            "has(self.applicationEntityTitle) == has(self.targetDimseHost)"
+            " && has(self.targetDimseHost) == has(self.targetDimsePort)",
+            "applicationEntityTitle, targetDimseHost and targetDimsePort go together",
+        ),
+        ("!has(self.targetTls) || has(self.targetDimseHost)", "targetTls needs targetDimseHost"),
+        ("!has(self.natsTls) || self.natsSecure", "natsTls needs natsSecure: true"),
+        (
+            "[has(self.natsTokenSecret), has(self.natsCredentialsSecret), has(self.natsNkeySecret),"
+            " has(self.natsUserSecret)].filter(given, given).size() <= 1",
+            "give at most one of natsTokenSecret, natsCredentialsSecret, natsNkeySecret, natsUserSecret",
+        ),
+        (
+            "!has(self.listeners) || self.listeners.all(one,"
+            " self.listeners.filter(other, other.port == one.port).size() == 1)",
+            "two listeners have the same port",
+        ),
+        (
+            f"has(self.listeners) ? !self.listeners.exists(one, one.port == {_HTTP_PORT})"
+            f" : {_HTTP_PORT} != {LISTENER_PORT}",
+            "observability.httpPort is the port of a listener",
+        ),
+        (
+            "(has(self.remoteAEs) ? self.remoteAEs.filter(one, one.default).size() : 0)"
+            " + (has(self.targetDimseHost) ? 1 : 0) <= 1",
+            "more than one default target: the target is one already",
+        ),
+        (
+            "(has(self.observability) && has(self.observability.prometheusUrl))"
+            f" || !has(self.services) || !({_SCALED_BY_KEDA})",
+            "scaler keda needs observability.prometheusUrl",
+        ),
+        (
+            "!has(self.routes) || !self.routes.exists(one, one.delivery == 'durable')",
+            "routes: delivery durable: the operator runs no delivery service",
+        ),
+    )
 
     application_entity_title: AeTitle | None = Field(
         default=None, description="AE title of the target at targetDimseHost:targetDimsePort."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dimse_mesh.operator.names import Component, Manifest, Owner
-from dimse_mesh.operator.resource import Autoscaling, DimseProxySpec, Scaler
+from dimse_mesh.operator.resource import DimseProxySpec
+from dimse_mesh.operator.workload import Autoscaling, Scaler
 
 ASSOCIATIONS_METRIC = "dimse_mesh_associations_open"
 HANDLER_METRIC = "dimse_mesh_handler_operations_total"

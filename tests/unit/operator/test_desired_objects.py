@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
+from dimse_mesh.operator import resource
 from dimse_mesh.operator.desired import desired_objects
 from dimse_mesh.operator.names import Component, Manifest, Owner
 from dimse_mesh.operator.render import resources_in, to_yaml
 from dimse_mesh.operator.zone import InvalidResourceError, parse_spec
+from dimse_mesh.runtime import routing, settings_scu
 from dimse_mesh.runtime.settings import ZoneSettings
 
 SAMPLES = Path("k8s/samples")
@@ -217,3 +219,50 @@ def test_invalid_resource_is_refused_with_the_field_named(spec: dict[str, Any], 
         objects_of(spec)
     assert any(text in problem for problem in caught.value.problems)
     assert "s3cret" not in str(caught.value)
+
+
+def test_every_field_of_a_route_and_of_a_remote_ae_can_be_written_in_the_resource() -> None:
+    """Those of the zone's file that the resource leaves out are named here; `settings` reaches only whole sections."""
+    for ours, theirs, left_out in (
+        (resource.Route, routing.Route, {"accepts"}),
+        (
+            resource.RemoteAe,
+            settings_scu.RemoteAe,
+            {"from_zones", "from_calling", "connect_timeout", "association_timeout"},
+        ),
+    ):
+        assert set(theirs.model_fields) - set(ours.model_fields) == left_out & set(theirs.model_fields)
+
+
+def test_what_a_route_says_reaches_the_zone() -> None:
+    routes = [{"called": "X*", "calledAE": "Y", "callingAE": "Z", "allow": ["C-ECHO"], "allowFromTarget": []}]
+    zone = zone_file(objects_of({**MINIMAL, "routes": routes}), "association")
+    expected = {"called": "X*", "called_ae": "Y", "calling_ae": "Z", "allow": ["C-ECHO"]}
+    assert zone["routes"][0].items() >= {**expected, "allow_from_target": []}.items()
+    ZoneSettings.model_validate(zone)
+
+
+def test_scheduling_reaches_the_pods_and_leaves_our_labels_alone() -> None:
+    service = {
+        "tolerations": [{"key": "dmz", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "topologySpreadConstraints": [
+            {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+        ],
+        "priorityClassName": "imaging",
+        "podLabels": {"team": "imaging", "app.kubernetes.io/instance": "other"},
+        "podAnnotations": {"a": "b"},
+        "extraVolumes": [{"name": "more", "emptyDir": {}}],
+        "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+    }
+    objects = objects_of({**MINIMAL, "services": {"store": service}})
+    template = objects["Deployment", "zone-store"]["spec"]["template"]
+    pod = template["spec"]
+    assert pod["tolerations"] == service["tolerations"]
+    assert pod["affinity"] == service["affinity"]
+    assert pod["topologySpreadConstraints"] == service["topologySpreadConstraints"]
+    assert pod["priorityClassName"] == "imaging"
+    assert pod["volumes"][-1] == {"name": "more", "emptyDir": {}}
+    assert pod["containers"][0]["volumeMounts"][-1] == {"name": "more", "mountPath": "/more"}
+    assert template["metadata"]["labels"]["team"] == "imaging"
+    assert template["metadata"]["labels"]["app.kubernetes.io/instance"] == "zone"

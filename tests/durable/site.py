@@ -141,9 +141,12 @@ class Site:
 
     def kill(self, name: str) -> None:
         """Kill a process of the mesh, `cloud/delivery` for example, and return when another one stands."""
+        wait_until(lambda: name in self.mesh.pids(), f"{name} is there to be killed", timeout=60)
         before = self.mesh.pids()[name]
         os.kill(before, signal.SIGKILL)
-        wait_until(lambda: self.mesh.pids().get(name, before) != before, f"{name} is started again")
+        wait_until(
+            lambda: self.mesh.pids().get(name, before) != before, f"{name} is started again", timeout=60
+        )
 
 
 @contextmanager
@@ -179,6 +182,7 @@ def site(
     more_aes: Sequence[Ae] = (),
     more_routes: Sequence[Mapping[str, Any]] = (),
     port: int | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[Site]:
     """Start the two zones; everything that the hospital gets is for ARCHIVE, durable.
 
@@ -197,5 +201,5 @@ def site(
         ),
         zone_config("cloud", remote_aes=[ae, *more_aes], more={"delivery": quick, **(cloud or {})}),
     ]
-    with Mesh.start(directory, configs) as mesh:
+    with Mesh.start(directory, configs, env=env) as mesh:
         yield Site(mesh, port)

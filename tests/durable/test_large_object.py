@@ -7,13 +7,13 @@ from pathlib import Path
 from tests.durable.site import Inbox, site, store
 from tests.support.files import synthetic
 
-SIZE = 300_000_000
+SIZE = 200_000_000
 MOST = 150_000_000
 """Bytes that a service may have had at its peak: its own start, and the windows."""
 
 
 def test_a_large_object(tmp_path: Path) -> None:
-    content = synthetic(1, SIZE, frames=600)
+    content = synthetic(1, SIZE, frames=400)
     inbox = Inbox()
     with site(tmp_path) as where, where.destination(inbox):
         with where.open() as client:

@@ -241,14 +241,23 @@ class JetStream:
         Raises:
             MeshError: as `request`.
         """
-        total, seen = 0, 0
+        return sum((await self.counts(stream, subject)).values())
+
+    async def counts(self, stream: str, subject: str) -> dict[str, int]:
+        """Return how many messages a stream has on each subject that matches.
+
+        Raises:
+            MeshError: as `request`.
+        """
+        found: dict[str, int] = {}
         while True:
-            answer = await self.request(f"STREAM.INFO.{stream}", {"subjects_filter": subject, "offset": seen})
+            answer = await self.request(
+                f"STREAM.INFO.{stream}", {"subjects_filter": subject, "offset": len(found)}
+            )
             counts: dict[str, int] = answer["state"].get("subjects") or {}
-            total += sum(counts.values())
-            seen += len(counts)
-            if not counts or seen >= answer.get("total", 0):
-                return total
+            found.update(counts)
+            if not counts or len(found) >= answer.get("total", 0):
+                return found
 
     # --- messages in
 

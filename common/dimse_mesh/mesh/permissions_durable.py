@@ -2,7 +2,8 @@
 
 A stream's name is one token of the API's subjects, so a permission names one stream. The front-ends of a source zone
 write their spools and never read them; the delivery service of a destination's zone reads and removes what is for its
-own AEs; the `queue` commands of the source zone do both.
+own AEs; the `queue` commands of the source zone do both; its keeper (in the
+C-STORE handler) removes pieces that no manifest tells of.
 """
 
 from __future__ import annotations
@@ -37,12 +38,17 @@ def durable_publishing(
             yield from _reading(spool)
             yield from _removing(spool)
             yield f"{_API}.STREAM.INFO.{spool.stream}"
+    elif role is Role.STORE:
+        for spool in own:
+            yield from (
+                f"{_API}.{verb}.{spool.stream}" for verb in ("STREAM.INFO", "STREAM.PURGE", "DIRECT.GET")
+            )
     elif role is Role.DELIVERY:
         for spool in incoming:
             yield from (spool.failed(), spool.state(StateKind.STATUS))
             yield from _reading(spool)
             yield from _removing(spool)
-            yield f"{_API}.STREAM.NAMES"
+            yield from (f"{_API}.STREAM.NAMES", f"{_API}.STREAM.INFO.{spool.stream}")
 
 
 def durable_hearing(role: Role, incoming: Iterable[SpoolSubjects]) -> Iterator[str]:

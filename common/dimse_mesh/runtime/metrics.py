@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
@@ -21,6 +20,8 @@ from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from dimse_mesh.runtime.counters import SECONDS, Counters, Held, Load
+from dimse_mesh.runtime.instrument import Instrument, Values
+from dimse_mesh.runtime.metrics_durable import DURABLE_INSTRUMENTS
 from dimse_mesh.upper_layer.reasons import REJECT_REASONS, RejectResult, RejectSource
 
 if TYPE_CHECKING:
@@ -30,19 +31,7 @@ DURATION = "dimse_mesh_operation_duration_seconds"
 OTHER = "other"
 """Label of values that the standard doesn't name."""
 
-Values = Iterable[tuple[float, Mapping[str, str]]]
 _NO_LABELS: Mapping[str, str] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Instrument:
-    """One instrument: its OpenTelemetry name, and how its values are read."""
-
-    kind: Literal["counter", "gauge"]
-    name: str
-    description: str
-    read: Callable[[Counters, Load | None], Values]
-    unit: str = ""
 
 
 def _number(read: Callable[[Counters], float]) -> Callable[[Counters, Load | None], Values]:
@@ -270,7 +259,7 @@ class Metrics:
             shutdown_on_exit=False,
         )
         meter = self._provider.get_meter("dimse_mesh")
-        for instrument in INSTRUMENTS:
+        for instrument in (*INSTRUMENTS, *DURABLE_INSTRUMENTS):
             self._create(meter, instrument)
         self._registry.register(_DurationCollector(counters))
         ProcessCollector(registry=self._registry)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -71,6 +71,9 @@ class Route(SettingsModel):
     to: Destination | None = Field(
         default=None, description="{ae: TITLE} or {zone: NAME}; none: the called AE title itself"
     )
+    also: tuple[Destination, ...] = Field(
+        default=(), description="durable: more destinations of each object; `to` may be a list of all instead"
+    )
     delivery: Delivery = Field(
         default=Delivery.LIVE,
         description="live: the client gets the target's own status; durable: C-STORE succeeds when it is on disk here",
@@ -93,6 +96,25 @@ class Route(SettingsModel):
         default=None,
         description="DIMSE services that the target may ask the client for; none: what `allow` implies",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_of_destinations(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and isinstance(data.get("to"), (list, tuple)) and data["to"]:
+            first, *rest = data["to"]
+            return {**data, "to": first, "also": [*rest, *data.get("also", ())]}
+        return data
+
+    @model_validator(mode="after")
+    def _several_destinations_are_durable(self) -> Self:
+        if self.also and self.delivery is not Delivery.DURABLE:
+            raise ValueError("several destinations need delivery: durable")
+        return self
+
+    @property
+    def destinations(self) -> tuple[Destination, ...]:
+        """All destinations that it names."""
+        return self.also if self.to is None else (self.to, *self.also)
 
     def allows(self, service: DimseService) -> bool:
         """Tell whether a client's operations of `service` may pass."""

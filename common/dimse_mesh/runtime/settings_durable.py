@@ -55,6 +55,10 @@ class SpoolSettings(SettingsModel):
     ask_again: Seconds = Field(
         default=3600.0, description="seconds after which a destination is asked again what it accepts"
     )
+    sweep_interval: Seconds = Field(
+        default=3600.0,
+        description="seconds between looks for pieces of objects that were never whole; two in a row, and they go",
+    )
 
 
 class RetrySettings(SettingsModel):

@@ -17,8 +17,9 @@ def spool_of(settings: ZoneSettings, destination: Destination) -> SpoolSubjects:
 def spools_of(settings: ZoneSettings) -> tuple[SpoolSubjects, ...]:
     """Return the spools of a zone's durable routes, each once, in the order of the routes."""
     spools = [
-        spool_of(settings, route.to)
+        spool_of(settings, destination)
         for route in settings.routes
-        if route.delivery is Delivery.DURABLE and route.to is not None
+        if route.delivery is Delivery.DURABLE
+        for destination in route.destinations
     ]
     return tuple(dict.fromkeys(spools))

@@ -12,7 +12,7 @@ from dimse_mesh.spool.inspection import Buried, SpoolInspector, SpoolSummary, pa
 from dimse_mesh.spool.known import Knowledge
 from dimse_mesh.spool.reader import DamagedObject, SpooledObject, Unreadable, parse_object, read_data_set
 from dimse_mesh.spool.store import ensure_streams, spool_config, state_config
-from dimse_mesh.spool.writer import ObjectWriter
+from dimse_mesh.spool.writer import FanOutWriter, ObjectWriter
 
 __all__ = [
     "Buried",
@@ -20,6 +20,7 @@ __all__ = [
     "SpoolSummary",
     "pause_in",
     "DamagedObject",
+    "FanOutWriter",
     "Knowledge",
     "ObjectWriter",
     "SpooledObject",

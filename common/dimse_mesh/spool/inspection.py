@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dimse_mesh.dimse import CommandSet, DimseError
 from dimse_mesh.mesh import EnvelopeError, JetStream, StoredMessage, pack, unpack
 from dimse_mesh.schemas.spool import DeadLetter, QueuePause, QueueStatus
-from dimse_mesh.schemas.spool_subjects import SpoolSubjects, StateKind
+from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, SpoolSubjects, StateKind
 from dimse_mesh.spool.reader import SpooledObject, Unreadable, parse_object
 
 BATCH = 256
@@ -85,6 +85,21 @@ class SpoolInspector:
             buried = _parse_dead_letter(message)
             if buried is not None:
                 yield buried
+
+    async def orphans(self) -> dict[str, int]:
+        """Return the pieces that no manifest tells of: how many, by object id.
+
+        An object that is coming in now is among them.
+        """
+        counts = await self._jetstream.counts(self.spool.stream, self.spool.chunk(ANY_TOKEN))
+        found = {subject.rpartition(".")[2]: count for subject, count in counts.items()}
+        if found:
+            # In this order: a manifest that is stored meanwhile is seen.
+            async for spooled in self.objects():
+                found.pop(spooled.manifest.object_id, None)
+            async for buried in self.dead_letters():
+                found.pop(buried.letter.manifest.object_id, None)
+        return found
 
     async def retry(self, buried: Buried) -> None:
         """Put a dead letter at the end of the queue."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 import anyio
 from anyio.abc import TaskGroup
@@ -20,6 +22,16 @@ from dimse_mesh.spool.study import study_instance_uid
 
 ROOM_FOR_HEADERS = 16 * 1024
 """Bytes of a message that its headers, its manifest and its command set may take."""
+
+
+class ObjectFacts(TypedDict):
+    """What a manifest says of an object that its data set and command set don't."""
+
+    transfer_syntax: str
+    called_ae: str
+    calling_ae: str
+    received: float
+    traceparent: str | None
 
 
 class ObjectWriter:
@@ -82,12 +94,7 @@ class ObjectWriter:
     async def commit(
         self,
         command: CommandSet,
-        *,
-        transfer_syntax: str,
-        called_ae: str,
-        calling_ae: str,
-        received: float,
-        traceparent: str | None,
+        **facts: Unpack[ObjectFacts],
     ) -> Manifest:
         """Store what is left and the manifest; return when all of it is on disk.
 
@@ -106,21 +113,17 @@ class ObjectWriter:
             object_id=self.object_id,
             sop_class=command.affected_sop_class_uid or "",
             sop_instance=command.affected_sop_instance_uid or "",
-            transfer_syntax=transfer_syntax,
-            called_ae=called_ae,
-            calling_ae=calling_ae,
-            study=study_token(study_instance_uid(self._head, transfer_syntax)),
+            **facts,
+            study=study_token(study_instance_uid(self._head, facts["transfer_syntax"])),
             size=self._size,
             digest=self._digest.hexdigest(),
             chunks=self._chunks,
             command_length=len(encoded),
-            received=received,
-            traceparent=traceparent,
         )
         self._may_stand = True
         try:
             await self._jetstream.publish(
-                self._spool.object(calling_ae=calling_ae, study=manifest.study),
+                self._spool.object(calling_ae=facts["calling_ae"], study=manifest.study),
                 pack(manifest, encoded),
                 tail,
                 message_id=self.object_id,
@@ -164,3 +167,37 @@ class ObjectWriter:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
+
+
+class FanOutWriter:
+    """Writes one object into the spools of several destinations: it is safe when it is in all of them."""
+
+    def __init__(self, writers: Sequence[ObjectWriter]) -> None:
+        self._writers = writers
+
+    async def write(self, piece: bytes) -> None:
+        """Take the next piece.
+
+        Raises:
+            MeshError: as `ObjectWriter.write`.
+        """
+        for writer in self._writers:
+            await writer.write(piece)
+
+    async def commit(self, command: CommandSet, **facts: Unpack[ObjectFacts]) -> None:
+        """Store what is left and the manifests.
+
+        Raises:
+            MeshError: a spool could not take it; others may have it all the same, and deliver it.
+        """
+        for writer in self._writers:
+            await writer.commit(command, **facts)
+
+    async def discard(self) -> None:
+        """Remove what was stored of an object that is not committed.
+
+        Raises:
+            MeshError: it could not be removed.
+        """
+        for writer in self._writers:
+            await writer.discard()

@@ -53,6 +53,11 @@ class SpoolSubjects(NamedTuple):
         return f"{self.zone} to {self.kind.value} {self.name}"
 
     @property
+    def label(self) -> str:
+        """The destination as people name it: its AE title, or `zone:NAME`."""
+        return self.name if self.kind is DestinationKind.AE else f"zone:{self.name}"
+
+    @property
     def stream(self) -> str:
         """Name of the stream."""
         return "~".join(

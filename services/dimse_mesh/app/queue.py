@@ -20,7 +20,7 @@ from dimse_mesh.runtime.spools import spools_of
 from dimse_mesh.runtime.supervised import new_instance
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.spool import QueuePause
-from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
+from dimse_mesh.schemas.spool_subjects import SpoolSubjects
 from dimse_mesh.spool import Buried, SpooledObject, SpoolInspector, SpoolSummary, read_data_set
 
 DAMAGED = "damaged"
@@ -42,9 +42,9 @@ class Queues:
             StartError: no durable route leads there.
         """
         for spool in self.spools:
-            if name_of(spool) == destination:
+            if spool.label == destination:
                 return SpoolInspector(self.jetstream, spool)
-        names = ", ".join(map(name_of, self.spools)) or "none"
+        names = ", ".join(spool.label for spool in self.spools) or "none"
         raise StartError(f"no durable route leads to {destination}; there are: {names}")
 
     def every(self, destination: str | None) -> list[SpoolInspector]:
@@ -52,11 +52,6 @@ class Queues:
         if destination is not None:
             return [self.inspector(destination)]
         return [SpoolInspector(self.jetstream, spool) for spool in self.spools]
-
-
-def name_of(spool: SpoolSubjects) -> str:
-    """Return how a destination is named on the command line."""
-    return spool.name if spool.kind is DestinationKind.AE else f"zone:{spool.name}"
 
 
 @asynccontextmanager
@@ -97,7 +92,7 @@ def with_queues(config: Path, do: Callable[[Queues], Awaitable[int]]) -> int:
 
 async def show_list(queues: Queues, *, as_json: bool) -> int:
     """Print one line for each destination."""
-    rows = [(name_of(each.spool), await each.summary()) for each in queues.every(None)]
+    rows = [(each.spool.label, await each.summary()) for each in queues.every(None)]
     if as_json:
         for name, summary in rows:
             print(json.dumps({"destination": name, **_numbers(summary), "says": sentence_of(summary)}))
@@ -115,7 +110,7 @@ async def show_list(queues: Queues, *, as_json: bool) -> int:
 async def show_why(queues: Queues, destination: str | None) -> int:
     """Print in one sentence what each destination's queue waits for."""
     for each in queues.every(destination):
-        print(f"{name_of(each.spool)}: {sentence_of(await each.summary())}")
+        print(f"{each.spool.label}: {sentence_of(await each.summary())}")
     return 0
 
 
@@ -151,7 +146,7 @@ async def show_damaged(queues: Queues, destination: str | None) -> int:
             if buried.letter.cause == DAMAGED:
                 found = True
                 manifest = buried.letter.manifest
-                print(f"{manifest.sop_instance}  from {manifest.calling_ae} for {name_of(each.spool)}")
+                print(f"{manifest.sop_instance}  from {manifest.calling_ae} for {each.spool.label}")
     return int(found)
 
 

@@ -24,6 +24,7 @@ from dimse_mesh.app.local_keys import local_keys
 from dimse_mesh.app.nursery import Nursery
 from dimse_mesh.mesh.connection import Mesh, open_mesh
 from dimse_mesh.mesh.embedded import available_port, embedded_server
+from dimse_mesh.mesh.errors import EmbeddedServerError
 from dimse_mesh.mesh.keys import KeyFolder
 from dimse_mesh.mesh.liveness import announce_death
 from dimse_mesh.mesh.settings import NatsSettings
@@ -38,6 +39,8 @@ from dimse_mesh.schemas.service import ServiceName
 
 START_SECONDS = 60.0
 """Seconds until all children must be ready."""
+NATS_START_SECONDS = 60.0
+"""How long nats-server may take to read what it keeps."""
 MAX_PAUSE = 2.0
 STABLE_SECONDS = 10.0
 """A child that ran for so many seconds is restarted without a pause."""
@@ -184,14 +187,23 @@ class Supervisor:
             while True:
                 started = time.monotonic()
                 store = self._data_dir or Path(folder)
-                async with embedded_server(port, store, extra_config=accounts) as server:
+                code: int | None = None
+                try:
+                    async with embedded_server(
+                        port, store, extra_config=accounts, start_timeout=NATS_START_SECONDS
+                    ) as server:
+                        if not told:
+                            task_status.started(_OwnNats(server.url, keys))
+                            told = True
+                        code = await server.wait()
+                    why = server.last_line
+                except EmbeddedServerError as error:
                     if not told:
-                        task_status.started(_OwnNats(server.url, keys))
-                        told = True
-                    code = await server.wait()
+                        raise
+                    why = str(error)  # one that dies while it starts is started again, too
                 if time.monotonic() - started > STABLE_SECONDS:
                     pause = 0.0
-                log.warning("restarting", child="nats-server", code=code, why=server.last_line, pause=pause)
+                log.warning("restarting", child="nats-server", code=code, why=why, pause=pause)
                 await anyio.sleep(pause)
                 pause = _longer(pause)
 

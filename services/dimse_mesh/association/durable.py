@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
+from anyio.abc import TaskGroup
+
 from dimse_mesh.association.acceptor import Acceptor
 from dimse_mesh.association.durable_asking import Asker, Live
-from dimse_mesh.association.durable_contexts import answer_contexts, pairs_of, stored_contexts
+from dimse_mesh.association.durable_contexts import Known, answer_contexts, pairs_of, stored_contexts
 from dimse_mesh.association.durable_session import DurableSession
 from dimse_mesh.endpoint import Router
 from dimse_mesh.endpoint.own import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from dimse_mesh.mesh import JetStream, MeshError
+from dimse_mesh.mesh import JetStream
 from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.runtime.logging import described
 from dimse_mesh.runtime.routing import Delivery, Route
 from dimse_mesh.runtime.spools import spool_of, spools_of
+from dimse_mesh.schemas.spool import KnownContext
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
-from dimse_mesh.spool import Knowledge, ObjectWriter, ensure_streams
+from dimse_mesh.spool import FanOutWriter, Knowledge, ObjectWriter, ensure_streams
 from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, RoleSelection, significant_uid
 
 log = logging.getLogger(__name__)
+
+ECHOED = "ECHOED"
+"""Stands where the A-ASSOCIATE-AC repeats the titles of its request, whatever they are (PS3.8 §9.3.3)."""
 
 
 class DurableFrontEnd:
@@ -61,6 +68,29 @@ class DurableFrontEnd:
         for session in self._sessions:
             session.drain()
 
+    def _known_to_all(self, spools: Sequence[SpoolSubjects]) -> Known:
+        """Return what is known of a context: rejected where one of the destinations rejects it."""
+
+        def known(sop_class: str, transfer_syntax: str) -> KnownContext | None:
+            words = [self._known[spool].get(sop_class, transfer_syntax) for spool in spools]
+            return next((word for word in words if word is not None and not word.accepted), words[0])
+
+        return known
+
+    def _writer(self, spools: Sequence[SpoolSubjects], tasks: TaskGroup) -> FanOutWriter:
+        return FanOutWriter(
+            [
+                ObjectWriter(
+                    self._jetstream,
+                    spool,
+                    self._spool_settings,
+                    tasks,
+                    max_payload=self._context.mesh.max_payload,
+                )
+                for spool in spools
+            ]
+        )
+
     async def serve(
         self,
         acceptor: Acceptor,
@@ -77,21 +107,42 @@ class DurableFrontEnd:
             objection: what the policy says of an operation, by its command field.
             live: makes a client in this process that is to go to the destination itself.
         """
-        assert route.to is not None  # ZoneSettings: a durable route names its destination
-        spool = spool_of(self._context.settings, route.to)
+        try:
+            return await self._serve(
+                acceptor, request, route, objection=objection, traceparent=traceparent, live=live
+            )
+        except Exception as error:  # noqa: BLE001 - one client's association must not end the others'
+            why = described(error)  # never its text, which may be private
+            log.error("an association ended by an error of our own: %s", why)  # noqa: TRY400
+            acceptor.peer.leave()
+            acceptor.peer.abort()
+            return "internal-error"
+
+    async def _serve(
+        self,
+        acceptor: Acceptor,
+        request: AssociateRQ,
+        route: Route,
+        *,
+        objection: Callable[[int], PolicyRefusal | None],
+        traceparent: str | None,
+        live: Live,
+    ) -> str:
+        spools = [spool_of(self._context.settings, destination) for destination in route.destinations]
         called, calling = route.called_ae or request.called_ae, route.calling_ae or request.calling_ae
-        knowledge = self._known[spool]
-        if route.accepts is None:
-            pairs = pairs_of(stored_contexts(request))
-            await self._askers[spool].ask(
-                pairs, called_ae=request.called_ae, calling_ae=request.calling_ae, live=live
+        if route.accepts is None:  # asked is the first destination: what goes live on this route goes there
+            await self._askers[spools[0]].ask(
+                pairs_of(stored_contexts(request)),
+                called_ae=request.called_ae,
+                calling_ae=request.calling_ae,
+                live=live,
             )
         if acceptor.peer.over:
             return "client-gone"
-        contexts = answer_contexts(request, known=knowledge.get, configured=route.accepts)
+        contexts = answer_contexts(request, known=self._known_to_all(spools), configured=route.accepts)
         answer = AssociateAC.build(
-            called_ae=request.called_ae,
-            calling_ae=request.calling_ae,
+            called_ae=ECHOED,
+            calling_ae=ECHOED,
             contexts=contexts,
             maximum_length=self._settings.max_pdu_length,
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
@@ -111,13 +162,7 @@ class DurableFrontEnd:
                 for context in contexts
                 if context.accepted
             },
-            writer=partial(
-                ObjectWriter,
-                self._jetstream,
-                spool,
-                self._spool_settings,
-                max_payload=self._context.mesh.max_payload,
-            ),
+            writer=partial(self._writer, spools),
             objection=objection,
             called_ae=called,
             calling_ae=calling,
@@ -135,9 +180,6 @@ class DurableFrontEnd:
         code = "cancelled"
         try:
             code = await session.run()
-        except MeshError as error:
-            code = error.code
-            raise
         finally:
             self._sessions.discard(session)
             self._context.counters.association_closed(code)

@@ -29,6 +29,7 @@ _STORAGE_ELSEWHERE = (
     "1.2.840.10008.5.1.4.44.1",  # Generic Implant Template
     "1.2.840.10008.5.1.4.45.1",  # Implant Assembly Template
 )
+LONGEST_UID = 64
 _STANDARD = "1.2.840.10008."
 _PLAINEST = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 """Explicit and implicit VR little endian: what a destination takes most probably (PS3.5 §10.1 asks for the second)."""
@@ -58,8 +59,15 @@ def stored_contexts(request: AssociateRQ) -> list[PresentationContextRQ]:
     return [
         context
         for context in request.presentation_contexts
-        if is_storage(context.abstract_syntax) and significant_uid(context.abstract_syntax) not in as_scp
+        if is_storage(context.abstract_syntax)
+        and significant_uid(context.abstract_syntax) not in as_scp
+        and has_uid_length(context.abstract_syntax, *context.transfer_syntaxes)
     ]
+
+
+def has_uid_length(*uids: str) -> bool:
+    """Tell whether each has between 1 and 64 characters (PS3.5 §9.1): only such can be asked for and kept."""
+    return all(1 <= len(significant_uid(uid)) <= LONGEST_UID for uid in uids)
 
 
 def pairs_of(contexts: Iterable[PresentationContextRQ]) -> list[tuple[str, str]]:

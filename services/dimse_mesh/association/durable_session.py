@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 import anyio
 from anyio.abc import TaskGroup
 
+from dimse_mesh.association.durable_contexts import has_uid_length
 from dimse_mesh.dimse import (
     CommandField,
     CommandReceived,
@@ -32,7 +33,7 @@ from dimse_mesh.endpoint.peer import DicomPeer
 from dimse_mesh.mesh import MeshError, StreamFull
 from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.counters import Counters
-from dimse_mesh.spool import ObjectWriter
+from dimse_mesh.spool import FanOutWriter
 from dimse_mesh.upper_layer import Abort, AbortReason
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class DurableSession:
         peer: DicomPeer,
         *,
         contexts: Mapping[int, str],
-        writer: Callable[[TaskGroup], ObjectWriter],
+        writer: Callable[[TaskGroup], FanOutWriter],
         objection: Callable[[int], PolicyRefusal | None],
         called_ae: str,
         calling_ae: str,
@@ -245,6 +246,12 @@ class DurableSession:
             await self._skip(received)
             status = Status.SUCCESS
             self._answer(received, command, status)
+        elif field == CommandField.C_STORE_RQ and not has_uid_length(
+            command.affected_sop_class_uid or "", command.affected_sop_instance_uid or ""
+        ):
+            await self._skip(received)
+            status = Status.INVALID_OBJECT_INSTANCE
+            self._answer(received, command, status)
         elif field == CommandField.C_STORE_RQ and received.head.has_data_set:
             status = await self._store(received, command)
         else:
@@ -293,7 +300,7 @@ class DurableSession:
 
     _data_set_open = False
 
-    async def _receive_into(self, writer: ObjectWriter) -> None:
+    async def _receive_into(self, writer: FanOutWriter) -> None:
         self._data_set_open = True
         while self._data_set_open:
             event = await self._next(self._stalled_timeout)
@@ -325,7 +332,7 @@ class DurableSession:
             self._peer.write_message(received.context_id, response.encode(), None)
 
 
-async def _discard(writer: ObjectWriter) -> None:
+async def _discard(writer: FanOutWriter) -> None:
     try:
         await writer.discard()
     except MeshError as error:

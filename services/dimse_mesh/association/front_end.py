@@ -10,7 +10,6 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.association.acceptor import Acceptor
-from dimse_mesh.association.callbacks import Callback, Callbacks
 from dimse_mesh.association.durable import DurableFrontEnd
 from dimse_mesh.association.opening import Accepted, Opener, Refused
 from dimse_mesh.endpoint import (
@@ -81,7 +80,6 @@ class FrontEnd:
         self._policy = policy
         self._opener = Opener(context.mesh, context.liveness, router)
         self._durable = durable
-        self.callbacks = Callbacks(context.settings.scu.remote_aes)
         self.occupancy = Occupancy()
         self.tls_troubles = TlsTroubles(context.counters, TlsSide.LISTENER)
         self.draining = False
@@ -185,22 +183,13 @@ class FrontEnd:
     async def _open_unless_gone(
         self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes, live: bool
     ) -> None:
-        begun = False
+        route = route_for(self._context.settings.routes, called=request.called_ae, calling=request.calling_ae)
+        if not live and self._durable is not None and self._durable.takes(request, route):
+            await self._serve_durable(self._durable, acceptor, request, route)
+            return
         with anyio.CancelScope() as scope:
             acceptor.on_gone = scope.cancel
-            callback = await self.callbacks.of(called=request.called_ae, calling=request.calling_ae)
-            begun = True
-            called = request.called_ae if callback is None else callback.called_ae
-            calling = request.calling_ae if callback is None else callback.calling_ae
-            route = route_for(self._context.settings.routes, called=called, calling=calling)
-            if not live and self._durable is not None and self._durable.takes(request, route):
-                acceptor.on_gone = None
-                told = request if callback is None else request.with_ae_titles(called, calling)
-                await self._serve_durable(self._durable, acceptor, told, route)
-            else:
-                await self._open(acceptor, request, pdu, route, callback)
-        if not begun:
-            self.occupancy.leave()
+            await self._open(acceptor, request, pdu, route)
 
     def drain(self) -> None:
         """Abort each association as soon as no operation is under way."""
@@ -229,7 +218,7 @@ class FrontEnd:
                 acceptor,
                 request,
                 route,
-                objection=self._objection(request.called_ae, request.calling_ae),
+                objection=self._objection(request),
                 traceparent=telemetry.traceparent(span),
                 live=lambda: self.in_process(live=True),
             )
@@ -237,22 +226,15 @@ class FrontEnd:
             self.occupancy.leave()
             telemetry.end(span, error_code=None if code == "released" else code)
 
-    async def _open(
-        self,
-        acceptor: Acceptor,
-        request: AssociateRQ,
-        pdu: bytes,
-        route: Route,
-        callback: Callback | None,
-    ) -> None:
+    async def _open(self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes, route: Route) -> None:
         """Open the association with the target and answer the client."""
         linked = False
         telemetry = self._context.telemetry
         identity = AssociationIdentity(
             association=uuid.uuid4().hex,
             home_zone=self._context.settings.zone,
-            calling_ae=request.calling_ae if callback is None else callback.calling_ae,
-            called_ae=request.called_ae if callback is None else callback.called_ae,
+            calling_ae=request.calling_ae,
+            called_ae=request.called_ae,
             from_client=True,
             local=self.router.new_address(),
         )
@@ -277,8 +259,7 @@ class FrontEnd:
             peer=acceptor.peer,
             identity=identity,
             on_end=ended,
-            objection=self._objection(identity.called_ae, identity.calling_ae),
-            translate=None if callback is None else callback.translate,
+            objection=self._objection(request),
         )
         self.router.register(half)
         code = "cancelled"
@@ -294,7 +275,7 @@ class FrontEnd:
                     window=self.router.settings.window,
                     deadline=self._settings.open_timeout,
                 ),
-                _rewritten(pdu, request, route, callback),
+                _rewritten(pdu, request, route),
                 local=identity.local,
                 traceparent=telemetry.traceparent(span),
             )
@@ -322,8 +303,9 @@ class FrontEnd:
                 telemetry.end(span, error_code=code)
                 acceptor.peer.abort()
 
-    def _objection(self, called: str, calling: str) -> Callable[[int], PolicyRefusal | None]:
+    def _objection(self, request: AssociateRQ) -> Callable[[int], PolicyRefusal | None]:
         """Return what the policy says of operations that no handler is asked about."""
+        called, calling = request.called_ae, request.calling_ae
 
         def objection(command_field: int) -> PolicyRefusal | None:
             return self._policy.operation(
@@ -351,9 +333,6 @@ class FrontEnd:
         if isinstance(outcome.answer, Abort):
             log.warning("%s to %s: %s", request.calling_ae, request.called_ae, outcome.code)
             acceptor.peer.abort(outcome.answer)
-        elif outcome.answer is None:
-            log.warning("%s to %s: %s", request.calling_ae, request.called_ae, outcome.code)
-            acceptor.peer.close()
         else:
             self._reject(acceptor, request, outcome.answer, outcome.code)
 
@@ -384,11 +363,8 @@ class FrontEnd:
         half.attach()
 
 
-def _rewritten(pdu: bytes, request: AssociateRQ, route: Route, callback: Callback | None) -> bytes:
-    """Return the A-ASSOCIATE-RQ to send on: as it came, unless AE titles are rewritten, or translated back."""
-    called, calling = route.called_ae, route.calling_ae
-    if callback is not None:
-        called, calling = called or callback.called_ae, calling or callback.calling_ae
-    if called is None and calling is None:
+def _rewritten(pdu: bytes, request: AssociateRQ, route: Route) -> bytes:
+    """Return the A-ASSOCIATE-RQ to send on: as it came, unless the route rewrites AE titles."""
+    if route.called_ae is None and route.calling_ae is None:
         return pdu
-    return request.with_ae_titles(called, calling).encode()
+    return request.with_ae_titles(route.called_ae, route.calling_ae).encode()

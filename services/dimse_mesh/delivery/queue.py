@@ -162,9 +162,11 @@ class DestinationQueue:
             return True
         await settling.room()
         attempts = self._attempts.get(manifest.object_id, 0) + 1
-        outcome = await self._target.deliver(
-            spooled, item.data_set(), attempts=attempts, ahead=list(scan.contexts_ahead())
-        )
+        with self._report.attempt(manifest, attempts) as span:
+            outcome = await self._target.deliver(
+                spooled, item.data_set(), attempts=attempts, ahead=list(scan.contexts_ahead())
+            )
+            span.outcome = outcome
         self._report.attempted(outcome)
         if outcome.tried:
             self._attempts[manifest.object_id] = attempts

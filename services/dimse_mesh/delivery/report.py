@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import anyio
 
-from dimse_mesh.delivery.outcomes import DeliveryOutcome
+from dimse_mesh.delivery.outcomes import DeliveryOutcome, Scope
 from dimse_mesh.mesh import JetStream, MeshError, pack
+from dimse_mesh.runtime.counters_durable import QueueCounters
+from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.spool import Manifest, QueueStatus
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects, StateKind
+from dimse_mesh.spool import Unreadable, parse_object
 
 BETWEEN = 1.0
 """Seconds between two words, at least."""
@@ -18,22 +24,55 @@ IDLE = "nothing waits"
 DELIVERING = "delivering"
 
 
+@dataclass(slots=True)
+class Attempt:
+    """One attempt, as it is traced."""
+
+    outcome: DeliveryOutcome | None = None
+
+
 class QueueReport:
     """The state of one queue, published when it has changed."""
 
-    def __init__(self, jetstream: JetStream, spool: SpoolSubjects, instance: str) -> None:
+    def __init__(
+        self,
+        jetstream: JetStream,
+        spool: SpoolSubjects,
+        instance: str,
+        counters: QueueCounters,
+        telemetry: Telemetry,
+    ) -> None:
         self._jetstream = jetstream
         self._spool = spool
         self._instance = instance
         self._status = QueueStatus(sentence="starting", since=time.time(), instance=instance)
         self._changed = anyio.Event()
-        self.outcomes: dict[str, int] = {}
-        """Attempts by cause."""
-        self.dead_letters = 0
+        self._counters = counters
+        self._telemetry = telemetry
+
+    @contextmanager
+    def attempt(self, manifest: Manifest, number: int) -> Iterator[Attempt]:
+        """Trace an attempt: its span is of the trace in which the object was stored."""
+        span = None
+        if manifest.traceparent is not None:
+            span = self._telemetry.start_span(
+                "deliver C-STORE",
+                kind="client",
+                parent=manifest.traceparent,
+                attributes={"dicom.ae.remote": self._spool.label, "dicom.delivery.attempt": number},
+            )
+        attempt = Attempt()
+        code: str | None = "spool-unreadable"
+        try:
+            yield attempt
+            outcome = attempt.outcome
+            code = None if outcome is None or outcome.scope is Scope.NOBODY else outcome.cause.value
+        finally:
+            self._telemetry.end(span, error_code=code)
 
     def attempted(self, outcome: DeliveryOutcome) -> None:
         """Count an attempt."""
-        self.outcomes[outcome.cause.value] = self.outcomes.get(outcome.cause.value, 0) + 1
+        self._counters.attempted(outcome.cause.value)
 
     def delivered(self, manifest: Manifest, outcome: DeliveryOutcome) -> None:  # noqa: ARG002 - for spans
         """Note that an object is at its destination."""
@@ -41,7 +80,7 @@ class QueueReport:
 
     def buried(self, outcome: DeliveryOutcome) -> None:  # noqa: ARG002 - counted in `attempted`
         """Note that an object has become a dead letter."""
-        self.dead_letters += 1
+        self._counters.dead_letters += 1
 
     def waits(self, sentence: str, cause: str, next_attempt: float | None) -> None:
         """Note what the queue waits for."""
@@ -65,6 +104,24 @@ class QueueReport:
         )
         self._changed.set()
         self._changed = anyio.Event()
+
+    async def measure(self) -> None:
+        """Look how much waits.
+
+        Raises:
+            MeshError: it can't be seen.
+        """
+        first = await self._jetstream.read(self._spool.stream, self._spool.object(), count=1, max_bytes=1)
+        counters = self._counters
+        counters.objects = len(first.messages) + first.pending
+        counters.oldest = 0.0
+        for message in first.messages:
+            found = parse_object(message)
+            if not isinstance(found, Unreadable):
+                counters.oldest = max(0.0, time.time() - found.manifest.received)
+        info = await self._jetstream.request(f"STREAM.INFO.{self._spool.stream}")
+        counters.bytes_kept = int(info["state"]["bytes"])
+        counters.bytes_limit = int(info["config"]["max_bytes"])
 
     async def publish(self) -> None:
         """Publish the newest word whenever it has changed, until cancelled."""

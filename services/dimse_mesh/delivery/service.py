@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 
 import anyio
 from anyio.abc import TaskGroup
@@ -12,6 +13,7 @@ from dimse_mesh.delivery.report import QueueReport
 from dimse_mesh.delivery.target import Target
 from dimse_mesh.mesh import JetStream, MeshError, Message
 from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.runtime.counters_durable import QueueCounters, QueueKey
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.schemas.spool_subjects import (
     DestinationKind,
@@ -55,6 +57,8 @@ class DeliveryService:
         self._context = context
         self._queues: dict[tuple[JetStream, SpoolSubjects], DestinationQueue] = {}
 
+        self._reports: defaultdict[JetStream, list[QueueReport]] = defaultdict(list)
+
     def drain(self) -> None:
         """Stop each queue after the object that is being sent."""
         for queue in self._queues.values():
@@ -74,6 +78,11 @@ class DeliveryService:
                 remote = None if spool is None else self._remote_of(spool)
                 if spool is not None and remote is not None and (store, spool) not in self._queues:
                     await self._begin(store, spool, remote, tasks)
+            for report in self._reports[store]:
+                try:
+                    await report.measure()
+                except MeshError as error:
+                    log.debug("a spool can't be measured: %s", error)
             await anyio.sleep(settings.delivery.look_interval)
 
     def _remote_of(self, spool: SpoolSubjects) -> RemoteAe | None:
@@ -92,7 +101,11 @@ class DeliveryService:
     ) -> None:
         settings = self._context.settings.delivery
         target = Target(remote, response_timeout=settings.response_timeout)
-        report = QueueReport(store, spool, self._context.mesh.address.tokens)
+        counters = QueueCounters()
+        self._context.counters.queues[QueueKey(spool.zone, spool.label)] = counters
+        report = QueueReport(
+            store, spool, self._context.mesh.address.tokens, counters, self._context.telemetry
+        )
         queue = DestinationQueue(store, spool, target, settings, report)
 
         def stored(_: Message) -> None:
@@ -112,6 +125,7 @@ class DeliveryService:
         if last is not None:
             queue.set_pause(last.payload)
         self._queues[store, spool] = queue
+        self._reports[store].append(report)
         log.info("delivering %s", spool)
         tasks.start_soon(_deliver, queue, report)
 

@@ -28,6 +28,7 @@ from dimse_mesh.dimse import Tag
 from dimse_mesh.endpoint.tls import remote_context
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.spool import DamagedObject, SpooledObject
+from dimse_mesh.upper_layer import UpperLayerError
 
 RELEASE_SECONDS = 5.0
 
@@ -79,6 +80,12 @@ class Target:
             client = await self._associated(spooled, [*ahead, context])
         except AssociationError as error:
             return opening_failed(error)
+        except UpperLayerError as error:
+            detail = f"its answer breaks the protocol: {error.code}"
+            return DeliveryOutcome(DeliveryCause.PROTOCOL_ERROR, detail, scope=Scope.DESTINATION)
+        except ValueError as error:
+            detail = f"no association can be asked for with what the object says: {error}"
+            return DeliveryOutcome(DeliveryCause.PROTOCOL_ERROR, detail, scope=Scope.DEAD_LETTER)
         context_id = client.accepted.get(context)
         if context_id is None:
             if not any(sop_class == manifest.sop_class for sop_class, _ in client.accepted):
@@ -86,6 +93,9 @@ class Target:
             else:
                 detail = "the destination doesn't accept the SOP class in this transfer syntax"
             return DeliveryOutcome(DeliveryCause.NO_CONTEXT, detail, scope=Scope.DEAD_LETTER)
+        if not spooled.command.has_data_set:
+            detail = "its command set announces no data set"
+            return DeliveryOutcome(DeliveryCause.DAMAGED, detail, scope=Scope.DEAD_LETTER)
         request = spooled.command.replace({Tag.MessageID: client.next_message_id()})
         try:
             async with aclosing(data_set):  # type: ignore[type-var] # the readers of spools are generators

@@ -1,11 +1,17 @@
-"""The handler of C-STORE: approves or refuses it, then forwards it to the other endpoint."""
+"""C-STORE: who may, and on to the other endpoint; and the keeper of the zone's spools."""
 
 from __future__ import annotations
 
+import anyio
+
 from dimse_mesh.handling import serve_operations
 from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.store.keeper import keep
 
 
 async def run(context: ServiceContext) -> None:
     """Handle operations until `context.draining` is set."""
-    await serve_operations(context)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keep, context)
+        await serve_operations(context)
+        tasks.cancel_scope.cancel()

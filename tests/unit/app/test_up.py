@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -15,7 +16,7 @@ from dimse_mesh.schemas.service import Obituary
 from tests.support.bus import address, join
 from tests.support.mesh import Mesh, zone_config
 from tests.support.ports import is_listening, reserve_port
-from tests.support.process import Child, wait_until
+from tests.support.process import Child, command_line, descendants, wait_until
 from tests.support.waiting import Mailbox
 
 SMALL = {"instances": {"store": 1, "scu": 1, "association": 1, "query_retrieve": 0, "n_service": 0}}
@@ -91,6 +92,24 @@ def test_killed_nats_server_comes_back_on_its_port(tmp_path: Path) -> None:
             "another nats-server",
         )
         assert mesh.pids()["a/store"] == before["a/store"]
+        assert mesh.stop() == 0
+
+
+def test_nats_server_that_is_killed_while_it_starts_is_started_again(tmp_path: Path) -> None:
+    with Mesh.start(tmp_path, [zone_config("a", more=ONE)]) as mesh:
+        killed = {mesh.pids()["nats-server"]}
+        os.kill(next(iter(killed)), signal.SIGKILL)
+        while len(killed) < 4:
+            assert mesh.child.returncode is None, mesh.child.describe()
+            # Long before it listens: it has not even become nats-server then.
+            found = {
+                pid for pid in descendants(mesh.child.pid) if "nats-server" in command_line(pid)
+            } - killed
+            for pid in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            killed |= found
+        wait_until(lambda: is_listening(mesh.nats_port), "another nats-server", timeout=60)
         assert mesh.stop() == 0
 
 

@@ -142,6 +142,7 @@ def test_misspelt_nested_field_lists_what_is_allowed(tmp_path: Path) -> None:
             "tls.ca: given '/nowhere/ca.pem': path does not point to a file",
         ),
         ("{zone: a, routes: [{delivery: durable}]}", "a durable route names its destination"),
+        ("{zone: a, routes: [{to: [{ae: A}, {ae: B}]}]}", "several destinations need delivery: durable"),
         ("{zone: a, routes: [{to: {ae: A, zone: b}}]}", "either {ae: TITLE} or {zone: NAME}"),
         ("{zone: a, routes: [{to: {}}]}", "either {ae: TITLE} or {zone: NAME}"),
         ("{zone: a, routes: [{allow: [C-STOR]}]}", "'C-STORE'"),

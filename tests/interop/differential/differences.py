@@ -41,6 +41,8 @@ def comparable(items: Sequence[Item], conversation: Conversation) -> list[Item]:
             continue
         elif item.kind is Kind.RELEASE_RQ and result[-1:] == [item]:
             continue  # asked again: PS3.8 table 9-10 has no place for it
+        elif item.kind is Kind.RESET:
+            result.append(Item(Kind.CLOSED))
         elif item.kind is Kind.ABORT and not answered:
             result.append(replace(item, value=None))
         else:
@@ -54,8 +56,10 @@ def differ(side: Side, direct: Sequence[Item], mesh: Sequence[Item], conversatio
     if conversation.ended_by is side:
         return False if not conversation.settled else one != other
     if conversation.ended_by is side.other and not conversation.settled:
-        # An end that overtakes messages, or destroys them: what came before it is a beginning of what was sent.
-        messages = [item for item in other if item.kind not in ENDS]
-        shorter = min(len(messages), len(one))
-        return messages[:shorter] != one[:shorter] or other[-1:] != one[-1:]
+        # An A-ABORT may overtake messages, a reset destroys them: one way may have got further than the other.
+        direct_messages, mesh_messages = (
+            [item for item in items if item.kind not in ENDS] for items in (one, other)
+        )
+        shared = min(len(direct_messages), len(mesh_messages))
+        return direct_messages[:shared] != mesh_messages[:shared] or other[-1:] != one[-1:]
     return one != other

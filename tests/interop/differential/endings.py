@@ -103,6 +103,38 @@ def release_twice(rng: Random, timeline: Timeline) -> None:
     timeline.send(side.other, release_rp(rng), "A-RELEASE-RP")
 
 
+def _break_off(rng: Random, timeline: Timeline, side: Side) -> None:
+    how = rng.choice((Do.CLOSE, Do.RESET))
+    timeline.end(side, how, settled=rng.random() < 0.7)
+
+
+def break_off_by_client(rng: Random, timeline: Timeline) -> None:
+    """Let the client close, or reset, without a word."""
+    _break_off(rng, timeline, Side.CLIENT)
+
+
+def break_off_by_target(rng: Random, timeline: Timeline) -> None:
+    """Let the target close, or reset, without a word."""
+    _break_off(rng, timeline, Side.TARGET)
+
+
+def fall_silent(rng: Random, timeline: Timeline, side: Side) -> None:
+    """Let one side say that it will send no more, and still listen; now and then behind its A-RELEASE-RQ."""
+    if rng.random() < 0.5:
+        ask_for_release(rng, timeline, side)
+    timeline.do(side, Do.FINISH, after=1)
+
+
+def answer_and_close(rng: Random, timeline: Timeline, side: Side) -> None:
+    """Let one side that has said everything answer a release, if it was asked, and close."""
+    asked = any(
+        step.data[:1] == bytes((PduType.RELEASE_RQ,)) for step in timeline.steps if step.side is not side
+    )
+    if asked:
+        grant_release(rng, timeline, side)
+    timeline.do(side, Do.CLOSE)
+
+
 Ending = Callable[[Random, Timeline], None]
 ORDERLY: tuple[Ending, ...] = (
     release_by_client,
@@ -112,5 +144,5 @@ ORDERLY: tuple[Ending, ...] = (
     release_twice,
 )
 """Endings of a conversation of which nothing is outstanding."""
-SUDDEN: tuple[Ending, ...] = (abort_by_client, abort_by_target)
+SUDDEN: tuple[Ending, ...] = (abort_by_client, abort_by_target, break_off_by_client, break_off_by_target)
 """Endings at any moment."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from tests.interop.differential import endings
-from tests.interop.differential.conversation import Conversation, Timeline
+from tests.interop.differential.conversation import Conversation, Do, Timeline
 from tests.interop.differential.cutting import cut
 from tests.interop.differential.negotiation import Negotiation, negotiation
 from tests.interop.differential.operations import MessageIds, Turn, operation, unheard_of
@@ -80,17 +80,29 @@ def _speak(rng: Random, spoken: Sequence[Spoken], limits: dict[Side, int], timel
             timeline.send(turn.side, data, describe(message), after=after)
 
     now = rng.randrange(len(spoken) + 1)
-    match rng.choices(("orderly", "sudden", "early"), (6, 3, 2))[0]:
+    match rng.choices(("orderly", "sudden", "cut", "early", "silent"), (6, 3, 1, 2, 2))[0]:
         case "orderly":
             say(spoken)
             rng.choice(endings.ORDERLY)(rng, timeline)
         case "sudden":
             say(spoken[:now])
             rng.choice(endings.SUDDEN)(rng, timeline)
-        case _:  # released while answers are owed, which then arrive before the release
+        case "cut":  # broken off at any byte of a message
+            say(spoken[:now])
+            if now < len(spoken):
+                turn, after = spoken[now]
+                data = cut(rng, turn.message, limits[turn.side.other])
+                piece = data[: rng.randrange(1, len(data))]
+                timeline.do(turn.side, Do.SEND, data=piece, note="the beginning of a message", after=after)
+                ending = (endings.break_off_by_client, endings.break_off_by_target)
+                ending[turn.side is Side.TARGET](rng, timeline)
+            else:
+                rng.choice(endings.SUDDEN)(rng, timeline)
+        case ending:  # while answers are owed, which then arrive before the end
             asker = rng.choice(list(Side))
             say(spoken[:now])
             heard = timeline.sent[asker]
-            endings.ask_for_release(rng, timeline, asker)
+            (endings.ask_for_release if ending == "early" else endings.fall_silent)(rng, timeline, asker)
             say([(turn, after) for turn, after in spoken[now:] if turn.side is not asker and after <= heard])
-            endings.grant_release(rng, timeline, asker.other)
+            last = endings.grant_release if ending == "early" else endings.answer_and_close
+            last(rng, timeline, asker.other)

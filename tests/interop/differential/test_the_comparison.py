@@ -64,6 +64,9 @@ def drop_the_last_user_item(kind: int, body: bytes) -> bytes:
     return pdu(kind, body)
 
 
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tamper: Tamper) -> None:
     try:
         while True:
@@ -71,12 +74,23 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tamp
             body = await reader.readexactly(int.from_bytes(head[2:], "big"))
             said = tamper(head[0], body)
             if said is None:
-                break
+                writer.close()
+                return
             writer.write(said)
             await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass
-    writer.close()
+    except asyncio.IncompleteReadError:
+        if not writer.is_closing():
+            writer.write_eof()
+    except ConnectionError:
+        writer.close()
+
+
+async def _copy_both(one: Stream, other: Stream, tamper: Tamper) -> None:
+    try:
+        await asyncio.gather(_copy(one[0], other[1], tamper), _copy(other[0], one[1], tamper))
+    finally:
+        one[1].close()
+        other[1].close()
 
 
 async def _compare(tamper: Tamper, count: int) -> list[Difference]:
@@ -84,11 +98,10 @@ async def _compare(tamper: Tamper, count: int) -> list[Difference]:
     tasks: set[asyncio.Task[None]] = set()
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", ae.port)
-        for source, sink in ((reader, far_writer), (far_reader, writer)):
-            task = asyncio.create_task(_copy(source, sink, tamper))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+        far = await asyncio.open_connection("127.0.0.1", ae.port)
+        task = asyncio.create_task(_copy_both((reader, writer), far, tamper))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     server = await asyncio.start_server(relay, "127.0.0.1", 0)
     async with server:

@@ -85,6 +85,11 @@ soak: .venv/.developing ## Half an hour of load with random kills, restarts and 
 differential: .venv/.developing ## Random conversations (COUNT, or one SEED), direct and through the mesh, compared
 	@$(RUN) tests.interop.differential --count $(COUNT) $(if $(SEED),--seed $(SEED))
 
+.PHONY: interop
+interop: .venv/.developing ## Peers of five makes with each other, direct and through the mesh; PUBLISH=1 writes docs/interoperability.md
+	@tests/interop/peers/install
+	@$(RUN) tests.interop.peers $(if $(PUBLISH),--publish)
+
 soak-durable: .venv/.developing ## Durable delivery under SOAK_KILLS (200) kills and SOAK_FAILURES (50) power failures
 	@$(RUN) pytest -q -s -m soak --timeout 7200 tests/durable
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,13 +33,18 @@ def entity(ae_title: str, *, max_pdu: int = 65536, timeout: float = 20.0) -> AE:
 
 @contextmanager
 def scp(
-    ae: AE, handlers: Iterable[Handler], *, port: int, contexts: Sequence[tuple[str, Sequence[str]]] = ()
+    ae: AE,
+    handlers: Iterable[Handler],
+    *,
+    port: int,
+    contexts: Sequence[tuple[str, Sequence[str]]] = (),
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[int]:
     """Serve `ae` on 127.0.0.1; `contexts` are (abstract syntax, transfer syntaxes), in both roles."""
     for abstract, transfers in contexts:
         ae.add_supported_context(abstract, list(transfers), scu_role=True, scp_role=True)
     bound: list[Any] = [(evt.EVT_CONN_OPEN, _no_delay), *handlers]
-    server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=bound)
+    server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=bound, ssl_context=tls)
     assert server is not None
     try:
         yield server.socket.getsockname()[1] if server.socket is not None else port

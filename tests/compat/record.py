@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from dimse_mesh.mesh import pack
 from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
+from dimse_mesh.schemas.callbacks import CallbackNotice
 from dimse_mesh.schemas.frames import (
     LAST,
     WHOLE,
@@ -97,6 +98,9 @@ MODELS: tuple[BaseModel, ...] = (
     ),
     Heartbeat(server_id=""),
     Obituary(dead=Dead(role="association", instance="0123456789abcdef")),
+    CallbackNotice(
+        target_title="PACS", client_title="CT", called_ae="A", calling_ae="B", message_id=7, destination="CT"
+    ),
     SlotRequest(ae_title="PACS", holding=3, limit=4),
     *(SlotReply(answer=answer) for answer in SlotAnswer),
     MANIFEST,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from tests.property.endpoint.conversations import Ask, Client, Target, asks
 from tests.support.wire import Command, Message, p_data
 from tests.unit.endpoint.channel import Faults
-from tests.unit.endpoint.joined import assert_collected, joined
+from tests.unit.endpoint.joined import SETTINGS, assert_collected, joined
 from tests.unit.endpoint.peers import MemoryPeer
 from tests.unit.endpoint.virtual_time import run
 
@@ -25,6 +26,9 @@ faults = st.builds(
 )
 without_sub_operations = st.lists(asks.filter(lambda ask: ask.kind != Command.C_GET), min_size=1, max_size=4)
 tls = st.tuples(st.booleans(), st.booleans())
+
+PATIENT = replace(SETTINGS, artim_timeout=250.0)
+"""What is lost several times is not taken for a peer that doesn't close."""
 
 
 class Cut:
@@ -82,7 +86,7 @@ def test_what_was_sent_before_a_close_at_any_byte_arrives(
     seed: int,
 ) -> None:
     async def main() -> list[weakref.ref[Any]]:
-        async with joined(random=Random(seed), faults=bad, tls=encrypted) as both:
+        async with joined(random=Random(seed), faults=bad, settings=PATIENT, tls=encrypted) as both:
             ending, other = (both.client, both.target) if by_client else (both.target, both.client)
             Cut(ending, size, reset=reset)
             Target(both.target, conversation).start()
@@ -120,7 +124,7 @@ def test_a_client_that_sends_no_more_still_gets_its_answers(
     """It says so behind its last request, or behind its A-RELEASE-RQ."""
 
     async def main() -> None:
-        async with joined(random=Random(seed), faults=bad, tls=(False, target_tls)) as both:
+        async with joined(random=Random(seed), faults=bad, settings=PATIENT, tls=(False, target_tls)) as both:
             both.target.closes_at_eof = False
             Target(both.target, conversation).start()
             Client(both.client, conversation, at_once=True, release=False).start()

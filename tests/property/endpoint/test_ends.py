@@ -73,7 +73,8 @@ def test_both_peers_learn_of_an_end_at_any_moment(
     *, how: str, conversation: list[Ask], bad: Faults, seed: int, turns: int, seconds: float
 ) -> None:
     async def main() -> list[weakref.ref[Any]]:
-        async with joined(random=Random(seed), faults=bad) as both:
+        patient = replace(SETTINGS, artim_timeout=150.0)
+        async with joined(random=Random(seed), faults=bad, settings=patient) as both:
             client, target = both.client, both.target
             Target(target, conversation).start()
             Client(client, conversation, at_once=True, release=False).start()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from dimse_mesh.dimse import DimseError
+from dimse_mesh.dimse import CommandHead, DimseError
 from dimse_mesh.endpoint.deadlines import Deadlines
 from dimse_mesh.endpoint.half_state import HalfState
 from dimse_mesh.endpoint.identity import AssociationIdentity
@@ -26,7 +26,7 @@ from dimse_mesh.endpoint.peer_side import PeerSide
 from dimse_mesh.endpoint.ports import Instance
 from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.remote_side import RemoteSide
-from dimse_mesh.endpoint.sender import Objection, Sender
+from dimse_mesh.endpoint.sender import Objection, Sender, Translation
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.runtime.counters import Load
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
@@ -54,6 +54,8 @@ class AssociationHalf:
         peer: ours.
         on_end: called once when the association has ended, with a code for logs and spans.
         objection: to requests of our peer that no handler is asked about; None: there is none.
+        translate: changes command sets of our peer; None: none is changed.
+        on_request: told of each request before our peer gets it.
     """
 
     __slots__ = (
@@ -80,6 +82,8 @@ class AssociationHalf:
         identity: AssociationIdentity,
         on_end: Callable[[str], None],
         objection: Objection | None = None,
+        translate: Translation | None = None,
+        on_request: Callable[[CommandHead, memoryview], None] | None = None,
     ) -> None:
         self._on_end = on_end
         self.instance = instance
@@ -102,6 +106,7 @@ class AssociationHalf:
             acknowledged=inbound.take_acknowledgement,
             on_void_complete=self._outcomes.answer_void,
             objection=objection,
+            translate=translate,
         )
         self._peer_side = PeerSide(self, peer=peer, sender=self.sender)
         self.receiver = Receiver(
@@ -115,6 +120,7 @@ class AssociationHalf:
             on_release=self._peer_side.release,
             on_close=self._peer_side.close,
             on_cancel=self.sender.send_cancelled,
+            on_request=on_request,
         )
         self._remote_side = RemoteSide(self, peer=peer, sender=self.sender, receiver=self.receiver)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from dimse_mesh.dimse import (
     CommandField,
+    CommandHead,
     CommandSet,
     DimseErrorCode,
     MessageError,
@@ -48,6 +49,7 @@ class Receiver:
         "_on_close",
         "_on_operation_end",
         "_on_release",
+        "_on_request",
         "_operations",
         "_peer",
         "_tracing",
@@ -70,6 +72,7 @@ class Receiver:
         on_release: Callable[[FrameKind], None],
         on_close: Callable[[int], None],
         on_cancel: Callable[[int], None],
+        on_request: Callable[[CommandHead, memoryview], None] | None = None,
     ) -> None:
         self._peer = peer
         self._identity = identity
@@ -80,6 +83,7 @@ class Receiver:
         self._on_release = on_release
         self._on_close = on_close
         self._on_cancel = on_cancel
+        self._on_request = on_request
         self._blocked = True
         self._mid_message = False
         self._dropping = False
@@ -173,6 +177,8 @@ class Receiver:
                     self._on_operation_end(operation, head.status)
         elif head.command_field != CommandField.C_CANCEL_RQ:
             self.requests += 1
+            if self._on_request is not None:
+                self._on_request(head, memoryview(command))
         if arrival.traceparent is not None and not head.is_response:
             self._tracing.request_passed_on(head, arrival.traceparent, self._identity)
         self._mid_message = head.has_data_set and not whole

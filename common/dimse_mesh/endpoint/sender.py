@@ -43,6 +43,10 @@ Objection = Callable[[int], PolicyRefusal | None]
 """Says by its command field why a request that no handler is asked about is refused, or None."""
 
 
+Translation = Callable[[CommandHead, bytes], bytes]
+"""Returns a command set as the other side's peer is to get it."""
+
+
 class Sender:
     """Peer to mesh. The owner feeds PDVs and acknowledgements, and asks `outbound` when to stop reading."""
 
@@ -66,6 +70,7 @@ class Sender:
         "_settings",
         "_streaming",
         "_tracing",
+        "_translate",
         "answers",
         "operations",
         "outbound",
@@ -85,6 +90,7 @@ class Sender:
         acknowledged: Callable[[], int],
         on_void_complete: Callable[[Operation], None],
         objection: Objection | None = None,
+        translate: Translation | None = None,
     ) -> None:
         self._courier = courier
         self._identity = identity
@@ -93,6 +99,7 @@ class Sender:
         self._acknowledged = acknowledged
         self._on_void_complete = on_void_complete
         self._objection = objection
+        self._translate = translate
         self._assembler = MessageAssembler()
         # An even size, so that the other side makes fragments of even length (PS3.8 §9.3.5.1).
         self._gatherer = ChunkGatherer(settings.chunk_size & ~1)
@@ -170,7 +177,9 @@ class Sender:
 
     def _command_received(self, event: CommandReceived) -> None:
         self._head = event.head
-        self._command = event.command
+        self._command = (
+            event.command if self._translate is None else self._translate(event.head, event.command)
+        )
         self._context_id = event.context_id
         self._discarding = False
         self._operation = None

@@ -140,6 +140,7 @@ def _grants(patterns: SubjectPatterns) -> Iterator[_Grant]:
         for service in _HANDLERS:
             yield _operations(patterns, service, home=False)
         yield _to(patterns, Kind.SLOTS, Role.SCU, home=True)
+        yield _to(patterns, Kind.CALLBACK, Role.ASSOCIATION, home=True)
         yield _replies(patterns, Role.SCU, home=True)
     elif role is not Role.DELIVERY:
         for kind in (Kind.OP, Kind.REFUSED):

@@ -62,6 +62,8 @@ class Kind(StrEnum):
     """What another executor of the zone holds of a limited target."""
     JETSTREAM = "jetstream"
     """Replies of JetStream; a number of the request stands behind it."""
+    CALLBACK = "callback"
+    """What a target may call back for, with rewritten AE titles."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,11 +79,18 @@ def run(
 
 @app.command()
 def check(file: Annotated[Path, typer.Argument(help="A zone's YAML file.", dir_okay=False)]) -> None:
-    """Validate a configuration and print it, complete with defaults and without secrets."""
+    """Validate a configuration and print it, complete with defaults and without secrets.
+
+    AE titles that are rewritten and can't be translated back for certain are named on standard error.
+    """
+    from dimse_mesh.app.untranslatable import untranslatable
     from dimse_mesh.runtime.settings import dump_complete, load_settings
 
     with failures():
-        sys.stdout.write(dump_complete(load_settings(file)))
+        settings = load_settings(file)
+        sys.stdout.write(dump_complete(settings))
+        for line in untranslatable(settings):
+            print(f"{file}: {line}", file=sys.stderr)
 
 
 policy_app = typer.Typer(no_args_is_help=True, help="What a zone's policy permits.")

@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.association.acceptor import Acceptor
+from dimse_mesh.association.callbacks import Callback, Callbacks
 from dimse_mesh.association.durable import DurableFrontEnd
 from dimse_mesh.association.opening import Accepted, Opener, Refused
 from dimse_mesh.endpoint import (
@@ -80,6 +81,7 @@ class FrontEnd:
         self._policy = policy
         self._opener = Opener(context.mesh, context.liveness, router)
         self._durable = durable
+        self.callbacks = Callbacks(context.settings.scu.remote_aes)
         self.occupancy = Occupancy()
         self.tls_troubles = TlsTroubles(context.counters, TlsSide.LISTENER)
         self.draining = False
@@ -183,13 +185,22 @@ class FrontEnd:
     async def _open_unless_gone(
         self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes, live: bool
     ) -> None:
-        route = route_for(self._context.settings.routes, called=request.called_ae, calling=request.calling_ae)
-        if not live and self._durable is not None and self._durable.takes(request, route):
-            await self._serve_durable(self._durable, acceptor, request, route)
-            return
+        begun = False
         with anyio.CancelScope() as scope:
             acceptor.on_gone = scope.cancel
-            await self._open(acceptor, request, pdu, route)
+            callback = await self.callbacks.of(called=request.called_ae, calling=request.calling_ae)
+            begun = True
+            called = request.called_ae if callback is None else callback.called_ae
+            calling = request.calling_ae if callback is None else callback.calling_ae
+            route = route_for(self._context.settings.routes, called=called, calling=calling)
+            if not live and self._durable is not None and self._durable.takes(request, route):
+                acceptor.on_gone = None
+                told = request if callback is None else request.with_ae_titles(called, calling)
+                await self._serve_durable(self._durable, acceptor, told, route)
+            else:
+                await self._open(acceptor, request, pdu, route, callback)
+        if not begun:
+            self.occupancy.leave()
 
     def drain(self) -> None:
         """Abort each association as soon as no operation is under way."""
@@ -218,7 +229,7 @@ class FrontEnd:
                 acceptor,
                 request,
                 route,
-                objection=self._objection(request),
+                objection=self._objection(request.called_ae, request.calling_ae),
                 traceparent=telemetry.traceparent(span),
                 live=lambda: self.in_process(live=True),
             )
@@ -226,15 +237,22 @@ class FrontEnd:
             self.occupancy.leave()
             telemetry.end(span, error_code=None if code == "released" else code)
 
-    async def _open(self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes, route: Route) -> None:
+    async def _open(
+        self,
+        acceptor: Acceptor,
+        request: AssociateRQ,
+        pdu: bytes,
+        route: Route,
+        callback: Callback | None,
+    ) -> None:
         """Open the association with the target and answer the client."""
         linked = False
         telemetry = self._context.telemetry
         identity = AssociationIdentity(
             association=uuid.uuid4().hex,
             home_zone=self._context.settings.zone,
-            calling_ae=request.calling_ae,
-            called_ae=request.called_ae,
+            calling_ae=request.calling_ae if callback is None else callback.calling_ae,
+            called_ae=request.called_ae if callback is None else callback.called_ae,
             from_client=True,
             local=self.router.new_address(),
         )
@@ -259,7 +277,8 @@ class FrontEnd:
             peer=acceptor.peer,
             identity=identity,
             on_end=ended,
-            objection=self._objection(request),
+            objection=self._objection(identity.called_ae, identity.calling_ae),
+            translate=None if callback is None else callback.translate,
         )
         self.router.register(half)
         code = "cancelled"
@@ -275,7 +294,7 @@ class FrontEnd:
                     window=self.router.settings.window,
                     deadline=self._settings.open_timeout,
                 ),
-                _rewritten(pdu, request, route),
+                _rewritten(pdu, request, route, callback),
                 local=identity.local,
                 traceparent=telemetry.traceparent(span),
             )
@@ -303,9 +322,8 @@ class FrontEnd:
                 telemetry.end(span, error_code=code)
                 acceptor.peer.abort()
 
-    def _objection(self, request: AssociateRQ) -> Callable[[int], PolicyRefusal | None]:
+    def _objection(self, called: str, calling: str) -> Callable[[int], PolicyRefusal | None]:
         """Return what the policy says of operations that no handler is asked about."""
-        called, calling = request.called_ae, request.calling_ae
 
         def objection(command_field: int) -> PolicyRefusal | None:
             return self._policy.operation(
@@ -363,8 +381,11 @@ class FrontEnd:
         half.attach()
 
 
-def _rewritten(pdu: bytes, request: AssociateRQ, route: Route) -> bytes:
-    """Return the A-ASSOCIATE-RQ to send on: as it came, unless the route rewrites AE titles."""
-    if route.called_ae is None and route.calling_ae is None:
+def _rewritten(pdu: bytes, request: AssociateRQ, route: Route, callback: Callback | None) -> bytes:
+    """Return the A-ASSOCIATE-RQ to send on: as it came, unless AE titles are rewritten, or translated back."""
+    called, calling = route.called_ae, route.calling_ae
+    if callback is not None:
+        called, calling = called or callback.called_ae, calling or callback.calling_ae
+    if called is None and calling is None:
         return pdu
-    return request.with_ae_titles(route.called_ae, route.calling_ae).encode()
+    return request.with_ae_titles(called, calling).encode()

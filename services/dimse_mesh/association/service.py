@@ -78,6 +78,7 @@ async def listening(
             ConfiguredPolicy.of(context.settings), (log_refusal, count_rejections(context.counters))
         )
         front_end = FrontEnd(context, router, tasks, policy, durable=durable)
+        await front_end.callbacks.listen(context.mesh)
         servers: list[Server] = []
         try:
             for listener in listeners:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Callable
 
 import anyio
 
+from dimse_mesh.dimse import CommandHead
 from dimse_mesh.endpoint import AssociationHalf, AssociationIdentity, Occupancy, Router, SocketPeer
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT, with_own_items
 from dimse_mesh.endpoint.tls import remote_context
@@ -20,6 +22,7 @@ from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.runtime.tracing import traceparent_in
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
+from dimse_mesh.scu.callbacks import CallbackTeller
 from dimse_mesh.scu.requestor import CLOSED_BY_TARGET, OpeningFailed, connect, request_association
 from dimse_mesh.scu.slots import Slots
 from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, UpperLayerError
@@ -56,6 +59,7 @@ class Executor:
             (remote.ae_title for remote in self._settings.remote_aes), OpenResult
         )
         self._tls_troubles = TlsTroubles(context.counters, TlsSide.TARGET)
+        self._callbacks = CallbackTeller(context.mesh, context.liveness)
         self.occupancy = Occupancy()
         self.draining = False
 
@@ -182,7 +186,10 @@ class Executor:
             local=local,
             remote=front_end,
         )
-        reply = self._join(remote, identity, peer, answer.content, window=request.window)
+        on_request = self._callbacks.watch(identity, own)
+        reply = self._join(
+            remote, identity, peer, answer.content, window=request.window, on_request=on_request
+        )
         return reply, answer.pdu
 
     def _join(
@@ -193,6 +200,7 @@ class Executor:
         accepted: AssociateAC,
         *,
         window: int,
+        on_request: Callable[[CommandHead, memoryview], None] | None,
     ) -> OpenReply:
         """Join the target's association to the front-end's end of the link."""
         front_end = identity.remote
@@ -208,6 +216,7 @@ class Executor:
             peer=peer,
             identity=identity,
             on_end=ended,
+            on_request=on_request,
         )
         self._router.register(half)
         loop = asyncio.get_running_loop()

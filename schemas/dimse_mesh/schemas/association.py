@@ -48,6 +48,12 @@ class OpenResult(StrEnum):
     """This executor is full or draining: ask the queue group again."""
 
 
+CLOSED_BY_TARGET = "closed-by-target"
+"""Detail of `UNREACHABLE`: the target was reached, and closed without an answer."""
+BROKEN_BY_TARGET = frozenset(("malformed-pdu", "pdu-too-long", "unexpected-pdu", "unrecognized-pdu"))
+"""Details of `UNREACHABLE`: the target was reached, and its answer makes no sense."""
+
+
 class OpenReply(WireModel):
     """Executor to front-end. Tail: the target's A-ASSOCIATE-AC or A-ASSOCIATE-RJ or A-ABORT PDU, whole, if any."""
 

@@ -351,6 +351,9 @@ class FrontEnd:
         if isinstance(outcome.answer, Abort):
             log.warning("%s to %s: %s", request.calling_ae, request.called_ae, outcome.code)
             acceptor.peer.abort(outcome.answer)
+        elif outcome.answer is None:
+            log.warning("%s to %s: %s", request.calling_ae, request.called_ae, outcome.code)
+            acceptor.peer.close()
         else:
             self._reject(acceptor, request, outcome.answer, outcome.code)
 

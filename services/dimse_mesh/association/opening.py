@@ -8,13 +8,19 @@ from dataclasses import dataclass
 
 import anyio
 
-from dimse_mesh.endpoint import Router
+from dimse_mesh.endpoint import PROVIDER_ABORT, Router
 from dimse_mesh.mesh import LiveInstance, Mesh, MeshError, NoResponders, Reply
 from dimse_mesh.mesh.liveness import Liveness
 from dimse_mesh.policy.rejections import CALLED_NOT_RECOGNIZED, CONGESTION, LIMIT_EXCEEDED
 from dimse_mesh.runtime.tracing import trace_headers
 from dimse_mesh.schemas.addresses import HalfAddress, Role
-from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
+from dimse_mesh.schemas.association import (
+    BROKEN_BY_TARGET,
+    CLOSED_BY_TARGET,
+    OpenReply,
+    OpenRequest,
+    OpenResult,
+)
 from dimse_mesh.schemas.subjects import Subject
 from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, MalformedPdu, PduType
 
@@ -45,9 +51,9 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The client gets this reject or abort."""
+    """The client gets this reject or abort; None: its connection is closed, as the target has closed ours."""
 
-    answer: AssociateRJ | Abort
+    answer: AssociateRJ | Abort | None
     code: str
 
 
@@ -210,7 +216,11 @@ def _outcome(answer: Reply[OpenReply]) -> Accepted | Refused:
             case OpenResult.ABORTED if pdu and pdu[0] == PduType.ABORT:
                 return Refused(Abort.decode(body), "aborted-by-target")
     except MalformedPdu:
-        return Refused(CONGESTION, "malformed-answer")
+        return Refused(PROVIDER_ABORT, "malformed-answer")
+    if reply.result is OpenResult.UNREACHABLE and reply.detail == CLOSED_BY_TARGET:
+        return Refused(None, CLOSED_BY_TARGET)
+    if reply.result is OpenResult.UNREACHABLE and reply.detail in BROKEN_BY_TARGET:
+        return Refused(PROVIDER_ABORT, f"target-{reply.detail}")
     if reply.result is OpenResult.LIMIT:
         return Refused(LIMIT_EXCEEDED, "target-limit")
     return Refused(CONGESTION, f"target-{reply.result.value}")

@@ -21,9 +21,9 @@ from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.runtime.tracing import traceparent_in
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
-from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
+from dimse_mesh.schemas.association import CLOSED_BY_TARGET, OpenReply, OpenRequest, OpenResult
 from dimse_mesh.scu.callbacks import CallbackTeller
-from dimse_mesh.scu.requestor import CLOSED_BY_TARGET, OpeningFailed, connect, request_association
+from dimse_mesh.scu.requestor import OpeningFailed, connect, request_association
 from dimse_mesh.scu.slots import Slots
 from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, UpperLayerError
 

@@ -13,10 +13,8 @@ import anyio
 from dimse_mesh.endpoint import PeerConnection, SocketPeer
 from dimse_mesh.endpoint.tls_trouble import TlsTrouble, trouble_of
 from dimse_mesh.runtime.settings_scu import RemoteAe
-from dimse_mesh.schemas.association import OpenResult
+from dimse_mesh.schemas.association import CLOSED_BY_TARGET, OpenResult
 from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, AssociateRQ, TlsRecord
-
-CLOSED_BY_TARGET = "closed-by-target"
 
 
 @dataclass(frozen=True, slots=True)

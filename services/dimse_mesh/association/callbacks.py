@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
@@ -66,6 +67,8 @@ class Callbacks:
         self._clock = clock
         self._noted: dict[CallbackNotice, _Noted] = {}
         """In the order in which they came."""
+        self._moves: dict[tuple[str, str | None, str, int], _Noted] = {}
+        """The latest of those that a C-STORE request names, by all that it says of it."""
         self._rewritten = frozenset(
             remote.called_ae or remote.ae_title
             for remote in remote_aes
@@ -89,10 +92,17 @@ class Callbacks:
 
     def note(self, notice: CallbackNotice) -> None:
         """Keep a notice, within the bounds; one of the same operation is replaced."""
-        self._noted.pop(notice, None)
-        if len(self._noted) >= MAX_NOTICES:
-            del self._noted[next(iter(self._noted))]
-        self._noted[notice] = _Noted(notice, self._clock() + LIFETIME)
+        if notice in self._noted:
+            self._forget(notice)
+        elif len(self._noted) >= MAX_NOTICES:
+            self._forget(next(iter(self._noted)))
+        noted = _Noted(notice, self._clock() + LIFETIME)
+        self._noted[notice] = self._moves[_key(notice)] = noted
+
+    def _forget(self, notice: CallbackNotice) -> None:
+        noted, key = self._noted.pop(notice), _key(notice)
+        if self._moves.get(key) is noted:
+            del self._moves[key]
 
     async def of(self, *, called: str, calling: str) -> Callback | None:
         """Return how an association is to be translated; None: not at all.
@@ -116,7 +126,7 @@ class Callbacks:
         ]
         moves = [kept.notice for kept in ours if kept.notice.destination == called]
         if moves:
-            return Callback(called, moves[-1].called_ae, _originators(moves))
+            return Callback(called, moves[-1].called_ae, partial(self._with_originator, calling, called))
         reports = [
             kept for kept in ours if kept.notice.destination is None and kept.notice.client_title == called
         ]
@@ -127,18 +137,25 @@ class Callbacks:
         chosen.chosen += 1
         return Callback(chosen.notice.calling_ae, chosen.notice.called_ae)
 
+    def _with_originator(self, calling: str, called: str, head: CommandHead, command: bytes) -> bytes:
+        """Put the client's own AE title into Move Originator AE Title (PS3.7 §9.1.1.1.6).
 
-def _originators(moves: list[CallbackNotice]) -> Callable[[CommandHead, bytes], bytes]:
-    """Return what puts the client's own AE title into Move Originator AE Title (PS3.7 §9.1.1.1.6)."""
-    titles = {(move.client_title, move.message_id): move.calling_ae for move in moves}
-
-    def translate(head: CommandHead, command: bytes) -> bytes:
+        The operation is looked up with each request: one that has just begun may use an association that stands.
+        """
         if head.command_field != CommandField.C_STORE_RQ:
             return command
         request = CommandSet.parse(command)
-        title = titles.get((request.move_originator_ae or "", request.move_originator_message_id or 0))
-        if title is None or title == request.move_originator_ae:
+        originator, message_id = request.move_originator_ae, request.move_originator_message_id
+        if originator is None or message_id is None:
             return command
-        return request.replace({Tag.MoveOriginatorApplicationEntityTitle: title}).encode()
+        noted = self._moves.get((calling, called, originator, message_id))
+        if noted is None or noted.until <= self._clock() or noted.notice.calling_ae == originator:
+            return command
+        changed: dict[int, bytes | int | str | None] = {
+            Tag.MoveOriginatorApplicationEntityTitle: noted.notice.calling_ae
+        }
+        return request.replace(changed).encode()
 
-    return translate
+
+def _key(notice: CallbackNotice) -> tuple[str, str | None, str, int]:
+    return notice.target_title, notice.destination, notice.client_title, notice.message_id

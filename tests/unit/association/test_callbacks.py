@@ -65,6 +65,16 @@ def test_message_id_that_is_used_again_belongs_to_the_latest_operation() -> None
     assert originator(of(callbacks, "WS1"), "MESH", 1) == "CT1"
 
 
+def test_operation_that_begins_while_the_association_stands_is_known() -> None:
+    callbacks = Callbacks()
+    callbacks.note(notice("CT1", destination="WS1"))
+    found = of(callbacks, "WS1")
+    callbacks.note(notice("CT2", destination="WS1"))
+    callbacks.note(notice("CT3", destination="WS1", message_id=2))
+    assert originator(found, "MESH", 1) == "CT2"
+    assert originator(found, "MESH", 2) == "CT3"
+
+
 def test_reports_go_to_the_clients_in_turn() -> None:
     callbacks = Callbacks()
     callbacks.note(notice("CT1"))

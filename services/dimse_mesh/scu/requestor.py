@@ -116,6 +116,9 @@ async def connect(
     deadline = loop.time() + remote.connect_timeout
     try:
         with anyio.fail_after(remote.connect_timeout):
+            if context is None:
+                _, connected = await loop.create_connection(connection, remote.host, remote.port)
+                return connected
             sock = await _connected_socket(remote.host, remote.port)
     except TimeoutError:
         raise OpeningFailed(OpenResult.TIMED_OUT, "connect-timeout") from None
@@ -128,8 +131,6 @@ async def connect(
                 connection, sock=sock, ssl=context, server_hostname=name
             )
     except OSError as error:
-        if context is None:
-            raise OpeningFailed(OpenResult.UNREACHABLE, "unreachable") from error
         raise _tls_failed(error) from error
     return connected
 

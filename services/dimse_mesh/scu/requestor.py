@@ -130,8 +130,11 @@ async def connect(
             _, connected = await loop.create_connection(
                 connection, sock=sock, ssl=context, server_hostname=name
             )
-    except OSError as error:
-        raise _tls_failed(error) from error
+    except BaseException as error:
+        sock.close()  # a cancelled handshake leaves it open
+        if isinstance(error, OSError):
+            raise _tls_failed(error) from error
+        raise
     return connected
 
 

@@ -53,12 +53,6 @@ def test_target_that_comes_back_is_reached_again(way: Way, cloud_ae: Ae) -> None
         client.release()
 
 
-def test_target_that_closes_during_negotiation_is_a_transient_reject(way: Way, cloud_ae: Ae) -> None:
-    way.need_mesh()
-    with Server(lambda peer: (peer.read_request(), None)[1], port=cloud_ae.port):
-        assert rejected(way.entry(cloud_ae), called=cloud_ae.title) in TRANSIENT
-
-
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """A hospital with rules: whom it lets in, what they may do, where it goes."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import random
+import resource
 import socket
 import tempfile
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import IO
 
 FIRST_PORT = 15000
 LAST_PORT = 31999
+HELD_FROM = 4096
+"""First descriptor of the lock files."""
 _held: list[IO[bytes]] = []
 
 
@@ -51,7 +54,7 @@ def reserve_ports(count: int) -> int:
                 break
             locks.append(lock)
         if len(locks) == count:
-            _held.extend(locks)
+            _held.extend(map(_out_of_the_way, locks))
             return first
         for lock in locks:
             lock.close()
@@ -70,6 +73,19 @@ def _locked(port: int) -> IO[bytes] | None:
         return lock
     lock.close()
     return None
+
+
+def _out_of_the_way(lock: IO[bytes]) -> IO[bytes]:
+    """Give a lock a high descriptor: pynetdicom can't use a socket whose own is 1024 or more (select)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 2 * HELD_FROM <= hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (2 * HELD_FROM, hard))
+    try:
+        high = fcntl.fcntl(lock, fcntl.F_DUPFD_CLOEXEC, HELD_FROM)
+    except OSError:  # the limit of open files is too low
+        return lock
+    lock.close()  # the copy holds the same lock
+    return os.fdopen(high, "wb")
 
 
 def is_listening(port: int) -> bool:

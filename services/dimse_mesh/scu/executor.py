@@ -161,7 +161,7 @@ class Executor:
             client_request = AssociateRQ.decode(pdu[6:])
             own = with_own_items(client_request, maximum_length=self._settings.max_pdu_length)
         except UpperLayerError as error:
-            raise OpeningFailed(OpenResult.UNREACHABLE, error.code) from error
+            raise OpeningFailed(OpenResult.UNREACHABLE, f"request-{error.code}") from error
         own = own.with_ae_titles(remote.called_ae, remote.calling_ae)
         connection = await connect(
             remote,

@@ -33,7 +33,7 @@ HANDLERS = ("hospital/store", "hospital/query-retrieve", "hospital/n-service")
 LARGE = 2_000_000
 KEPT = ("dimse_mesh_associations_remembered", "dimse_mesh_instances_watched")
 """1 while there is an association with an instance, 0 before and after."""
-LABELS = {"result", "source", "reason", "code", "service", "outcome", "decision", "ae_title", "le"}
+LABELS = {"result", "source", "reason", "code", "service", "side", "outcome", "decision", "ae_title", "le"}
 METRIC = re.compile(r"dimse_mesh_[a-z0-9_]+")
 
 

@@ -166,6 +166,19 @@ class JetStream:
             NoResponders: there is no JetStream.
             MeshTimeout, MeshUnavailable: no reply.
         """
+        message = await self._ask(verb, body, timeout=timeout)
+        if message.no_responders:
+            raise NoResponders("JetStream is not enabled on the nats-server, or its domain can't be reached")
+        answer: dict[str, Any] = json.loads(message.payload)
+        _raise_error(answer)
+        return answer
+
+    async def _ask(self, verb: str, body: Mapping[str, Any] | None, *, timeout: float) -> Message:
+        """Ask the API; return its reply as it came.
+
+        Raises:
+            MeshTimeout, MeshUnavailable: no reply.
+        """
         payload = b"" if body is None else json.dumps(body).encode()
         reply, waiting = self._expect(self._control)
         try:
@@ -179,11 +192,7 @@ class JetStream:
             del self._waiting[reply]
         if message is None:
             raise MeshUnavailable("the connection to NATS was lost")
-        if message.no_responders:
-            raise NoResponders("JetStream is not enabled on the nats-server, or its domain can't be reached")
-        answer: dict[str, Any] = json.loads(message.payload)
-        _raise_error(answer)
-        return answer
+        return message
 
     async def request_persistently(self, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Ask the API, again and again while NATS is away, until the deadline.
@@ -338,19 +347,7 @@ class JetStream:
         Raises:
             MeshError: as `request`.
         """
-        reply, waiting = self._expect(self._control)
-        try:
-            body = json.dumps({"last_by_subj": subject}).encode()
-            if not self._mesh.publish(f"{self._api}.DIRECT.GET.{stream}", body, reply=reply):
-                raise MeshUnavailable("no connection to NATS")
-            with anyio.fail_after(API_TIMEOUT):
-                message = await waiting.future
-        except TimeoutError:
-            raise MeshTimeout(f"JetStream does not answer within {API_TIMEOUT:g} s") from None
-        finally:
-            del self._waiting[reply]
-        if message is None:
-            raise MeshUnavailable("the connection to NATS was lost")
+        message = await self._ask(f"DIRECT.GET.{stream}", {"last_by_subj": subject}, timeout=API_TIMEOUT)
         if message.status == _MESSAGE_NOT_FOUND:
             return None
         if message.status:

@@ -92,7 +92,7 @@ class ConfiguredPolicy:
         self._calling_ae_titles = calling_ae_titles
         self._max_associations = max_associations
         self._remote_aes: Mapping[str, RemoteAe] = {remote.ae_title: remote for remote in remote_aes}
-        self._routes_by_titles: dict[tuple[str, str], Route] = {}
+        self._routes_by_titles: dict[tuple[str, str], tuple[int | None, Route]] = {}
 
     @classmethod
     def of(cls, settings: ZoneSettings) -> ConfiguredPolicy:
@@ -169,28 +169,28 @@ class ConfiguredPolicy:
         for number, rule in enumerate(self._policy.operations):
             if _operation_matches(rule, question):
                 return _by_rule(f"policy.operations[{number}]", rule.effect, NOT_AUTHORIZED)
-        route = self._route(question.called_ae, question.calling_ae)
+        index, route = self._route(question.called_ae, question.calling_ae)
         listed = "allow" if question.from_client or route.allow_from_target is None else "allow_from_target"
         if (route.allow if listed == "allow" else route.allow_from_target) is None:
             return _NO_RULE
-        where = (
-            f"routes[{index_of_route(self._routes, called=question.called_ae, calling=question.calling_ae)}]"
-        )
-        rule_name = f"{where}.{listed}"
+        rule_name = f"routes[{index}].{listed}"
         if question.service not in _NAMES:
             return Verdict(replace(UNRECOGNIZED, rule=rule_name), rule_name)
         service = DimseService(question.service)
         allowed = route.allows(service) if question.from_client else route.allows_from_target(service)
         return _by_rule(rule_name, Effect.PERMIT if allowed else Effect.DENY, NOT_AUTHORIZED)
 
-    def _route(self, called: str, calling: str) -> Route:
+    def _route(self, called: str, calling: str) -> tuple[int | None, Route]:
         key = (called, calling)
-        route = self._routes_by_titles.get(key)
-        if route is None:
+        found = self._routes_by_titles.get(key)
+        if found is None:
             if len(self._routes_by_titles) >= _REMEMBERED:
                 self._routes_by_titles.clear()
-            route = self._routes_by_titles[key] = route_for(self._routes, called=called, calling=calling)
-        return route
+            found = self._routes_by_titles[key] = (
+                index_of_route(self._routes, called=called, calling=calling),
+                route_for(self._routes, called=called, calling=calling),
+            )
+        return found
 
 
 def _refused(code: str, rejection: AssociateRJ, rule: str) -> Verdict:

@@ -397,7 +397,11 @@ class AssociationHalf:
         self.instance.ended(self, tell=tell, keep=in_order and not self.sender.outbound.idle)
         if code != "released":
             log.info(
-                "association %s to %s ended: %s", self.identity.calling_ae, self.identity.called_ae, code
+                "association %s to %s ended: %s",
+                self.identity.calling_ae,
+                self.identity.called_ae,
+                code,
+                extra={"fields": {"association": self.identity.association}},
             )
         self._on_end(code)
 

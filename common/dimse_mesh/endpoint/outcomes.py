@@ -12,6 +12,7 @@ from dimse_mesh.endpoint.identity import dimse_service
 from dimse_mesh.endpoint.operations import Operation
 from dimse_mesh.endpoint.ports import Half
 from dimse_mesh.endpoint.tracing import OperationTracing
+from dimse_mesh.runtime.logging import in_trace
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +35,14 @@ class Outcomes:
     def void(self, operation: Operation, status: int, code: str) -> None:
         """Let the mesh answer an operation: with `status`, as soon as our peer has sent all of it."""
         identity = self._half.identity
-        log.warning(
-            "%s of %s to %s answered by the mesh: %s",
-            dimse_service(operation.head.command_field),
-            identity.calling_ae,
-            identity.called_ae,
-            code,
-        )
+        with in_trace(operation.traceparent):
+            log.warning(
+                "%s of %s to %s answered by the mesh: %s",
+                dimse_service(operation.head.command_field),
+                identity.calling_ae,
+                identity.called_ae,
+                code,
+            )
         operation.void_code = code
         self._half.sender.void(operation, status)
 
@@ -64,5 +66,8 @@ class Outcomes:
     def _count(self, operation: Operation, outcome: str) -> None:
         instance = self._half.instance
         instance.counters.operation_finished(
-            dimse_service(operation.head.command_field), outcome, instance.now() - operation.started
+            dimse_service(operation.head.command_field),
+            outcome,
+            instance.now() - operation.started,
+            traceparent=operation.traceparent,
         )

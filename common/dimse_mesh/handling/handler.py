@@ -25,6 +25,7 @@ from dimse_mesh.mesh import EnvelopeError, Message, pack, unpack
 from dimse_mesh.mesh.complaints import Complaints
 from dimse_mesh.policy import OperationQuestion, Policy, PolicyRefusal
 from dimse_mesh.policy.configured import UNRECOGNIZED
+from dimse_mesh.runtime.logging import in_trace
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.runtime.tracing import trace_headers, traceparent_in
 from dimse_mesh.schemas.addresses import InstanceAddress, Role, parse_address
@@ -86,7 +87,8 @@ class OperationHandler:
                     "dicom.association": request.association,
                 },
             )
-        refusal = self._refusal_of(request, head.command_field, service)
+        with in_trace(self._telemetry.traceparent(span)):
+            refusal = self._refusal_of(request, head.command_field, service)
         if refusal is None:
             traceparent = self._telemetry.traceparent(span) or parent
             headers = trace_headers(traceparent)

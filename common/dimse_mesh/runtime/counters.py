@@ -6,6 +6,7 @@ peer. So the number of keys is bounded.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -54,19 +55,33 @@ class Held(NamedTuple):
     """Other instances whose death this process watches for."""
 
 
-class Durations:
-    """A histogram of seconds over the buckets `SECONDS`."""
+class TracedDuration(NamedTuple):
+    """One operation as an example of its bucket (an exemplar, as OpenMetrics calls it)."""
 
-    __slots__ = ("buckets", "total")
+    traceparent: str
+    seconds: float
+    ended: float
+    """Seconds since the epoch."""
+
+
+class Durations:
+    """A histogram of seconds over the buckets `SECONDS`; the newest traced operation of each bucket is remembered."""
+
+    __slots__ = ("buckets", "examples", "total")
 
     def __init__(self) -> None:
         self.buckets = [0] * (len(SECONDS) + 1)
+        self.examples: dict[int, TracedDuration] = {}
+        """By index of the bucket."""
         self.total = 0.0
 
-    def add(self, seconds: float) -> None:
-        """Count one duration."""
-        self.buckets[bisect_left(SECONDS, seconds)] += 1
+    def add(self, seconds: float, traceparent: str | None = None) -> None:
+        """Count one duration; `traceparent` names the operation's span when it is sampled."""
+        bucket = bisect_left(SECONDS, seconds)
+        self.buckets[bucket] += 1
         self.total += seconds
+        if traceparent is not None:
+            self.examples[bucket] = TracedDuration(traceparent, seconds, time.time())
 
 
 @dataclass(slots=True)
@@ -144,14 +159,16 @@ class Counters:
         key = (ae_title, result)
         self.openings[key] = self.openings.get(key, 0) + 1
 
-    def operation_finished(self, service: str, outcome: str, seconds: float) -> None:
-        """Count an operation of a DIMSE service, with its outcome and how long it took."""
+    def operation_finished(
+        self, service: str, outcome: str, seconds: float, *, traceparent: str | None = None
+    ) -> None:
+        """Count an operation of a DIMSE service, with its outcome, how long it took, and its span if sampled."""
         key = (service, outcome)
         self.operations[key] = self.operations.get(key, 0) + 1
         durations = self.durations.get(service)
         if durations is None:
             durations = self.durations[service] = Durations()
-        durations.add(seconds)
+        durations.add(seconds, traceparent)
 
     def operation_handled(self, service: str, decision: str) -> None:
         """Count what a handler decided on an operation."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import anyio
 import anyio.abc
@@ -16,21 +17,34 @@ MAX_CONNECTIONS = 32
 _TEXT = "text/plain; charset=utf-8"
 
 
+class HttpRequest(NamedTuple):
+    """What is read of a request."""
+
+    method: str
+    path: str
+    accept: str = ""
+    """The Accept field; empty: there is none."""
+
+
 class HealthServer:
-    """Answers probes. `unready` returns why the process isn't ready, or None when it is."""
+    """Answers probes.
+
+    Args:
+        settings: where to listen.
+        unready: returns why the process isn't ready, or None when it is.
+        exposition: returns content type and text of the metrics for an Accept field; None: there are no metrics.
+    """
 
     def __init__(
         self,
         settings: HttpSettings,
         *,
         unready: Callable[[], str | None],
-        exposition: Callable[[], bytes] | None = None,
-        exposition_type: str = _TEXT,
+        exposition: Callable[[str], tuple[str, bytes]] | None = None,
     ) -> None:
         self._settings = settings
         self._unready = unready
         self._exposition = exposition
-        self._exposition_type = exposition_type
         self._slots = anyio.Semaphore(MAX_CONNECTIONS)
         self.port = settings.port
 
@@ -54,34 +68,34 @@ class HealthServer:
         async with stream, self._slots:
             with anyio.move_on_after(REQUEST_SECONDS):
                 try:
-                    await stream.send(self.answer(await _request_line(stream)))
+                    await stream.send(self.answer(await _request(stream)))
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                     return
 
-    def answer(self, request: tuple[str, str] | None) -> bytes:
-        """Return the whole HTTP response to (method, path); None stands for bytes that are no request."""
+    def answer(self, request: HttpRequest | None) -> bytes:
+        """Return the whole HTTP response; None stands for bytes that are no request."""
         match request:
             case None:
                 status, kind, body = "400 Bad Request", _TEXT, b"bad request\n"
-            case (method, _) if method not in {"GET", "HEAD"}:
+            case HttpRequest(method=method) if method not in {"GET", "HEAD"}:
                 status, kind, body = "405 Method Not Allowed", _TEXT, b"GET or HEAD\n"
-            case (_, "/livez"):
+            case HttpRequest(path="/livez"):
                 status, kind, body = "200 OK", _TEXT, b"alive\n"
-            case (_, "/readyz"):
+            case HttpRequest(path="/readyz"):
                 why = self._unready()
                 status = "200 OK" if why is None else "503 Service Unavailable"
                 kind, body = _TEXT, f"{why or 'ready'}\n".encode()
-            case (_, "/metrics") if self._exposition is not None:
-                status, kind, body = "200 OK", self._exposition_type, self._exposition()
+            case HttpRequest(path="/metrics", accept=accept) if self._exposition is not None:
+                status, (kind, body) = "200 OK", self._exposition(accept)
             case _:
                 status, kind, body = "404 Not Found", _TEXT, b"/livez /readyz /metrics\n"
         fields = f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close"
         head = f"HTTP/1.1 {status}\r\n{fields}\r\n\r\n"
-        return head.encode() + (b"" if request is not None and request[0] == "HEAD" else body)
+        return head.encode() + (b"" if request is not None and request.method == "HEAD" else body)
 
 
-async def _request_line(stream: anyio.abc.ByteReceiveStream) -> tuple[str, str] | None:
-    """Read a request's head and return (method, path), or None when it isn't one."""
+async def _request(stream: anyio.abc.ByteReceiveStream) -> HttpRequest | None:
+    """Read a request's head; None: it isn't one."""
     head = bytearray()
     while b"\r\n\r\n" not in head:
         if len(head) > MAX_REQUEST_BYTES:
@@ -90,7 +104,12 @@ async def _request_line(stream: anyio.abc.ByteReceiveStream) -> tuple[str, str] 
             head += await stream.receive(MAX_REQUEST_BYTES)
         except anyio.EndOfStream:
             return None
-    parts = bytes(head).split(b"\r\n", 1)[0].decode("latin-1").split(" ")
+    line, *fields = bytes(head).partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+    parts = line.split(" ")
     if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
         return None
-    return parts[0], parts[1].partition("?")[0]
+    named = (
+        (name.strip().lower(), value.strip()) for name, _, value in (field.partition(":") for field in fields)
+    )
+    accept = ",".join(value for name, value in named if name == "accept")
+    return HttpRequest(parts[0], parts[1].partition("?")[0], accept)

@@ -12,16 +12,19 @@ import logging
 import re
 import sys
 import traceback
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from dimse_mesh.runtime.settings_observability import ObservabilitySettings
 
 ROOT = "dimse_mesh"
 MAX_TEXT = 200
+_TRACE: ContextVar[str | None] = ContextVar("traceparent of log lines", default=None)
 _VALUE = re.compile(r"""[:<(\[{'"\n]""")
 
 
@@ -45,6 +48,21 @@ class EventLog:
     def failure(self, event: str, error: BaseException, /, **fields: object) -> None:
         """Log a problem that the process has not coped with: the types and places of `error`, not its message."""
         self._logger.error(event, exc_info=error, extra={"fields": fields})
+
+
+def enter_trace(traceparent: str | None) -> None:
+    """Give every further log line of this task, and of tasks that it starts, the ids of a span; None: of no span."""
+    _TRACE.set(traceparent)
+
+
+@contextmanager
+def in_trace(traceparent: str | None) -> Iterator[None]:
+    """Give the log lines of the block the ids of a span; None: of no span."""
+    token = _TRACE.set(traceparent)
+    try:
+        yield
+    finally:
+        _TRACE.reset(token)
 
 
 def redacted(value: object) -> str | int | float | bool | None:
@@ -106,6 +124,9 @@ class _Formatter(logging.Formatter):
         if isinstance(extra, dict):
             for name, value in extra.items():
                 fields[name] = redacted(value)
+        traceparent = _TRACE.get()
+        if traceparent is not None:
+            _, fields["trace_id"], fields["span_id"], _ = traceparent.split("-")
         if record.exc_info and record.exc_info[1] is not None:
             fields["error"] = described(record.exc_info[1])
         return fields

@@ -15,11 +15,12 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
-from dimse_mesh.runtime.counters import SECONDS, Counters, Held, Load
+from dimse_mesh.runtime.counters import SECONDS, Counters, Durations, Held, Load, TracedDuration
 from dimse_mesh.runtime.instrument import Instrument, Values
 from dimse_mesh.runtime.metrics_durable import DURABLE_INSTRUMENTS
 from dimse_mesh.upper_layer.reasons import REJECT_REASONS, RejectResult, RejectSource
@@ -247,8 +248,6 @@ INSTRUMENTS = (
 class Metrics:
     """The instruments of one process over its `Counters`."""
 
-    content_type = CONTENT_TYPE_LATEST
-
     def __init__(self, counters: Counters, resource: Resource) -> None:
         self._counters = counters
         self._observed: Load | None = None
@@ -278,11 +277,17 @@ class Metrics:
         )
         create(instrument.name, [observe], unit=instrument.unit, description=instrument.description)
 
-    def exposition(self) -> bytes:
-        """Return all metrics in Prometheus' text format."""
+    def exposition(self, accepted: str = "") -> tuple[str, bytes]:
+        """Return content type and text of all metrics.
+
+        Args:
+            accepted: the Accept field of the request. OpenMetrics, when it names that, has exemplars too: with each
+                bucket of a duration the trace of an operation that took so long. Else: Prometheus' text format.
+        """
         load = self._counters.load
         self._observed = load() if load is not None else None
-        return generate_latest(self._registry)
+        encode, content_type = choose_encoder(accepted)
+        return content_type, encode(self._registry)
 
     def shutdown(self) -> None:
         """Unregister; the object must not be used afterwards."""
@@ -299,9 +304,22 @@ class _DurationCollector(Collector):
         family = HistogramMetricFamily(
             DURATION, "From a DIMSE request to its final response, by service", labels=["service"]
         )
-        bounds = [*map(str, SECONDS), "+Inf"]
         for service, durations in self._counters.durations.items():
-            family.add_metric(
-                [service], list(zip(bounds, accumulate(durations.buckets), strict=True)), durations.total
-            )
+            family.add_metric([service], _buckets(durations), durations.total)
         yield family
+
+
+def _buckets(durations: Durations) -> list[tuple[str, float] | tuple[str, float, Exemplar]]:
+    """Return upper bound and count of each bucket, with an exemplar where there is one."""
+    buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
+    for bucket, (bound, count) in enumerate(
+        zip([*map(str, SECONDS), "+Inf"], accumulate(durations.buckets), strict=True)
+    ):
+        example = durations.examples.get(bucket)
+        buckets.append((bound, count) if example is None else (bound, count, _exemplar(example)))
+    return buckets
+
+
+def _exemplar(example: TracedDuration) -> Exemplar:
+    _, trace_id, span_id, _ = example.traceparent.split("-")
+    return Exemplar({"trace_id": trace_id, "span_id": span_id}, example.seconds, example.ended)

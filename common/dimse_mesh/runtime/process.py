@@ -245,9 +245,7 @@ def _health(settings: ZoneSettings, readiness: Readiness, telemetry: Telemetry) 
     http, metrics = settings.observability.http, telemetry.metrics
     assert http is not None
     assert metrics is not None
-    return HealthServer(
-        http, unready=readiness.unready, exposition=metrics.exposition, exposition_type=metrics.content_type
-    )
+    return HealthServer(http, unready=readiness.unready, exposition=metrics.exposition)
 
 
 def _allow_open_files() -> None:

@@ -259,7 +259,9 @@ class DurableSession:
             status = failure_status_for(field, FailureReason.UNRECOGNIZED_OPERATION)
             self._answer(received, command, status)
         outcome = "success" if status == Status.SUCCESS else "failure"
-        self._counters.operation_finished(dimse_service(field), outcome, time.monotonic() - began)
+        self._counters.operation_finished(
+            dimse_service(field), outcome, time.monotonic() - began, traceparent=self._traceparent
+        )
 
     async def _store(self, received: CommandReceived, command: CommandSet) -> int:
         """Store an object and answer; return the status.

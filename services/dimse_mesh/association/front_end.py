@@ -38,6 +38,7 @@ from dimse_mesh.policy import (
 )
 from dimse_mesh.policy.rejections import CONGESTION
 from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.runtime.logging import enter_trace
 from dimse_mesh.runtime.routing import Route, route_for
 from dimse_mesh.runtime.settings_association import Listener
 from dimse_mesh.schemas.addresses import HalfAddress
@@ -223,6 +224,7 @@ class FrontEnd:
                 "dicom.ae.called": request.called_ae,
             },
         )
+        enter_trace(telemetry.traceparent(span))
         code = "cancelled"
         try:
             code = await durable.serve(
@@ -266,6 +268,7 @@ class FrontEnd:
                 "dicom.ae.called": identity.called_ae,
             },
         )
+        enter_trace(telemetry.traceparent(span))
 
         def ended(code: str) -> None:
             self.occupancy.leave()

@@ -18,6 +18,7 @@ from dimse_mesh.mesh import Message
 from dimse_mesh.policy import OpeningQuestion, Policy, PolicyRefusal, Side
 from dimse_mesh.policy.rejections import CALLING_NOT_RECOGNIZED
 from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.runtime.logging import enter_trace
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.runtime.tracing import traceparent_in
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
@@ -90,6 +91,7 @@ class Executor:
             parent=traceparent_in(message.headers),
             attributes={"dicom.association": request.association, "dicom.ae.remote": remote.ae_title},
         )
+        enter_trace(telemetry.traceparent(span))
         self.occupancy.enter()
         local = self._router.new_address()
         reply = OpenReply(result=OpenResult.UNREACHABLE, channel=local.channel, detail="given-up")

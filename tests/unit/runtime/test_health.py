@@ -11,6 +11,7 @@ from dimse_mesh.runtime.health import MAX_REQUEST_BYTES, HealthServer
 from dimse_mesh.runtime.settings_observability import HttpSettings, ObservabilitySettings
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.service import ServiceName
+from tests.support.exposition import open_metrics_in
 
 
 async def exchange(port: int, request: bytes) -> bytes:
@@ -25,7 +26,11 @@ async def exchange(port: int, request: bytes) -> bytes:
 
 async def _probe_everything() -> None:
     reasons: list[str | None] = ["starting"]
-    server = HealthServer(HttpSettings(port=0), unready=lambda: reasons[-1], exposition=lambda: b"a 1\n")
+
+    def exposition(accepted: str) -> tuple[str, bytes]:
+        return "text/plain", f"a 1\n{accepted}\n".encode()
+
+    server = HealthServer(HttpSettings(port=0), unready=lambda: reasons[-1], exposition=exposition)
     async with anyio.create_task_group() as tasks:
         port = await tasks.start(server.serve)
         assert b"200 OK" in await exchange(port, b"GET /livez HTTP/1.1\r\n\r\n")
@@ -34,7 +39,9 @@ async def _probe_everything() -> None:
         assert answer.endswith(b"starting\n")
         reasons.append(None)
         assert b"200 OK" in await exchange(port, b"GET /readyz HTTP/1.1\r\n\r\n")
-        assert (await exchange(port, b"GET /metrics HTTP/1.1\r\n\r\n")).endswith(b"\r\n\r\na 1\n")
+        assert (await exchange(port, b"GET /metrics HTTP/1.1\r\n\r\n")).endswith(b"\r\n\r\na 1\n\n")
+        asked = b"GET /metrics HTTP/1.1\r\naccept: text/x\r\nHost: x\r\nAccept: text/y;q=0.5\r\n\r\n"
+        assert (await exchange(port, asked)).endswith(b"\r\n\r\na 1\ntext/x,text/y;q=0.5\n")
         assert (await exchange(port, b"HEAD /metrics HTTP/1.1\r\n\r\n")).endswith(b"\r\n\r\n")
         assert b" 404 " in await exchange(port, b"GET /etc/passwd HTTP/1.1\r\n\r\n")
         assert b" 405 " in await exchange(port, b"POST /livez HTTP/1.1\r\n\r\n")
@@ -77,7 +84,7 @@ def test_counters_come_out_as_metrics() -> None:
     counters.bytes_in += 7
     counters.load = lambda: Load(operations=2, bytes_in=5)
     assert telemetry.metrics is not None
-    text = telemetry.metrics.exposition().decode()
+    text = telemetry.metrics.exposition()[1].decode()
     rejected = 'reason="called_ae_title_not_recognized",result="permanent",source="service_user"'
     for line in (
         "dimse_mesh_associations_open 1.0",
@@ -91,4 +98,32 @@ def test_counters_come_out_as_metrics() -> None:
         "dimse_mesh_dicom_received_bytes_total 12.0",
     ):
         assert line in text.splitlines()
+    telemetry.metrics.shutdown()
+
+
+def test_openmetrics_is_served_when_asked_for_and_has_the_traces_of_examples() -> None:
+    counters = Counters()
+    telemetry = Telemetry.from_settings(
+        ObservabilitySettings(http=HttpSettings(port=0)),
+        service=ServiceName.ASSOCIATION,
+        zone="a",
+        instance="i",
+        counters=counters,
+        environ={},
+    )
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    counters.operation_finished("C-STORE", "success", 0.02, traceparent=f"00-{trace}-{span}-01")
+    counters.operation_finished("C-STORE", "success", 0.03)
+    assert telemetry.metrics is not None
+    kind, body = telemetry.metrics.exposition("application/openmetrics-text;version=1.0.0,text/plain;q=0.2")
+    assert kind.startswith("application/openmetrics-text")
+    examples = {
+        sample.labels["le"]: sample.exemplar for sample in open_metrics_in(body.decode()) if sample.exemplar
+    }
+    assert examples.keys() == {"0.025"}
+    assert examples["0.025"].labels == {"trace_id": trace, "span_id": span}
+    assert examples["0.025"].value == 0.02
+    kind, body = telemetry.metrics.exposition("text/plain")
+    assert kind.startswith("text/plain")
+    assert trace not in body.decode()
     telemetry.metrics.shutdown()

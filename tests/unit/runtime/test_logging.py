@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dimse_mesh.runtime.logging import EventLog, configure_logging
+from dimse_mesh.runtime.logging import EventLog, configure_logging, enter_trace, in_trace
 from dimse_mesh.runtime.settings_observability import ObservabilitySettings
 
 
@@ -112,3 +112,30 @@ def test_level_is_respected() -> None:
     log.warning("w")
     log.info("i")
     assert stream.getvalue() == ""
+
+
+def test_lines_of_a_task_or_a_block_carry_the_ids_of_its_span() -> None:
+    trace, span, inner = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
+    stream = output("json")
+    log = EventLog("dimse_mesh.scu")
+
+    async def one_task() -> None:
+        enter_trace(f"00-{trace}-{span}-01")
+        log.info("in the task")
+        with in_trace(f"00-{trace}-{inner}-01"):
+            log.info("in the block")
+        log.info("after the block")
+        with in_trace(None):
+            log.info("in no span")
+
+    async def both() -> None:
+        await asyncio.create_task(one_task())
+        log.info("in another task")
+
+    asyncio.run(both())
+    found = [
+        (record.get("trace_id"), record.get("span_id"))
+        for record in map(json.loads, stream.getvalue().splitlines())
+        if record["logger"] == "dimse_mesh.scu"
+    ]
+    assert found == [(trace, span), (trace, inner), (trace, span), (None, None), (None, None)]

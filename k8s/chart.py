@@ -72,6 +72,8 @@ def values_schema(definition: dict[str, Any]) -> dict[str, Any]:
 def _without_extensions(node: dict[str, Any]) -> dict[str, Any]:
     open_ended = bool(node.get("x-kubernetes-preserve-unknown-fields"))
     kept = {name: value for name, value in node.items() if not name.startswith("x-") and name != "default"}
+    if kept.pop("nullable", False):
+        kept["type"] = [kept["type"], "null"]
     if "properties" in kept:
         kept["properties"] = {name: _without_extensions(one) for name, one in kept["properties"].items()}
         kept["additionalProperties"] = open_ended

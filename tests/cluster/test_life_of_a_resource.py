@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from dimse_mesh.operator.names import Component
+from dimse_mesh.operator.names import STANDING
 from tests.support.cluster.api import Namespace
 
 pytestmark = pytest.mark.usefixtures("operator")
 
 ORIGINAL: dict[str, Any] = yaml.safe_load(Path("k8s/samples/original.yaml").read_text())["spec"]
 NAME = "archive-proxy"
-DEPLOYMENTS = {f"{NAME}-{component.value}" for component in Component}
+DEPLOYMENTS = {f"{NAME}-{component.value}" for component in STANDING}
 
 
 def template(namespace: Namespace, service: str) -> dict[str, Any]:

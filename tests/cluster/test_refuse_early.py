@@ -28,11 +28,15 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"services": {"queryRetrieve": KEDA}}, "spec", "scaler keda needs observability.prometheusUrl"),
     ({"routes": [{"to": {}}]}, "spec.routes[0].to", "give exactly one of ae and zone"),
     ({"routes": [{"to": {"ae": "X", "zone": "B"}}]}, "spec.routes[0].to", "give exactly one of ae and zone"),
+    ({"routes": [{"delivery": "durable"}]}, "spec.routes[0]", "a durable route names its destination: to"),
     (
-        {"routes": [{"to": {"zone": "B"}, "delivery": "durable"}]},
-        "spec",
-        "the operator runs no delivery service",
+        {"routes": [{"to": {"zone": "B"}, "also": [{"ae": "X"}]}]},
+        "spec.routes[0]",
+        "several destinations need delivery: durable",
     ),
+    ({"delivery": {}}, "spec", "delivery needs an AE to deliver to: targetDimseHost or remoteAEs"),
+    ({**TARGET, "delivery": {"readAhead": 1}}, "spec.delivery.readAhead", "greater than or equal to"),
+    ({"spool": {"maxBytes": "much"}}, "spec.spool.maxBytes", "must be of type integer"),
     ({"exposure": {"sourceRanges": ["192.0.2.0/33"]}}, "spec.exposure.sourceRanges[0]", "is no CIDR"),
     ({**TARGET, "applicationEntityTitle": "   "}, "spec.applicationEntityTitle", "should match"),
     ({"remoteAEs": [{"aeTitle": " ", "host": "a", "port": 1}]}, "spec.remoteAEs[0].aeTitle", "should match"),
@@ -66,6 +70,11 @@ ACCEPTED: list[dict[str, Any]] = [
     {"routes": [{"called": "X", "calledAE": "Y", "callingAE": "Z"}, {"to": {"zone": "B"}}]},
     {"exposure": {"sourceRanges": ["192.0.2.0/24", "2001:db8::/32"]}},
     {**TARGET, "applicationEntityTitle": "A B", "targetTls": {}},
+    {
+        "routes": [{"to": {"ae": "X"}, "also": [{"zone": "B"}], "delivery": "durable"}],
+        "spool": {"domain": "a"},
+    },
+    {**TARGET, "delivery": {"domains": ["hub", None], "retry": {"longest": 60.5}}},
     {"settings": {"mesh": {"deadline": 60}, "association": {"max_associations": 5}}},
 ]
 
@@ -109,6 +118,7 @@ def test_unknown_fields_and_settings_are_refused_where_the_client_asks_for_it(na
         ({"typo": 1}, "spec.typo"),
         ({"settings": {"mesh": {"dedline": 60}}}, "spec.settings.mesh.dedline"),
         ({"settings": {"asociation": {}}}, "spec.settings.asociation"),
+        ({"spool": {"max_bytes": 1 << 30}}, "spec.spool.max_bytes"),
     ):
         assert f'unknown field "{name}"' in refusal(namespace, spec, fieldValidation="Strict")
 

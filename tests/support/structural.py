@@ -27,6 +27,7 @@ _KNOWN = {
     "properties",
     "required",
     "additionalProperties",
+    "nullable",
     "x-kubernetes-preserve-unknown-fields",
     "x-kubernetes-validations",
     "x-kubernetes-list-type",

@@ -8,6 +8,7 @@ from typing import Any
 from dimse_mesh.operator.fields import RULES
 from dimse_mesh.operator.names import Component, Manifest
 from dimse_mesh.operator.resource import GROUP, KIND, PLURAL, VERSION, DimseProxySpec
+from dimse_mesh.operator.sections import section_schema
 from dimse_mesh.runtime.settings import ZoneSettings
 
 _NAME_RULE = {
@@ -102,6 +103,10 @@ def spec_schema() -> Manifest:
     settings = structural(ZoneSettings.model_json_schema(mode="validation"))
     description = schema["properties"]["settings"]["description"]
     schema["properties"]["settings"] = _bare(settings) | {"description": description}
+    for name in ("spool", "delivery"):
+        description = schema["properties"][name]["description"]
+        section = section_schema(_bare(settings["properties"][name]))
+        schema["properties"][name] = section | {"description": description}
     return schema
 
 
@@ -139,6 +144,8 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mani
         schema["default"] = default
     if schema["type"] == "array":
         schema["items"] = _structural(node["items"], definitions)
+        if any(option.get("type") == "null" for option in node["items"].get("anyOf", ())):
+            schema["items"]["nullable"] = True
     elif schema["type"] == "object" and "properties" in node:
         schema["properties"] = {
             name: _structural(below, definitions) for name, below in node["properties"].items()

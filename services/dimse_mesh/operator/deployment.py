@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 
 from dimse_mesh.operator.names import CONFIG_ANNOTATION, SECRETS_ANNOTATION, Component, Manifest, Owner
 from dimse_mesh.operator.resource import DimseProxySpec
-from dimse_mesh.operator.workload import Resources, Service
+from dimse_mesh.operator.workload import Placement, Resources, Service, SingleService
 from dimse_mesh.operator.zone import CONFIG_DIR, CONFIG_FILE, SECRETS_DIR, SecretUse, secret_uses
 
 HTTP_PORT_NAME = "http"
@@ -25,7 +26,7 @@ DEFAULT_RESOURCES = {
     True: Resources(requests={"cpu": "250m", "memory": "192Mi"}, limits={"cpu": "2", "memory": "1Gi"}),
     False: Resources(requests={"cpu": "100m", "memory": "128Mi"}, limits={"cpu": "1", "memory": "256Mi"}),
 }
-"""By `Component.holds_associations`; the sizing guide says why."""
+"""By `Component.carries_data_sets`; the sizing guide says why."""
 
 
 def config_map(owner: Owner, component: Component, text: str) -> Manifest:
@@ -53,12 +54,12 @@ def deployment(
         config_text: what the ConfigMap holds; the pods are replaced when it changes.
         secret_digests: by `SecretUse.label`; the pods are replaced when one of theirs changes.
     """
-    service: Service = getattr(spec.services, component.field)
+    service: Service | SingleService = getattr(spec.services, component.field)
     uses = secret_uses(spec, component)
     body: Manifest = {
         "selector": {"matchLabels": owner.selector(component)},
         "revisionHistoryLimit": 3,
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "strategy": _strategy(component),
         "template": {
             "metadata": {
                 # Ours win: selectors and the operator itself find pods by them.
@@ -78,9 +79,25 @@ def deployment(
     }
 
 
+def _strategy(component: Component) -> Manifest:
+    if component is Component.DELIVERY:
+        # Two at a time would send everything twice.
+        return {"type": "Recreate"}
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+
+
+def _grace_seconds(spec: DimseProxySpec, component: Component) -> int:
+    if component.holds_associations:
+        return spec.drain_seconds + UNPUBLISH_SECONDS + DRAIN_MARGIN_SECONDS
+    if component is Component.DELIVERY and spec.delivery is not None:
+        drain = math.ceil(spec.delivery.drain_timeout)
+        return max(HANDLER_GRACE_SECONDS, drain + UNPUBLISH_SECONDS + DRAIN_MARGIN_SECONDS)
+    return HANDLER_GRACE_SECONDS
+
+
 def _annotations(
     spec: DimseProxySpec,
-    service: Service,
+    service: Placement,
     config_text: str,
     uses: list[SecretUse],
     digests: Mapping[str, str],
@@ -103,12 +120,11 @@ def _digest(text: str) -> str:
 def _pod(
     owner: Owner, spec: DimseProxySpec, component: Component, *, image: str, uses: list[SecretUse]
 ) -> Manifest:
-    service: Service = getattr(spec.services, component.field)
-    drain = spec.drain_seconds + UNPUBLISH_SECONDS + DRAIN_MARGIN_SECONDS
+    service: Placement = getattr(spec.services, component.field)
     pod: Manifest = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": drain if component.holds_associations else HANDLER_GRACE_SECONDS,
+        "terminationGracePeriodSeconds": _grace_seconds(spec, component),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER_ID,
@@ -158,8 +174,8 @@ def _volume(use: SecretUse) -> Manifest:
 
 
 def _container(spec: DimseProxySpec, component: Component, *, image: str, uses: list[SecretUse]) -> Manifest:
-    service: Service = getattr(spec.services, component.field)
-    resources = service.resources or DEFAULT_RESOURCES[component.holds_associations]
+    service: Placement = getattr(spec.services, component.field)
+    resources = service.resources or DEFAULT_RESOURCES[component.carries_data_sets]
     ports = [{"name": HTTP_PORT_NAME, "containerPort": spec.observability.http_port, "protocol": "TCP"}]
     if component is Component.ASSOCIATION:
         ports += [

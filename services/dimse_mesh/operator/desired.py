@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import yaml
 
 from dimse_mesh.operator.deployment import config_map, deployment
-from dimse_mesh.operator.names import Component, Manifest, Owner
+from dimse_mesh.operator.names import Manifest, Owner
 from dimse_mesh.operator.network import listener_service, network_policy
 from dimse_mesh.operator.resource import DimseProxySpec
 from dimse_mesh.operator.scaling import autoscaler, disruption_budget
-from dimse_mesh.operator.zone import zone_settings
+from dimse_mesh.operator.zone import components, zone_settings
 
 
 def desired_objects(
@@ -32,7 +32,7 @@ def desired_objects(
     """
     image = spec.proxy.image or default_image
     objects: list[Manifest] = [listener_service(owner, spec)]
-    for component in Component:
+    for component in components(spec):
         text = yaml.safe_dump(zone_settings(spec, component), sort_keys=False)
         objects.append(config_map(owner, component, text))
         if spec.network_policy.enabled:

@@ -26,13 +26,15 @@ PAUSED_ANNOTATION = f"{GROUP}/paused"
 
 
 class Component(StrEnum):
-    """The five services; the value is what `dimse-mesh run` takes and the last part of object names."""
+    """The services; the value is what `dimse-mesh run` takes and the last part of object names."""
 
     ASSOCIATION = "association"
     STORE = "store"
     QUERY_RETRIEVE = "query-retrieve"
     N_SERVICE = "n-service"
     SCU = "scu"
+    DELIVERY = "delivery"
+    """Only where the resource asks for it: `zone.components`."""
 
     @property
     def field(self) -> str:
@@ -43,6 +45,15 @@ class Component(StrEnum):
     def holds_associations(self) -> bool:
         """True for the two that own DICOM sockets: they drain, and scale by associations."""
         return self in {Component.ASSOCIATION, Component.SCU}
+
+    @property
+    def carries_data_sets(self) -> bool:
+        """True for those that data sets pass through; handlers see commands only."""
+        return self.holds_associations or self is Component.DELIVERY
+
+
+STANDING = tuple(component for component in Component if component is not Component.DELIVERY)
+"""The services that every zone has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def network_policy(owner: Owner, spec: DimseProxySpec, component: Component) -> 
 
 def _egress(spec: DimseProxySpec, component: Component) -> list[Manifest]:
     ports = [*nats_ports(spec)]
-    if component is Component.SCU:
+    if component in {Component.SCU, Component.DELIVERY}:
         ports += _target_ports(spec)
     if (port := _otlp_port(spec)) is not None:
         ports.append(port)

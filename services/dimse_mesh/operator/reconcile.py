@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dimse_mesh.operator.applying import Applied, Applier, Work
@@ -17,7 +17,7 @@ from dimse_mesh.operator.secrets import Known, SecretReader, digests
 from dimse_mesh.operator.status import Observation, Problem, Seen, change_of, seen, status_of
 from dimse_mesh.operator.targets import Targets
 from dimse_mesh.operator.watching import Contents, version_of
-from dimse_mesh.operator.zone import InvalidResourceError, all_secret_uses, parse_spec
+from dimse_mesh.operator.zone import InvalidResourceError, all_secret_uses, components, parse_spec
 
 log = logging.getLogger(__name__)
 
@@ -96,14 +96,14 @@ class Reconciler:
         except InvalidResourceError as error:
             # What runs goes on running: a typing error must not stop a hospital.
             problems = [Problem("InvalidSpec", text) for text in error.problems]
-            services = await self._services(owner, memory)
+            services = await self._services(owner, memory, self._running(owner))
             observation = Observation(generation, problems, services, paused=paused)
         else:
             missing: list[Problem] = []
             if not paused:
                 missing, objects = await self._with_secrets(cluster, owner, spec, memory)
                 work = await self._applier.apply(cluster, owner, objects, memory.applied)
-            services = await self._services(owner, memory)
+            services = await self._services(owner, memory, components(spec))
             memory.targets.saw(services[Component.SCU].pods)
             observation = Observation(
                 generation,
@@ -147,14 +147,22 @@ class Reconciler:
             desired.digests = found
         return missing, desired.objects
 
-    async def _services(self, owner: Owner, memory: Memory) -> dict[Component, Seen]:
+    def _running(self, owner: Owner) -> list[Component]:
+        """Return the services that have a Deployment: all that is known of a resource that isn't valid."""
+        found = self._contents.select("Deployment", owner.namespace, owner.child())
+        names = {item["metadata"]["name"] for item in found}
+        return [one for one in Component if owner.child(one) in names]
+
+    async def _services(
+        self, owner: Owner, memory: Memory, wanted: Iterable[Component]
+    ) -> dict[Component, Seen]:
         pods = [
             pod
             for pod in self._contents.select("Pod", owner.namespace, owner.child())
             if not pod["metadata"].get("deletionTimestamp")
         ]
         found: dict[Component, Seen] = {}
-        for component in Component:
+        for component in wanted:
             own = [pod for pod in pods if pod["metadata"]["labels"].get(_COMPONENT) == component.value]
             reports = await ask(own, metrics=component.holds_associations)
             name = owner.child(component)

@@ -8,7 +8,7 @@ so a description here is what `kubectl explain` and the documentation say.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -24,8 +24,10 @@ from dimse_mesh.operator.fields import (
     Token,
     refused_by,
 )
-from dimse_mesh.operator.workload import Scaler, Services
+from dimse_mesh.operator.sections import InCamelCase
+from dimse_mesh.operator.workload import Scaler, Service, Services
 from dimse_mesh.runtime.routing import Delivery, DimseService
+from dimse_mesh.runtime.settings_durable import DeliverySettings, SpoolSettings
 
 GROUP = "imaging-ingestion.alvearie.org"
 VERSION = "v1alpha1"
@@ -57,7 +59,7 @@ class Proxy(ResourceModel):
         default=None,
         min_length=1,
         max_length=512,
-        description="Image of the five services. Default: the operator's own image.",
+        description="Image of the services. Default: the operator's own image.",
     )
     live_update: bool = Field(
         default=False,
@@ -145,8 +147,26 @@ class Destination(ResourceModel):
         return self
 
 
+class AcceptedContexts(ResourceModel):
+    """Presentation contexts that the destination of a durable route accepts."""
+
+    sop_class: str = Field(
+        default="*",
+        pattern=r"^[0-9.*?]{1,64}$",
+        description="SOP class UID, or a pattern of UIDs with `*` or `?`.",
+    )
+    transfer_syntaxes: list[Annotated[str, Field(pattern=r"^[0-9.]{1,64}$")]] = Field(
+        min_length=1, max_length=64, description="Transfer syntax UIDs."
+    )
+
+
 class Route(ResourceModel):
     """A rule for associations that arrive at this zone's listeners; the first match wins."""
+
+    model_config = refused_by(
+        ("self.delivery != 'durable' || has(self.to)", "a durable route names its destination: to"),
+        ("!has(self.also) || self.delivery == 'durable'", "several destinations need delivery: durable"),
+    )
 
     called: str = Field(
         default="*", min_length=1, max_length=64, description="Called AE title, with `*` and `?`."
@@ -157,7 +177,19 @@ class Route(ResourceModel):
     to: Destination | None = Field(
         default=None, description="The destination. Absent: the called AE title itself."
     )
-    delivery: Delivery = Field(default=Delivery.LIVE, description="What a success status promises.")
+    also: list[Destination] = Field(
+        default_factory=list, max_length=16, description="Durable: more destinations of each object."
+    )
+    delivery: Delivery = Field(
+        default=Delivery.LIVE,
+        description="What a success status promises: `live`, it is the target's own; `durable`, the object is on "
+        "the disk of this zone's NATS. The zone of the destination sets `delivery`.",
+    )
+    accepts: list[AcceptedContexts] | None = Field(
+        default=None,
+        max_length=256,
+        description="Durable: what the destination accepts. Absent: what it has said, or a guess until then.",
+    )
     called_ae: AeTitle | None = Field(
         default=None, alias="calledAE", description="Called AE title to send instead of the client's."
     )
@@ -172,6 +204,14 @@ class Route(ResourceModel):
         max_length=16,
         description="DIMSE services that the target may ask the client for. Absent: what `allow` implies.",
     )
+
+    @model_validator(mode="after")
+    def _durable(self) -> Self:
+        if self.delivery is Delivery.DURABLE and self.to is None:
+            raise ValueError("a durable route names its destination: to")
+        if self.also and self.delivery is not Delivery.DURABLE:
+            raise ValueError("several destinations need delivery: durable")
+        return self
 
 
 class NatsTls(ResourceModel):
@@ -229,7 +269,7 @@ class Observability(ResourceModel):
 
 
 class NetworkRules(ResourceModel):
-    """NetworkPolicy for the five services."""
+    """NetworkPolicy for the services."""
 
     enabled: bool = Field(default=True, description="Create a NetworkPolicy per service.")
     restrict_egress: bool = Field(
@@ -243,7 +283,8 @@ _HTTP_PORT = "(has(self.observability) ? self.observability.httpPort : 9090)"
 _SCALED_BY_KEDA = " || ".join(
     f"(has(self.services.{to_camel(name)}) && has(self.services.{to_camel(name)}.autoscaling)"
     f" && self.services.{to_camel(name)}.autoscaling.scaler == 'keda')"
-    for name in Services.model_fields
+    for name, field in Services.model_fields.items()
+    if field.annotation is Service
 )
 
 
@@ -285,8 +326,10 @@ class DimseProxySpec(ResourceModel):
             "scaler keda needs observability.prometheusUrl",
         ),
         (
-            "!has(self.routes) || !self.routes.exists(one, one.delivery == 'durable')",
-            "routes: delivery durable: the operator runs no delivery service",
+            "!has(self.delivery) || has(self.targetDimseHost)"
+            " || (has(self.remoteAEs) && self.remoteAEs.size() > 0)"
+            " || (has(self.settings) && has(self.settings.scu))",
+            "delivery needs an AE to deliver to: targetDimseHost or remoteAEs",
         ),
     )
 
@@ -335,6 +378,14 @@ class DimseProxySpec(ResourceModel):
         default_factory=list,
         max_length=256,
         description="Rules that come before the peer channel; first match wins.",
+    )
+    spool: Annotated[SpoolSettings, InCamelCase] | None = Field(
+        default=None, description="Where the objects of durable routes are kept, as in a zone's file."
+    )
+    delivery: Annotated[DeliverySettings, InCamelCase] | None = Field(
+        default=None,
+        description="Deliver to this zone's AEs what durable routes of any zone have acknowledged for them, as in "
+        "a zone's file. Absent: this zone runs no delivery service. `{}` is enough to have one.",
     )
     remote_aes: list[RemoteAe] = Field(
         default_factory=list, alias="remoteAEs", max_length=256, description="More AEs that this zone serves."
@@ -397,6 +448,10 @@ class DimseProxySpec(ResourceModel):
             and self.observability.prometheus_url is None
         ):
             raise ValueError("scaler keda needs observability.prometheusUrl")
+        if self.delivery is not None and not (
+            self.target_dimse_host or self.remote_aes or "scu" in self.settings
+        ):
+            raise ValueError("delivery needs an AE to deliver to: targetDimseHost or remoteAEs")
         return self
 
     @property

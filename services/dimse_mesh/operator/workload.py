@@ -1,4 +1,4 @@
-"""The part of the custom resource that says how each of the five services runs."""
+"""The part of the custom resource that says how each service runs."""
 
 from __future__ import annotations
 
@@ -56,14 +56,12 @@ class Autoscaling(ResourceModel):
         return self
 
 
-class Service(ResourceModel):
-    """How one of the five services runs."""
+class Placement(ResourceModel):
+    """What the pods of a service get, and where they run."""
 
-    replicas: int = Field(default=1, ge=0, le=1000, description="Pods. Ignored where autoscaling is set.")
     resources: Resources | None = Field(
         default=None, description="Requests and limits. Default: see the sizing guide."
     )
-    autoscaling: Autoscaling | None = Field(default=None, description="Absent: a fixed number of replicas.")
     node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the nodes to run on.")
     tolerations: list[dict[str, Any]] = Field(
         default_factory=list,
@@ -87,11 +85,33 @@ class Service(ResourceModel):
     )
 
 
+class Service(Placement):
+    """How a service runs."""
+
+    replicas: int = Field(default=1, ge=0, le=1000, description="Pods. Ignored where autoscaling is set.")
+    autoscaling: Autoscaling | None = Field(default=None, description="Absent: a fixed number of replicas.")
+
+
+class SingleService(Placement):
+    """How a service runs of which there is one pod at most."""
+
+    replicas: int = Field(default=1, ge=0, le=1, description="Pods: 1, or 0 to stop it.")
+
+    @property
+    def autoscaling(self) -> Autoscaling | None:
+        """None: nothing scales it."""
+        return None
+
+
 class Services(ResourceModel):
-    """The five services."""
+    """The services."""
 
     association: Service = Field(default_factory=Service, description="The DICOM listener (front-end).")
     store: Service = Field(default_factory=Service, description="Handler of C-STORE.")
     query_retrieve: Service = Field(default_factory=Service, description="Handler of C-FIND, C-MOVE, C-GET.")
     n_service: Service = Field(default_factory=Service, description="Handler of every N-* service.")
     scu: Service = Field(default_factory=Service, description="Executor: associations with the remote AEs.")
+    delivery: SingleService = Field(
+        default_factory=SingleService,
+        description="Deliveries of durable routes to this zone's AEs; it runs where `spec.delivery` is set.",
+    )

@@ -1,8 +1,8 @@
 """From a DimseProxy to the zone's configuration, and to the Secrets that it needs mounted.
 
 Every service gets its own view of the zone: listeners (and their keys) only where associations are accepted,
-remote AEs (and theirs) only where they are opened. So a pod holds no key that it has no use for, and a
-change rolls out only the services that it concerns.
+remote AEs (and theirs) only where associations with them are opened. So a pod holds no key that it has no use for, and
+a change rolls out only the services that it concerns.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dimse_mesh.operator.names import Component
+from dimse_mesh.operator.names import STANDING, Component
 from dimse_mesh.operator.resource import DimseProxySpec, Listener, PeerTls, RemoteAe
 from dimse_mesh.runtime.settings import ZoneSettings
 
 CONFIG_DIR = "/etc/dimse-mesh"
 CONFIG_FILE = f"{CONFIG_DIR}/zone.yaml"
 SECRETS_DIR = "/etc/dimse-mesh-secrets"
+
+CALLERS = frozenset({Component.SCU, Component.DELIVERY})
+"""Who opens associations with the zone's remote AEs."""
 
 TLS_KEYS = ("tls.crt", "tls.key")
 CA_KEY = "ca.crt"
@@ -80,10 +83,17 @@ def zone_settings(spec: DimseProxySpec, component: Component) -> dict[str, Any]:
     document = _merged(_zone(spec, component), spec.settings)
     if component is not Component.ASSOCIATION:
         document.get("association", {}).pop("listeners", None)
-    if component is not Component.SCU:
+    if component not in CALLERS:
         document.get("scu", {}).pop("remote_aes", None)
+    if component is not Component.DELIVERY:
+        document.pop("delivery", None)
     _check(document)
     return document
+
+
+def components(spec: DimseProxySpec) -> list[Component]:
+    """Return the services that the zone has."""
+    return [*STANDING, *([Component.DELIVERY] if spec.delivery is not None else [])]
 
 
 def secret_uses(spec: DimseProxySpec, component: Component) -> list[SecretUse]:
@@ -92,7 +102,7 @@ def secret_uses(spec: DimseProxySpec, component: Component) -> list[SecretUse]:
     if component is Component.ASSOCIATION:
         for index, listener in enumerate(spec.listeners):
             uses += _listener_uses(index, listener)
-    if component is Component.SCU:
+    if component in CALLERS:
         uses += _peer_uses("target", "targetTls", spec.target_tls)
         for index, remote in enumerate(spec.remote_aes):
             uses += _peer_uses(f"ae-{index}", f"remoteAEs[{index}].tls", remote.tls)
@@ -101,7 +111,9 @@ def secret_uses(spec: DimseProxySpec, component: Component) -> list[SecretUse]:
 
 def all_secret_uses(spec: DimseProxySpec) -> list[SecretUse]:
     """List the Secrets that the zone needs, each use once."""
-    found = {(use.secret, use.field): use for component in Component for use in secret_uses(spec, component)}
+    found = {
+        (use.secret, use.field): use for component in components(spec) for use in secret_uses(spec, component)
+    }
     return [found[key] for key in sorted(found)]
 
 
@@ -161,7 +173,11 @@ def _zone(spec: DimseProxySpec, component: Component) -> dict[str, Any]:
         document["association"]["listeners"] = [
             _listener(index, listener, files) for index, listener in enumerate(spec.listeners)
         ]
-    if component is Component.SCU:
+    if spec.spool is not None:
+        document["spool"] = spec.spool.model_dump(mode="json", exclude_unset=True)
+    if spec.delivery is not None:
+        document["delivery"] = spec.delivery.model_dump(mode="json", exclude_unset=True)
+    if component in CALLERS:
         document["scu"]["remote_aes"] = list(_remote_aes(spec, files))
     return document
 
@@ -229,7 +245,10 @@ def _remote_ae(volume: str, remote: RemoteAe, files: Mapping[str, SecretUse]) ->
 
 
 def _routes(spec: DimseProxySpec) -> list[dict[str, Any]]:
-    routes = [route.model_dump(mode="json", exclude_none=True) for route in spec.routes]
+    routes = [
+        route.model_dump(mode="json", exclude_none=True, exclude=set() if route.also else {"also"})
+        for route in spec.routes
+    ]
     if spec.peer:
         routes.append({"called": "*", "calling": "*", "to": {"zone": spec.peer}, "delivery": "live"})
     return routes
@@ -253,11 +272,6 @@ def _check(document: dict[str, Any]) -> None:
         ZoneSettings.model_validate(document)
     except ValidationError as error:
         problems += _lines(error, root="spec.settings", skip="path_not_file")
-    problems += [
-        f"spec.routes[{number}].delivery: the operator runs no delivery service: live only"
-        for number, route in enumerate(document.get("routes") or ())
-        if isinstance(route, Mapping) and route.get("delivery") == "durable"
-    ]
     if problems:
         raise InvalidResourceError(problems)
 

@@ -46,6 +46,16 @@ class PduReceiver(Protocol):
         """Continue writing: the write buffer has drained."""
 
 
+class Meter(Protocol):
+    """Whoever must know how much comes on a connection, and when it ends."""
+
+    def read(self, size: int) -> bool:
+        """Take note of bytes that have come; False: they are too many, and the connection is dropped."""
+
+    def lost(self) -> None:
+        """Take note of the end of the connection."""
+
+
 class PeerConnection(asyncio.BufferedProtocol):
     """One connection to a DICOM peer, either way round.
 
@@ -71,6 +81,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         "_writer",
         "bytes_received",
         "lost_by",
+        "meter",
         "receiver",
         "writable",
     )
@@ -98,6 +109,8 @@ class PeerConnection(asyncio.BufferedProtocol):
         self.receiver: PduReceiver | None = None
         self.writable = True
         self.bytes_received = 0
+        self.meter: Meter | None = None
+        """Asked about each read, while there is one."""
         self.lost_by: Exception | None = None
 
     @property
@@ -139,6 +152,12 @@ class PeerConnection(asyncio.BufferedProtocol):
         """The peer's address, for logs and admission."""
         name = self._transport.get_extra_info("peername") if self._transport else None
         return str(name[0]) if isinstance(name, tuple) else ""
+
+    @property
+    def descriptor(self) -> int:
+        """The socket's; -1: there is none."""
+        sock = self._transport.get_extra_info("socket") if self._transport else None
+        return -1 if sock is None else int(sock.fileno())
 
     @property
     def certificate(self) -> PeerCertificate | None:
@@ -183,6 +202,9 @@ class PeerConnection(asyncio.BufferedProtocol):
         if receiver is None or self._lost or self._broken:
             return
         self.bytes_received += nbytes
+        if self.meter is not None and not self.meter.read(nbytes):
+            self.abort()
+            return
         try:
             pdus = self._framer.feed(self._buffer[:nbytes])
         except UpperLayerError as error:
@@ -210,6 +232,9 @@ class PeerConnection(asyncio.BufferedProtocol):
         if self._quickack is not None:
             self._quickack.close()
             self._quickack = None
+        meter, self.meter = self.meter, None
+        if meter is not None:
+            meter.lost()
         receiver, self.receiver = self.receiver, None
         if receiver is not None:
             receiver.transport_lost()

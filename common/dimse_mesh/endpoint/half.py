@@ -64,6 +64,7 @@ class AssociationHalf:
         "_outcomes",
         "_peer_side",
         "_remote_side",
+        "full",
         "identity",
         "instance",
         "operations",
@@ -91,6 +92,8 @@ class AssociationHalf:
         self.peer = peer
         self.identity = identity
         self.operations = OperationTable()
+        self.full = False
+        """Whether our peer isn't read because it has as many operations outstanding as it may have."""
         self.state = HalfState.OPENING
         tracing = OperationTracing(instance.telemetry)
         inbound = Inbound(instance.settings.window, slack=_READ_SLACK)
@@ -238,7 +241,8 @@ class AssociationHalf:
         peer, outbound = self.peer, self.sender.outbound
         congestion = outbound.congestion
         assert congestion is not None
-        if outbound.exhausted or self.sender.unsent:
+        self.full = len(self.operations) >= self.settings.max_operations
+        if outbound.exhausted or self.sender.unsent or self.full:
             peer.pause_reading()
             congestion.leave(self)
         elif (congestion.full or (congestion.contended and not turn)) and (

@@ -1,4 +1,4 @@
-"""Rounds over all halves: who is idle, who stopped in mid-message, who is at rest while we drain.
+"""Rounds over all halves: who is idle, who stops or dawdles in mid-message, who is at rest while we drain.
 
 One timer for the instance and none for a half: what a half last moved is compared with what it has moved now, so the
 hot path pays for nothing but its counters. Deadlines are kept to within a quarter.
@@ -48,7 +48,10 @@ class Patrol:
         self._idle_timeout = settings.idle_timeout
         self._stalled_read_timeout = settings.stalled_read_timeout
         self._loop = asyncio.get_running_loop()
+        self._least_read = settings.least_read_rate * settings.stalled_read_timeout
         self._last_seen: dict[int, tuple[int, float]] = {}
+        self._in_mid_message: dict[int, tuple[int, float]] = {}
+        """Traffic and time when a half was first seen in mid-message, as it has been in each round since."""
         self._next_round: asyncio.TimerHandle | None = None
         self._draining = False
 
@@ -78,6 +81,7 @@ class Patrol:
         self._next_round = None
         now = self._loop.time()
         before, self._last_seen = self._last_seen, {}
+        begun, self._in_mid_message = self._in_mid_message, {}
         for channel, half in list(self._halves.items()):
             try:
                 traffic = half.traffic
@@ -85,16 +89,25 @@ class Patrol:
                 if seen != traffic:
                     since = now
                 self._last_seen[channel] = (traffic, since)
-                self._judge(half, now - since)
+                slow = False
+                if half.in_mid_message:
+                    moved, start = begun.get(channel, (traffic, now))
+                    if now - start >= self._stalled_read_timeout:
+                        slow = traffic - moved < self._least_read
+                        moved, start = traffic, now
+                    self._in_mid_message[channel] = (moved, start)
+                self._judge(half, now - since, slow=slow)
             except Exception as error:  # noqa: BLE001 - the others must be looked at, now and in the next round
                 report("a round over the associations", error)
         if self._halves:
             self.begin()
 
-    def _judge(self, half: Patrolled, silence: float) -> None:
+    def _judge(self, half: Patrolled, silence: float, *, slow: bool) -> None:
         if self._draining and half.at_rest:
             half.abort("draining")
         elif silence >= self._stalled_read_timeout and half.in_mid_message:
             half.abort("stalled-in-mid-message")
+        elif slow:
+            half.abort("too-slow-in-mid-message")
         elif self._idle_timeout and silence >= self._idle_timeout and half.at_rest:
             half.abort("idle-timeout")

@@ -122,6 +122,7 @@ class HalfEvents(Patrolled, Protocol):
 class Half(HalfEvents, Protocol):
     """A half as its parts see it."""
 
+    full: bool
     instance: Instance
     operations: OperationTable
     peer: DicomPeer

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dimse_mesh.endpoint.router import Router
 from dimse_mesh.endpoint.settings import HalfSettings
 from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.runtime.settings_peer import PeerSettings
 
 
 @asynccontextmanager
@@ -15,13 +16,13 @@ async def open_router(
     context: ServiceContext,
     *,
     operation_timeout: float,
-    idle_timeout: float,
-    stalled_read_timeout: float,
-    stalled_write_timeout: float,
-    release_timeout: float,
-    artim_timeout: float,
+    peer: PeerSettings,
 ) -> AsyncIterator[Router]:
-    """Run the process's router; on leaving, the halves that are left are aborted on both sides."""
+    """Run the process's router; on leaving, the halves that are left are aborted on both sides.
+
+    Args:
+        peer: limits and deadlines that peers are set.
+    """
     mesh = context.settings.mesh
     router = Router(
         mesh=context.mesh,
@@ -37,11 +38,13 @@ async def open_router(
             deadline=mesh.deadline,
             ack_delay=mesh.ack_delay,
             operation_timeout=operation_timeout,
-            idle_timeout=idle_timeout,
-            stalled_read_timeout=stalled_read_timeout,
-            stalled_write_timeout=stalled_write_timeout,
-            release_timeout=release_timeout,
-            artim_timeout=artim_timeout,
+            idle_timeout=peer.idle_timeout,
+            stalled_read_timeout=peer.stalled_read_timeout,
+            stalled_write_timeout=peer.stalled_write_timeout,
+            least_read_rate=peer.least_read_rate,
+            max_operations=peer.max_operations,
+            release_timeout=peer.release_timeout,
+            artim_timeout=peer.artim_timeout,
         ),
     )
     async with router.running():

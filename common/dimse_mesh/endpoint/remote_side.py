@@ -135,6 +135,8 @@ class RemoteSide:
         if half.state is HalfState.ENDED:
             return
         inbound = self._receiver.inbound
+        if half.full and len(half.operations) < half.settings.max_operations:
+            half.regulate()
         if not self._peer.writable:
             half.instance.watch(half)
         if inbound.must_acknowledge:

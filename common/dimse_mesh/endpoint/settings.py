@@ -29,6 +29,10 @@ class HalfSettings:
     """How long a peer may send and get nothing while no operation is under way; 0: for ever."""
     stalled_read_timeout: float = 60.0
     """How long a peer may pause in the middle of a message."""
+    least_read_rate: int = 0
+    """Bytes a second that a peer in the middle of a message moves at least, over `stalled_read_timeout`."""
+    max_operations: int = 1 << 30
+    """Operations that a peer may have outstanding; with more it isn't read."""
     release_timeout: float
     """How long a peer may take to answer A-RELEASE-RQ."""
     artim_timeout: float

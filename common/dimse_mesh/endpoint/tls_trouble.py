@@ -10,6 +10,7 @@ from typing import Final
 
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.logging import EventLog
+from dimse_mesh.runtime.quiet import Quiet
 
 log = EventLog("dimse_mesh.endpoint")
 
@@ -160,10 +161,9 @@ class TlsTroubles:
     def __init__(
         self, counters: Counters, side: TlsSide, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._clock = clock
         self._counters = counters
         self._side = side
-        self._told: dict[tuple[str, int, TlsTrouble], tuple[float, int]] = {}
+        self._quiet = Quiet(interval=QUIET_SECONDS, most=MAX_REMEMBERED, clock=clock)
         counters.expect_tls_troubles(side, TlsTrouble)
 
     def note(
@@ -179,14 +179,9 @@ class TlsTroubles:
             more: names for the line, such as the target's AE title.
         """
         self._counters.tls_trouble(self._side, trouble)
-        now, key = self._clock(), (peer, port, trouble)
-        told_at, untold = self._told.pop(key, (-QUIET_SECONDS, 0))
-        if now - told_at < QUIET_SECONDS:
-            self._told[key] = (told_at, untold + 1)
+        untold = self._quiet.untold((peer, port, trouble))
+        if untold is None:
             return
-        if len(self._told) >= MAX_REMEMBERED:
-            self._told.pop(next(iter(self._told)))
-        self._told[key] = (now, 0)
         fields: dict[str, str | int] = {"code": trouble.value, "cure": cure(self._side, trouble)}
         if said := words_of(error):
             fields["openssl"] = said

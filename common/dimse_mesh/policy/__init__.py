@@ -9,7 +9,7 @@ from dimse_mesh.policy.questions import (
     PeerCertificate,
     Side,
 )
-from dimse_mesh.policy.subscribers import count_operations, count_rejections, log_refusal
+from dimse_mesh.policy.subscribers import count_operations, count_rejections, refusal_log
 
 __all__ = [
     "AdmissionQuestion",
@@ -26,5 +26,5 @@ __all__ = [
     "Verdict",
     "count_operations",
     "count_rejections",
-    "log_refusal",
+    "refusal_log",
 ]

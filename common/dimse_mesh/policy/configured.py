@@ -24,6 +24,7 @@ from dimse_mesh.policy.rejections import (
 )
 from dimse_mesh.runtime.routing import DimseService, Route, index_of_route, route_for
 from dimse_mesh.runtime.settings import ZoneSettings
+from dimse_mesh.runtime.settings_limits import AssociationLimits
 from dimse_mesh.runtime.settings_policy import (
     AdmissionRule,
     AskedBy,
@@ -66,11 +67,13 @@ class ConfiguredPolicy:
         policy: the rules for admission and operations.
         calling_ae_titles: that may associate; None: all.
         max_associations: of one front-end.
+        limits: of one front-end, by address and AE title.
         remote_aes: that this zone serves, for the zones and AE titles that may open them.
     """
 
     __slots__ = (
         "_calling_ae_titles",
+        "_limits",
         "_max_associations",
         "_policy",
         "_remote_aes",
@@ -85,12 +88,14 @@ class ConfiguredPolicy:
         policy: PolicySettings | None = None,
         calling_ae_titles: Collection[str] | None = None,
         max_associations: int = 1 << 30,
+        limits: AssociationLimits | None = None,
         remote_aes: Sequence[RemoteAe] = (),
     ) -> None:
         self._routes = routes
         self._policy = policy or PolicySettings()
         self._calling_ae_titles = calling_ae_titles
         self._max_associations = max_associations
+        self._limits = limits or AssociationLimits()
         self._remote_aes: Mapping[str, RemoteAe] = {remote.ae_title: remote for remote in remote_aes}
         self._routes_by_titles: dict[tuple[str, str], tuple[int | None, Route]] = {}
 
@@ -102,6 +107,7 @@ class ConfiguredPolicy:
             policy=settings.policy,
             calling_ae_titles=settings.association.calling_ae_titles,
             max_associations=settings.association.max_associations,
+            limits=settings.association.limits,
             remote_aes=settings.scu.remote_aes,
         )
 
@@ -142,7 +148,36 @@ class ConfiguredPolicy:
             return Verdict(PolicyRefusal("draining", CONGESTION))
         if question.open_associations >= self._max_associations:
             return _refused("association-limit", LIMIT_EXCEEDED, "association.max_associations")
+        for code, setting, limit, count in self._shares(question):
+            if limit and count >= limit:
+                return _refused(code, LIMIT_EXCEEDED, f"association.limits.{setting}")
+        if question.too_fast:
+            return _refused("openings-too-fast", LIMIT_EXCEEDED, "association.limits.openings_per_second")
         return verdict
+
+    def _shares(self, question: AdmissionQuestion) -> tuple[tuple[str, str, int, int], ...]:
+        """Return code, setting, limit and count for each of whom associations are counted by."""
+        limits = self._limits
+        return (
+            (
+                "address-limit",
+                "associations_per_address",
+                limits.associations_per_address,
+                question.from_address,
+            ),
+            (
+                "calling-ae-limit",
+                "associations_per_calling_ae",
+                limits.associations_per_calling_ae,
+                question.of_calling_ae,
+            ),
+            (
+                "called-ae-limit",
+                "associations_per_called_ae",
+                limits.associations_per_called_ae,
+                question.to_called_ae,
+            ),
+        )
 
     def opening_verdict(self, question: OpeningQuestion) -> Verdict:
         """Decide on an opening, and say by which setting."""

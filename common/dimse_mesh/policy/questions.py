@@ -31,6 +31,10 @@ class AdmissionQuestion:
         certificate: the peer's verified TLS certificate; None: it has sent none.
         user_identity: type and primary field of the User Identity item (PS3.7 §D.3.3.7); None: there is none.
         open_associations: of this front-end.
+        from_address: open associations from the peer's address.
+        of_calling_ae: open associations of the calling AE title.
+        to_called_ae: open associations to the called AE title.
+        too_fast: whether the peer's address opens more associations a second than one may.
         draining: whether the front-end is stopping.
     """
 
@@ -43,6 +47,10 @@ class AdmissionQuestion:
     user_identity: tuple[int, bytes] | None = field(repr=False)
     listener: tuple[str, ...] | None
     open_associations: int
+    from_address: int = 0
+    of_calling_ae: int = 0
+    to_called_ae: int = 0
+    too_fast: bool = False
     draining: bool
 
 

@@ -7,12 +7,33 @@ import logging
 from dimse_mesh.policy.decision import Decision, Subscriber
 from dimse_mesh.policy.questions import AdmissionQuestion, OpeningQuestion, OperationQuestion
 from dimse_mesh.runtime.counters import APPROVED, Counters
+from dimse_mesh.runtime.quiet import Quiet
 
 log = logging.getLogger(__name__)
 
 
-def log_refusal(decision: Decision) -> None:
-    """Write one line for each refusal: what happened, to whom, and why."""
+LINES_A_MINUTE = 20
+"""Lines about admissions that were refused to one address for one reason."""
+
+
+def refusal_log() -> Subscriber:
+    """Write one line for each refusal: what happened, to whom, and why; of admissions no more than `LINES_A_MINUTE`."""
+    quiet = Quiet(lines=LINES_A_MINUTE)
+
+    def log_unless_repeated(decision: Decision) -> None:
+        more = 0
+        if decision.refusal is not None and isinstance(decision.question, AdmissionQuestion):
+            untold = quiet.untold((decision.question.peer_host, decision.refusal.code))
+            if untold is None:
+                return
+            more = untold
+        _log_refusal(decision, more)
+
+    return log_unless_repeated
+
+
+def _log_refusal(decision: Decision, untold: int) -> None:
+    """Write the line for a refusal; `untold`: how many admissions like it have had none."""
     if decision.refusal is None:
         return
     question, code = decision.question, decision.refusal.code
@@ -23,12 +44,13 @@ def log_refusal(decision: Decision) -> None:
     match question:
         case AdmissionQuestion():
             log.warning(
-                "rejected %s (%s) to %s: %s%s",
+                "rejected %s (%s) to %s: %s%s%s",
                 question.calling_ae,
                 question.peer_host,
                 question.called_ae,
                 code,
                 answer,
+                f" ({untold} more like this in the last minute)" if untold else "",
             )
         case OpeningQuestion():
             log.warning(

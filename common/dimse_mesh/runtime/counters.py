@@ -109,6 +109,8 @@ class Counters:
     """Bytes written to them."""
     protocol_errors: dict[str, int] = field(default_factory=dict)
     """Associations that ended by a peer's protocol error, by its code."""
+    connections_dropped: dict[str, int] = field(default_factory=dict)
+    """Connections without an association that were closed because there were too many, by code."""
     tls_troubles: dict[tuple[str, str], int] = field(default_factory=dict)
     """TLS connections that did not come to stand, by (`listener` or `target`, code)."""
     retransmissions: int = 0
@@ -174,6 +176,10 @@ class Counters:
         """Count what a handler decided on an operation."""
         key = (service, decision)
         self.handled[key] = self.handled.get(key, 0) + 1
+
+    def connection_dropped(self, code: str) -> None:
+        """Count a connection that went because too many waited."""
+        self.connections_dropped[code] = self.connections_dropped.get(code, 0) + 1
 
     def expect_tls_troubles(self, side: str, codes: Iterable[str]) -> None:
         """Begin to count, at 0, what goes wrong with TLS on one side."""

@@ -45,7 +45,8 @@ class HealthServer:
         self._settings = settings
         self._unready = unready
         self._exposition = exposition
-        self._slots = anyio.Semaphore(MAX_CONNECTIONS)
+        self._open: dict[anyio.CancelScope, None] = {}
+        """Those whose request hasn't come, the oldest first."""
         self.port = settings.port
 
     async def serve(self, *, task_status: anyio.abc.TaskStatus[int] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -65,12 +66,21 @@ class HealthServer:
             await listener.serve(self._connection)
 
     async def _connection(self, stream: anyio.abc.ByteStream) -> None:
-        async with stream, self._slots:
-            with anyio.move_on_after(REQUEST_SECONDS):
+        async with stream:
+            with anyio.move_on_after(REQUEST_SECONDS) as scope:
+                if len(self._open) >= MAX_CONNECTIONS:  # a probe sends its request at once; who only connects goes
+                    eldest = next(iter(self._open))
+                    del self._open[eldest]
+                    eldest.cancel()
+                self._open[scope] = None
                 try:
-                    await stream.send(self.answer(await _request(stream)))
+                    request = await _request(stream)
+                    self._open.pop(scope, None)
+                    await stream.send(self.answer(request))
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                     return
+                finally:
+                    self._open.pop(scope, None)
 
     def answer(self, request: HttpRequest | None) -> bytes:
         """Return the whole HTTP response; None stands for bytes that are no request."""

@@ -168,6 +168,12 @@ INSTRUMENTS = (
     ),
     Instrument(
         "counter",
+        "dimse_mesh.connections.dropped",
+        "Connections without an association that were closed because there were too many, by code",
+        _by_code(lambda counters: counters.connections_dropped),
+    ),
+    Instrument(
+        "counter",
         "dimse_mesh.tls.failures",
         "TLS connections that did not come to stand, at a listener or a target, by code",
         _pairs("side", "code", lambda counters: counters.tls_troubles),

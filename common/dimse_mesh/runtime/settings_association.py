@@ -17,6 +17,7 @@ from dimse_mesh.runtime.settings_fields import (
     SettingsModel,
     TlsFile,
 )
+from dimse_mesh.runtime.settings_limits import AssociationLimits
 from dimse_mesh.runtime.settings_peer import PeerSettings
 
 _ANY_HOST = frozenset({"0.0.0.0", "::", "*"})
@@ -74,6 +75,10 @@ class AssociationSettings(PeerSettings):
     )
     max_associations: Count = Field(
         default=4096, description="open associations per instance; more are rejected, transient"
+    )
+    limits: AssociationLimits = Field(
+        default=AssociationLimits(),
+        description="what one address, one AE title, and all who aren't let in may take",
     )
     open_timeout: Seconds = Field(
         default=30.0,

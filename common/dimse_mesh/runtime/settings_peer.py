@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from dimse_mesh.runtime.settings_fields import PduLength, Seconds, SecondsOrOff, SettingsModel
+from dimse_mesh.runtime.settings_fields import (
+    Count,
+    CountOrUnlimited,
+    PduLength,
+    Seconds,
+    SecondsOrOff,
+    SettingsModel,
+)
 
 
 class PeerSettings(SettingsModel):
@@ -26,6 +33,15 @@ class PeerSettings(SettingsModel):
     )
     stalled_read_timeout: Seconds = Field(
         default=60.0, description="seconds that a peer may pause in the middle of a message"
+    )
+    least_read_rate: CountOrUnlimited = Field(
+        default=100,
+        description="bytes a second that a peer in the middle of a message must move, over stalled_read_timeout; "
+        "0: any",
+    )
+    max_operations: Count = Field(
+        default=4096,
+        description="operations that a peer may have outstanding on one association; with more it is not read",
     )
     stalled_write_timeout: Seconds = Field(
         default=60.0, description="seconds that a peer may refuse to read what is sent to it"

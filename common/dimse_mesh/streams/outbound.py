@@ -13,6 +13,9 @@ from enum import Enum
 
 from dimse_mesh.streams.congestion import CongestionWindow
 
+MOST_SEGMENTS = 16384
+"""Segments of one half in flight, at most."""
+
 
 class Lane(Enum):
     """How a segment travels."""
@@ -106,9 +109,16 @@ class Outbound:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the window, or a fair share of an exceeded budget, is full: stop reading the socket."""
+        """Whether the window, or a fair share of an exceeded budget, is full: stop reading the socket.
+
+        A window of small segments is full before its bytes are: each takes memory of its own.
+        """
         in_flight = self.position - self.consumed
-        return in_flight >= self.window or (self._budget.exceeded and in_flight >= Budget.FAIR_SHARE)
+        return (
+            in_flight >= self.window
+            or len(self._segments) >= MOST_SEGMENTS
+            or (self._budget.exceeded and in_flight >= Budget.FAIR_SHARE)
+        )
 
     @property
     def idle(self) -> bool:

@@ -159,11 +159,7 @@ async def open_door(way: WayIn) -> AsyncIterator[Door]:
             async with open_router(
                 context,
                 operation_timeout=settings.association.operation_timeout,
-                idle_timeout=0.0,
-                stalled_read_timeout=settings.association.stalled_read_timeout,
-                stalled_write_timeout=settings.association.stalled_write_timeout,
-                release_timeout=settings.association.release_timeout,
-                artim_timeout=settings.association.artim_timeout,
+                peer=settings.association.model_copy(update={"idle_timeout": 0.0}),
             ) as router:
                 policy = ConfiguredPolicy.of(settings)
                 yield Door(way, FrontEnd(context, router, tasks, policy))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import anyio
 from anyio.abc import TaskGroup
@@ -13,11 +14,12 @@ from dimse_mesh.association.acceptor import Acceptor
 from dimse_mesh.association.callbacks import Callback, Callbacks
 from dimse_mesh.association.durable import DurableFrontEnd
 from dimse_mesh.association.opening import Accepted, Opener, Refused
+from dimse_mesh.association.tally import Tally
+from dimse_mesh.association.waiting import WaitingRoom
 from dimse_mesh.endpoint import (
     PROVIDER_ABORT,
     AssociationHalf,
     AssociationIdentity,
-    Occupancy,
     PeerConnection,
     Router,
     SocketPeer,
@@ -57,6 +59,23 @@ from dimse_mesh.upper_layer import (
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """A client whose A-ASSOCIATE-RQ was let in.
+
+    Attributes:
+        pdu: the request as it came.
+        live: it is led to its target, whatever its route says.
+        leave: counts it out.
+    """
+
+    acceptor: Acceptor
+    request: AssociateRQ
+    pdu: bytes
+    live: bool
+    leave: Callable[[], None]
+
+
 class FrontEnd:
     """Admits clients, opens their associations through the mesh, and keeps count.
 
@@ -83,19 +102,31 @@ class FrontEnd:
         self._opener = Opener(context.mesh, context.liveness, router)
         self._durable = durable
         self.callbacks = Callbacks(context.settings.scu.remote_aes)
-        self.occupancy = Occupancy()
+        self._tally = Tally(self._settings.limits)
+        self.occupancy = self._tally.occupancy
+        self.waiting = WaitingRoom(
+            self._settings.limits, context.counters, taken=lambda: self.occupancy.count
+        )
         self.tls_troubles = TlsTroubles(context.counters, TlsSide.LISTENER)
         self.draining = False
 
     def connected(self, connection: PeerConnection, listener: Listener) -> None:
         """Await the A-ASSOCIATE-RQ of a new connection."""
         artim_timeout = self._settings.artim_timeout
+        waiting = self.waiting.enter(connection.peer_host, connection.abort, lambda: connection.descriptor)
+        connection.meter = waiting
+
+        def admitted() -> None:
+            connection.meter = None
+            waiting.admitted()
+
         self._await_request(
             lambda opening: SocketPeer.connecting_in(
                 connection, artim_timeout=artim_timeout, opening=opening
             ),
             listener,
             live=False,
+            admitted=admitted,
         )
 
     def in_process(self, *, live: bool) -> InProcessPeer:
@@ -105,13 +136,27 @@ class FrontEnd:
         return peer
 
     def _await_request(
-        self, connect: Callable[[OpeningUser], AskingPeer], listener: Listener, *, live: bool
+        self,
+        connect: Callable[[OpeningUser], AskingPeer],
+        listener: Listener,
+        *,
+        live: bool,
+        admitted: Callable[[], None] = lambda: None,
     ) -> None:
+        def requested(acceptor: Acceptor, request: AssociateRQ, pdu: bytes) -> None:
+            refusal = self._refusal_of(acceptor, request, listener)
+            if refusal is not None:
+                acceptor.reject(refusal.rejection or CONGESTION)
+                return
+            admitted()
+            leave = self._tally.enter(acceptor.peer.host, request.calling_ae, request.called_ae)
+            self._tasks.start_soon(
+                self._open_contained, _Admitted(acceptor, request, pdu, live=live, leave=leave)
+            )
+
         Acceptor(
             connect,
-            on_request=lambda acceptor, request, pdu: self._requested(
-                acceptor, request, pdu, listener, live=live
-            ),
+            on_request=requested,
             on_error=lambda code, host: self._client_error(code, host, listener),
         )
 
@@ -122,24 +167,14 @@ class FrontEnd:
         self._context.counters.protocol_error(code)
         log.warning("connection from %s ended before an association: %s", host, code)
 
-    def _requested(
-        self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes, listener: Listener, *, live: bool
-    ) -> None:
-        refusal = self._refusal_of(acceptor, request, listener)
-        if refusal is not None:
-            acceptor.reject(refusal.rejection or CONGESTION)
-            return
-        self.occupancy.enter()
-        self._tasks.start_soon(self._open_contained, acceptor, request, pdu, live)
-
     def _refusal_of(
         self, acceptor: Acceptor, request: AssociateRQ, listener: Listener
     ) -> PolicyRefusal | None:
         """Ask the policy at the door, then about the opening."""
-        identity = request.user_item(UserIdentityRQ)
+        identity, host = request.user_item(UserIdentityRQ), acceptor.peer.host
         refusal = self._policy.admission(
             AdmissionQuestion(
-                peer_host=acceptor.peer.host,
+                peer_host=host,
                 port=listener.port,
                 certificate=acceptor.peer.certificate,
                 called_ae=request.called_ae,
@@ -148,6 +183,10 @@ class FrontEnd:
                 user_identity=None if identity is None else (identity.identity_type, identity.primary_field),
                 listener=listener.ae_titles,
                 open_associations=self.occupancy.count,
+                from_address=self._tally.from_address(host),
+                of_calling_ae=self._tally.of_calling_ae(request.calling_ae),
+                to_called_ae=self._tally.to_called_ae(request.called_ae),
+                too_fast=bool(host) and self._tally.rate.exceeded(host),
                 draining=self.draining,
             )
         )
@@ -175,17 +214,16 @@ class FrontEnd:
         )
         acceptor.reject(rejection)
 
-    async def _open_contained(self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes, live: bool) -> None:
+    async def _open_contained(self, client: _Admitted) -> None:
         """Open an association; an error of ours ends this one, and not the process with all others."""
         try:
-            await self._open_unless_gone(acceptor, request, pdu, live)
+            await self._open_unless_gone(client)
         except Exception as error:  # noqa: BLE001 - see above
             report("the opening of an association", error)
-            acceptor.peer.abort()
+            client.acceptor.peer.abort()
 
-    async def _open_unless_gone(
-        self, acceptor: Acceptor, request: AssociateRQ, pdu: bytes, live: bool
-    ) -> None:
+    async def _open_unless_gone(self, client: _Admitted) -> None:
+        acceptor, request = client.acceptor, client.request
         begun = False
         with anyio.CancelScope() as scope:
             acceptor.on_gone = scope.cancel
@@ -194,14 +232,14 @@ class FrontEnd:
             called = request.called_ae if callback is None else callback.called_ae
             calling = request.calling_ae if callback is None else callback.calling_ae
             route = route_for(self._context.settings.routes, called=called, calling=calling)
-            if not live and self._durable is not None and self._durable.takes(request, route):
+            if not client.live and self._durable is not None and self._durable.takes(request, route):
                 acceptor.on_gone = None
                 told = request if callback is None else request.with_ae_titles(called, calling)
-                await self._serve_durable(self._durable, acceptor, told, route)
+                await self._serve_durable(self._durable, client, told, route)
             else:
-                await self._open(acceptor, request, pdu, route, callback)
+                await self._open(client, route, callback)
         if not begun:
-            self.occupancy.leave()
+            client.leave()
 
     def drain(self) -> None:
         """Abort each association as soon as no operation is under way."""
@@ -210,7 +248,7 @@ class FrontEnd:
             self._durable.drain()
 
     async def _serve_durable(
-        self, durable: DurableFrontEnd, acceptor: Acceptor, request: AssociateRQ, route: Route
+        self, durable: DurableFrontEnd, client: _Admitted, request: AssociateRQ, route: Route
     ) -> None:
         """Accept an association here, and serve it to its end."""
         telemetry = self._context.telemetry
@@ -228,7 +266,7 @@ class FrontEnd:
         code = "cancelled"
         try:
             code = await durable.serve(
-                acceptor,
+                client.acceptor,
                 request,
                 route,
                 objection=self._objection(request.called_ae, request.calling_ae),
@@ -236,18 +274,12 @@ class FrontEnd:
                 live=lambda: self.in_process(live=True),
             )
         finally:
-            self.occupancy.leave()
+            client.leave()
             telemetry.end(span, error_code=None if code == "released" else code)
 
-    async def _open(
-        self,
-        acceptor: Acceptor,
-        request: AssociateRQ,
-        pdu: bytes,
-        route: Route,
-        callback: Callback | None,
-    ) -> None:
+    async def _open(self, client: _Admitted, route: Route, callback: Callback | None) -> None:
         """Open the association with the target and answer the client."""
+        acceptor, request = client.acceptor, client.request
         linked = False
         telemetry = self._context.telemetry
         identity = AssociationIdentity(
@@ -271,7 +303,7 @@ class FrontEnd:
         enter_trace(telemetry.traceparent(span))
 
         def ended(code: str) -> None:
-            self.occupancy.leave()
+            client.leave()
             self._context.counters.association_closed(code)
             telemetry.end(span, error_code=None if code == "released" else code)
 
@@ -297,7 +329,7 @@ class FrontEnd:
                     window=self.router.settings.window,
                     deadline=self._settings.open_timeout,
                 ),
-                _rewritten(pdu, request, route, callback),
+                _rewritten(client.pdu, request, route, callback),
                 local=identity.local,
                 traceparent=telemetry.traceparent(span),
             )
@@ -321,7 +353,7 @@ class FrontEnd:
         finally:
             if not linked:
                 self.router.unregister(half)
-                self.occupancy.leave()
+                client.leave()
                 telemetry.end(span, error_code=code)
                 acceptor.peer.abort()
 

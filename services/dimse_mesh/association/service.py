@@ -18,7 +18,7 @@ from dimse_mesh.endpoint import PeerConnection
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.endpoint.process import open_router
 from dimse_mesh.endpoint.tls import listener_context
-from dimse_mesh.policy import ConfiguredPolicy, DecisionPoint, count_rejections, log_refusal
+from dimse_mesh.policy import ConfiguredPolicy, DecisionPoint, count_rejections, refusal_log
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.errors import listen_error
 from dimse_mesh.runtime.settings_association import Listener
@@ -65,17 +65,13 @@ async def listening(
         open_router(
             context,
             operation_timeout=settings.operation_timeout,
-            idle_timeout=settings.idle_timeout,
-            stalled_read_timeout=settings.stalled_read_timeout,
-            stalled_write_timeout=settings.stalled_write_timeout,
-            release_timeout=settings.release_timeout,
-            artim_timeout=settings.artim_timeout,
+            peer=settings,
         ) as router,
         durable_front_end(context, router) as durable,
         anyio.create_task_group() as tasks,
     ):
         policy = DecisionPoint(
-            ConfiguredPolicy.of(context.settings), (log_refusal, count_rejections(context.counters))
+            ConfiguredPolicy.of(context.settings), (refusal_log(), count_rejections(context.counters))
         )
         front_end = FrontEnd(context, router, tasks, policy, durable=durable)
         await front_end.callbacks.listen(context.mesh)
@@ -118,7 +114,9 @@ async def _listen(listener: Listener, front_end: FrontEnd, tasks: TaskGroup, *, 
     try:
         if listener.tls is not None:
             server: Server
-            door = TlsDoor(listener_context(listener.tls), connection, front_end.tls_troubles)
+            door = TlsDoor(
+                listener_context(listener.tls), connection, front_end.tls_troubles, front_end.waiting
+            )
             await door.open(tasks, host, port, backlog=LISTEN_BACKLOG, reuse_port=reuse_port)
             server = door
         else:

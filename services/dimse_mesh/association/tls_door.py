@@ -13,6 +13,7 @@ from typing import Final
 import anyio
 from anyio.abc import SocketAttribute, TaskGroup
 
+from dimse_mesh.association.waiting import WaitingRoom
 from dimse_mesh.endpoint import PeerConnection
 from dimse_mesh.endpoint.tls_trouble import TlsTroubles, trouble_of
 
@@ -33,14 +34,20 @@ class TlsDoor:
         context: the listener's.
         connection: makes the protocol of a connection.
         troubles: told of handshakes that fail.
+        room: of those whose handshake is under way.
     """
 
     def __init__(
-        self, context: ssl.SSLContext, connection: Callable[[], PeerConnection], troubles: TlsTroubles
+        self,
+        context: ssl.SSLContext,
+        connection: Callable[[], PeerConnection],
+        troubles: TlsTroubles,
+        room: WaitingRoom,
     ) -> None:
         self._context = context
         self._connection = connection
         self._troubles = troubles
+        self._room = room
         self._scopes: list[anyio.CancelScope] = []
         self.sockets: list[socket.socket] = []
         """Those that are listened on."""
@@ -79,7 +86,8 @@ class TlsDoor:
                     tasks.start_soon(self._shake_hands, accepted, str(address[0]), listening.getsockname()[1])
 
     async def _shake_hands(self, accepted: socket.socket, peer: str, port: int) -> None:
-        with accepted.dup() as raw:
+        with accepted.dup() as raw, anyio.CancelScope() as scope:
+            waiting = self._room.enter(peer, scope.cancel, raw.fileno)
             try:
                 await asyncio.get_running_loop().connect_accepted_socket(
                     self._connection, accepted, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT
@@ -87,6 +95,8 @@ class TlsDoor:
             except OSError as error:
                 if _has_sent(raw):  # who sends nothing only looks whether somebody listens
                     self._troubles.note(peer, port, trouble_of(error), error)
+            finally:
+                waiting.lost()
 
 
 def _has_sent(connection: socket.socket) -> bool:

@@ -6,7 +6,7 @@ from functools import partial
 
 from dimse_mesh.endpoint.process import open_router
 from dimse_mesh.mesh import Subscription
-from dimse_mesh.policy import ConfiguredPolicy, DecisionPoint, log_refusal
+from dimse_mesh.policy import ConfiguredPolicy, DecisionPoint, refusal_log
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.schemas.association import OpenReply, OpenRequest
 from dimse_mesh.schemas.subjects import Subject
@@ -24,11 +24,7 @@ async def run(context: ServiceContext) -> None:
     async with open_router(
         context,
         operation_timeout=0.0,  # the front-end answers the client when a target says nothing
-        idle_timeout=settings.idle_timeout,
-        stalled_read_timeout=settings.stalled_read_timeout,
-        stalled_write_timeout=settings.stalled_write_timeout,
-        release_timeout=settings.release_timeout,
-        artim_timeout=settings.artim_timeout,
+        peer=settings,
     ) as router:
         slots = Slots(
             context.mesh,
@@ -37,7 +33,7 @@ async def run(context: ServiceContext) -> None:
             interval=context.settings.liveness.interval,
         )
         await slots.start()
-        policy = DecisionPoint(ConfiguredPolicy.of(context.settings), (log_refusal,))
+        policy = DecisionPoint(ConfiguredPolicy.of(context.settings), (refusal_log(),))
         executor = Executor(context, router, slots, policy)
         subjects = context.mesh.subjects
         subscriptions: list[Subscription] = []

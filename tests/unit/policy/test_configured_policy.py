@@ -18,7 +18,7 @@ from dimse_mesh.policy import (
     Side,
     count_operations,
     count_rejections,
-    log_refusal,
+    refusal_log,
 )
 from dimse_mesh.policy.rejections import CALLED_NOT_RECOGNIZED, CALLING_NOT_RECOGNIZED, VERSION_NOT_SUPPORTED
 from dimse_mesh.runtime.counters import Counters
@@ -183,7 +183,7 @@ def test_decisions_are_counted_and_refusals_logged_with_their_code(caplog: pytes
     route = Route(allow=frozenset((DimseService.C_ECHO,)))
     point = DecisionPoint(
         ConfiguredPolicy(routes=(route,), calling_ae_titles=["CT2"]),
-        (log_refusal, count_operations(counters), count_rejections(counters)),
+        (refusal_log(), count_operations(counters), count_rejections(counters)),
     )
     with caplog.at_level(logging.WARNING):
         point.operation(operation(0x0030, "C-ECHO"))

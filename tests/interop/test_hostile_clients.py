@@ -1,0 +1,208 @@
+"""Clients that take more than they may, from 127.0.0.2, beside an honest one from 127.0.0.1.
+
+Limits are at their defaults, but for two that would take a minute each: `stalled_read_timeout`, and how many
+associations an address may open.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+
+import pytest
+import trustme
+
+from tests.support.exposition import exposition, samples_of
+from tests.support.mesh import SERVICES, Ae, Mesh, zone_config
+from tests.support.ports import reserve_port, reserve_ports
+from tests.support.process import resident_bytes, wait_until
+from tests.support.scripted import Aborted, Client, Closed, Rejected, Server, ServerPeer, success
+from tests.support.wire import CT_STORAGE, VERIFICATION, Command, Context, associate_rq, p_data, request
+
+HOSTILE = "127.0.0.2"
+MIB = 1024 * 1024
+LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
+STALLED_SECONDS = 4
+ECHOES = 200_000
+
+
+@pytest.fixture(scope="module")
+def pages() -> int:
+    """The hospital's first health port; its front-end's."""
+    return reserve_ports(len(SERVICES))
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory, pages: int) -> Iterator[Mesh]:
+    """A hospital with a plain listener, one with TLS, and pages; an archive in the cloud."""
+    directory = tmp_path_factory.mktemp("hostile")
+    issued = trustme.CA().issue_cert("localhost")
+    cert, key = directory / "tls.crt", directory / "tls.key"
+    cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(key)
+    archive = Ae("ARCHIVE", reserve_port(), "cloud")
+    plain, secure = reserve_port(), reserve_port()
+    association = {
+        "calling_ae_titles": ["HONEST"],
+        "stalled_read_timeout": STALLED_SECONDS,
+        "limits": {"openings_at_once": 100, "openings_per_second": 10},
+        "listeners": [
+            {"host": "127.0.0.1", "port": plain},
+            {"host": "127.0.0.1", "port": secure, "tls": {"cert": str(cert), "key": str(key)}},
+        ],
+    }
+    hospital = zone_config(
+        "hospital",
+        listener=plain,
+        more={
+            "association": association,
+            "observability": {"http": {"host": "127.0.0.1", "port": pages}},
+            "routes": [{"called": "*", "to": {"ae": "ARCHIVE"}}],
+        },
+    )
+    with Mesh.start(directory, [hospital, zone_config("cloud", remote_aes=[archive])]) as mesh:
+        mesh.aes = {"ARCHIVE": archive}
+        mesh.listeners["tls"] = secure
+        yield mesh
+
+
+def hostile(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), 10, (HOSTILE, 0))
+
+
+def is_served(mesh: Mesh) -> None:
+    """An honest client associates, echoes and goes, within two seconds."""
+    begun = time.monotonic()
+    with (
+        Server(port=mesh.aes["ARCHIVE"].port),
+        Client.open(mesh.listeners["hospital"], called="ANY", calling="HONEST") as client,
+    ):
+        assert client.echo() == 0
+        client.release()
+    assert time.monotonic() - begun < 2
+
+
+def dropped(pages: int, code: str) -> float:
+    return sum(
+        sample.value
+        for sample in samples_of(exposition(pages))
+        if sample.name == "dimse_mesh_connections_dropped_total" and sample.labels["code"] == code
+    )
+
+
+@pytest.mark.parametrize("listener", ["hospital", "tls"])
+def test_400_idle_connections_from_one_address(mesh: Mesh, pages: int, listener: str) -> None:
+    """On the listener with TLS they are handshakes that stall."""
+    before = dropped(pages, "too-many-from-address")
+    with ExitStack() as opened:
+        for _ in range(400):
+            opened.enter_context(hostile(mesh.listeners[listener]))
+        wait_until(lambda: dropped(pages, "too-many-from-address") - before == 400 - 128, "they are too many")
+        is_served(mesh)
+
+
+def test_500_unfinished_requests_cost_no_more_than_8_megabytes(mesh: Mesh) -> None:
+    """Each of 60 KB, from four addresses, by callers that nobody has listed."""
+    front_end = mesh.pids()["hospital/association"]
+    contexts = [Context(2 * n + 1, CT_STORAGE, ("1.2.840.10008.1.2." + "9" * 40,) * 8) for n in range(120)]
+    unfinished = associate_rq(called="ANY", calling="STRANGER", contexts=contexts)[:-1]
+    assert len(unfinished) > 60_000
+    is_served(mesh)
+    before = resident_bytes(front_end)
+    with ExitStack() as opened:
+        for number in range(500):
+            connection = opened.enter_context(
+                socket.create_connection(
+                    ("127.0.0.1", mesh.listeners["hospital"]), 10, (f"127.0.0.{2 + number % 4}", 0)
+                )
+            )
+            with suppress(ConnectionError):  # it was one too many
+                connection.sendall(unfinished)
+        is_served(mesh)
+        assert resident_bytes(front_end, peak=True) - before < 8 * MIB
+
+
+def test_a_flood_of_associations_from_one_address(mesh: Mesh) -> None:
+    """For as long as it takes until they are too many; another address is let in all the while."""
+    rejected: list[tuple[int, int, int]] = []
+    with Server(port=mesh.aes["ARCHIVE"].port):
+        for _ in range(1000):
+            try:
+                with Client(hostile(mesh.listeners["hospital"])) as client:
+                    client.associate(
+                        associate_rq(called="ANY", calling="HONEST", contexts=[Context(1, VERIFICATION)])
+                    )
+                    client.release()
+            except Rejected as answer:
+                rejected.append(answer.triple)
+                if len(rejected) == 50:
+                    break
+    assert rejected, "a burst is let in, a flood is not"
+    assert set(rejected) == {LOCAL_LIMIT_EXCEEDED}
+    is_served(mesh)
+    assert mesh.log.read_text().count("openings-too-fast by association.limits.openings_per_second") <= 20
+
+
+def test_200_000_operations_that_nobody_answers(mesh: Mesh) -> None:
+    """The client isn't read beyond what it may have outstanding."""
+
+    def silent(peer: ServerPeer) -> None:
+        peer.accept_association()
+        with suppress(Closed, Aborted):
+            peer.read_pdu()
+            awake.wait(30)
+            peer.serve(success)
+
+    awake = threading.Event()
+    front_end = mesh.pids()["hospital/association"]
+    with (
+        Server(silent, port=mesh.aes["ARCHIVE"].port),
+        Client.open(mesh.listeners["hospital"], called="ANY", calling="HONEST") as client,
+    ):
+        before = resident_bytes(front_end)
+        echoes = b"".join(
+            p_data(request(Command.C_ECHO, 1 + number % 65535, VERIFICATION)) for number in range(ECHOES)
+        )
+        client.sock.settimeout(0.5)
+        sent = 0
+        try:
+            while sent < len(echoes):
+                sent += client.sock.send(echoes[sent:])
+        except TimeoutError:
+            pass
+        assert sent < len(echoes) / 2, "it is held back"
+        assert resident_bytes(front_end) - before < 48 * MIB
+        awake.set()
+
+
+def test_a_byte_a_second_in_mid_message_is_no_progress(mesh: Mesh) -> None:
+    with (
+        Server(port=mesh.aes["ARCHIVE"].port),
+        Client.open(mesh.listeners["hospital"], called="ANY", calling="HONEST") as client,
+    ):
+        message = p_data(request(Command.C_ECHO, 1, VERIFICATION))
+        client.send(message[:20])
+        begun = time.monotonic()
+        client.sock.settimeout(0.4)
+        for byte in message[20:60]:
+            client.sock.send(bytes([byte]))
+            try:
+                got = client.sock.recv(10)
+            except TimeoutError:
+                continue
+            break
+        assert got[0] == 7, "an A-ABORT"
+        assert time.monotonic() - begun < 3 * STALLED_SECONDS
+    assert "too-slow-in-mid-message" in mesh.log.read_text()
+
+
+def test_200_half_open_requests_for_a_health_page(mesh: Mesh, pages: int) -> None:  # noqa: ARG001 - it runs
+    with ExitStack() as opened:
+        for _ in range(200):
+            opened.enter_context(hostile(pages)).send(b"GET /livez HT")
+        begun = time.monotonic()
+        assert "dimse_mesh_associations_open" in str(exposition(pages))
+        assert time.monotonic() - begun < 1

@@ -3,7 +3,7 @@
 A stream's name is one token of the API's subjects, so a permission names one stream. The front-ends of a source zone
 write their spools and never read them; the delivery service of a destination's zone reads and removes what is for its
 own AEs; the `queue` commands of the source zone do both; its keeper (in the
-C-STORE handler) removes pieces that no manifest tells of.
+C-STORE handler) removes pieces that no manifest tells of, and looks how much waits.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def durable_publishing(
             yield from (
                 f"{_API}.{verb}.{spool.stream}" for verb in ("STREAM.INFO", "STREAM.PURGE", "DIRECT.GET")
             )
+            yield f"{_API}.DIRECT.GET.{spool.state_stream}"
     elif role is Role.DELIVERY:
         for spool in incoming:
             yield from (spool.failed(), spool.state(StateKind.STATUS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple
 
 
@@ -28,7 +29,36 @@ class QueueCounters:
     bytes_kept: int = 0
     """What the spool takes on disk, dead letters included."""
     bytes_limit: int = 0
+    waits_for: str = ""
+    """The cause for which it waits, as `attempts` names causes, or `paused`; empty: it doesn't wait."""
 
     def attempted(self, cause: str) -> None:
         """Count an attempt."""
         self.attempts[cause] = self.attempts.get(cause, 0) + 1
+
+
+class SpoolState(StrEnum):
+    """What becomes of the objects of a spool, beside the causes for which a delivery service waits."""
+
+    IDLE = "idle"
+    """Nothing waits."""
+    DELIVERING = "delivering"
+    PAUSED = "paused"
+    NOBODY = "nobody"
+    """Objects wait, and no delivery service has ever looked."""
+    SILENT = "silent"
+    """The oldest object stays, and the delivery service gives no reason."""
+
+
+@dataclass(slots=True)
+class SpoolCounters:
+    """One spool, as its own zone sees it."""
+
+    reachable: bool = False
+    objects: int = 0
+    oldest: float = 0.0
+    """Seconds that the oldest object has waited; 0: none waits."""
+    bytes_kept: int = 0
+    bytes_limit: int = 0
+    state: str = ""
+    """A `SpoolState`, or a cause as in `QueueCounters.attempts`; empty: not seen yet."""

@@ -5,12 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dimse_mesh.runtime.counters import Counters, Load
-from dimse_mesh.runtime.counters_durable import QueueCounters
+from dimse_mesh.runtime.counters_durable import QueueCounters, SpoolCounters
 from dimse_mesh.runtime.instrument import Instrument, Values
 
 
 def _queues(read: Callable[[QueueCounters], float]) -> Callable[[Counters, Load | None], Values]:
     return lambda counters, _: [(read(queue), key._asdict()) for key, queue in counters.queues.items()]
+
+
+def _spools(read: Callable[[SpoolCounters], float]) -> Callable[[Counters, Load | None], Values]:
+    return lambda counters, _: [(read(spool), key._asdict()) for key, spool in counters.spools.items()]
+
+
+def _waits(counters: Counters, _: Load | None) -> Values:
+    return [
+        (float(bool(queue.waits_for)), {**key._asdict(), "cause": queue.waits_for or "none"})
+        for key, queue in counters.queues.items()
+    ]
+
+
+def _states(counters: Counters, _: Load | None) -> Values:
+    return [
+        (1, {**key._asdict(), "state": spool.state}) for key, spool in counters.spools.items() if spool.state
+    ]
 
 
 def _attempts(counters: Counters, _: Load | None) -> Values:
@@ -60,5 +77,50 @@ DURABLE_INSTRUMENTS = (
         "Bytes that a spool may take (spool.max_bytes): above it clients are refused",
         _queues(lambda queue: queue.bytes_limit),
         "By",
+    ),
+    Instrument(
+        "gauge",
+        "dimse_mesh.queue.waits",
+        "1 while a queue waits for what the cause says; 0 with the cause none",
+        _waits,
+    ),
+    Instrument(
+        "gauge",
+        "dimse_mesh.spool.reachable",
+        "1 while a spool can be read",
+        _spools(lambda spool: spool.reachable),
+    ),
+    Instrument(
+        "gauge",
+        "dimse_mesh.spool.objects",
+        "Objects that wait in a spool, whoever delivers them",
+        _spools(lambda spool: spool.objects),
+    ),
+    Instrument(
+        "gauge",
+        "dimse_mesh.spool.oldest",
+        "How long the oldest object of a spool has waited",
+        _spools(lambda spool: spool.oldest),
+        "s",
+    ),
+    Instrument(
+        "gauge",
+        "dimse_mesh.spool.kept",
+        "Bytes that a spool takes on disk, as its own zone sees it",
+        _spools(lambda spool: spool.bytes_kept),
+        "By",
+    ),
+    Instrument(
+        "gauge",
+        "dimse_mesh.spool.limit",
+        "Bytes that a spool may take, as its own zone sees it",
+        _spools(lambda spool: spool.bytes_limit),
+        "By",
+    ),
+    Instrument(
+        "gauge",
+        "dimse_mesh.spool.state",
+        "1 for what becomes of a spool's objects: idle, delivering, paused, nobody, silent, or a cause of attempts",
+        _states,
     ),
 )

@@ -55,6 +55,9 @@ class SpoolSettings(SettingsModel):
     ask_again: Seconds = Field(
         default=3600.0, description="seconds after which a destination is asked again what it accepts"
     )
+    look_interval: Seconds = Field(
+        default=10.0, description="seconds between looks at how much waits, for metrics"
+    )
     sweep_interval: Seconds = Field(
         default=3600.0,
         description="seconds between looks for pieces of objects that were never whole; two in a row, and they go",

@@ -76,6 +76,7 @@ class QueueReport:
 
     def delivered(self, manifest: Manifest, outcome: DeliveryOutcome) -> None:  # noqa: ARG002 - for spans
         """Note that an object is at its destination."""
+        self._counters.waits_for = ""
         self._say(DELIVERING)
 
     def buried(self, outcome: DeliveryOutcome) -> None:  # noqa: ARG002 - counted in `attempted`
@@ -84,10 +85,12 @@ class QueueReport:
 
     def waits(self, sentence: str, cause: str, next_attempt: float | None) -> None:
         """Note what the queue waits for."""
+        self._counters.waits_for = cause or "spool-unreadable"
         self._say(sentence, cause=cause, next_attempt=next_attempt)
 
     def idle(self) -> None:
         """Note that there is nothing to deliver."""
+        self._counters.waits_for = ""
         self._say(IDLE)
 
     def _say(self, sentence: str, *, cause: str = "", next_attempt: float | None = None) -> None:

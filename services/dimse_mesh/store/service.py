@@ -1,4 +1,4 @@
-"""C-STORE: who may, and on to the other endpoint; and the keeper of the zone's spools."""
+"""C-STORE: who may, and on to the other endpoint; and who keeps and who watches the zone's spools."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import anyio
 from dimse_mesh.handling import serve_operations
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.store.keeper import keep
+from dimse_mesh.store.watch import watch
 
 
 async def run(context: ServiceContext) -> None:
     """Handle operations until `context.draining` is set."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(keep, context)
+        tasks.start_soon(watch, context)
         await serve_operations(context)
         tasks.cancel_scope.cancel()

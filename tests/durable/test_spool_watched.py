@@ -1,0 +1,68 @@
+"""What a C-STORE handler exports of its zone's spools, and that docs/delivery.md says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.durable.operator import queue
+from tests.durable.site import ARCHIVE, Inbox, Site, site, store
+from tests.durable.test_observed import families
+from tests.support.files import synthetic
+from tests.support.ports import reserve_ports
+
+STORE_HANDLER = 1
+"""Instances of a zone whose ports come before that of its C-STORE handler."""
+
+
+def sample(port: int, name: str, **labels: str) -> float | None:
+    wanted = {"source": "hospital", "destination": ARCHIVE, **labels}
+    found = families(port, "dimse_mesh_spool").get(name)
+    values = [one.value for one in found.samples if wanted.items() <= one.labels.items()] if found else []
+    return values[0] if values else None
+
+
+def state(where: Site, port: int, expected: str) -> None:
+    where.wait_until(
+        lambda: sample(port, "dimse_mesh_spool_state", state=expected) == 1, f"its state is {expected}"
+    )
+
+
+def test_the_source_zone_sees_what_becomes_of_its_objects(tmp_path: Path) -> None:
+    base = reserve_ports(STORE_HANDLER + 5)
+    port = base + STORE_HANDLER
+    hospital = {
+        "observability": {"http": {"host": "127.0.0.1", "port": base}},
+        "spool": {"look_interval": 0.3, "max_bytes": 1 << 30},
+    }
+    with site(tmp_path, hospital=hospital, cloud={"instances": {"delivery": 0}}) as where:
+        with where.open() as client:
+            for number in range(3):
+                assert store(client, synthetic(number, 10_000)) == 0
+        state(where, port, "nobody")
+        assert sample(port, "dimse_mesh_spool_objects") == 3
+        old_port = where.port
+    inbox = Inbox()
+    with site(tmp_path, hospital=hospital, port=old_port) as where:
+        state(where, port, "connection-refused")
+        assert sample(port, "dimse_mesh_spool_objects") == 3
+        assert sample(port, "dimse_mesh_spool_reachable") == 1
+        kept, limit = (sample(port, f"dimse_mesh_spool_{name}_bytes") for name in ("kept", "limit"))
+        assert kept is not None
+        assert limit is not None
+        assert 0 < kept < limit == 1 << 30
+        assert (sample(port, "dimse_mesh_spool_oldest_seconds") or 0) > 0
+        queue(where, "pause", ARCHIVE, "--reason", "new disks")
+        state(where, port, "paused")
+        queue(where, "resume", ARCHIVE)
+        with where.destination(inbox):
+            inbox.wait_for(3)
+            state(where, port, "idle")
+            assert sample(port, "dimse_mesh_spool_objects") == 0
+        rows = {
+            f"| `{name}` | {family.type} | "
+            f"{', '.join(sorted({label for one in family.samples for label in one.labels}))} | "
+            f"{family.documentation} |"
+            for name, family in families(port, "dimse_mesh_spool").items()
+        }
+    page = Path("docs/delivery.md").read_text().splitlines()
+    assert {line for line in page if line.startswith("| `dimse_mesh_spool_")} == rows

@@ -47,8 +47,9 @@ def test_every_token_of_a_subject_is_explained() -> None:
         services.operations("ZONE", service).name
         for service in (ServiceName.STORE, ServiceName.QUERY_RETRIEVE, ServiceName.N_SERVICE)
     ]
-    spool = SpoolSubjects("ROOT", "ZONE", DestinationKind.AE, "AE")
-    subjects += [*spool.interest, spool.spooled, *(spool.state(what) for what in StateKind)]
+    for kind in DestinationKind:
+        spool = SpoolSubjects("ROOT", "ZONE", kind, "AE")
+        subjects += [*spool.interest, spool.spooled, *(spool.state(what) for what in StateKind)]
     tokens = {token for subject in subjects for token in subject.split(".")} - {"ROOT", "AE", "ZONE", "*"}
     assert explained("Tokens of subjects") == tokens | {kind.value for kind in Kind} | {"live", "dead", "i"}
 

@@ -41,7 +41,7 @@ def structural_errors(schema: Mapping[str, Any], path: str = "") -> Iterator[str
     if unknown := set(schema) - _KNOWN:
         yield f"{path}: {sorted(unknown)} not allowed in a structural schema"
     kind = schema.get("type")
-    if kind not in _TYPES:
+    if kind not in _TYPES and not (kind is None and schema.get("x-kubernetes-preserve-unknown-fields")):
         yield f"{path}: type {kind!r}"
     if kind == "array" and "items" not in schema:
         yield f"{path}: an array without items"

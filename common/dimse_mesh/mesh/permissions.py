@@ -49,9 +49,11 @@ class ZoneFacts:
     incoming: tuple[SpoolSubjects, ...] = ()
 
     def is_for(self, spool: SpoolSubjects) -> bool:
-        """Tell whether a spool's destination is an AE of this zone."""
+        """Tell whether this zone reads a spool: its destination is an AE of it, or the hooks of its own routes."""
         if spool.root != self.root:
             return False
+        if spool.is_before_hooks:
+            return spool.zone == self.zone
         if spool.kind is DestinationKind.ZONE:
             return self.has_default and spool.name == self.zone
         return spool.name in self.ae_titles

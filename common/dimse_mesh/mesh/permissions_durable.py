@@ -2,8 +2,8 @@
 
 A stream's name is one token of the API's subjects, so a permission names one stream. The front-ends of a source zone
 write their spools and never read them; the delivery service of a destination's zone reads and removes what is for its
-own AEs; the `queue` commands of the source zone do both; its keeper (in the
-C-STORE handler) removes pieces that no manifest tells of, and looks how much waits.
+own AEs, and that of a source zone what waits for hooks; the `queue` commands of the source zone do both; its keeper
+(in the C-STORE handler) removes pieces that no manifest tells of, and looks how much waits.
 """
 
 from __future__ import annotations
@@ -50,6 +50,9 @@ def durable_publishing(
             yield from _reading(spool)
             yield from _removing(spool)
             yield from (f"{_API}.STREAM.NAMES", f"{_API}.STREAM.INFO.{spool.stream}")
+            if spool.is_before_hooks:  # what the hooks have made of an object goes into the next spool
+                behind = spool.behind_hooks
+                yield from (behind.chunk("*"), behind.object(), f"{_API}.STREAM.PURGE.{behind.stream}")
 
 
 def durable_hearing(role: Role, incoming: Iterable[SpoolSubjects]) -> Iterator[str]:

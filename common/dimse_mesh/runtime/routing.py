@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from dimse_mesh.runtime.settings_fields import AePattern, AeTitle, SettingsModel, Token
+from dimse_mesh.runtime.settings_hooks import Hook
 
 
 class Delivery(StrEnum):
@@ -82,6 +83,10 @@ class Route(SettingsModel):
         default=None,
         description="durable: what the destination accepts; none: what it has said, or a guess until then",
     )
+    hooks: tuple[Hook, ...] = Field(
+        default=(),
+        description="durable: what is changed in each object before its destinations get it (docs/hooks.md)",
+    )
     called_ae: AeTitle | None = Field(
         default=None, description="called AE title to send instead of the client's"
     )
@@ -109,7 +114,14 @@ class Route(SettingsModel):
     def _several_destinations_are_durable(self) -> Self:
         if self.also and self.delivery is not Delivery.DURABLE:
             raise ValueError("several destinations need delivery: durable")
+        if self.hooks and self.delivery is not Delivery.DURABLE:
+            raise ValueError("hooks need delivery: durable")
         return self
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from other routes: of two with the same patterns the second one is never reached."""
+        return self.called, self.calling
 
     @property
     def destinations(self) -> tuple[Destination, ...]:

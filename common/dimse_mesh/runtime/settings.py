@@ -54,7 +54,8 @@ class Instances(SettingsModel):
         default=None,
         ge=0,
         le=1,
-        description="deliveries; none: 1 if the zone has AEs and a zone under the same `up` has durable routes",
+        description="deliveries; none: 1 if the zone has AEs and a zone under the same `up` has durable routes, "
+        "or if its own routes have hooks",
     )
 
     def of(self, service: ServiceName) -> int:
@@ -134,6 +135,11 @@ class ZoneSettings(BaseSettings):
         """Whether some route is durable."""
         return any(route.delivery is Delivery.DURABLE for route in self.routes)
 
+    @property
+    def has_hooks(self) -> bool:
+        """Whether some route has hooks."""
+        return any(route.hooks for route in self.routes)
+
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
         if self.instances.association > 1 and not self.association.reuse_port:
@@ -198,6 +204,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def dump_complete(settings: ZoneSettings) -> str:
     """Return the settings as YAML, complete with defaults, secrets masked."""
-    data = settings.model_dump(mode="json")
+    data = settings.model_dump(mode="json", by_alias=True)
     data["nats"]["servers"] = [without_password(server) for server in settings.nats.servers]
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)

@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from dimse_mesh.runtime.settings_fields import Count, CountOrUnlimited, Seconds, SettingsModel, Token
+from dimse_mesh.runtime.settings_hooks import HooksSettings
 
 KIB = 1024
 MIB = KIB * KIB
@@ -103,6 +104,9 @@ class DeliverySettings(SettingsModel):
         default=16 * MIB, ge=MIB, le=GIB, description="bytes read from a spool ahead of what is being sent"
     )
     max_ahead: Count = Field(default=64, description="objects read ahead, at most")
+    hooks: HooksSettings = Field(
+        default_factory=HooksSettings, description="the process that applies the hooks of this zone's routes"
+    )
     drain_timeout: Seconds = Field(
         default=10.0, description="seconds that the object being sent gets when the service stops"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dimse_mesh.runtime.routing import Delivery, Destination
+from dimse_mesh.runtime.routing import Delivery, Destination, Route
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
 
@@ -14,12 +14,19 @@ def spool_of(settings: ZoneSettings, destination: Destination) -> SpoolSubjects:
     return SpoolSubjects(settings.subject_root, settings.zone, kind, name)
 
 
+def entrances_of(settings: ZoneSettings, route: Route) -> list[SpoolSubjects]:
+    """Return the spools that a route's objects are written into: those before hooks, where it has hooks."""
+    spools = [spool_of(settings, destination) for destination in route.destinations]
+    return [spool.before_hooks for spool in spools] if route.hooks else spools
+
+
 def spools_of(settings: ZoneSettings) -> tuple[SpoolSubjects, ...]:
     """Return the spools of a zone's durable routes, each once, in the order of the routes."""
+    durable = [route for route in settings.routes if route.delivery is Delivery.DURABLE]
     spools = [
-        spool_of(settings, destination)
-        for route in settings.routes
-        if route.delivery is Delivery.DURABLE
-        for destination in route.destinations
+        spool
+        for route in durable
+        for entrance in entrances_of(settings, route)
+        for spool in ((entrance, entrance.behind_hooks) if route.hooks else (entrance,))
     ]
     return tuple(dict.fromkeys(spools))

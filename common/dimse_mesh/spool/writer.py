@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Sequence
-from typing import TypedDict, Unpack
+from typing import NotRequired, TypedDict, Unpack
 
 import anyio
 from anyio.abc import TaskGroup
@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from dimse_mesh.dimse import CommandSet
 from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, pack
 from dimse_mesh.runtime.settings_durable import SpoolSettings
-from dimse_mesh.schemas.spool import Manifest
+from dimse_mesh.schemas.spool import Manifest, RouteKey
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects, study_token
 from dimse_mesh.spool.study import study_instance_uid
 
@@ -32,6 +32,8 @@ class ObjectFacts(TypedDict):
     calling_ae: str
     received: float
     traceparent: str | None
+    route: NotRequired[RouteKey | None]
+    origin: NotRequired[str]
 
 
 class ObjectWriter:

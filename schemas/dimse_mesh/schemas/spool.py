@@ -14,6 +14,8 @@ Uid = Annotated[str, Field(max_length=128)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Traceparent = Annotated[str, Field(max_length=64)]
 StudyToken = Annotated[str, Field(pattern=r"^[0-9a-f]{1,32}$")]
+RouteKey = tuple[Annotated[str, Field(max_length=256)], Annotated[str, Field(max_length=256)]]
+"""A route's patterns of called and calling AE titles: of several routes that have the same, the first one counts."""
 MOST_CONTEXTS = 4096
 """Presentation contexts that are remembered of a destination, at most."""
 
@@ -44,6 +46,10 @@ class Manifest(WireModel):
     received: float
     """When the whole of it was here: seconds since 1970."""
     traceparent: Traceparent | None = None
+    route: RouteKey | None = None
+    """Before hooks: the route whose hooks it is for."""
+    origin: ObjectId | None = None
+    """Behind hooks: which object they made it of."""
 
 
 class DeadLetter(WireModel):

@@ -21,6 +21,16 @@ class DestinationKind(StrEnum):
 
     AE = "ae"
     ZONE = "zone"
+    AE_HOOKS = "ae_hooks"
+    """Hooks of the source zone, whose outcome is for an AE."""
+    ZONE_HOOKS = "zone_hooks"
+
+
+_BEFORE = {
+    DestinationKind.AE: DestinationKind.AE_HOOKS,
+    DestinationKind.ZONE: DestinationKind.ZONE_HOOKS,
+}
+_BEHIND = {before: behind for behind, before in _BEFORE.items()}
 
 
 class StateKind(StrEnum):
@@ -54,8 +64,29 @@ class SpoolSubjects(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The destination as people name it: its AE title, or `zone:NAME`."""
-        return self.name if self.kind is DestinationKind.AE else f"zone:{self.name}"
+        """The destination as people name it: its AE title, or `zone:NAME`; before its hooks `hooks:` and that."""
+        match self.kind:
+            case DestinationKind.AE:
+                return self.name
+            case DestinationKind.ZONE:
+                return f"zone:{self.name}"
+            case DestinationKind.AE_HOOKS | DestinationKind.ZONE_HOOKS:
+                return f"hooks:{self.behind_hooks.label}"
+
+    @property
+    def is_before_hooks(self) -> bool:
+        """Whether what it holds is for the hooks of its own zone, and its destination isn't to have it as it is."""
+        return self.kind in _BEHIND
+
+    @property
+    def before_hooks(self) -> SpoolSubjects:
+        """The spool in which objects wait for hooks, before they come into this one."""
+        return self._replace(kind=_BEFORE[self.kind])
+
+    @property
+    def behind_hooks(self) -> SpoolSubjects:
+        """The spool that gets what the hooks have made of the objects of this one."""
+        return self._replace(kind=_BEHIND[self.kind])
 
     @property
     def stream(self) -> str:

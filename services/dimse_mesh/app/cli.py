@@ -83,11 +83,13 @@ def check(file: Annotated[Path, typer.Argument(help="A zone's YAML file.", dir_o
 
     AE titles that are rewritten and can't be translated back for certain are named on standard error.
     """
+    from dimse_mesh.app.checked_hooks import check_hooks
     from dimse_mesh.app.untranslatable import untranslatable
     from dimse_mesh.runtime.settings import dump_complete, load_settings
 
     with failures():
         settings = load_settings(file)
+        check_hooks(settings, file)
         sys.stdout.write(dump_complete(settings))
         for line in untranslatable(settings):
             print(f"{file}: {line}", file=sys.stderr)

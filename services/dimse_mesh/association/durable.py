@@ -20,7 +20,7 @@ from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.logging import described
 from dimse_mesh.runtime.routing import Delivery, Route
-from dimse_mesh.runtime.spools import spool_of, spools_of
+from dimse_mesh.runtime.spools import entrances_of, spool_of, spools_of
 from dimse_mesh.schemas.spool import KnownContext
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
 from dimse_mesh.spool import FanOutWriter, Knowledge, ObjectWriter, ensure_streams
@@ -162,7 +162,8 @@ class DurableFrontEnd:
                 for context in contexts
                 if context.accepted
             },
-            writer=partial(self._writer, spools),
+            writer=partial(self._writer, entrances_of(self._context.settings, route)),
+            route=route.key if route.hooks else None,
             objection=objection,
             called_ae=called,
             calling_ae=calling,

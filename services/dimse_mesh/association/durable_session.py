@@ -33,6 +33,7 @@ from dimse_mesh.endpoint.peer import DicomPeer
 from dimse_mesh.mesh import MeshError, StreamFull
 from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.schemas.spool import RouteKey
 from dimse_mesh.spool import FanOutWriter
 from dimse_mesh.upper_layer import Abort, AbortReason
 
@@ -62,6 +63,7 @@ class DurableSession:
         writer: makes the writer of an object; its pieces are stored in the given task group.
         objection: what the policy says of an operation, by its command field.
         called_ae, calling_ae: by which the object is delivered.
+        route: whose hooks the objects are for; None: it has none.
         stalled_timeout: seconds that a client may pause in the middle of a message.
         idle_timeout: seconds that it may pause between messages; 0: without end.
     """
@@ -75,6 +77,7 @@ class DurableSession:
         objection: Callable[[int], PolicyRefusal | None],
         called_ae: str,
         calling_ae: str,
+        route: RouteKey | None,
         counters: Counters,
         stalled_timeout: float,
         idle_timeout: float,
@@ -86,6 +89,7 @@ class DurableSession:
         self._objection = objection
         self._called_ae = called_ae
         self._calling_ae = calling_ae
+        self._route = route
         self._counters = counters
         self._stalled_timeout = stalled_timeout
         self._idle_timeout = idle_timeout
@@ -281,6 +285,7 @@ class DurableSession:
                     calling_ae=self._calling_ae,
                     received=time.time(),
                     traceparent=self._traceparent,
+                    route=self._route,
                 )
             except (MeshError, Ended) as error:
                 failure = error

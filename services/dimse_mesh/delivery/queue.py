@@ -19,7 +19,7 @@ from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.delivery.report import QueueReport
 from dimse_mesh.delivery.scan import AheadObject, ObjectScan
 from dimse_mesh.delivery.settling import Settling
-from dimse_mesh.delivery.target import Target
+from dimse_mesh.delivery.taker import Taker
 from dimse_mesh.mesh import JetStream, MeshError
 from dimse_mesh.runtime.settings_durable import DeliverySettings
 from dimse_mesh.schemas.spool import QueuePause
@@ -40,7 +40,7 @@ class DestinationQueue:
         self,
         jetstream: JetStream,
         spool: SpoolSubjects,
-        target: Target,
+        target: Taker,
         settings: DeliverySettings,
         report: QueueReport,
     ) -> None:

@@ -1,4 +1,5 @@
-"""The delivery service from its start to its drained stop: a queue for each spool that is for an AE of this zone."""
+"""The delivery service from its start to its drained stop: a queue for each spool that is for an AE of this zone, and
+for each one that waits for the hooks of this zone's own routes."""
 
 from __future__ import annotations
 
@@ -8,8 +9,10 @@ from collections import defaultdict
 import anyio
 from anyio.abc import TaskGroup
 
+from dimse_mesh.delivery.hook_stage import HookStage
 from dimse_mesh.delivery.queue import DestinationQueue
 from dimse_mesh.delivery.report import QueueReport
+from dimse_mesh.delivery.taker import Taker
 from dimse_mesh.delivery.target import Target
 from dimse_mesh.mesh import JetStream, MeshError, Message
 from dimse_mesh.runtime.context import ServiceContext
@@ -33,10 +36,11 @@ async def run(context: ServiceContext) -> None:
         StartError: a TLS file of a target is unusable.
     """
     service = DeliveryService(context)
-    stores = [
-        JetStream(context.mesh, domain=domain, deadline=context.settings.spool.deadline)
-        for domain in context.settings.delivery.domains
-    ]
+    settings = context.settings
+    domains = dict.fromkeys(settings.delivery.domains)
+    if settings.has_hooks:
+        domains[settings.spool.domain] = None
+    stores = [JetStream(context.mesh, domain=domain, deadline=settings.spool.deadline) for domain in domains]
     for store in stores:
         await store.start()
     context.ready()
@@ -47,7 +51,7 @@ async def run(context: ServiceContext) -> None:
             await context.draining.wait()
             looking.cancel_scope.cancel()
         service.drain()
-        queues.cancel_scope.deadline = anyio.current_time() + context.settings.delivery.drain_timeout
+        queues.cancel_scope.deadline = anyio.current_time() + settings.delivery.drain_timeout
 
 
 class DeliveryService:
@@ -75,15 +79,28 @@ class DeliveryService:
                 names = []
             for name in names:
                 spool = parse_stream(settings.subject_root, name)
-                remote = None if spool is None else self._remote_of(spool)
-                if spool is not None and remote is not None and (store, spool) not in self._queues:
-                    await self._begin(store, spool, remote, tasks)
+                if spool is None or (store, spool) in self._queues:
+                    continue
+                taker = self._taker_for(store, spool)
+                if taker is not None:
+                    await self._begin(store, spool, taker, tasks)
             for report in self._reports[store]:
                 try:
                     await report.measure()
                 except MeshError as error:
                     log.debug("a spool can't be measured: %s", error)
             await anyio.sleep(settings.delivery.look_interval)
+
+    def _taker_for(self, store: JetStream, spool: SpoolSubjects) -> Taker | None:
+        """Return who takes the objects of a spool; None: nobody in this zone."""
+        context = self._context
+        if spool.is_before_hooks:
+            own = spool.zone == context.settings.zone
+            max_payload = context.mesh.max_payload
+            return HookStage(store, spool, context.settings, max_payload=max_payload) if own else None
+        remote = self._remote_of(spool)
+        timeout = context.settings.delivery.response_timeout
+        return None if remote is None else Target(remote, response_timeout=timeout)
 
     def _remote_of(self, spool: SpoolSubjects) -> RemoteAe | None:
         """Return the AE of this zone that a spool is for; None: it is for none."""
@@ -96,11 +113,8 @@ class DeliveryService:
             return None
         return remote
 
-    async def _begin(
-        self, store: JetStream, spool: SpoolSubjects, remote: RemoteAe, tasks: TaskGroup
-    ) -> None:
+    async def _begin(self, store: JetStream, spool: SpoolSubjects, target: Taker, tasks: TaskGroup) -> None:
         settings = self._context.settings.delivery
-        target = Target(remote, response_timeout=settings.response_timeout)
         counters = QueueCounters()
         self._context.counters.queues[QueueKey(spool.zone, spool.label)] = counters
         report = QueueReport(

@@ -136,7 +136,11 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mani
         if "$ref" in node:
             node = definitions[node["$ref"].rpartition("/")[2]]
         else:
-            (node,) = [option for option in node["anyOf"] if option.get("type") != "null"]
+            options = [option for option in node["anyOf"] if option.get("type") != "null"]
+            if len(options) > 1:  # a structural schema has one type or none
+                anything = {"x-kubernetes-preserve-unknown-fields": True}
+                return anything | ({"description": description} if description else {})
+            (node,) = options
     schema: Manifest = {name: node[name] for name in _KEEP if name in node}
     if text := description or node.get("description"):
         schema["description"] = text

@@ -128,3 +128,19 @@ def test_a_spool_is_written_by_its_zone_and_read_by_the_zone_of_its_destination(
         assert (SPOOL.spooled in permissions_of(destination, role).subscribe) == delivers
         for facts in (HOSPITAL, CLOUD):  # without a durable route
             assert not any(pattern.startswith("$JS") for pattern in permissions_of(facts, role).publish)
+
+
+def test_what_waits_for_hooks_is_its_own_zones_alone() -> None:
+    before = SPOOL.before_hooks
+    assert before.behind_hooks == SPOOL
+    assert HOSPITAL.is_for(before)
+    assert not CLOUD.is_for(before)
+    source = replace(HOSPITAL, spools=(before, SPOOL), incoming=(before,))
+    destination = replace(CLOUD, incoming=(SPOOL,))
+    read = f"$JS.API.DIRECT.GET.{before.stream}"
+    for role in Role:
+        assert not may_publish(destination, role, read)
+        assert may_publish(source, role, read) == (role in {Role.COMMAND, Role.STORE, Role.DELIVERY})
+        assert may_publish(source, role, SPOOL.chunk("1f")) == (role in {Role.ASSOCIATION, Role.DELIVERY})
+    assert not may_publish(source, Role.DELIVERY, before.object(calling_ae="CT", study="2e"))
+    assert not may_publish(source, Role.DELIVERY, f"$JS.API.DIRECT.GET.{SPOOL.stream}")

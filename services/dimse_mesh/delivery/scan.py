@@ -29,6 +29,18 @@ class AheadObject:
         self._failure: MeshError | DamagedObject | None = None
         self._loading: anyio.Event | None = None
 
+    @property
+    def weight(self) -> int:
+        """The bytes that it takes when its data set was read, too, if that is read ahead at all."""
+        size = self.spooled.manifest.size
+        return len(self.spooled.message) + (size if size <= WHOLE_AT_MOST else 0)
+
+    @property
+    def may_load(self) -> bool:
+        """Whether its data set is to be read ahead, and isn't yet."""
+        manifest = self.spooled.manifest
+        return self._loading is None and manifest.chunks > 0 and manifest.size <= WHOLE_AT_MOST
+
     def load_in(self, tasks: TaskGroup) -> None:
         """Begin to read the data set into memory."""
         self._loading = anyio.Event()
@@ -97,6 +109,7 @@ class ObjectScan:
         self._read_to = first
         self._epoch = 0
         self._bytes = 0
+        """Of the data sets that were read, or are being read."""
 
     @property
     def position(self) -> int:
@@ -127,7 +140,9 @@ class ObjectScan:
         item = self._ahead.popleft()
         sequence = item.sequence if isinstance(item, Unreadable) else item.spooled.sequence
         if isinstance(item, AheadObject):
-            self._bytes -= _weight(item.spooled)
+            if not item.may_load:
+                self._bytes -= item.weight
+            self._load()
         if self._end is not None and sequence >= self._end:
             self._ahead.clear()
             return None
@@ -169,14 +184,16 @@ class ObjectScan:
                     continue
                 item = AheadObject(self._jetstream, self._spool, found)
                 self._ahead.append(item)
-                weight = _weight(found)
-                is_small = found.manifest.chunks and found.manifest.size <= WHOLE_AT_MOST
-                if is_small and self._bytes + weight <= self._settings.read_ahead:
-                    item.load_in(self._tasks)
-                self._bytes += weight
+                if not item.may_load:
+                    self._bytes += item.weight
+            self._load()
 
-
-def _weight(spooled: SpooledObject) -> int:
-    """Return the bytes that an object takes that was read ahead."""
-    whole = spooled.manifest.size if spooled.manifest.size <= WHOLE_AT_MOST else 0
-    return len(spooled.message) + whole
+    def _load(self) -> None:
+        """Begin to read the data sets for which there is room, in their order."""
+        for item in self._ahead:
+            if not isinstance(item, AheadObject) or not item.may_load:
+                continue
+            if self._bytes + item.weight > self._settings.read_ahead:
+                return
+            self._bytes += item.weight
+            item.load_in(self._tasks)

@@ -1,0 +1,65 @@
+"""What is read ahead of its delivery: as much as there is room for, at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from dimse_mesh.delivery import scan
+from dimse_mesh.delivery.scan import AheadObject, ObjectScan
+from dimse_mesh.mesh import JetStream
+from dimse_mesh.runtime.settings_durable import DeliverySettings
+from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+
+MIB = 1 << 20
+SETTINGS = DeliverySettings(read_ahead=4 * MIB, max_ahead=10)
+
+
+class Stored:
+    """A spool with ten objects of one MiB; tells which data sets were asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    async def read(self, *_: object, first: int, **__: object) -> Any:
+        await anyio.lowlevel.checkpoint()
+        return SimpleNamespace(messages=[SimpleNamespace(sequence=n) for n in range(first, 11)])
+
+    def parse(self, message: Any) -> Any:
+        manifest = SimpleNamespace(size=MIB - 1, chunks=2)
+        return SimpleNamespace(sequence=message.sequence, manifest=manifest, message=b"M")
+
+    async def data_set(self, _: object, __: object, spooled: Any) -> AsyncIterator[bytes]:
+        self.asked.append(spooled.sequence)
+        yield b"data"
+
+
+async def _take(stored: Stored) -> list[list[int]]:
+    seen = []
+    async with anyio.create_task_group() as tasks:
+        ahead = ObjectScan(
+            cast(JetStream, stored),
+            cast(SpoolSubjects, SimpleNamespace(stream="S")),
+            SETTINGS,
+            tasks,
+            subject="s",
+        )
+        for _ in range(3):
+            item = await ahead.next()
+            assert isinstance(item, AheadObject)
+            await anyio.wait_all_tasks_blocked()
+            seen.append(list(stored.asked))
+    return seen
+
+
+def test_the_next_data_set_is_read_as_soon_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = Stored()
+    monkeypatch.setattr(scan, "parse_object", stored.parse)
+    monkeypatch.setattr(scan, "read_data_set", stored.data_set)
+    monkeypatch.setattr(scan, "Unreadable", type("Never", (), {}))
+    assert anyio.run(_take, stored) == [[1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 7]]

@@ -49,6 +49,11 @@ cluster: .venv/.developing ## A Kubernetes API server with the operator on 127.0
 test-cluster: .venv/.developing ## The operator against a real Kubernetes API server
 	@$(RUN) pytest -q tests/cluster
 
+.PHONY: test-collector
+test-collector: .venv/.developing ## Traces through an OpenTelemetry Collector of the newest version, which this builds
+	@COLLECTOR=$$(tests/interop/observability/collector/build.sh) $(RUN) pytest -q \
+	  tests/interop/observability/test_jaeger.py tests/conformance/deploy/test_observability.py
+
 soak-operator: .venv/.developing ## The operator killed 50 times while resources come, change and go
 	@OPERATOR_KILLS=50 $(RUN) pytest -q tests/cluster/test_many.py
 

@@ -16,8 +16,11 @@ ENDPOINTS = "dimse-mesh-(association|scu)"
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 
+TRACES = {"type": "jaeger", "uid": "${traces}"}
+
+
 class Panel(NamedTuple):
-    """One panel: its queries are (PromQL, legend)."""
+    """One panel: its queries are (PromQL, legend), or one of Jaeger's for the kinds that `JAEGER_QUERIES` has."""
 
     title: str
     unit: str
@@ -341,10 +344,108 @@ MESH = (
     ),
 )
 
+SERVER = 'span_kind="SPAN_KIND_SERVER", service_name=~"dimse-mesh-.*", span_name!="association"'
+"""Labels of the spans of operations at the endpoint whose peer asks."""
+SPANS = "traces_span_metrics"
+
+
+def spans(name: str, labels: str = SERVER) -> str:
+    """Return the growth per second of what the collector counts of the chosen zones' spans."""
+    return f'rate({SPANS}_{name}{{{labels}, dimse_mesh_zone=~"$zone"}}[{RATE}])'
+
+
+def failed_share(by: str) -> str:
+    """Return the share of operations whose span is an error."""
+    wrong = spans("calls_total", f'{SERVER}, status_code="STATUS_CODE_ERROR"')
+    return f"sum by ({by}) ({wrong}) / sum by ({by}) ({spans('calls_total')})"
+
+
+def span_quantile(share: float, by: str, labels: str = SERVER) -> str:
+    """Return the duration that this share of spans doesn't exceed."""
+    return f"histogram_quantile({share}, sum by (le, {by}) ({spans('duration_seconds_bucket', labels)}))"
+
+
+OPENING = 'span_name="open association"'
+JAEGER_QUERIES: dict[str, dict[str, Any]] = {
+    "nodeGraph": {"queryType": "dependencyGraph"},
+    "table": {"queryType": "search", "service": "dimse-mesh-association", "limit": 20},
+}
+"""Queries of the panels that show traces."""
+TRACED = (
+    Panel("Newest traces", "short", (), "table", "A click on a trace's id shows where the time went."),
+    Panel("Who asks whom", "short", (), "nodeGraph", "Services, and how many spans of one called another."),
+    Panel(
+        "Operations, by service",
+        "ops",
+        ((f"sum by (span_name) ({spans('calls_total')})", "{{span_name}}"),),
+    ),
+    Panel("Share that fails, by service", "percentunit", ((failed_share("span_name"), "{{span_name}}"),)),
+    Panel(
+        "Operations, by AE titles",
+        "ops",
+        (
+            (
+                f"sum by (dicom_ae_calling, dicom_ae_called) ({spans('calls_total')})",
+                "{{dicom_ae_calling}} to {{dicom_ae_called}}",
+            ),
+        ),
+        description="AE titles as the peer that asks says them.",
+    ),
+    Panel(
+        "Share that fails, by called AE",
+        "percentunit",
+        ((failed_share("dicom_ae_called"), "{{dicom_ae_called}}"),),
+    ),
+    Panel(
+        "Duration, 95 %, by service",
+        "s",
+        ((span_quantile(0.95, "span_name"), "{{span_name}}"),),
+        description="Points are operations: a click leads to the trace.",
+    ),
+    Panel(
+        "Duration, 95 %, by called AE",
+        "s",
+        ((span_quantile(0.95, "dicom_ae_called"), "{{dicom_ae_called}}"),),
+    ),
+    Panel(
+        "Answers, by status",
+        "ops",
+        (
+            (
+                f"sum by (span_name, rpc_response_status_code) ({spans('calls_total')})",
+                "{{span_name}} {{rpc_response_status_code}}",
+            ),
+        ),
+        description="DIMSE status; none: there was no response.",
+    ),
+    Panel(
+        "Opening an association with a target, 95 %",
+        "s",
+        ((span_quantile(0.95, "dicom_ae_remote", OPENING), "{{dicom_ae_remote}}"),),
+    ),
+    Panel(
+        "Spans that the collector gets",
+        "cps",
+        (
+            (f"sum(rate(otelcol_receiver_accepted_spans_total[{RATE}]))", "accepted"),
+            (f"sum(rate(otelcol_receiver_refused_spans_total[{RATE}])) or vector(0)", "refused"),
+        ),
+    ),
+    Panel(
+        "Spans that it hands on",
+        "cps",
+        (
+            (f"sum(rate(otelcol_exporter_sent_spans_total[{RATE}]))", "sent"),
+            (f"sum(rate(otelcol_exporter_send_failed_spans_total[{RATE}])) or vector(0)", "failed"),
+        ),
+    ),
+)
+
 DASHBOARDS = {
     "front-end": ("DIMSE mesh: association front-end", FRONT_END),
     "operations": ("DIMSE mesh: operations", OPERATIONS),
     "mesh": ("DIMSE mesh: health", MESH),
+    "traces": ("DIMSE mesh: traces", TRACED),
 }
 
 
@@ -361,15 +462,28 @@ def panel_model(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
         "type": panel.kind,
         "title": panel.title,
         "description": panel.description,
-        "datasource": DATASOURCE,
+        "datasource": TRACES if panel.kind in JAEGER_QUERIES else DATASOURCE,
         "gridPos": {"h": 4 if stat else 8, "w": panel.width, "x": x, "y": y},
         "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
         "options": options,
-        "targets": [
-            {"refId": chr(65 + index), "datasource": DATASOURCE, "expr": expression, "legendFormat": legend}
-            for index, (expression, legend) in enumerate(panel.queries)
-        ],
+        "targets": targets_of(panel),
     }
+
+
+def targets_of(panel: Panel) -> list[dict[str, Any]]:
+    """Return what a panel asks; with a duration Prometheus tells the traces that it knows as examples."""
+    if panel.kind in JAEGER_QUERIES:
+        return [{"refId": "A", "datasource": TRACES, **JAEGER_QUERIES[panel.kind]}]
+    return [
+        {
+            "refId": chr(65 + index),
+            "datasource": DATASOURCE,
+            "expr": expression,
+            "legendFormat": legend,
+            **({"exemplar": True} if "_bucket" in expression else {}),
+        }
+        for index, (expression, legend) in enumerate(panel.queries)
+    ]
 
 
 def panel_models(panels: tuple[Panel, ...]) -> list[dict[str, Any]]:
@@ -385,6 +499,9 @@ def panel_models(panels: tuple[Panel, ...]) -> list[dict[str, Any]]:
     return models
 
 
+TRACES_VARIABLE = {"name": "traces", "type": "datasource", "query": "jaeger", "label": "Traces"}
+
+
 def dashboard_model(name: str, title: str, panels: tuple[Panel, ...]) -> dict[str, Any]:
     """Return a dashboard as Grafana imports it."""
     return {
@@ -398,6 +515,7 @@ def dashboard_model(name: str, title: str, panels: tuple[Panel, ...]) -> dict[st
         "templating": {
             "list": [
                 {"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Data source"},
+                *([TRACES_VARIABLE] if any(panel.kind in JAEGER_QUERIES for panel in panels) else []),
                 {
                     "name": "zone",
                     "type": "query",

@@ -112,6 +112,7 @@ def _prometheus(service: dict[str, Any], directory: Path, port: int, health: dic
     service["volumes"] = [
         "/usr:/usr:ro",
         _file(directory / "prometheus.yml", yaml.safe_dump(config), "/etc/prometheus/prometheus.yml"),
+        *(volume for volume in service["volumes"] if volume.endswith(":/etc/prometheus/alerts.yaml:ro")),
     ]
 
 

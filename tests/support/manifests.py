@@ -22,7 +22,9 @@ LEAVES = (
     "base",
     "samples",
     "dashboards",
+    "observability",
     "overlays/dev",
+    "overlays/observed",
     "overlays/prod",
 )
 SAMPLES = ("original", "full", "two-zones")

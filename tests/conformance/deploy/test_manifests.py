@@ -70,13 +70,15 @@ def test_every_container_is_probed_limited_and_unprivileged() -> None:
             assert ":" in container["image"], name
 
 
-def test_only_the_operator_gets_a_token_for_the_api_server() -> None:
+def test_only_operator_and_prometheus_get_a_token_for_the_api_server() -> None:
     with_token = {
         workload["metadata"]["name"]
         for workload in workloads()
         if pod_of(workload).get("automountServiceAccountToken") is not False
     }
-    assert with_token == {"dimse-mesh-operator"}
+    assert with_token == {"dimse-mesh-operator", "prometheus"}
+    (role,) = [item for item in built("observability") if item["kind"] == "ClusterRole"]
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
 
 
 def test_every_volume_of_configuration_is_read_only() -> None:

@@ -7,11 +7,7 @@ import json
 import re
 import subprocess
 import threading
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,11 +16,13 @@ import yaml
 
 from tests.interop.observability.observed import DEAD, Observed
 from tests.interop.observability.traffic import a_bit_of_everything
-from tests.support.ports import reserve_port
-from tests.support.process import Child, require_tool, wait_until
+from tests.support.process import require_tool, wait_until
+from tests.support.prometheus import Prometheus, prometheus
 
 DASHBOARDS = Path("k8s/dashboards")
 FILES = sorted(DASHBOARDS.glob("*.json"))
+MEASURED = [file for file in FILES if file.stem != "traces"]
+"""Those that show what the processes measure; test_jaeger.py asks what the other one shows."""
 RANGE = "15s"
 """What stands for Grafana's $__rate_interval where the scrape interval is a second."""
 
@@ -41,7 +39,7 @@ def expressions() -> dict[str, str]:
         .replace("$__rate_interval", RANGE)
         .replace("[1h]", f"[{RANGE}]")
         .replace("$zone", "hospital|cloud")
-        for file in FILES
+        for file in MEASURED
         for panel in panels(file)
         for target in panel["targets"]
     }
@@ -53,58 +51,11 @@ def rules() -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", group["rules"])
 
 
-class Prometheus:
-    """A running server."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-
-    def is_ready(self) -> bool:
-        """Tell whether it answers queries; until it has read its store it says 503."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/-/ready", timeout=20):
-                return True
-        except urllib.error.URLError:
-            return False
-
-    def ask(self, path: str, **query: str) -> Any:
-        """Return the data of an API call that must succeed."""
-        url = f"http://127.0.0.1:{self._port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(url, timeout=20) as answer:
-            reply = json.load(answer)
-        assert reply["status"] == "success", reply
-        return reply["data"]
-
-    def value(self, expression: str) -> list[dict[str, Any]]:
-        """Return what an instant query finds."""
-        return cast("list[dict[str, Any]]", self.ask("query", query=expression)["result"])
-
-
-@contextmanager
-def prometheus(directory: Path, watched: Observed) -> Iterator[Prometheus]:
-    """Scrape all processes of a mesh every second, for the length of the block."""
-    binary = require_tool("prometheus")
-    config = directory / "prometheus.yaml"
+def scraping(watched: Observed) -> dict[str, Any]:
+    """Return a configuration that scrapes all processes of a mesh every second."""
     targets = [f"127.0.0.1:{port}" for port in watched.ports.values()]
-    scraping = {"job_name": "dimse-mesh", "scrape_interval": "1s", "static_configs": [{"targets": targets}]}
-    config.write_text(
-        yaml.safe_dump(
-            {"scrape_configs": [scraping], "rule_files": [str((DASHBOARDS / "alerts.yaml").absolute())]}
-        )
-    )
-    port = reserve_port()
-    command = [
-        binary,
-        f"--config.file={config}",
-        f"--storage.tsdb.path={directory / 'tsdb'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--log.level=warn",
-    ]
-    with Child(command, log=directory / "prometheus.log") as child:
-        child.wait_for_port(port)
-        server = Prometheus(port)
-        wait_until(server.is_ready, "Prometheus to be ready")
-        yield server
+    job = {"job_name": "dimse-mesh", "scrape_interval": "1s", "static_configs": [{"targets": targets}]}
+    return {"scrape_configs": [job], "rule_files": [str((DASHBOARDS / "alerts.yaml").absolute())]}
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +71,7 @@ def scraped(watched: Observed, tmp_path_factory: pytest.TempPathFactory) -> Iter
         except BaseException as error:  # noqa: BLE001 - raised again below
             failures.append(error)
 
-    with prometheus(tmp_path_factory.mktemp("prometheus"), watched) as server:
+    with prometheus(tmp_path_factory.mktemp("prometheus"), scraping(watched)) as server:
         worker = threading.Thread(target=work, daemon=True)
         worker.start()
         try:
@@ -146,7 +97,8 @@ def test_dashboards_have_their_variables(scraped: Prometheus) -> None:
     assert set(zones) == {"hospital", "cloud"}
     for file in FILES:
         model = json.loads(file.read_text())
-        assert [one["name"] for one in model["templating"]["list"]] == ["datasource", "zone"]
+        names = [one["name"] for one in model["templating"]["list"]]
+        assert names == (["datasource", "zone"] if file in MEASURED else ["datasource", "traces", "zone"])
 
 
 def test_alerting_rules_are_loaded_and_find_the_dead_target(scraped: Prometheus) -> None:

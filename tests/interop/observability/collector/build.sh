@@ -1,0 +1,24 @@
+#!/bin/sh
+# Put an OpenTelemetry Collector together by its own builder, once, into a cache outside the tree. Prints its path.
+set -eu
+cd "$(dirname "$0")"
+
+version=$(sed -n 's/^  version: //p' builder.yaml)
+cache="${DIMSE_MESH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dimse-mesh}/collector-$version"
+mkdir -p "$cache"
+
+if [ ! -x "$cache/otelcol" ]; then
+  command -v go >/dev/null || {
+    echo "the collector is built from source, and Go is missing (golang.org/dl)" >&2
+    exit 1
+  }
+  echo "building the collector $version; this happens once and takes some minutes" >&2
+  builder=go.opentelemetry.io/collector/cmd/builder@v$version
+  CGO_ENABLED=0 go run "$builder" --config builder.yaml --set "dist.output_path=$cache/source" >"$cache/build.log" 2>&1 || {
+    tail -20 "$cache/build.log" >&2
+    exit 1
+  }
+  mv "$cache/source/otelcol" "$cache/otelcol"
+  rm -r "$cache/source"
+fi
+echo "$cache/otelcol"

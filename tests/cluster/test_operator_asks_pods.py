@@ -1,8 +1,9 @@
-"""The operator asks real services: their health, their open associations, whether their targets answer."""
+"""The operator asks real services: their health, their associations, their targets, and what waits for those."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.support import dcmtk
 from tests.support.cluster.api import Namespace
 from tests.support.cluster.control_plane import ControlPlane
 from tests.support.cluster.operator import start_operator
+from tests.support.files import synthetic, write_file
 from tests.support.kubelet import Started, start
 from tests.support.nats import nats_server
 from tests.support.ports import reserve_port
@@ -111,6 +113,70 @@ def test_targets_and_associations_reach_status_and_pods(namespace: Namespace, tm
         finally:
             for started in pods.values():
                 started.child.stop()
+
+
+def test_what_waits_reaches_the_status(namespace: Namespace, tmp_path: Path) -> None:
+    """A zone that keeps and delivers: first nobody delivers, then nobody answers, then it arrives."""
+    target_port = reserve_port()
+    jetstream = f'jetstream {{ store_dir: "{tmp_path / "streams"}" }}\n'
+    with nats_server(tmp_path / "nats", config=jetstream) as nats, ExitStack() as running:
+        spec: dict[str, Any] = {
+            "natsUrl": f"127.0.0.1:{nats.port}",
+            "applicationEntityTitle": "PACS",
+            "targetDimseHost": "127.0.0.1",
+            "targetDimsePort": target_port,
+            "routes": [{"to": {"ae": "PACS"}, "delivery": "durable"}],
+            "spool": {"lookInterval": 0.3, "askTimeout": 0.5, "maxBytes": 1 << 30},
+            "delivery": {"lookInterval": 0.3, "retry": {"first": 0.2, "longest": 0.5}},
+        }
+
+        def run(component: Component) -> Started:
+            started = start(tmp_path / component.value, spec, component, {})
+            running.callback(started.child.stop)
+            wait_until(lambda: started.readyz()[0] == 200, f"{component.value} is ready", timeout=60)
+            add_pod(namespace, component, f"real-{component.value}", started)
+            return started
+
+        def until(kind: str, status: str, reason: str) -> None:
+            def holds() -> bool:
+                found = namespace.condition(NAME, kind)
+                return (found["status"], found["reason"]) == (status, reason)
+
+            namespace.until(holds, f"{kind} is {status}: {reason}")
+
+        namespace.create("DimseProxy", NAME, spec=spec)
+        # The front-end makes the spools; without it they aren't there.
+        run(Component.STORE)
+        until("StoreHealthy", "False", "StoreUnreachable")
+        until("Delivering", "Unknown", "NotSeen")
+        namespace.until(
+            lambda: namespace.condition(NAME, "Ready")["reason"] == "StoreUnreachable", "it counts"
+        )
+
+        front_end = run(Component.ASSOCIATION)
+        until("StoreHealthy", "True", "Healthy")
+        until("Delivering", "True", "NothingWaits")
+        namespace.until_ready(NAME)
+
+        file = write_file(tmp_path / "one.dcm", synthetic(1, 10_000))
+        stored = dcmtk.storescu(listener_of(front_end), file, called="PACS")
+        assert stored.code == 0, stored.output
+        until("Delivering", "False", "NobodyDelivers")
+        queue = {"source": "A", "destination": "PACS", "objects": 1}
+        namespace.until(lambda: namespace.status(NAME)["queues"] == [queue], "one object waits")
+        assert namespace.status(NAME)["queued"] == 1
+
+        run(Component.DELIVERY)
+        until("Delivering", "False", "ConnectionRefused")
+        assert namespace.condition(NAME, "Delivering")["message"] == "PACS: connection-refused"
+        # Clients are served.
+        namespace.until_ready(NAME)
+
+        target, _ = dcmtk.storescp(tmp_path / "received", port=target_port)
+        running.callback(target.stop)
+        until("Delivering", "True", "NothingWaits")
+        assert len(list((tmp_path / "received").iterdir())) == 1
+        namespace.until(lambda: namespace.status(NAME)["queued"] == 0, "nothing waits")
 
 
 def cost(namespace: Namespace, pod: str) -> str | None:

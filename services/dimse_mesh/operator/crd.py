@@ -37,6 +37,8 @@ _COLUMNS = [
     ("NATS", "string", '.status.conditions[?(@.type=="NatsConnected")].status', 0),
     ("Target", "string", '.status.conditions[?(@.type=="TargetReachable")].status', 0),
     ("Associations", "integer", ".status.associations", 0),
+    ("Queue", "integer", ".status.queued", 0),
+    ("Delivering", "string", '.status.conditions[?(@.type=="Delivering")].status', 1),
     ("Message", "string", ".status.message", 1),
     ("Age", "date", ".metadata.creationTimestamp", 0),
 ]
@@ -180,6 +182,15 @@ def _status_schema() -> Manifest:
             "phase": {"type": "string", "description": "Ready, Progressing, Degraded or Invalid."},
             "message": {"type": "string", "description": "One line: what is wrong, or that nothing is."},
             "associations": {"type": "integer", "description": "Open associations at the listeners."},
+            "queued": {"type": "integer", "description": "Objects of durable routes that wait."},
+            "queues": {
+                "type": "array",
+                "description": "The queues of durable routes: objects that wait for each destination.",
+                "items": {
+                    "type": "object",
+                    "properties": {"source": text, "destination": text, "objects": count},
+                },
+            },
             "services": {
                 "type": "object",
                 "description": "Pods of each service.",

@@ -10,6 +10,7 @@ import aiohttp
 import anyio
 
 from dimse_mesh.operator.names import Manifest
+from dimse_mesh.operator.queues import QueueSeen, queues_in
 from dimse_mesh.operator.scaling import ASSOCIATIONS_METRIC
 
 PROBE_SECONDS = 2.0
@@ -36,6 +37,8 @@ class PodReport:
     deletion_cost: int | None = None
     openings: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """Of an executor: associations that it was asked to open, by AE title and result, since it started."""
+    queues: Sequence[QueueSeen] = ()
+    """Of durable routes."""
 
 
 def report_of(pod: Manifest) -> PodReport:
@@ -104,6 +107,7 @@ def _with_metrics(report: PodReport, text: str) -> PodReport:
         report,
         associations=int(float(gauge.group(1))) if gauge else None,
         openings={(one[1], one[2]): int(float(one[3])) for one in _OPENING.finditer(text)},
+        queues=queues_in(text),
     )
 
 

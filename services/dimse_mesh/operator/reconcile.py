@@ -12,12 +12,20 @@ from dimse_mesh.operator.desired import desired_objects
 from dimse_mesh.operator.events import Recorder, Told
 from dimse_mesh.operator.names import PAUSED_ANNOTATION, Component, Manifest, Owner
 from dimse_mesh.operator.pods import PodReport, ask
+from dimse_mesh.operator.queues import QueueSeen, merged
 from dimse_mesh.operator.resource import KIND, DimseProxySpec
 from dimse_mesh.operator.secrets import Known, SecretReader, digests
-from dimse_mesh.operator.status import Observation, Problem, Seen, change_of, seen, status_of
+from dimse_mesh.operator.status import COUNTS, Observation, Problem, Seen, change_of, seen, status_of
 from dimse_mesh.operator.targets import Targets
 from dimse_mesh.operator.watching import Contents, version_of
-from dimse_mesh.operator.zone import InvalidResourceError, all_secret_uses, components, parse_spec
+from dimse_mesh.operator.zone import (
+    InvalidResourceError,
+    all_secret_uses,
+    components,
+    keeps_objects,
+    parse_spec,
+    zone_name,
+)
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +34,7 @@ COST_SECONDS = 60.0
 """How often the deletion costs of a zone's pods are brought up to date, at most."""
 COUNT_SECONDS = 30.0
 """How often a status is written for nothing but another number of associations."""
+SEE_QUEUES = frozenset({Component.STORE, Component.DELIVERY})
 _COMPONENT = "app.kubernetes.io/component"
 
 
@@ -54,6 +63,8 @@ class Memory:
     """Resource version of that status."""
     written_at: float = float("-inf")
     costs_at: float = float("-inf")
+    queues: Sequence[QueueSeen] = ()
+    """As pods said last."""
 
     def due(self) -> float:
         """Return when there is something to do though nothing changes."""
@@ -111,6 +122,10 @@ class Reconciler:
                 services,
                 has_target=bool(spec.remote_aes or spec.target_dimse_host),
                 targets=memory.targets.latest,
+                zone=zone_name(spec),
+                keeps=keeps_objects(spec),
+                delivers=spec.delivery is not None,
+                queues=_queues(services, memory),
                 objects=[(item["kind"], item["metadata"]["name"]) for item in objects],
                 paused=paused,
             )
@@ -164,7 +179,7 @@ class Reconciler:
         found: dict[Component, Seen] = {}
         for component in wanted:
             own = [pod for pod in pods if pod["metadata"]["labels"].get(_COMPONENT) == component.value]
-            reports = await ask(own, metrics=component.holds_associations)
+            reports = await ask(own, metrics=component.holds_associations or component in SEE_QUEUES)
             name = owner.child(component)
             found[component] = seen(
                 self._contents.get("Deployment", owner.namespace, name),
@@ -218,7 +233,7 @@ class Reconciler:
         status = status_of(self._now(), observation, previous)
         if status == before:
             return
-        counted = {**status, "associations": before.get("associations")}
+        counted = {**status, **{name: before[name] for name in COUNTS if name in before and name in status}}
         if counted == before and self._clock() - memory.written_at < COUNT_SECONDS:
             return
         change = {"status": change_of(status, before)}
@@ -244,6 +259,14 @@ class Reconciler:
             await self._events.tell(
                 cluster, resource, memory.told, reason, status["message"], warning=warning
             )
+
+
+def _queues(services: Mapping[Component, Seen], memory: Memory) -> Sequence[QueueSeen]:
+    """Return what pods see of the queues; while none answers, what they saw last."""
+    found = merged(queue for one in services.values() for pod in one.pods for queue in pod.queues)
+    if found:
+        memory.queues = found
+    return memory.queues
 
 
 def _summary(names: Sequence[str]) -> str:

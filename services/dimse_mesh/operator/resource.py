@@ -24,18 +24,16 @@ from dimse_mesh.operator.fields import (
     Token,
     refused_by,
 )
+from dimse_mesh.operator.peers import LISTENER_PORT, Listener, PeerTls, RemoteAe
+from dimse_mesh.operator.routes import Route
 from dimse_mesh.operator.sections import InCamelCase
 from dimse_mesh.operator.workload import Scaler, Service, Services
-from dimse_mesh.runtime.routing import Delivery, DimseService
 from dimse_mesh.runtime.settings_durable import DeliverySettings, SpoolSettings
 
 GROUP = "imaging-ingestion.alvearie.org"
 VERSION = "v1alpha1"
 KIND = "DimseProxy"
 PLURAL = "dimseproxies"
-
-LISTENER_PORT = 11112
-"""The original product's listener Service port."""
 
 
 class PullPolicy(StrEnum):
@@ -65,153 +63,6 @@ class Proxy(ResourceModel):
         default=False,
         description="Let a development tool (Tilt) write into the containers. Never in production.",
     )
-
-
-class ListenerTls(ResourceModel):
-    """DICOM TLS on a listener."""
-
-    model_config = refused_by(
-        ("!self.requireClientCert || has(self.caSecretName)", "requireClientCert needs caSecretName"),
-    )
-
-    secret_name: ObjectName = Field(description="Secret of type kubernetes.io/tls: `tls.crt`, `tls.key`.")
-    ca_secret_name: ObjectName | None = Field(
-        default=None,
-        description="Secret with `ca.crt`: the authority whose client certificates are accepted.",
-    )
-    require_client_cert: bool = Field(default=False, description="Refuse a peer without a valid certificate.")
-
-    @model_validator(mode="after")
-    def _client_certificates_need_an_authority(self) -> Self:
-        if self.require_client_cert and self.ca_secret_name is None:
-            raise ValueError("requireClientCert needs caSecretName")
-        return self
-
-
-class Listener(ResourceModel):
-    """One DICOM port of the zone's front-end."""
-
-    port: Port = Field(default=LISTENER_PORT, description="Port of the Service and of the pods.")
-    ae_titles: list[AeTitle] = Field(
-        default_factory=list, max_length=256, description="Called AE titles accepted here. Empty: all."
-    )
-    tls: ListenerTls | None = Field(default=None, description="DICOM TLS. Absent: plain TCP.")
-
-
-class PeerTls(ResourceModel):
-    """DICOM TLS towards a remote AE."""
-
-    ca_secret_name: ObjectName | None = Field(
-        default=None,
-        description="Secret with `ca.crt`: the authority of the AE's certificate. Absent: the system's.",
-    )
-    secret_name: ObjectName | None = Field(
-        default=None, description="Secret of type kubernetes.io/tls: the certificate that the mesh presents."
-    )
-    server_name: HostName | None = Field(
-        default=None, description="Name expected in the AE's certificate. Default: its host."
-    )
-
-
-class RemoteAe(ResourceModel):
-    """An AE that this zone serves to the whole mesh."""
-
-    ae_title: AeTitle = Field(description="The AE title, which is its address in the mesh.")
-    host: HostName = Field(description="Host name or address.")
-    port: Port = Field(description="DICOM port.")
-    called_ae: AeTitle | None = Field(
-        default=None, alias="calledAE", description="Called AE title to present instead."
-    )
-    calling_ae: AeTitle | None = Field(
-        default=None, alias="callingAE", description="Calling AE title to present instead."
-    )
-    tls: PeerTls | None = Field(default=None, description="DICOM TLS. Absent: plain TCP.")
-    max_associations: int | None = Field(
-        default=None, ge=1, le=10000, description="Associations at a time in the whole zone."
-    )
-    default: bool = Field(default=False, description="The zone's default target.")
-
-
-class Destination(ResourceModel):
-    """Where a route leads: an AE, or whatever a zone calls its default target."""
-
-    model_config = refused_by(("has(self.ae) != has(self.zone)", "give exactly one of ae and zone"))
-
-    ae: AeTitle | None = Field(default=None, description="AE title of a remote AE of any zone.")
-    zone: Token | None = Field(default=None, description="A zone (channel).")
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Self:
-        if (self.ae is None) == (self.zone is None):
-            raise ValueError("give exactly one of ae and zone")
-        return self
-
-
-class AcceptedContexts(ResourceModel):
-    """Presentation contexts that the destination of a durable route accepts."""
-
-    sop_class: str = Field(
-        default="*",
-        pattern=r"^[0-9.*?]{1,64}$",
-        description="SOP class UID, or a pattern of UIDs with `*` or `?`.",
-    )
-    transfer_syntaxes: list[Annotated[str, Field(pattern=r"^[0-9.]{1,64}$")]] = Field(
-        min_length=1, max_length=64, description="Transfer syntax UIDs."
-    )
-
-
-class Route(ResourceModel):
-    """A rule for associations that arrive at this zone's listeners; the first match wins."""
-
-    model_config = refused_by(
-        ("self.delivery != 'durable' || has(self.to)", "a durable route names its destination: to"),
-        ("!has(self.also) || self.delivery == 'durable'", "several destinations need delivery: durable"),
-    )
-
-    called: str = Field(
-        default="*", min_length=1, max_length=64, description="Called AE title, with `*` and `?`."
-    )
-    calling: str = Field(
-        default="*", min_length=1, max_length=64, description="Calling AE title, with `*` and `?`."
-    )
-    to: Destination | None = Field(
-        default=None, description="The destination. Absent: the called AE title itself."
-    )
-    also: list[Destination] = Field(
-        default_factory=list, max_length=16, description="Durable: more destinations of each object."
-    )
-    delivery: Delivery = Field(
-        default=Delivery.LIVE,
-        description="What a success status promises: `live`, it is the target's own; `durable`, the object is on "
-        "the disk of this zone's NATS. The zone of the destination sets `delivery`.",
-    )
-    accepts: list[AcceptedContexts] | None = Field(
-        default=None,
-        max_length=256,
-        description="Durable: what the destination accepts. Absent: what it has said, or a guess until then.",
-    )
-    called_ae: AeTitle | None = Field(
-        default=None, alias="calledAE", description="Called AE title to send instead of the client's."
-    )
-    calling_ae: AeTitle | None = Field(
-        default=None, alias="callingAE", description="Calling AE title to send instead of the client's."
-    )
-    allow: list[DimseService] | None = Field(
-        default=None, min_length=1, max_length=16, description="DIMSE services that may pass. Absent: all."
-    )
-    allow_from_target: list[DimseService] | None = Field(
-        default=None,
-        max_length=16,
-        description="DIMSE services that the target may ask the client for. Absent: what `allow` implies.",
-    )
-
-    @model_validator(mode="after")
-    def _durable(self) -> Self:
-        if self.delivery is Delivery.DURABLE and self.to is None:
-            raise ValueError("a durable route names its destination: to")
-        if self.also and self.delivery is not Delivery.DURABLE:
-            raise ValueError("several destinations need delivery: durable")
-        return self
 
 
 class NatsTls(ResourceModel):

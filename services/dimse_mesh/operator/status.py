@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from dimse_mesh.operator.names import Component, Manifest
 from dimse_mesh.operator.pods import PodReport
+from dimse_mesh.operator.queues import STORE_UNREACHABLE, QueueSeen, counts, delivering, store_healthy
 from dimse_mesh.schemas.association import OpenResult
 
 NO_ANSWER = frozenset({OpenResult.UNREACHABLE, OpenResult.TIMED_OUT, OpenResult.TLS_FAILED})
@@ -68,6 +69,12 @@ class Observation:
     has_target: bool = False
     targets: Mapping[str, str] = field(default_factory=dict)
     """AE title -> what came of the latest association that an executor was asked to open there."""
+    zone: str = ""
+    keeps: bool = False
+    """Some route is durable: objects are kept in this zone."""
+    delivers: bool = False
+    """It has a delivery service."""
+    queues: Sequence[QueueSeen] = ()
     objects: Iterable[tuple[str, str]] = ()
     """(kind, name) of what was made."""
     paused: bool = False
@@ -116,6 +123,11 @@ def status_of(now: str, observation: Observation, previous: Sequence[Manifest] =
         _condition("NatsConnected", *_nats(observation)),
         _condition("TargetReachable", *_target(observation)),
     ]
+    queues = observation.queues
+    if observation.keeps or observation.delivers:
+        conditions.append(_condition("Delivering", *delivering(queues, source=observation.zone)))
+    if observation.keeps:
+        conditions.append(_condition("StoreHealthy", *store_healthy(queues, source=observation.zone)))
     before = {one["type"]: one for one in previous}
     # What a paused operator sees was made of an earlier generation: "Ready" must not be said of a later one.
     generation = observation.generation
@@ -131,12 +143,16 @@ def status_of(now: str, observation: Observation, previous: Sequence[Manifest] =
     for kind, name in observation.objects:
         names.setdefault(kind, []).append(name)
     association = observation.services.get(Component.ASSOCIATION, Seen())
+    waiting: Manifest = {}
+    if observation.keeps or observation.delivers:
+        waiting = {"queued": sum(queue.objects for queue in queues), "queues": list(counts(queues))}
     return {
         "observedGeneration": generation,
         "ready": phase is Phase.READY,
         "phase": phase.value,
         "message": message,
         "associations": sum(pod.associations or 0 for pod in association.pods),
+        **waiting,
         "services": {
             component.value: {
                 "desired": one.desired,
@@ -149,6 +165,10 @@ def status_of(now: str, observation: Observation, previous: Sequence[Manifest] =
         "secondaryResources": {kind: sorted(found) for kind, found in sorted(names.items())},
         "conditions": conditions,
     }
+
+
+COUNTS = ("associations", "queued", "queues")
+"""Parts of the status that change all the time."""
 
 
 def change_of(status: Manifest, before: Mapping[str, object]) -> Manifest:
@@ -189,6 +209,10 @@ def _verdict(observation: Observation) -> tuple[Phase, str, str]:
         return Phase.PROGRESSING, "RollingOut", f"waiting for {counts}"
     if idle := [name.value for name, one in observation.services.items() if one.desired == 0]:
         return Phase.DEGRADED, "ScaledToZero", f"no pods are wanted for {', '.join(idle)}"
+    if observation.keeps:
+        verdict, reason, message = store_healthy(observation.queues, source=observation.zone)
+        if verdict == "False" and reason == STORE_UNREACHABLE:
+            return Phase.DEGRADED, reason, message
     if failing := _failing(observation):
         return Phase.DEGRADED, "TargetUnreachable", failing
     return Phase.READY, "AllServicesReady", "all services are ready"

@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from dimse_mesh.operator.names import STANDING, Component
-from dimse_mesh.operator.resource import DimseProxySpec, Listener, PeerTls, RemoteAe
+from dimse_mesh.operator.peers import Listener, PeerTls, RemoteAe
+from dimse_mesh.operator.resource import DimseProxySpec
 from dimse_mesh.runtime.settings import ZoneSettings
 
 CONFIG_DIR = "/etc/dimse-mesh"
@@ -94,6 +95,17 @@ def zone_settings(spec: DimseProxySpec, component: Component) -> dict[str, Any]:
 def components(spec: DimseProxySpec) -> list[Component]:
     """Return the services that the zone has."""
     return [*STANDING, *([Component.DELIVERY] if spec.delivery is not None else [])]
+
+
+def zone_name(spec: DimseProxySpec) -> str:
+    """Return the name of the zone."""
+    return str(spec.settings.get("zone", spec.nats_subject_channel))
+
+
+def keeps_objects(spec: DimseProxySpec) -> bool:
+    """Tell whether some route is durable."""
+    routes = _merged({"routes": _routes(spec)}, spec.settings)["routes"]
+    return any(isinstance(route, Mapping) and route.get("delivery") == "durable" for route in routes or ())
 
 
 def secret_uses(spec: DimseProxySpec, component: Component) -> list[SecretUse]:

@@ -55,7 +55,7 @@ test-collector: .venv/.developing ## Traces through an OpenTelemetry Collector o
 	  tests/interop/observability/test_jaeger.py tests/conformance/deploy/test_observability.py
 
 soak-operator: .venv/.developing ## The operator killed 50 times while resources come, change and go
-	@OPERATOR_KILLS=50 $(RUN) pytest -q tests/cluster/test_many.py
+	@OPERATOR_KILLS=50 $(RUN) pytest -q -s tests/cluster/test_many.py
 
 check: .venv/.developing ## What CI runs before the tests: lint, format, types, imports
 	$(RUN) ruff check .

@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -119,14 +120,55 @@ def certificate(api: Api) -> str:
     return base64.b64encode(found["data"]["ca.crt"].encode()).decode()
 
 
-def total(port: int, name: str) -> float:
-    """Return the sum of the operator's metric `name`, what it asks of its Lease aside."""
+@contextmanager
+def undeletable(namespace: Namespace) -> Iterator[None]:
+    """Let nobody delete a DimseProxy of the namespace."""
+    api, name, version = namespace.api, f"keep.{namespace.name}", "admissionregistration.k8s.io/v1"
+    rule = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["DELETE"], "resources": ["dimseproxies"]}
+    where = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace.name}}}
+    policy = {"matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "false"}]}
+    binding = {"policyName": name, "validationActions": ["Deny"], "matchResources": where}
+    kinds = {"ValidatingAdmissionPolicy": policy, "ValidatingAdmissionPolicyBinding": binding}
+    for kind, spec in kinds.items():
+        api.create({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec})
+    try:
+        yield
+    finally:
+        for kind in kinds:
+            api.delete(kind, name)
+
+
+def test_nothing_is_repaired_in_a_namespace_that_is_being_deleted(namespace: Namespace, pages: int) -> None:
+    namespace.create("DimseProxy", NAME, spec=ORIGINAL)
+    namespace.until_ready(NAME)
+    wait_until_quiet(pages, resources=1)
+    with undeletable(namespace):
+        path = namespace.api.path("DimseProxy", NAME, namespace=namespace.name, dryRun="All")
+        namespace.until(lambda: namespace.api.raw("DELETE", path)[0] == 422, "it can't be deleted")
+        before = forbidden(pages)
+        namespace.api.delete("Namespace", namespace.name)
+        namespace.until(lambda: not namespace.made(), "all that was made for it is gone", timeout=120)
+        namespace.until(lambda: forbidden(pages) > before, "the operator has seen it")
+        seen = passes(pages)
+        namespace.patch("DimseProxy", NAME, {"metadata": {"annotations": {"example.org/n": "1"}}})
+        wait_until(lambda: passes(pages) > seen, "the operator looks again", timeout=60)
+        assert forbidden(pages) - before == 1
+    namespace.until(lambda: namespace.api.get("Namespace", namespace.name) is None, "it is gone", timeout=120)
+
+
+def forbidden(port: int) -> float:
+    """Return how many objects the operator was not allowed to apply."""
+    return total(port, "api_requests_total", 'status="403",verb="PATCH"')
+
+
+def total(port: int, name: str, label: str = "") -> float:
+    """Return the sum of the operator's metric `name` (with `label`), what it asks of its Lease aside."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
         lines = reply.read().decode().splitlines()
     return sum(
         float(line.rpartition(" ")[2])
         for line in lines
-        if line.startswith(f"dimse_mesh_operator_{name}{{") and 'kind="Lease"' not in line
+        if line.startswith(f"dimse_mesh_operator_{name}{{") and 'kind="Lease"' not in line and label in line
     )
 
 

@@ -74,6 +74,12 @@ ACCEPTED: list[dict[str, Any]] = [
         "routes": [{"to": {"ae": "X"}, "also": [{"zone": "B"}], "delivery": "durable"}],
         "spool": {"domain": "a"},
     },
+    {
+        "delivery": {},
+        "settings": {
+            "routes": [{"to": {"ae": "X"}, "delivery": "durable", "hooks": [{"set": {"PatientID": "1"}}]}]
+        },
+    },
     {**TARGET, "delivery": {"domains": ["hub", None], "retry": {"longest": 60.5}}},
     {"settings": {"mesh": {"deadline": 60}, "association": {"max_associations": 5}}},
 ]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dimse_mesh.operator.cluster import CHILDREN, ApiError, Cluster, controller_of, owns_replicas
-from dimse_mesh.operator.explaining import refusal
+from dimse_mesh.operator.explaining import NAMESPACE_TERMINATING, refusal
 from dimse_mesh.operator.names import MANAGER, Manifest, Owner
 from dimse_mesh.operator.resource import KIND
 from dimse_mesh.operator.status import Problem
@@ -60,6 +60,8 @@ class Applied:
     """What was applied for one resource; forgotten with the process, then done again."""
 
     records: dict[tuple[str, str], Record] = field(default_factory=dict)
+    terminating: bool = False
+    """The namespace is being deleted, which nothing ends but its end: there is nothing to do any more."""
 
     def gone(self, item: Manifest) -> None:
         """Take note that an object was deleted: it is made again, unless it was already."""
@@ -138,7 +140,11 @@ class Applier:
             except ApiError as error:
                 if error.passing:
                     raise
-                self._put_off(record, refusal(item, error), item)
+                problem = refusal(item, error)
+                if problem.reason == NAMESPACE_TERMINATING:
+                    applied.terminating = True
+                    break
+                self._put_off(record, problem, item)
                 continue
             self._note(record, item, answer)
             name = f"{key[0]} {key[1]}"
@@ -149,6 +155,8 @@ class Applier:
                     repaired.append(name)
             elif version_of(live) != record.version:
                 changed.append(name)
+        if applied.terminating:
+            return Work(created, changed, repaired)
         deleted = [f"{item['kind']} {item['metadata']['name']}" for item in self._unwanted(owner, wanted)]
         for item in self._unwanted(owner, wanted):
             await cluster.delete(item)

@@ -9,6 +9,7 @@ from dimse_mesh.operator.cluster import ApiError
 from dimse_mesh.operator.names import Component, Manifest
 from dimse_mesh.operator.status import Problem
 
+NAMESPACE_TERMINATING = "NamespaceTerminating"
 _POD = "spec.template.spec"
 _CONTAINER = rf"{_POD}.containers\[0\]"
 _SERVICE = "spec.services.{service}"
@@ -61,7 +62,7 @@ def refusal(item: Manifest, error: ApiError) -> Problem:
         text = "keda: this cluster has no ScaledObject; install KEDA, or set scaler: hpa"
         return Problem("KedaMissing", f"{where}: {text}")
     if error.status == 403 and "being terminated" in str(error):
-        return Problem("NamespaceTerminating", f"{kind} {name}: the namespace is being deleted")
+        return Problem(NAMESPACE_TERMINATING, f"{kind} {name}: the namespace is being deleted")
     if error.status == 403 and "quota" in str(error):
         return Problem("QuotaExceeded", f"{kind} {name}: {error}")
     if error.status == 403:

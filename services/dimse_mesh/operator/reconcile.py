@@ -68,7 +68,7 @@ class Memory:
 
     def due(self) -> float:
         """Return when there is something to do though nothing changes."""
-        return min(self.applied.due(), self.secrets.due())
+        return float("inf") if self.applied.terminating else min(self.applied.due(), self.secrets.due())
 
 
 class Reconciler:
@@ -101,6 +101,8 @@ class Reconciler:
         generation = metadata.get("generation", 0)
         paused = (metadata.get("annotations") or {}).get(PAUSED_ANNOTATION) == "true"
         work = Work()
+        if memory.applied.terminating:
+            return work
         try:
             spec = self._spec(owner, resource, memory.desired)
             objects = memory.desired.objects
@@ -114,6 +116,9 @@ class Reconciler:
             if not paused:
                 missing, objects = await self._with_secrets(cluster, owner, spec, memory)
                 work = await self._applier.apply(cluster, owner, objects, memory.applied)
+                if memory.applied.terminating:
+                    log.info("%s/%s: the namespace is being deleted", owner.namespace, owner.name)
+                    return work
             services = await self._services(owner, memory, components(spec))
             memory.targets.saw(services[Component.SCU].pods)
             observation = Observation(

@@ -179,8 +179,8 @@ class DimseProxySpec(ResourceModel):
         (
             "!has(self.delivery) || has(self.targetDimseHost)"
             " || (has(self.remoteAEs) && self.remoteAEs.size() > 0)"
-            " || (has(self.settings) && has(self.settings.scu))",
-            "delivery needs an AE to deliver to: targetDimseHost or remoteAEs",
+            " || (has(self.settings) && (has(self.settings.scu) || has(self.settings.routes)))",
+            "delivery needs an AE to deliver to: targetDimseHost or remoteAEs; or hooks in settings.routes",
         ),
     )
 
@@ -300,9 +300,11 @@ class DimseProxySpec(ResourceModel):
         ):
             raise ValueError("scaler keda needs observability.prometheusUrl")
         if self.delivery is not None and not (
-            self.target_dimse_host or self.remote_aes or "scu" in self.settings
+            self.target_dimse_host or self.remote_aes or {"scu", "routes"} & set(self.settings)
         ):
-            raise ValueError("delivery needs an AE to deliver to: targetDimseHost or remoteAEs")
+            raise ValueError(
+                "delivery needs an AE to deliver to: targetDimseHost or remoteAEs; or hooks in settings.routes"
+            )
         return self
 
     @property

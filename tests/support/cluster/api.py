@@ -45,6 +45,11 @@ KINDS: Mapping[str, tuple[str, str]] = {
         "admissionregistration.k8s.io/v1",
         "validatingwebhookconfigurations",
     ),
+    "ValidatingAdmissionPolicy": ("admissionregistration.k8s.io/v1", "validatingadmissionpolicies"),
+    "ValidatingAdmissionPolicyBinding": (
+        "admissionregistration.k8s.io/v1",
+        "validatingadmissionpolicybindings",
+    ),
 }
 CLUSTER_SCOPED = {
     "Namespace",
@@ -53,6 +58,8 @@ CLUSTER_SCOPED = {
     "ClusterRoleBinding",
     "CustomResourceDefinition",
     "ValidatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
 }
 MADE = (
     "ConfigMap",

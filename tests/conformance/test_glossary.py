@@ -49,7 +49,8 @@ def test_every_token_of_a_subject_is_explained() -> None:
     ]
     for kind in DestinationKind:
         spool = SpoolSubjects("ROOT", "ZONE", kind, "AE")
-        subjects += [*spool.interest, spool.spooled, *(spool.state(what) for what in StateKind)]
+        subjects += [*spool.interest, spool.spooled, spool.broken("*")]
+        subjects += [spool.state(what) for what in StateKind]
     tokens = {token for subject in subjects for token in subject.split(".")} - {"ROOT", "AE", "ZONE", "*"}
     assert explained("Tokens of subjects") == tokens | {kind.value for kind in Kind} | {"live", "dead", "i"}
 

@@ -11,7 +11,10 @@ from dimse_mesh.app.queue import open_queues
 from dimse_mesh.runtime.settings import load_settings
 from tests.durable.operator import numbers
 from tests.durable.site import ARCHIVE, Inbox, Site, message_of, site, store
+from tests.fault.fleet import fleet
 from tests.support.files import synthetic
+from tests.support.mesh import zone_config
+from tests.support.permitted import permitted_server
 from tests.support.wire import p_data
 
 
@@ -36,3 +39,29 @@ def test_what_a_killed_front_end_has_left(tmp_path: Path) -> None:
         inbox = Inbox()
         with where.destination(inbox):
             assert inbox.wait_for(1)[0].data == waiting.data
+
+
+def test_what_a_client_has_left_that_broke_off(tmp_path: Path) -> None:
+    half = p_data(message_of(synthetic(1, 8_000_000)), max_pdu=65536)
+    with site(tmp_path) as where:
+        broken = where.open()
+        broken.send(half[: len(half) // 2])
+        where.wait_until(lambda: anyio.run(partial(_orphans, where)) == 1, "pieces are in the spool")
+        broken.close()
+        where.wait_until(lambda: anyio.run(partial(_orphans, where)) == 0, "they are removed at once")
+
+
+def test_a_front_end_waits_until_its_spools_are_made(tmp_path: Path) -> None:
+    config = zone_config("hospital", listener=0, routes=[{"to": {"ae": ARCHIVE}, "delivery": "durable"}])
+    with permitted_server(tmp_path, [config]) as (server, bus), fleet(tmp_path / "fleet") as services:
+        services.zone(config, bus.access("hospital", server.url))
+        front_end = services.start("hospital", "association", wait=False)
+        stopped = services.start("hospital", "association", wait=False)
+        for waiting in (front_end, stopped):
+            waiting.child.wait_for_line(
+                "the spool of ARCHIVE isn't made yet; waiting for the C-STORE handler"
+            )
+        assert services.retire(stopped) == 0
+        assert "ready" not in front_end.child.output.splitlines()
+        services.start("hospital", "store")
+        front_end.wait_ready()

@@ -32,16 +32,20 @@ def nats_server_binary() -> str:
 class NatsServer:
     """One nats-server process at a fixed port of 127.0.0.1; may be killed and started again there.
 
-    `config` is added to the configuration file as it is (authorization, tls, websocket, leafnodes, ...).
+    `config` is added to the configuration file as it is (authorization, tls, websocket, leafnodes, ...); `domain` is
+    JetStream's.
     """
 
-    def __init__(self, directory: Path, *, config: str = "", scheme: str = "nats", port: int = 0) -> None:
+    def __init__(
+        self, directory: Path, *, config: str = "", scheme: str = "nats", port: int = 0, domain: str = ""
+    ) -> None:
         self.directory = directory
         self.port = port or reserve_port()
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self.log = directory / "nats-server.log"
         self._monitoring = reserve_port()
         self._config = config
+        self._domain = f", domain: {domain}" if domain else ""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -88,7 +92,7 @@ class NatsServer:
         file.write_text(
             f'listen: "127.0.0.1:{self.port}"\nserver_name: "test-{self.port}"\n'
             f'http: "127.0.0.1:{self._monitoring}"\n'
-            f'jetstream {{ store_dir: "{self.directory}/jetstream" }}\n{self._config}\n'
+            f'jetstream {{ store_dir: "{self.directory}/jetstream"{self._domain} }}\n{self._config}\n'
         )
         return file
 
@@ -139,10 +143,10 @@ class NatsServer:
 
 @contextmanager
 def nats_server(
-    directory: Path, *, config: str = "", scheme: str = "nats", port: int = 0
+    directory: Path, *, config: str = "", scheme: str = "nats", port: int = 0, domain: str = ""
 ) -> Iterator[NatsServer]:
     """Run a nats-server for the length of the block."""
-    server = NatsServer(directory, config=config, scheme=scheme, port=port)
+    server = NatsServer(directory, config=config, scheme=scheme, port=port, domain=domain)
     server.start()
     try:
         yield server

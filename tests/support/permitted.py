@@ -58,9 +58,8 @@ class Bus:
         """
         # nats-server reads an include relative to the file that it stands in.
         link = Path("..") / self.keys.leaf_file(zone).relative_to(self.directory.parent)
-        (facts,) = (one for one in self.zones if one.zone == zone)
         remote = f'{{ url: "nats://127.0.0.1:{hub_port}", account: "{zone}", include "{link}" }}'
-        accounts = _with_test_user(leaf_accounts(facts, self.keys.public_key))
+        accounts = _with_test_user(leaf_accounts(zone, self.zones, self.keys.public_key))
         return f'leafnodes {{ reconnect: "100ms", remotes = [ {remote} ] }}\n{accounts}'
 
     def access(self, zone: str, url: str) -> dict[str, Any]:

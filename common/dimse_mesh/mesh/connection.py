@@ -207,19 +207,26 @@ class Mesh:
         return self._bulk.backlog()
 
     async def subscribe(
-        self, subject: str, callback: Callable[[Message], None], *, queue: str = "", bulk: bool = False
+        self,
+        subject: str,
+        callback: Callable[[Message], None],
+        *,
+        queue: str = "",
+        bulk: bool = False,
+        stored: bool = False,
     ) -> Subscription:
         """Call `callback` for every message, synchronously, in order; what it raises is logged and counted.
 
         On return the server knows of the subscription (if connected; else it will on reconnect). `bulk`
         receives on the bulk connection. What one connection publishes stays in order on one connection only.
+        `stored` receives what JetStream sends; elsewhere that is dropped, since nobody's permissions bind it.
 
         Raises:
             NotPermitted: our user may not.
         """
         connection = self._bulk if bulk else self._control
         subscription = Subscription(subject, queue, callback, connection)
-        subscription._sid = await connection.subscribe(subject, queue, subscription._deliver)
+        subscription._sid = await connection.subscribe(subject, queue, subscription._deliver, stored=stored)
         violation = Violation(publishing=False, subject=subject, queue=queue)
         if violation.kind in self._violations:
             connection.unsubscribe(subscription._sid)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ import anyio
 from dimse_mesh.mesh.connection import Mesh
 from dimse_mesh.mesh.errors import JetStreamRefusal, MeshTimeout, MeshUnavailable, NoResponders
 from dimse_mesh.mesh.wire import Message
+from dimse_mesh.schemas.subjects import jetstream_api
 
 ACK_PATIENCE = 5.0
 """Seconds for the acknowledgement of one sending of a message; then it is sent again."""
@@ -141,17 +143,18 @@ class JetStream:
 
     def __init__(self, mesh: Mesh, *, domain: str | None = None, deadline: float) -> None:
         self._mesh = mesh
-        self._api = "$JS.API" if domain is None else f"$JS.{domain}.API"
+        self._api = jetstream_api(domain)
         self._deadline = deadline
-        self._control = mesh.subjects.jetstream(f"{domain or ''}c".replace(".", "-"))
-        self._bulk = mesh.subjects.jetstream(f"{domain or ''}b".replace(".", "-"))
+        own = secrets.token_hex(4)  # an instance may have several of these: none takes another one's replies
+        self._control = mesh.subjects.jetstream(f"c{own}")
+        self._bulk = mesh.subjects.jetstream(f"b{own}")
         self._waiting: dict[str, _Waiting] = {}
         self._last = 0
 
     async def start(self) -> None:
         """Subscribe to the replies."""
-        await self._mesh.subscribe(f"{self._control}.*", self._receive)
-        await self._mesh.subscribe(f"{self._bulk}.*", self._receive, bulk=True)
+        await self._mesh.subscribe(f"{self._control}.*", self._receive, stored=True)
+        await self._mesh.subscribe(f"{self._bulk}.*", self._receive, bulk=True, stored=True)
         self._mesh.on_change(self._changed)
 
     # --- requests
@@ -226,7 +229,7 @@ class JetStream:
                 raise
             return await self.request(f"STREAM.CREATE.{name}", config)
         present = found["config"]
-        if all(present.get(key) == value for key, value in config.items()):
+        if all(present.get(key, type(value)()) == value for key, value in config.items()):
             return found
         return await self.request(f"STREAM.UPDATE.{name}", {**present, **config})
 
@@ -270,15 +273,16 @@ class JetStream:
 
     # --- messages in
 
-    async def publish(
-        self, subject: str, payload: bytes, tail: bytes = b"", *, message_id: str, rollup: bool = False
-    ) -> int:
+    def tell(self, subject: str) -> bool:
+        """Publish an empty message that no stream keeps, behind what was published before. False: not connected."""
+        return self._mesh.publish_bulk(subject, b"")
+
+    async def publish(self, subject: str, payload: bytes, tail: bytes = b"", *, message_id: str) -> int:
         """Store a message; return its sequence number once nats-server says that it is on disk.
 
         Args:
             payload, tail: the message; neither may change afterwards.
             message_id: by which nats-server knows it again when it is sent twice.
-            rollup: remove what the stream has on this subject before it.
 
         Raises:
             StreamFull: there is no room.
@@ -286,8 +290,6 @@ class JetStream:
             MeshTimeout: no acknowledgement came until the deadline; it may be stored all the same.
         """
         headers = {"Nats-Msg-Id": message_id}
-        if rollup:
-            headers["Nats-Rollup"] = "sub"
         loop = asyncio.get_running_loop()
         end = loop.time() + self._deadline
         while (remaining := end - loop.time()) > 0:
@@ -347,7 +349,7 @@ class JetStream:
         Raises:
             MeshError: as `request`.
         """
-        message = await self._ask(f"DIRECT.GET.{stream}", {"last_by_subj": subject}, timeout=API_TIMEOUT)
+        message = await self._ask(f"DIRECT.GET.{stream}.{subject}", None, timeout=API_TIMEOUT)
         if message.status == _MESSAGE_NOT_FOUND:
             return None
         if message.status:

@@ -210,7 +210,8 @@ class Liveness:
 
     def _on_pong(self, message: Message) -> None:
         instance = message.sender
-        if instance is None:
+        server_id = message.payload[:64].decode("ascii", "replace")
+        if instance is None or (server_id and not server_id.isalnum()):  # what JetStream answers is no id
             return
         now = self._loop.time()
         self._follow_connection()
@@ -220,7 +221,7 @@ class Liveness:
                 self._mourn(death)
             self._look(now)
         else:
-            self._core.answered(instance, message.payload[:64].decode("ascii", "replace"), now)
+            self._core.answered(instance, server_id, now)
 
     # --- by the clock
 

@@ -17,12 +17,14 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from dimse_mesh.mesh.complaints import Complaints
 from dimse_mesh.mesh.connection_failure import ConnectionFailure, failure_of, redact
 from dimse_mesh.mesh.errors import InvalidSubject, MeshUnavailable, PayloadTooLarge
 from dimse_mesh.mesh.options import connect_options, wants_tls
 from dimse_mesh.mesh.settings import NatsSettings
 from dimse_mesh.mesh.turn import Turn
 from dimse_mesh.mesh.wire import ConnectFailed, SubscriberCallback, WireClient, WireEvents
+from dimse_mesh.schemas.addresses import sender_of
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +63,8 @@ class NatsConnection:
         self._backlog_limit = backlog_limit
         self._on_edge = on_edge
         self._on_refused = on_refused
-        self._events = WireEvents(on_lost=self._lost, on_refused=self._refused)
+        self._events = WireEvents(on_lost=self._lost, on_refused=self._refused, on_stray=self._stray)
+        self._complaints = Complaints(log)
         self._interests: dict[int, _Interest] = {}
         self._last_sid = 0
         self._wire: WireClient | None = None
@@ -130,9 +133,12 @@ class NatsConnection:
             return wire.send((line, header, *parts, b"\r\n"), total)
         return wire.send((f"PUB {to} {total}\r\n".encode(), *parts, b"\r\n"), total)
 
-    async def subscribe(self, subject: str, queue: str, callback: SubscriberCallback) -> int:
+    async def subscribe(
+        self, subject: str, queue: str, callback: SubscriberCallback, *, stored: bool = False
+    ) -> int:
         """Subscribe, now and after every reconnect; return the subscription's id.
 
+        `stored`: to what JetStream sends. Without it, that is dropped.
         When it returns the server has the subscription, unless the link is down: then it gets it on return.
         """
         check_subject(subject)
@@ -143,6 +149,8 @@ class NatsConnection:
         interest = _Interest(subject, queue)
         self._interests[sid] = interest
         self._events.callbacks[sid] = callback
+        if stored:
+            self._events.stored.add(sid)
         if self._wire is not None and not self._wire.lost.done():
             command = interest.command(sid)
             self._wire.send((command,), len(command))
@@ -151,7 +159,7 @@ class NatsConnection:
 
     def unsubscribe(self, sid: int) -> None:
         """Forget a subscription at once; what is on its way is dropped."""
-        self._events.callbacks.pop(sid, None)
+        self._forget(sid)
         if self._interests.pop(sid, None) is not None and self.connected and self._wire is not None:
             command = f"UNSUB {sid}\r\n".encode()
             self._wire.send((command,), len(command))
@@ -162,7 +170,7 @@ class NatsConnection:
             command = f"UNSUB {sid}\r\n".encode()
             self._wire.send((command,), len(command))
             await self.flush()
-        self._events.callbacks.pop(sid, None)
+        self._forget(sid)
 
     def stop_receiving(self) -> None:
         """Take back every subscription; messages that the server has sent already are still delivered."""
@@ -306,6 +314,15 @@ class NatsConnection:
                 self._pool.append(url)
                 if _is_address(found.hostname) and not _is_address(name):
                     self._tls_names[url] = name
+
+    def _forget(self, sid: int) -> None:
+        self._events.callbacks.pop(sid, None)
+        self._events.stored.discard(sid)
+
+    def _stray(self, subject: str) -> None:
+        self._complaints.dropped(
+            "a message of JetStream's, which only an instance may send", sender_of(subject)
+        )
 
     def _refused(self, text: str) -> None:
         self.last_error = text

@@ -9,10 +9,10 @@ is what crosses a leaf link.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from dimse_mesh.mesh.permissions_durable import durable_hearing, durable_publishing
+from dimse_mesh.mesh.permissions_durable import PlacedSpool, durable_hearing, durable_publishing
 from dimse_mesh.schemas.addresses import FRONT_ENDS, Role
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
@@ -38,7 +38,8 @@ class ZoneFacts:
         ae_titles: that its executors serve.
         has_default: one of them is the zone's default target.
         spools: of its own durable routes.
-        incoming: spools, of any zone, whose destinations it serves.
+        domain: JetStream domain of the nats-servers that keep those.
+        incoming: spools, of any zone, whose destinations it serves; `meeting` finds them.
     """
 
     root: str
@@ -46,7 +47,13 @@ class ZoneFacts:
     ae_titles: tuple[str, ...] = ()
     has_default: bool = False
     spools: tuple[SpoolSubjects, ...] = ()
-    incoming: tuple[SpoolSubjects, ...] = ()
+    domain: str | None = None
+    incoming: tuple[PlacedSpool, ...] = ()
+
+    @property
+    def placed(self) -> tuple[PlacedSpool, ...]:
+        """Its own spools, and where they are kept."""
+        return tuple(PlacedSpool(spool, self.domain) for spool in self.spools)
 
     def is_for(self, spool: SpoolSubjects) -> bool:
         """Tell whether this zone reads a spool: its destination is an AE of it, or the hooks of its own routes."""
@@ -57,6 +64,12 @@ class ZoneFacts:
         if spool.kind is DestinationKind.ZONE:
             return self.has_default and spool.name == self.zone
         return spool.name in self.ae_titles
+
+
+def meeting(zones: Sequence[ZoneFacts]) -> list[ZoneFacts]:
+    """Return the facts of zones that meet on one bus, each with the spools of all of them that are for it."""
+    placed = [one for zone in zones for one in zone.placed]
+    return [replace(zone, incoming=tuple(one for one in placed if zone.is_for(one.spool))) for zone in zones]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +102,8 @@ def permissions_of(facts: ZoneFacts, role: Role) -> Permissions:
     subscribe = [patterns.mine, *_shared(facts, role)]
     if role in FRONT_ENDS:  # whichever AE a client names: nobody serves it, or somebody does
         publish += [patterns.ae_open(), patterns.zone_open()]
-    publish += dict.fromkeys(durable_publishing(role, own=facts.spools, incoming=facts.incoming))
-    subscribe += dict.fromkeys(durable_hearing(role, facts.incoming))
+    publish += dict.fromkeys(durable_publishing(role, own=facts.placed, incoming=facts.incoming))
+    subscribe += dict.fromkeys(durable_hearing(role, own=facts.placed, incoming=facts.incoming))
     if role is not Role.SUPERVISOR:
         subscribe += [patterns.all_live, patterns.all_dead]
     if role in _SERVICES:
@@ -117,7 +130,18 @@ def crossing(source: ZoneFacts, destination: ZoneFacts) -> tuple[str, ...]:
             found += map(patterns.ae_open, destination.ae_titles)
             if destination.has_default:
                 found.append(patterns.zone_open(destination.zone))
-    return tuple(found)
+    found += _deliveries(source, destination)
+    return tuple(dict.fromkeys(found))
+
+
+def _deliveries(source: ZoneFacts, destination: ZoneFacts) -> Iterator[str]:
+    """Yield what crosses for durable routes, where either zone keeps what is for the other one."""
+    there = [placed for placed in destination.placed if source.is_for(placed.spool)]
+    yield from durable_publishing(Role.DELIVERY, own=(), incoming=there)
+    here = [placed for placed in source.placed if destination.is_for(placed.spool)]
+    yield from durable_hearing(Role.DELIVERY, own=(), incoming=here)
+    if here:  # replies, which nats-server alone publishes
+        yield SubjectPatterns(destination.root, destination.zone, Role.DELIVERY).jetstream
 
 
 def _grants(patterns: SubjectPatterns) -> Iterator[_Grant]:

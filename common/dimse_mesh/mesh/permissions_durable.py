@@ -1,23 +1,58 @@
 """What durable delivery needs on the bus: its own subjects, and JetStream's API for the streams that are its concern.
 
-A stream's name is one token of the API's subjects, so a permission names one stream. The front-ends of a source zone
-write their spools and never read them; the delivery service of a destination's zone reads and removes what is for its
-own AEs, and that of a source zone what waits for hooks; the `queue` commands of the source zone do both; its keeper
-(in the C-STORE handler) removes pieces that no manifest tells of, and looks how much waits.
+A stream's name is one token of the API's subjects, so a permission names one stream, and one subject where the newest
+message of that is read. The keeper (in the C-STORE handler) makes the spools of its zone, looks how much waits, and
+removes pieces that no manifest tells of. The front-ends write, and neither read, remove nor make anything. The delivery
+service of a destination's zone reads and removes what is for its own AEs, that of a source zone what waits for hooks;
+the `queue` commands of the source zone do both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from dimse_mesh.schemas.addresses import Role
+from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects, StateKind
+from dimse_mesh.schemas.subjects import jetstream_api
 
-_API = "$JS.API"
+
+@dataclass(frozen=True, slots=True)
+class PlacedSpool:
+    """A spool, and the JetStream domain of the nats-servers that keep it; None: they have none."""
+
+    spool: SpoolSubjects
+    domain: str | None = None
+
+    def api(self, *verbs: str) -> Iterator[str]:
+        """Yield requests of JetStream's API about the spool's own stream."""
+        return (f"{jetstream_api(self.domain)}.{verb}.{self.spool.stream}" for verb in verbs)
+
+    def making(self) -> Iterator[str]:
+        """Yield the requests that make a spool, and the stream of the words about it."""
+        for stream in (self.spool.stream, self.spool.state_stream):
+            for verb in ("INFO", "CREATE", "UPDATE"):
+                yield f"{jetstream_api(self.domain)}.STREAM.{verb}.{stream}"
+
+    def reading(self) -> Iterator[str]:
+        """Yield the requests for any messages of the spool, and for the newest one of a subject."""
+        for request in self.api("DIRECT.GET"):
+            yield from (request, f"{request}.>")
+
+    def removing(self) -> Iterator[str]:
+        """Yield the requests that remove messages."""
+        return self.api("STREAM.MSG.DELETE", "STREAM.PURGE")
+
+    def words(self, *kinds: StateKind) -> Iterator[str]:
+        """Yield the requests for the newest word of some kinds about the destination."""
+        spool = self.spool
+        for kind in kinds:
+            yield f"{jetstream_api(self.domain)}.DIRECT.GET.{spool.state_stream}.{spool.state(kind)}"
 
 
 def durable_publishing(
-    role: Role, *, own: Iterable[SpoolSubjects], incoming: Iterable[SpoolSubjects]
+    role: Role, *, own: Iterable[PlacedSpool], incoming: Iterable[PlacedSpool]
 ) -> Iterator[str]:
     """Yield where a role may publish.
 
@@ -26,47 +61,38 @@ def durable_publishing(
         incoming: the spools of any zone that are for AEs of its zone.
     """
     if role is Role.ASSOCIATION:
-        for spool in own:
-            yield from (spool.chunk("*"), spool.object(), spool.state(StateKind.KNOWN))
-            for stream in (spool.stream, spool.state_stream):
-                yield from (f"{_API}.STREAM.{verb}.{stream}" for verb in ("INFO", "CREATE", "UPDATE"))
-            yield f"{_API}.STREAM.PURGE.{spool.stream}"
-            yield f"{_API}.DIRECT.GET.{spool.state_stream}"
-    elif role is Role.COMMAND:
-        for spool in own:
-            yield from (spool.object(), spool.state(StateKind.PAUSE))
-            yield from _reading(spool)
-            yield from _removing(spool)
-            yield f"{_API}.STREAM.INFO.{spool.stream}"
+        for placed in own:
+            spool = placed.spool
+            yield from (spool.chunk("*"), spool.object(), spool.broken("*"), spool.state(StateKind.KNOWN))
+            yield from placed.words(StateKind.MADE, StateKind.KNOWN)
     elif role is Role.STORE:
-        for spool in own:
-            yield from (
-                f"{_API}.{verb}.{spool.stream}" for verb in ("STREAM.INFO", "STREAM.PURGE", "DIRECT.GET")
-            )
-            yield f"{_API}.DIRECT.GET.{spool.state_stream}"
+        for placed in own:
+            yield placed.spool.state(StateKind.MADE)
+            yield from (*placed.making(), *placed.reading(), *placed.api("STREAM.PURGE"))
+            yield from placed.words(StateKind.STATUS, StateKind.PAUSE)
+    elif role is Role.COMMAND:
+        for placed in own:
+            yield from (placed.spool.object(), placed.spool.state(StateKind.PAUSE))
+            yield from placed.words(StateKind.STATUS, StateKind.PAUSE)
+            yield from (*placed.reading(), *placed.removing(), *placed.api("STREAM.INFO"))
     elif role is Role.DELIVERY:
-        for spool in incoming:
-            yield from (spool.failed(), spool.state(StateKind.STATUS))
-            yield from _reading(spool)
-            yield from _removing(spool)
-            yield from (f"{_API}.STREAM.NAMES", f"{_API}.STREAM.INFO.{spool.stream}")
-            if spool.is_before_hooks:  # what the hooks have made of an object goes into the next spool
-                behind = spool.behind_hooks
-                yield from (behind.chunk("*"), behind.object(), f"{_API}.STREAM.PURGE.{behind.stream}")
+        for placed in incoming:
+            yield from (placed.spool.failed(), placed.spool.state(StateKind.STATUS))
+            yield from placed.words(StateKind.PAUSE)
+            yield from (*placed.reading(), *placed.removing(), *placed.api("STREAM.INFO"))
+            yield f"{jetstream_api(placed.domain)}.STREAM.NAMES"
+            if placed.spool.is_before_hooks:  # what the hooks have made of an object goes into the next spool
+                behind = placed.spool.behind_hooks
+                yield from (behind.chunk("*"), behind.object(), behind.broken("*"))
 
 
-def durable_hearing(role: Role, incoming: Iterable[SpoolSubjects]) -> Iterator[str]:
-    """Yield what a role may subscribe to."""
-    if role is Role.DELIVERY:
-        for spool in incoming:
-            yield from (spool.spooled, spool.state(StateKind.PAUSE))
-
-
-def _reading(spool: SpoolSubjects) -> Iterator[str]:
-    yield f"{_API}.DIRECT.GET.{spool.stream}"
-    yield f"{_API}.DIRECT.GET.{spool.state_stream}"
-
-
-def _removing(spool: SpoolSubjects) -> Iterator[str]:
-    yield f"{_API}.STREAM.MSG.DELETE.{spool.stream}"
-    yield f"{_API}.STREAM.PURGE.{spool.stream}"
+def durable_hearing(
+    role: Role, *, own: Iterable[PlacedSpool], incoming: Iterable[PlacedSpool]
+) -> Iterator[str]:
+    """Yield what a role may subscribe to; `own` and `incoming` as in `durable_publishing`."""
+    if role is Role.STORE:
+        for placed in own:
+            yield f"{placed.spool.broken('*')} {ServiceName.STORE.value}"
+    elif role is Role.DELIVERY:
+        for placed in incoming:
+            yield from (placed.spool.spooled, placed.spool.state(StateKind.PAUSE))

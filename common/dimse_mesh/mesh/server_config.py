@@ -18,6 +18,7 @@ from dimse_mesh.mesh.permissions import (
     Permissions,
     ZoneFacts,
     crossing,
+    meeting,
     permissions_of,
     permissions_of_monitor,
 )
@@ -46,12 +47,7 @@ def one_account(zones: Sequence[ZoneFacts], key: PublicKey, guests: Sequence[Gue
 
     Guests of one zone name, under several subject roots, are one user for each role.
     """
-    spools = [spool for zone in zones for spool in zone.spools]
-    users = [
-        user
-        for zone in zones
-        for user in _users(replace(zone, incoming=tuple(filter(zone.is_for, spools))), key)
-    ]
+    users = [user for zone in meeting(zones) for user in _users(zone, key)]
     users += _guest_users(guests, key)
     return _accounts([_account(ONE_ACCOUNT, users, jetstream=True)])
 
@@ -59,6 +55,7 @@ def one_account(zones: Sequence[ZoneFacts], key: PublicKey, guests: Sequence[Gue
 def hub_accounts(zones: Sequence[ZoneFacts], key: PublicKey, leaf_key: LeafKey) -> str:
     """Return the accounts of a hub: for the services of these zones that connect to it, and for their leaf servers."""
     accounts = []
+    zones = meeting(zones)
     for zone in zones:
         leaf = f'{{ nkey: {leaf_key(zone.zone)}, allowed_connection_types: ["LEAFNODE"] }}'
         others = [other for other in zones if other.zone != zone.zone]
@@ -77,9 +74,17 @@ def hub_accounts(zones: Sequence[ZoneFacts], key: PublicKey, leaf_key: LeafKey) 
     return _accounts(accounts)
 
 
-def leaf_accounts(zone: ZoneFacts, key: PublicKey) -> str:
-    """Return the accounts of a zone's own server."""
-    return _accounts([_account(zone.zone, list(_users(zone, key)))])
+def leaf_accounts(name: str, zones: Sequence[ZoneFacts], key: PublicKey) -> str:
+    """Return the accounts of a zone's own server, which keeps what that zone's durable routes acknowledge.
+
+    Args:
+        name: of the zone.
+        zones: all that the hub knows.
+    """
+    # Where a JetStream domain is, nats-server maps requests for it to requests without it, and checks those.
+    here = [replace(one, domain=None) if one.zone == name else one for one in zones]
+    (zone,) = (one for one in meeting(here) if one.zone == name)
+    return _accounts([_account(name, list(_users(zone, key)), jetstream=bool(zone.spools))])
 
 
 def _users(zone: ZoneFacts, key: PublicKey) -> Iterator[str]:

@@ -36,6 +36,10 @@ from dimse_mesh.schemas.addresses import InstanceAddress, sender_of
 _MAX_MESSAGE = 64 << 20
 """nats-server's own limit of max_payload."""
 _NO_RESPONDERS = b"NATS/1.0 503"
+_FROM_STREAM = b"\r\nNats-Stream: "
+"""Stands in the headers of whatever JetStream takes out of a stream, or repeats."""
+_USUAL = frozenset((0, 503))
+"""Statuses of what doesn't come from JetStream."""
 _NOT_FATAL = ("permissions violation", "maximum subscriptions exceeded", "invalid subject")
 
 
@@ -67,6 +71,10 @@ class WireEvents:
 
     callbacks: dict[int, SubscriberCallback] = field(default_factory=dict)
     """By subscription id."""
+    stored: set[int] = field(default_factory=set)
+    """Ids of the subscriptions that are for what comes out of streams."""
+    on_stray: Callable[[str], None] = lambda _: None
+    """JetStream sent something to a subject where it has nothing to say; it was dropped."""
     on_lost: Callable[[WireClient], None] = lambda _: None
     """The connection is over, as of now."""
     on_room: Callable[[], None] = lambda: None
@@ -194,16 +202,24 @@ class WireClient(Client):
     # --- receiving
 
     def on_message(self, sid: int, subject: str, reply: str, header: bytes, payload: bytes) -> None:
-        """Hand a message to its subscriber."""
+        """Hand a message to its subscriber.
+
+        JetStream sends its replies wherever a request says, under nobody's permissions. So what was stored could be
+        forged as the word of another instance; where nothing stored is expected it is dropped.
+        """
         callback = self._events.callbacks.get(sid)
         if callback is None:
             return
         try:
             if header:
                 first, _, rest = header.partition(b"\r\n")
+                status = _status_in(first)
+                if sid not in self._events.stored and (_FROM_STREAM in header or status not in _USUAL):
+                    self._events.on_stray(subject)
+                    return
                 fields = self._parse_header_lines(rest)
                 refused = first.startswith(_NO_RESPONDERS)
-                callback(Message(subject, reply, payload, fields, refused, _status_in(first)))
+                callback(Message(subject, reply, payload, fields, refused, status))
             else:
                 callback(Message(subject, reply, payload))
         except Exception as exc:  # noqa: BLE001 - one message must not end the connection

@@ -11,7 +11,7 @@ inspection  what an operator sees and decides
 from dimse_mesh.spool.inspection import Buried, SpoolInspector, SpoolSummary, pause_in
 from dimse_mesh.spool.known import Knowledge
 from dimse_mesh.spool.reader import DamagedObject, SpooledObject, Unreadable, parse_object, read_data_set
-from dimse_mesh.spool.store import ensure_streams, spool_config, state_config
+from dimse_mesh.spool.store import ensure_streams, spool_config, state_config, until_made
 from dimse_mesh.spool.writer import FanOutWriter, ObjectWriter
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "read_data_set",
     "spool_config",
     "state_config",
+    "until_made",
 ]

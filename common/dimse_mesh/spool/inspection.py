@@ -72,16 +72,16 @@ class SpoolInspector:
             pause=await self.pause(),
         )
 
-    async def objects(self) -> AsyncIterator[SpooledObject]:
-        """Yield the objects that wait, the oldest first."""
-        async for message in self._messages(self.spool.object()):
+    async def objects(self, *, first: int = 1) -> AsyncIterator[SpooledObject]:
+        """Yield the objects that wait, the oldest first, from a sequence number on."""
+        async for message in self._messages(self.spool.object(), first):
             found = parse_object(message)
             if not isinstance(found, Unreadable):
                 yield found
 
-    async def dead_letters(self) -> AsyncIterator[Buried]:
-        """Yield the dead letters, the oldest first."""
-        async for message in self._messages(self.spool.failed()):
+    async def dead_letters(self, *, first: int = 1) -> AsyncIterator[Buried]:
+        """Yield the dead letters, the oldest first, from a sequence number on."""
+        async for message in self._messages(self.spool.failed(), first):
             buried = _parse_dead_letter(message)
             if buried is not None:
                 yield buried
@@ -100,6 +100,20 @@ class SpoolInspector:
             async for buried in self.dead_letters():
                 found.pop(buried.letter.manifest.object_id, None)
         return found
+
+    async def remove_broken(self, object_id: str) -> bool:
+        """Remove the pieces of an object, unless a manifest tells of them; return whether there were any."""
+        piece = await self._jetstream.last(self.spool.stream, self.spool.chunk(object_id))
+        if piece is None:
+            return False
+        # A manifest stands behind the pieces. In this order: one that becomes a dead letter meanwhile is seen.
+        async for spooled in self.objects(first=piece.sequence):
+            if spooled.manifest.object_id == object_id:
+                return False
+        async for buried in self.dead_letters(first=piece.sequence):
+            if buried.letter.manifest.object_id == object_id:
+                return False
+        return await self._jetstream.purge(self.spool.stream, self.spool.chunk(object_id)) > 0
 
     async def retry(self, buried: Buried) -> None:
         """Put a dead letter at the end of the queue."""
@@ -133,11 +147,10 @@ class SpoolInspector:
     async def set_pause(self, pause: QueuePause) -> None:
         """Pause the deliveries, or let them go on."""
         await self._jetstream.publish(
-            self.spool.state(StateKind.PAUSE), pack(pause), message_id=uuid.uuid4().hex, rollup=True
+            self.spool.state(StateKind.PAUSE), pack(pause), message_id=uuid.uuid4().hex
         )
 
-    async def _messages(self, subject: str) -> AsyncIterator[StoredMessage]:
-        first = 1
+    async def _messages(self, subject: str, first: int) -> AsyncIterator[StoredMessage]:
         while True:
             batch = await self._jetstream.read(
                 self.spool.stream, subject, first=first, count=BATCH, max_bytes=BATCH_BYTES

@@ -59,5 +59,5 @@ class Knowledge:
         self.asked = time.time()
         known = KnownContexts(contexts=tuple(self._contexts.values()), asked=self.asked)
         await self._jetstream.publish(
-            self._spool.state(StateKind.KNOWN), pack(known), message_id=uuid.uuid4().hex, rollup=True
+            self._spool.state(StateKind.KNOWN), pack(known), message_id=uuid.uuid4().hex
         )

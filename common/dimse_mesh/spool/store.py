@@ -1,20 +1,36 @@
-"""The streams of a source zone, as JetStream is asked for them."""
+"""The streams of a source zone: made by its keeper, waited for by its front-ends.
+
+Whoever makes a stream tells JetStream which subjects to keep and where to repeat them, and JetStream asks for no
+permission for those. So front-ends, which face strangers, can't.
+"""
 
 from __future__ import annotations
 
+import logging
+import time
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, NoResponders
+import anyio
+
+from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, NoResponders, pack
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings_durable import SpoolSettings
-from dimse_mesh.schemas.spool_subjects import SpoolSubjects, state_interest, state_stream
+from dimse_mesh.schemas.spool import SpoolMade
+from dimse_mesh.schemas.spool_subjects import SpoolSubjects, StateKind, state_interest, state_stream
+
+log = logging.getLogger(__name__)
 
 OLDEST_SERVER = (2, 15)
 """Before this one nats-server lost acknowledged messages when it compacted a block (nats-server #8456, #8475)."""
 DUPLICATE_WINDOW = 120 * 1_000_000_000
 """Nanoseconds in which nats-server knows a message again that is sent twice."""
 STATE_BYTES = 16 << 20
+LOOK_INTERVAL = 0.2
+"""Seconds between looks for a spool that isn't made yet."""
+PATIENCE = 5.0
+"""Seconds of waiting for a spool after which it is said aloud: services of one zone start at the same time."""
 
 
 def spool_config(spool: SpoolSubjects, settings: SpoolSettings) -> dict[str, Any]:
@@ -49,26 +65,25 @@ def state_config(root: str, zone: str, settings: SpoolSettings) -> dict[str, Any
         "num_replicas": settings.replicas,
         "duplicate_window": DUPLICATE_WINDOW,
         "allow_direct": True,
-        "allow_rollup_hdrs": True,
+        "allow_rollup_hdrs": False,  # whoever writes a word here could empty the whole stream
     }
 
 
 async def ensure_streams(
     jetstream: JetStream, root: str, zone: str, spools: Sequence[SpoolSubjects], settings: SpoolSettings
 ) -> None:
-    """Create the streams of a source zone that are missing.
+    """Create the streams of a source zone that are missing, and say so to its front-ends.
 
     Raises:
         StartError: JetStream isn't there, is too old, or grants less than the settings ask for.
     """
-    configs = [
-        state_config(root, zone, settings),
-        *(spool_config(spool, settings) for spool in dict.fromkeys(spools)),
-    ]
+    config = state_config(root, zone, settings)
     try:
-        for config in configs:
-            found = await jetstream.ensure_stream(config)
-            _check_version(found["config"].get("metadata") or {})
+        await _ensure(jetstream, config)
+        for spool in spools:
+            config = spool_config(spool, settings)
+            made = SpoolMade(nats_server=await _ensure(jetstream, config), when=time.time())
+            await jetstream.publish(spool.state(StateKind.MADE), pack(made), message_id=uuid.uuid4().hex)
     except NoResponders as error:
         raise StartError(f"durable routes need JetStream: {error}") from error
     except JetStreamRefusal as error:
@@ -80,14 +95,52 @@ async def ensure_streams(
         raise StartError(f"durable routes: {error}") from error
 
 
-def _check_version(metadata: dict[str, str]) -> None:
+async def until_made(jetstream: JetStream, spools: Sequence[SpoolSubjects], draining: anyio.Event) -> bool:
+    """Wait until the keeper has made these spools, and say once what is waited for. False: told to drain before."""
+    said_at = anyio.current_time() + PATIENCE
+    for spool in spools:
+        while not await _is_made(jetstream, spool):
+            if anyio.current_time() >= said_at:
+                said_at = float("inf")
+                log.warning(
+                    "durable routes: the spool of %s isn't made yet; waiting for the C-STORE handler of this zone "
+                    "(dimse-mesh run store), which makes it in JetStream",
+                    spool.label,
+                )
+            with anyio.move_on_after(LOOK_INTERVAL):
+                await draining.wait()
+                return False
+    return True
+
+
+async def _is_made(jetstream: JetStream, spool: SpoolSubjects) -> bool:
+    try:
+        return await jetstream.last(spool.state_stream, spool.state(StateKind.MADE)) is not None
+    except MeshError as error:
+        log.debug("the spool of %s can't be seen: %s", spool.label, error)
+        return False
+
+
+async def _ensure(jetstream: JetStream, config: dict[str, Any]) -> str:
+    """Create a stream, or change it; return the version of nats-server.
+
+    Raises:
+        StartError: that version loses what it has acknowledged.
+        MeshError: JetStream doesn't create it.
+    """
+    found = await jetstream.ensure_stream(config)
+    version: str = (found["config"].get("metadata") or {}).get("_nats.ver", "0")
+    _check_version(version)
+    return version
+
+
+def _check_version(version: str) -> None:
     """Refuse a nats-server that loses what it has acknowledged.
 
     Raises:
         StartError: it is one.
     """
-    version = metadata.get("_nats.ver", "0")
-    numbers = tuple(int(part) for part in version.split("-")[0].split(".")[:2] if part.isdigit())
+    numbers = tuple(int(part) for part in version.split("-", maxsplit=1)[0].split(".")[:2] if part.isdigit())
     if numbers < OLDEST_SERVER:
         raise StartError(
             f"durable routes need nats-server {'.'.join(map(str, OLDEST_SERVER))} or later, this one is {version}: "

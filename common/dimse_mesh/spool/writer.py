@@ -1,6 +1,6 @@
 """Write one object into a spool: pieces first, the manifest last, each acknowledged by nats-server's disk.
 
-What is in the spool without a manifest doesn't exist: it is removed when its client goes, or later by the keeper.
+What is in the spool without a manifest doesn't exist: the keeper removes it, at once when it is told to.
 """
 
 from __future__ import annotations
@@ -135,13 +135,13 @@ class ObjectWriter:
             raise
         return manifest
 
-    async def discard(self) -> None:
-        """Remove what was stored of an object that is not committed.
+    def discard(self) -> None:
+        """Tell the keeper that an object will not be committed, so that its pieces are removed.
 
         Where the manifest was sent and no answer came, the object may be: then it stays whole, and is delivered.
         """
         if self._chunks and not self._may_stand:
-            await self._jetstream.purge(self._spool.stream, self._spool.chunk(self.object_id))
+            self._jetstream.tell(self._spool.broken(self.object_id))
 
     async def _send_chunk(self) -> None:
         self._raise_failure()
@@ -195,11 +195,7 @@ class FanOutWriter:
         for writer in self._writers:
             await writer.commit(command, **facts)
 
-    async def discard(self) -> None:
-        """Remove what was stored of an object that is not committed.
-
-        Raises:
-            MeshError: it could not be removed.
-        """
+    def discard(self) -> None:
+        """Tell the keeper that an object will not be committed, so that its pieces are removed."""
         for writer in self._writers:
-            await writer.discard()
+            writer.discard()

@@ -66,6 +66,15 @@ class DeadLetter(WireModel):
     """When it was given up: seconds since 1970."""
 
 
+class SpoolMade(WireModel):
+    """The keeper's word that a spool stands, and keeps what it acknowledges."""
+
+    nats_server: Annotated[str, Field(max_length=64)]
+    """Version of the nats-server that made it, or changed it last."""
+    when: float
+    """Seconds since 1970."""
+
+
 class KnownContext(WireModel):
     """Whether a destination takes one SOP class in one transfer syntax."""
 

@@ -36,6 +36,9 @@ _BEHIND = {before: behind for behind, before in _BEFORE.items()}
 class StateKind(StrEnum):
     """What is kept of a destination; of each only the newest message."""
 
+    MADE = "made"
+    """That the keeper has made its spool."""
+
     KNOWN = "known"
     """Presentation contexts that it has accepted or rejected."""
     STATUS = "status"
@@ -124,6 +127,10 @@ class SpoolSubjects(NamedTuple):
     def spooled(self) -> str:
         """Where nats-server tells that a manifest was stored; the message carries none of it."""
         return f"{self.root}.spooled.{self._tokens}"
+
+    def broken(self, object_id: str) -> str:
+        """Where a front-end tells the keepers that an object will never be whole. No stream keeps it."""
+        return f"{self.root}.broken.{self._tokens}.{object_id}"
 
     def state(self, what: StateKind) -> str:
         """The newest word about the destination, of one kind."""

@@ -37,6 +37,11 @@ TOOLS_INBOX = "_INBOX.>"
 """Where those tools take the replies. No message of the mesh travels there."""
 
 
+def jetstream_api(domain: str | None) -> str:
+    """Return the prefix of JetStream's API: of a domain, or of the nats-server that one is connected to."""
+    return "$JS.API" if domain is None else f"$JS.{domain}.API"
+
+
 class Kind(StrEnum):
     """What a message to one instance is: the token before the sender's."""
 
@@ -170,6 +175,11 @@ class SubjectPatterns:
     def mine(self) -> str:
         """Everything that is for one of its instances."""
         return f"{self.root}.i.{self._own}.>"
+
+    @property
+    def jetstream(self) -> str:
+        """JetStream's replies to its requests."""
+        return f"{self.root}.i.{self._own}.{Kind.JETSTREAM.value}.*.*"
 
     @property
     def all_live(self) -> str:

@@ -10,7 +10,7 @@ keys/<zone>/leaf.conf       the seed with which its server joins the hub
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +63,7 @@ def facts_of(settings: ZoneSettings) -> ZoneFacts:
         ae_titles=tuple(remote.ae_title for remote in settings.scu.remote_aes),
         has_default=settings.scu.default_ae is not None,
         spools=spools_of(settings),
+        domain=settings.spool.domain,
     )
 
 
@@ -124,7 +125,8 @@ def write_config(files: Sequence[Path], hub: str, output: Path) -> str:
 
 
 def _facts(files: Sequence[Path]) -> list[ZoneFacts]:
-    zones = [facts_of(settings) for settings in load_all(files)]
+    loaded = load_all(files)
+    zones = [facts_of(settings) for settings in loaded]
     named: dict[str, Path] = {}
     problems = []
     for file, zone in zip(files, zones, strict=True):
@@ -133,9 +135,36 @@ def _facts(files: Sequence[Path]) -> list[ZoneFacts]:
         if zone.zone.startswith("$"):
             problems.append(f"{file}: zone: accounts whose names start with '$' belong to NATS itself")
         named.setdefault(zone.zone, file)
+    problems += _domain_problems(files, loaded, zones)
     if problems:
         raise ConfigurationError(problems)
     return zones
+
+
+def _domain_problems(
+    files: Sequence[Path], loaded: Sequence[ZoneSettings], zones: Sequence[ZoneFacts]
+) -> Iterator[str]:
+    """Yield why a zone's delivery service would not reach what another zone keeps for it on its own nats-server."""
+    keeping: dict[str, Path] = {}
+    for file, source in zip(files, zones, strict=True):
+        if source.spools and source.domain is not None:
+            if source.domain in keeping:
+                yield f"{file}: spool.domain: {source.domain!r} is that of {keeping[source.domain]} too"
+            keeping.setdefault(source.domain, file)
+        for other, settings, zone in zip(files, loaded, zones, strict=True):
+            names = ", ".join(spool.label for spool in source.spools if zone.is_for(spool))
+            if not names or zone.zone == source.zone:
+                continue
+            if source.domain is None:
+                yield (
+                    f"{file}: spool.domain: name the JetStream domain of this zone's nats-server ({source.zone}, say): "
+                    f"zone {zone.zone} takes from it what is kept for {names}"
+                )
+            elif source.domain not in settings.delivery.domains:
+                yield (
+                    f"{other}: delivery.domains: {source.domain!r} is missing: zone {source.zone} keeps there "
+                    f"what is for {names}"
+                )
 
 
 def _config_files(
@@ -144,7 +173,7 @@ def _config_files(
     made = _pair("hub", _HUB, hub_accounts(zones, key, leaf_key))
     for zone in zones:
         made += _pair(
-            f"leaf-{encode_token(zone.zone)}", _leaf_server(zone.zone, hub), leaf_accounts(zone, key)
+            f"leaf-{encode_token(zone.zone)}", _leaf_server(zone, hub), leaf_accounts(zone.zone, zones, key)
         )
     return made
 
@@ -158,19 +187,31 @@ def _pair(name: str, server: str, accounts: str) -> list[ConfigFile]:
     ]
 
 
-def _leaf_server(zone: str, hub: str) -> str:
-    link = KeyFolder(Path(KEYS)).leaf_file(zone)
+def _leaf_server(zone: ZoneFacts, hub: str) -> str:
+    link = KeyFolder(Path(KEYS)).leaf_file(zone.zone)
     return f"""\
-# The nats-server of zone {zone}: its services connect here, and it joins the hub. Yours to edit.
-server_name: "{zone}"
+# The nats-server of zone {zone.zone}: its services connect here, and it joins the hub. Yours to edit.
+server_name: "{zone.zone}"
 listen: "0.0.0.0:4222"
 max_payload: 1MB
 max_pending: 128MB
 leafnodes {{
   remotes: [ {{
     url: "{hub}"
-    account: "{zone}"
+    account: "{zone.zone}"
     include "{link}"
   }} ]
+}}
+{_jetstream(zone) if zone.spools else ""}"""
+
+
+def _jetstream(zone: ZoneFacts) -> str:
+    domain = "" if zone.domain is None else f'  domain: "{zone.domain}"\n'
+    return f"""\
+# What durable routes have acknowledged, and their destinations don't have yet. One server fsyncs each message: three of
+# them, and `spool.replicas: 3`, needn't.
+jetstream {{
+  store_dir: "jetstream-{encode_token(zone.zone)}"
+{domain}  sync_interval: always
 }}
 """

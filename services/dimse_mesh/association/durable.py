@@ -23,7 +23,7 @@ from dimse_mesh.runtime.routing import Delivery, Route
 from dimse_mesh.runtime.spools import entrances_of, spool_of, spools_of
 from dimse_mesh.schemas.spool import KnownContext
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
-from dimse_mesh.spool import FanOutWriter, Knowledge, ObjectWriter, ensure_streams
+from dimse_mesh.spool import FanOutWriter, Knowledge, ObjectWriter, until_made
 from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, RoleSelection, significant_uid
 
 log = logging.getLogger(__name__)
@@ -191,10 +191,9 @@ class DurableFrontEnd:
 
 @asynccontextmanager
 async def durable_front_end(context: ServiceContext, router: Router) -> AsyncIterator[DurableFrontEnd | None]:
-    """Make the streams of this zone's durable routes; None: it has no durable route.
+    """Wait for the spools of this zone's durable routes; None: it has no durable route.
 
     Raises:
-        StartError: JetStream isn't there, is too old, or grants less than the settings ask for.
         MeshError: NATS went away meanwhile.
     """
     settings = context.settings
@@ -204,8 +203,8 @@ async def durable_front_end(context: ServiceContext, router: Router) -> AsyncIte
         return
     jetstream = JetStream(context.mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
     await jetstream.start()
-    await ensure_streams(jetstream, settings.subject_root, settings.zone, spools, settings.spool)
     front_end = DurableFrontEnd(context, router, jetstream)
-    for spool in spools:
-        await front_end.open(spool)
+    if await until_made(jetstream, spools, context.draining):
+        for spool in spools:
+            await front_end.open(spool)
     yield front_end

@@ -41,7 +41,6 @@ log = logging.getLogger(__name__)
 
 READ_AHEAD = 2 << 20
 """Bytes of data sets that wait for the task; above that the client isn't read."""
-CLEANING_SECONDS = 10.0
 
 Piece = tuple[bytes, bool]
 """A fragment of a data set, and whether it is the last one."""
@@ -293,8 +292,7 @@ class DurableSession:
         if failure is None:
             self._answer(received, command, Status.SUCCESS)
             return Status.SUCCESS
-        with anyio.move_on_after(CLEANING_SECONDS):
-            await _discard(writer)
+        writer.discard()
         if isinstance(failure, Ended):
             raise failure
         log.error("an object of %s for %s is refused: %s", self._calling_ae, self._called_ae, failure)
@@ -337,10 +335,3 @@ class DurableSession:
         response = response_to(command, status, error_comment=comment)
         if self._peer.takes_messages:
             self._peer.write_message(received.context_id, response.encode(), None)
-
-
-async def _discard(writer: FanOutWriter) -> None:
-    try:
-        await writer.discard()
-    except MeshError as error:
-        log.warning("pieces of a broken object stay in the spool for now: %s", error)

@@ -74,6 +74,7 @@ async def listening(
             ConfiguredPolicy.of(context.settings), (refusal_log(), count_rejections(context.counters))
         )
         front_end = FrontEnd(context, router, tasks, policy, durable=durable)
+        front_end.draining = context.draining.is_set()  # perhaps before the spools were made
         await front_end.callbacks.listen(context.mesh)
         servers: list[Server] = []
         try:

@@ -8,7 +8,6 @@ it is safe in the one behind them; after a crash between the two it is there twi
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import suppress
 
 import anyio
 
@@ -24,7 +23,6 @@ from dimse_mesh.runtime.settings_hooks import Hook
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
 from dimse_mesh.spool import DamagedObject, ObjectWriter, SpooledObject, read_data_set
 
-CLEANING_SECONDS = 10.0
 Pieces = Callable[[], AsyncIterator[bytes | memoryview]]
 """Reads a data set from its start."""
 
@@ -172,9 +170,7 @@ class HookStage:
                 tasks.cancel_scope.cancel()
         if failure is None:
             return
-        with anyio.move_on_after(CLEANING_SECONDS):
-            with suppress(MeshError):  # then the keeper finds what is left
-                await writer.discard()
+        writer.discard()
         raise failure
 
 

@@ -139,7 +139,6 @@ class QueueReport:
                     self._spool.state(StateKind.STATUS),
                     pack(status),
                     message_id=uuid.uuid4().hex,
-                    rollup=True,
                 )
                 said = status
             except MeshError:

@@ -129,7 +129,7 @@ class DeliveryService:
             queue.set_pause(message.payload)
 
         mesh = self._context.mesh
-        await mesh.subscribe(spool.spooled, stored)
+        await mesh.subscribe(spool.spooled, stored, stored=True)
         await mesh.subscribe(spool.state(StateKind.PAUSE), paused)
         try:
             last = await store.last(spool.state_stream, spool.state(StateKind.PAUSE))

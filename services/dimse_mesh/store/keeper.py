@@ -1,23 +1,31 @@
-"""The keeper: removes from the spools of its zone what a crash has left, pieces of data sets without a manifest.
+"""The keeper of a zone's spools: makes them, and removes pieces of data sets that no manifest tells of.
 
-A front-end that is killed in the middle of an object leaves its pieces; a delivery service that is killed between
-two removals, too. Without a manifest they are never delivered, but they take room. They are removed when two looks,
-`spool.sweep_interval` apart, have found the same pieces without a manifest: an object that is still coming grows.
+A front-end whose client breaks off in the middle of an object tells the keepers so, and one of them removes its pieces.
+A front-end that is killed leaves its pieces without a word; a delivery service that is killed between two removals,
+too. Those are removed when two looks, `spool.sweep_interval` apart, have found the same pieces without a manifest: an
+object that is still coming grows.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import anyio
 
-from dimse_mesh.mesh import JetStream, MeshError
+from dimse_mesh.mesh import JetStream, MeshError, Message
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.spools import spools_of
-from dimse_mesh.schemas.spool_subjects import SpoolSubjects
-from dimse_mesh.spool import SpoolInspector
+from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, SpoolSubjects
+from dimse_mesh.spool import SpoolInspector, ensure_streams
 
 log = logging.getLogger(__name__)
+
+MOST_BROKEN = 1000
+"""Objects that keepers were told of and that wait to be removed; further ones are found by looking."""
 
 
 class Keeper:
@@ -28,6 +36,26 @@ class Keeper:
         self._spools = spools
         self._suspects: dict[SpoolSubjects, dict[str, int]] = {}
         """Pieces without a manifest at the last look, by object id."""
+        self._broken: deque[tuple[SpoolSubjects, str]] = deque()
+        self._told = anyio.Event()
+
+    def broken(self, spool: SpoolSubjects, object_id: str) -> None:
+        """Note that an object will never be whole."""
+        if len(self._broken) < MOST_BROKEN:
+            self._broken.append((spool, object_id))
+            self._told.set()
+
+    async def remove_broken(self) -> None:
+        """Remove the pieces of objects that will never be whole, one after the other, until cancelled."""
+        while True:
+            await self._told.wait()
+            self._told = anyio.Event()
+            while self._broken:
+                spool, object_id = self._broken.popleft()
+                try:
+                    await SpoolInspector(self._jetstream, spool).remove_broken(object_id)
+                except MeshError as error:
+                    log.debug("pieces of a broken object stay until the next look: %s", error)
 
     async def sweep(self) -> int:
         """Look once, and remove what was suspect at the last look, too; return how many objects' pieces went.
@@ -47,17 +75,42 @@ class Keeper:
         return removed
 
 
-async def keep(context: ServiceContext) -> None:
-    """Sweep the spools of this zone again and again, until cancelled."""
+@asynccontextmanager
+async def keeping(context: ServiceContext) -> AsyncIterator[None]:
+    """Make the spools of this zone's durable routes, and look after them for the length of the block.
+
+    Raises:
+        StartError: JetStream isn't there, is too old, or grants less than the settings ask for.
+        MeshError: NATS went away meanwhile.
+    """
     settings = context.settings
     spools = spools_of(settings)
     if not spools:
+        yield
         return
     jetstream = JetStream(context.mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
     await jetstream.start()
     keeper = Keeper(jetstream, spools)
+    for spool in spools:
+        await _hear_of_broken(context, keeper, spool)
+    await ensure_streams(jetstream, settings.subject_root, settings.zone, spools, settings.spool)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keeper.remove_broken)
+        tasks.start_soon(_look_again_and_again, keeper, settings.spool.sweep_interval)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def _hear_of_broken(context: ServiceContext, keeper: Keeper, spool: SpoolSubjects) -> None:
+    def told(message: Message) -> None:
+        keeper.broken(spool, message.subject.rpartition(".")[2])
+
+    await context.mesh.subscribe(spool.broken(ANY_TOKEN), told, queue=ServiceName.STORE.value)
+
+
+async def _look_again_and_again(keeper: Keeper, interval: float) -> None:
     while True:
-        await anyio.sleep(settings.spool.sweep_interval)
+        await anyio.sleep(interval)
         try:
             removed = await keeper.sweep()
         except MeshError as error:

@@ -6,14 +6,17 @@ import anyio
 
 from dimse_mesh.handling import serve_operations
 from dimse_mesh.runtime.context import ServiceContext
-from dimse_mesh.store.keeper import keep
+from dimse_mesh.store.keeper import keeping
 from dimse_mesh.store.watch import watch
 
 
 async def run(context: ServiceContext) -> None:
-    """Handle operations until `context.draining` is set."""
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(keep, context)
+    """Handle operations until `context.draining` is set.
+
+    Raises:
+        StartError: the spools of this zone's durable routes can't be made.
+    """
+    async with keeping(context), anyio.create_task_group() as tasks:
         tasks.start_soon(watch, context)
         await serve_operations(context)
         tasks.cancel_scope.cancel()

@@ -90,6 +90,50 @@ def test_a_second_run_keeps_keys_and_what_is_edited_and_renews_the_rest(
     assert (keys / "third" / "scu.nk").exists()
 
 
+def durable(zones: list[Path], *, domain: str | None, heard: list[str | None]) -> None:
+    """Let the hospital keep what is for the cloud."""
+    hospital, cloud = (yaml.safe_load(file.read_text()) for file in zones)
+    hospital |= {"routes": [{"to": {"ae": "PA CS"}, "delivery": "durable"}], "spool": {"domain": domain}}
+    cloud["delivery"] = {"domains": heard}
+    for file, config in zip(zones, (hospital, cloud), strict=True):
+        file.write_text(yaml.safe_dump(config))
+
+
+def test_a_zone_that_keeps_objects_gets_jetstream_at_its_own_server(
+    zones: list[Path], tmp_path: Path
+) -> None:
+    durable(zones, domain="ward", heard=["ward"])
+    output = tmp_path / "nats"
+    result = dimse_mesh("nats-config", *zones, "--output", output)
+    assert result.returncode == 0, result.stderr
+    assert 'domain: "ward"' in (output / "leaf-hospital.conf").read_text()
+    assert "jetstream" not in (output / "leaf-cloud.conf").read_text()
+    for name in ("hub", "leaf-hospital", "leaf-cloud"):
+        checked = subprocess.run(
+            [nats_server_binary(), "-t", "-c", output / f"{name}.conf"],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("domain", "heard", "what"),
+    [
+        (None, [None], "hospital.yaml: spool.domain: name the JetStream domain"),
+        ("ward", [None, "other"], "cloud.yaml: delivery.domains: 'ward' is missing"),
+    ],
+)
+def test_a_delivery_that_would_reach_nothing_is_refused(
+    zones: list[Path], domain: str | None, heard: list[str | None], what: str
+) -> None:
+    durable(zones, domain=domain, heard=heard)
+    result = dimse_mesh("nats-config", *zones)
+    assert result.returncode == 2
+    assert what in result.stderr
+
+
 def test_two_files_of_one_zone_are_refused(zones: list[Path]) -> None:
     result = dimse_mesh("nats-config", zones[0], zones[0])
     assert result.returncode == 2

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from dimse_mesh.mesh.permissions import ZoneFacts, crossing, permissions_of
+from dimse_mesh.mesh.permissions import ZoneFacts, crossing, meeting, permissions_of
 from dimse_mesh.schemas.addresses import Role
-from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
+from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects, StateKind
 
 HOSPITAL = ZoneFacts("DIMSE", "hospital", ("MODALITY",))
 CLOUD = ZoneFacts("DIMSE", "cloud", ("PA.CS",), has_default=True)
@@ -108,8 +108,7 @@ SPOOL = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, "PA.CS")
 
 
 def test_a_spool_is_written_by_its_zone_and_read_by_the_zone_of_its_destination() -> None:
-    source = replace(HOSPITAL, spools=(SPOOL,))
-    destination = replace(CLOUD, incoming=(SPOOL,))
+    source, destination = meeting([replace(HOSPITAL, spools=(SPOOL,)), CLOUD])
     assert CLOUD.is_for(SPOOL)
     assert not HOSPITAL.is_for(SPOOL)
     chunk, manifest = SPOOL.chunk("1f"), SPOOL.object(calling_ae="CT", study="2e")
@@ -135,8 +134,7 @@ def test_what_waits_for_hooks_is_its_own_zones_alone() -> None:
     assert before.behind_hooks == SPOOL
     assert HOSPITAL.is_for(before)
     assert not CLOUD.is_for(before)
-    source = replace(HOSPITAL, spools=(before, SPOOL), incoming=(before,))
-    destination = replace(CLOUD, incoming=(SPOOL,))
+    source, destination = meeting([replace(HOSPITAL, spools=(before, SPOOL)), CLOUD])
     read = f"$JS.API.DIRECT.GET.{before.stream}"
     for role in Role:
         assert not may_publish(destination, role, read)
@@ -144,3 +142,26 @@ def test_what_waits_for_hooks_is_its_own_zones_alone() -> None:
         assert may_publish(source, role, SPOOL.chunk("1f")) == (role in {Role.ASSOCIATION, Role.DELIVERY})
     assert not may_publish(source, Role.DELIVERY, before.object(calling_ae="CT", study="2e"))
     assert not may_publish(source, Role.DELIVERY, f"$JS.API.DIRECT.GET.{SPOOL.stream}")
+
+
+def test_what_crosses_for_a_durable_route_is_what_a_delivery_needs() -> None:
+    source = replace(HOSPITAL, spools=(SPOOL,), domain="ward")
+    before = {*crossing(HOSPITAL, CLOUD), *crossing(CLOUD, HOSPITAL)}
+    out, back = set(crossing(source, CLOUD)) - before, set(crossing(CLOUD, source)) - before
+    assert out == {SPOOL.spooled, SPOOL.state(StateKind.PAUSE), "DIMSE.i.cloud.delivery.*.jetstream.*.*"}
+    api = "$JS.ward.API"
+    assert {subject for subject in back if not subject.startswith("$JS")} == {
+        SPOOL.failed(),
+        SPOOL.state(StateKind.STATUS),
+    }
+    assert {subject for subject in back if subject.startswith("$JS")} == {
+        f"{api}.STREAM.NAMES",
+        f"{api}.STREAM.INFO.{SPOOL.stream}",
+        f"{api}.STREAM.PURGE.{SPOOL.stream}",
+        f"{api}.STREAM.MSG.DELETE.{SPOOL.stream}",
+        f"{api}.DIRECT.GET.{SPOOL.stream}",
+        f"{api}.DIRECT.GET.{SPOOL.stream}.>",
+        f"{api}.DIRECT.GET.{SPOOL.state_stream}.{SPOOL.state(StateKind.PAUSE)}",
+    }
+    (_, destination) = meeting([source, CLOUD])
+    assert back <= set(permissions_of(destination, Role.DELIVERY).publish)

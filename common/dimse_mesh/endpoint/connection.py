@@ -154,6 +154,14 @@ class PeerConnection(asyncio.BufferedProtocol):
         return str(name[0]) if isinstance(name, tuple) else ""
 
     @property
+    def tls(self) -> tuple[str, str] | None:
+        """TLS version and cipher suite; None: it is plain."""
+        found = self._transport.get_extra_info("ssl_object") if self._transport else None
+        if found is None or (cipher := found.cipher()) is None:
+            return None
+        return str(found.version()), str(cipher[0])
+
+    @property
     def descriptor(self) -> int:
         """The socket's; -1: there is none."""
         sock = self._transport.get_extra_info("socket") if self._transport else None

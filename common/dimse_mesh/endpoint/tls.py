@@ -1,49 +1,144 @@
-"""TLS contexts for DICOM connections (PS3.15 Annex B.9: BCP 195, TLS 1.2 or later)."""
+"""TLS contexts for DICOM connections, after the profiles of PS3.15 Annex B.
+
+Cipher suites are named here, since OpenSSL's own choice depends on how Python was built.
+"""
 
 from __future__ import annotations
 
+import logging
 import ssl
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
 
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings_association import ListenerTls
+from dimse_mesh.runtime.settings_fields import TlsProfile
 from dimse_mesh.runtime.settings_scu import RemoteTls
 
+log = logging.getLogger(__name__)
 
-def listener_context(settings: ListenerTls) -> ssl.SSLContext:
+LOOK_SECONDS: Final = 5.0
+"""How often the files are looked at, at most."""
+
+_BCP_195 = "ECDHE+AESGCM"
+"""RFC 9325 §4.2: ECDHE with AES in GCM, 128 and 256 bits, RSA and ECDSA. TLS 1.3 has suites of its own."""
+_CIPHERS: Final = {
+    TlsProfile.BCP_195: _BCP_195,
+    TlsProfile.BCP_195_MODIFIED: f"{_BCP_195}:ECDHE+CHACHA20:ECDHE+AESCCM",
+    # What modalities have that were made before 2016: no forward secrecy, CBC.
+    TlsProfile.LEGACY: f"{_BCP_195}:ECDHE+AES:AESGCM:AES128-SHA256:AES256-SHA256:AES128-SHA:AES256-SHA"
+    ":@SECLEVEL=0",
+}
+
+
+class TlsContext:
+    """The context of a listener or a target, built anew when one of its files has changed.
+
+    Args:
+        build: makes it of the files.
+        files: certificates and keys.
+        clock: seconds.
+
+    Raises:
+        StartError: a file can't be read or is no PEM of the expected kind.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[], ssl.SSLContext],
+        files: Sequence[Path | None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._build = build
+        self._files = [file for file in files if file is not None]
+        self._clock = clock
+        self._looked = clock()
+        self._seen = self._look()
+        self._context = build()
+
+    def now(self) -> ssl.SSLContext:
+        """Return the context for a new connection; the last one that was good, while a file isn't."""
+        if self._clock() - self._looked >= LOOK_SECONDS:
+            self._looked = self._clock()
+            seen = self._look()
+            if seen != self._seen:
+                self._seen = seen
+                try:
+                    self._context = self._build()
+                except StartError as error:
+                    log.warning("%s; what was read before is used on", error)
+                else:
+                    log.info("TLS: read anew: %s", ", ".join(map(str, self._files)))
+        return self._context
+
+    def _look(self) -> list[tuple[int, int, int] | None]:
+        found: list[tuple[int, int, int] | None] = []
+        for file in self._files:
+            try:
+                status = file.stat()
+            except OSError:
+                found.append(None)
+            else:
+                found.append((status.st_mtime_ns, status.st_size, status.st_ino))
+        return found
+
+
+def listener_context(settings: ListenerTls) -> TlsContext:
     """Return the context of a listener.
 
     Raises:
         StartError: a file can't be read or is no PEM of the expected kind.
     """
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(settings.cert, settings.key)
-        if settings.ca is not None:
-            context.load_verify_locations(settings.ca)
-            context.verify_mode = ssl.CERT_REQUIRED if settings.require_client_cert else ssl.CERT_OPTIONAL
-    except (OSError, ssl.SSLError) as error:
-        raise StartError(_problem(error, settings.cert, settings.key, settings.ca)) from error
-    return context
+    files = (settings.cert, settings.key, settings.ca)
+
+    def build() -> ssl.SSLContext:
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            _restrict(context, settings.profile)
+            context.load_cert_chain(settings.cert, settings.key)
+            if settings.ca is not None:
+                context.load_verify_locations(settings.ca)
+                context.verify_mode = ssl.CERT_REQUIRED if settings.require_client_cert else ssl.CERT_OPTIONAL
+        except (OSError, ssl.SSLError) as error:
+            raise StartError(_problem(error, *files)) from error
+        return context
+
+    return TlsContext(build, files)
 
 
-def remote_context(settings: RemoteTls) -> ssl.SSLContext:
+def remote_context(settings: RemoteTls) -> TlsContext:
     """Return the context of connections to a target.
 
     Raises:
         StartError: a file can't be read or is no PEM of the expected kind.
     """
-    try:
-        context = ssl.create_default_context(cafile=settings.ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if not settings.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if settings.cert is not None:
-            context.load_cert_chain(settings.cert, settings.key)
-    except (OSError, ssl.SSLError) as error:
-        raise StartError(_problem(error, settings.ca, settings.cert, settings.key)) from error
-    return context
+    files = (settings.ca, settings.cert, settings.key)
+
+    def build() -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=settings.ca)
+            _restrict(context, settings.profile)
+            if not settings.verify:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            if settings.cert is not None:
+                context.load_cert_chain(settings.cert, settings.key)
+        except (OSError, ssl.SSLError) as error:
+            raise StartError(_problem(error, *files)) from error
+        return context
+
+    return TlsContext(build, files)
+
+
+def _restrict(context: ssl.SSLContext, profile: TlsProfile) -> None:
+    """Allow what the profile has, and nothing else."""
+    legacy = profile is TlsProfile.LEGACY
+    context.minimum_version = ssl.TLSVersion.TLSv1 if legacy else ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS[profile])
+    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
 
 
 def _problem(error: OSError, *files: object) -> str:

@@ -111,6 +111,8 @@ class Counters:
     """Associations that ended by a peer's protocol error, by its code."""
     connections_dropped: dict[str, int] = field(default_factory=dict)
     """Connections without an association that were closed because there were too many, by code."""
+    tls_connections: dict[tuple[str, str], int] = field(default_factory=dict)
+    """TLS connections of clients that came to stand, by (version, cipher suite) as OpenSSL calls them."""
     tls_troubles: dict[tuple[str, str], int] = field(default_factory=dict)
     """TLS connections that did not come to stand, by (`listener` or `target`, code)."""
     retransmissions: int = 0
@@ -182,6 +184,11 @@ class Counters:
     def connection_dropped(self, code: str) -> None:
         """Count a connection that went because too many waited."""
         self.connections_dropped[code] = self.connections_dropped.get(code, 0) + 1
+
+    def tls_connected(self, version: str, cipher: str) -> None:
+        """Count a client's TLS connection."""
+        key = (version, cipher)
+        self.tls_connections[key] = self.tls_connections.get(key, 0) + 1
 
     def expect_tls_troubles(self, side: str, codes: Iterable[str]) -> None:
         """Begin to count, at 0, what goes wrong with TLS on one side."""

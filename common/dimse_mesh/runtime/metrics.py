@@ -174,6 +174,12 @@ INSTRUMENTS = (
     ),
     Instrument(
         "counter",
+        "dimse_mesh.tls.connections",
+        "Clients' TLS connections that came to stand, by version and cipher suite",
+        _pairs("version", "cipher", lambda counters: counters.tls_connections),
+    ),
+    Instrument(
+        "counter",
         "dimse_mesh.tls.failures",
         "TLS connections that did not come to stand, at a listener or a target, by code",
         _pairs("side", "code", lambda counters: counters.tls_troubles),

@@ -16,6 +16,7 @@ from dimse_mesh.runtime.settings_fields import (
     SecondsOrOff,
     SettingsModel,
     TlsFile,
+    TlsProfile,
 )
 from dimse_mesh.runtime.settings_limits import AssociationLimits
 from dimse_mesh.runtime.settings_peer import PeerSettings
@@ -33,6 +34,11 @@ class ListenerTls(SettingsModel):
     )
     require_client_cert: bool = Field(
         default=False, description="refuse clients without a certificate; needs ca"
+    )
+
+    profile: TlsProfile = Field(
+        default=TlsProfile.BCP_195,
+        description="bcp-195 (PS3.15 B.12), bcp-195-modified (B.13), or legacy: for old devices, with TLS 1.0 and CBC",
     )
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -65,6 +66,17 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 CountOrUnlimited = Annotated[int, Field(ge=0, le=1_000_000)]
 """0 means no limit."""
 TlsFile = FilePath
+
+
+class TlsProfile(StrEnum):
+    """Which TLS is spoken (PS3.15 Annex B)."""
+
+    BCP_195 = "bcp-195"
+    """B.12: BCP 195 with RFC 8996 and RFC 9325: TLS 1.2 and 1.3, forward secrecy, authenticated encryption."""
+    BCP_195_MODIFIED = "bcp-195-modified"
+    """B.13: the same versions, with ChaCha20 and CCM beside GCM."""
+    LEGACY = "legacy"
+    """None of the standard's any more: also TLS 1.0, RSA key exchange and CBC."""
 
 
 def pair_of_files(cert: Path | None, key: Path | None) -> None:

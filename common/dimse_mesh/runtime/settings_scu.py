@@ -17,6 +17,7 @@ from dimse_mesh.runtime.settings_fields import (
     Seconds,
     SettingsModel,
     TlsFile,
+    TlsProfile,
     Token,
     pair_of_files,
 )
@@ -35,6 +36,11 @@ class RemoteTls(SettingsModel):
         default=None, description="name expected in the target's certificate; none: its host"
     )
     verify: bool = Field(default=True, description="check the target's certificate and name")
+
+    profile: TlsProfile = Field(
+        default=TlsProfile.BCP_195,
+        description="bcp-195 (PS3.15 B.12), bcp-195-modified (B.13), or legacy: for old devices, with TLS 1.0 and CBC",
+    )
 
     @model_validator(mode="after")
     def _cert_with_key(self) -> Self:

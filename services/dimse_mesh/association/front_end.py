@@ -115,6 +115,8 @@ class FrontEnd:
         artim_timeout = self._settings.artim_timeout
         waiting = self.waiting.enter(connection.peer_host, connection.abort, lambda: connection.descriptor)
         connection.meter = waiting
+        if connection.tls is not None:
+            self._context.counters.tls_connected(*connection.tls)
 
         def admitted() -> None:
             connection.meter = None

@@ -22,6 +22,7 @@ from dimse_mesh.policy import ConfiguredPolicy, DecisionPoint, count_rejections,
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.errors import listen_error
 from dimse_mesh.runtime.settings_association import Listener
+from dimse_mesh.runtime.settings_fields import TlsProfile
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +115,8 @@ async def _listen(listener: Listener, front_end: FrontEnd, tasks: TaskGroup, *, 
     host, port = listener.host, listener.port
     try:
         if listener.tls is not None:
+            if listener.tls.profile is TlsProfile.LEGACY:
+                log.warning("port %s speaks legacy TLS: it can be read by who has the time", port)
             server: Server
             door = TlsDoor(
                 listener_context(listener.tls), connection, front_end.tls_troubles, front_end.waiting

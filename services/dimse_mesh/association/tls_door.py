@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 from collections.abc import Callable
 from struct import unpack_from
 from typing import Final
@@ -15,6 +14,7 @@ from anyio.abc import SocketAttribute, TaskGroup
 
 from dimse_mesh.association.waiting import WaitingRoom
 from dimse_mesh.endpoint import PeerConnection
+from dimse_mesh.endpoint.tls import TlsContext
 from dimse_mesh.endpoint.tls_trouble import TlsTroubles, trouble_of
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class TlsDoor:
 
     def __init__(
         self,
-        context: ssl.SSLContext,
+        context: TlsContext,
         connection: Callable[[], PeerConnection],
         troubles: TlsTroubles,
         room: WaitingRoom,
@@ -90,7 +90,10 @@ class TlsDoor:
             waiting = self._room.enter(peer, scope.cancel, raw.fileno)
             try:
                 await asyncio.get_running_loop().connect_accepted_socket(
-                    self._connection, accepted, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT
+                    self._connection,
+                    accepted,
+                    ssl=self._context.now(),
+                    ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
                 )
             except OSError as error:
                 if _has_sent(raw):  # who sends nothing only looks whether somebody listens

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 
@@ -25,7 +24,7 @@ from dimse_mesh.delivery.outcomes import (
     sending_failed,
 )
 from dimse_mesh.dimse import Tag
-from dimse_mesh.endpoint.tls import remote_context
+from dimse_mesh.endpoint.tls import TlsContext, remote_context
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.spool import DamagedObject, SpooledObject
 from dimse_mesh.upper_layer import UpperLayerError
@@ -43,7 +42,7 @@ class Target:
     def __init__(self, remote: RemoteAe, *, response_timeout: float) -> None:
         self._remote = remote
         self._response_timeout = response_timeout
-        self._tls: ssl.SSLContext | None = None if remote.tls is None else remote_context(remote.tls)
+        self._tls: TlsContext | None = None if remote.tls is None else remote_context(remote.tls)
         self._client: DicomClient | None = None
         self._titles: tuple[str, str] | None = None
         self._proposed: dict[Context, None] = {}
@@ -154,7 +153,7 @@ class Target:
             self._remote.host,
             self._remote.port,
             timeout=self._remote.connect_timeout,
-            tls=self._tls,
+            tls=None if self._tls is None else self._tls.now(),
             server_name=None if self._remote.tls is None else self._remote.tls.server_name,
         )
         try:

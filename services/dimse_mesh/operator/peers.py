@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from dimse_mesh.operator.fields import AeTitle, HostName, ObjectName, Port, ResourceModel, refused_by
+from dimse_mesh.runtime.settings_fields import TlsProfile
 
 LISTENER_PORT = 11112
 """The original product's listener Service port."""
@@ -25,6 +26,10 @@ class ListenerTls(ResourceModel):
         description="Secret with `ca.crt`: the authority whose client certificates are accepted.",
     )
     require_client_cert: bool = Field(default=False, description="Refuse a peer without a valid certificate.")
+    profile: TlsProfile = Field(
+        default=TlsProfile.BCP_195,
+        description="bcp-195 (PS3.15 B.12), bcp-195-modified (B.13), or legacy: for old devices.",
+    )
 
     @model_validator(mode="after")
     def _client_certificates_need_an_authority(self) -> Self:
@@ -55,6 +60,10 @@ class PeerTls(ResourceModel):
     )
     server_name: HostName | None = Field(
         default=None, description="Name expected in the AE's certificate. Default: its host."
+    )
+    profile: TlsProfile = Field(
+        default=TlsProfile.BCP_195,
+        description="bcp-195 (PS3.15 B.12), bcp-195-modified (B.13), or legacy: for old devices.",
     )
 
 

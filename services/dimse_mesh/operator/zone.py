@@ -14,9 +14,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from dimse_mesh.operator.names import STANDING, Component
-from dimse_mesh.operator.peers import Listener, PeerTls, RemoteAe
+from dimse_mesh.operator.peers import Listener, ListenerTls, PeerTls, RemoteAe
 from dimse_mesh.operator.resource import DimseProxySpec
 from dimse_mesh.runtime.settings import ZoneSettings
+from dimse_mesh.runtime.settings_fields import TlsProfile
 
 CONFIG_DIR = "/etc/dimse-mesh"
 CONFIG_FILE = f"{CONFIG_DIR}/zone.yaml"
@@ -230,6 +231,7 @@ def _listener(index: int, listener: Listener, files: Mapping[str, SecretUse]) ->
         document["tls"] = _certificates(files, f"listener-{index}-ca", f"listener-{index}-cert")
         if listener.tls.require_client_cert:
             document["tls"]["require_client_cert"] = True
+        document["tls"].update(_profile(listener.tls))
     return document
 
 
@@ -253,7 +255,12 @@ def _remote_ae(volume: str, remote: RemoteAe, files: Mapping[str, SecretUse]) ->
         document["tls"] = _certificates(files, f"{volume}-ca", f"{volume}-cert")
         if remote.tls.server_name:
             document["tls"]["server_name"] = remote.tls.server_name
+        document["tls"].update(_profile(remote.tls))
     return document
+
+
+def _profile(tls: ListenerTls | PeerTls) -> dict[str, str]:
+    return {} if tls.profile is TlsProfile.BCP_195 else {"profile": tls.profile.value}
 
 
 def _routes(spec: DimseProxySpec) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Callable
 
 import anyio
@@ -12,7 +11,7 @@ import anyio
 from dimse_mesh.dimse import CommandHead
 from dimse_mesh.endpoint import AssociationHalf, AssociationIdentity, Occupancy, Router, SocketPeer
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT, with_own_items
-from dimse_mesh.endpoint.tls import remote_context
+from dimse_mesh.endpoint.tls import TlsContext, remote_context
 from dimse_mesh.endpoint.tls_trouble import TlsSide, TlsTroubles
 from dimse_mesh.mesh import Message
 from dimse_mesh.policy import OpeningQuestion, Policy, PolicyRefusal, Side
@@ -50,7 +49,7 @@ class Executor:
         self._router = router
         self._slots = slots
         self._policy = policy
-        self._contexts: dict[str, ssl.SSLContext] = {
+        self._tls: dict[str, TlsContext] = {
             remote.ae_title: remote_context(remote.tls)
             for remote in self._settings.remote_aes
             if remote.tls is not None
@@ -165,10 +164,11 @@ class Executor:
         except UpperLayerError as error:
             raise OpeningFailed(OpenResult.UNREACHABLE, f"request-{error.code}") from error
         own = own.with_ae_titles(remote.called_ae, remote.calling_ae)
+        tls = self._tls.get(remote.ae_title)
         connection = await connect(
             remote,
             connection=lambda: self._router.new_connection(max_length=ASSOCIATE_LIMIT),
-            context=self._contexts.get(remote.ae_title),
+            context=None if tls is None else tls.now(),
         )
         peer, answer = await request_association(
             connection,

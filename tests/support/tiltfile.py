@@ -96,8 +96,11 @@ def _functions(tilt: Tilt, root: Path, settings: dict[str, str]) -> dict[str, An
         command = [require_tool("kubectl"), "kustomize", str(root / folder)]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
+    def decode_yaml_stream(text: str) -> list[Any]:
+        return [item for item in yaml.safe_load_all(text) if item]
+
     def k8s_yaml(text: str) -> None:
-        tilt.objects += [item for item in yaml.safe_load_all(text) if item]
+        tilt.objects += decode_yaml_stream(text)
 
     def fail(message: str) -> None:
         raise ValueError(message)
@@ -109,6 +112,8 @@ def _functions(tilt: Tilt, root: Path, settings: dict[str, str]) -> dict[str, An
         "k8s_resource": k8s_resource,
         "k8s_kind": k8s_kind,
         "kustomize": kustomize,
+        "decode_yaml_stream": decode_yaml_stream,
+        "encode_yaml_stream": yaml.safe_dump_all,
         "k8s_yaml": k8s_yaml,
         "fail": fail,
         "fall_back_on": lambda paths: {"kind": "fall_back_on", "paths": paths},

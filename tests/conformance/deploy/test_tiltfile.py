@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
 from pathlib import Path
@@ -29,6 +31,11 @@ def cluster() -> Tilt:
 @pytest.fixture(scope="module")
 def local() -> Tilt:
     return load_tiltfile(TILTFILE, mode="local")
+
+
+@pytest.fixture(scope="module", params=["kubernetes", "local"])
+def durable(request: pytest.FixtureRequest) -> Tilt:
+    return load_tiltfile(TILTFILE, mode=request.param, delivery="durable")
 
 
 def service_names() -> set[str]:
@@ -138,15 +145,21 @@ def test_forwarded_ports_exist(cluster: Tilt) -> None:
     made = children(cluster)
     for name in service_names() | {f"{zone}-dicom" for zone in ZONES}:
         command = shlex.split(cluster.local_resources[name]["serve_cmd"])
-        namespace = command[command.index("--namespace") + 1]
-        kind, target = command[-2].split("/")
         here, there = command[-1].split(":")
-        if kind == "service":
+        if command[0] == "kubectl":
+            namespace, target = (
+                command[command.index("--namespace") + 1],
+                command[-2].removeprefix("service/"),
+            )
             ports = [port["port"] for port in made["Service", namespace, target]["spec"]["ports"]]
         else:
-            ports = [
-                port["containerPort"] for port in container_of(made["Deployment", namespace, target])["ports"]
-            ]
+            script, namespace, zone, service, _ = command
+            assert os.access(script, os.X_OK)
+            deployment = made["Deployment", namespace, f"{zone}-{service}"]
+            labels = deployment["spec"]["template"]["metadata"]["labels"]
+            assert labels["app.kubernetes.io/instance"] == zone
+            assert labels["app.kubernetes.io/component"] == service
+            ports = [port["containerPort"] for port in container_of(deployment)["ports"]]
         assert int(there) in ports, name
         assert probed_port(cluster.local_resources[name]) == int(here)
 
@@ -174,16 +187,18 @@ def test_local_service_listens_where_its_probe_looks(
     local: Tilt, zone: str, component: Component, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resource = local.local_resources[f"{zone}-{component.value}"]
-    command = shlex.split(resource["serve_cmd"])
-    assert command[1:3] == ["run", component.value]
+    until, command = resource["serve_cmd"].partition(";")[0].split(" ", 1)
+    assert until == "until"
+    _, run, service, _, file = shlex.split(command)
+    assert (run, service) == ("run", component.value)
     for name, value in resource["serve_env"].items():
         monkeypatch.setenv(name, value)
-    document = yaml.safe_load(Path(command[-1]).read_text())
+    document = yaml.safe_load(Path(file).read_text())
     settings = ZoneSettings.model_validate(document)
     assert settings.zone == zone
     assert settings.observability.http is not None
     assert settings.observability.http.port == probed_port(resource)
-    assert command[-1] in resource["deps"]
+    assert file in resource["deps"]
     for listener in settings.association.listeners:
         assert listener.host == "127.0.0.1"
 
@@ -201,9 +216,54 @@ def test_local_zones_lead_to_the_demo_target(local: Tilt) -> None:
 
 def test_buttons_wait_to_be_pressed(cluster: Tilt, local: Tilt) -> None:
     for tilt, names in (
-        (cluster, {"echo", "manifests"}),
-        (local, {"echo", "demo", "unit tests", "all tests"}),
+        (cluster, {"echo", "demo", "kill a handler", "manifests"}),
+        (local, {"echo", "demo", "kill a handler", "unit tests", "all tests"}),
     ):
         manual = {name for name, more in tilt.local_resources.items() if more.get("trigger_mode") == "manual"}
         assert manual == names
         assert all(tilt.local_resources[name]["auto_init"] is False for name in manual)
+
+
+def test_killed_handler_is_one_that_runs(cluster: Tilt, local: Tilt) -> None:
+    command = shlex.split(cluster.local_resources["kill a handler"]["cmd"])
+    namespace = command[command.index("--namespace") + 1]
+    wanted = dict(label.split("=") for label in command[command.index("--selector") + 1].split(","))
+    pods = [
+        item["spec"]["template"]["metadata"]["labels"]
+        for (kind, where, _), item in children(cluster).items()
+        if kind == "Deployment" and where == namespace
+    ]
+    assert len([labels for labels in pods if wanted.items() <= labels.items()]) == 1
+    port = int(shlex.split(local.local_resources["kill a handler"]["cmd"])[-1])
+    assert port == probed_port(local.local_resources["hospital-store"])
+
+
+def test_every_service_links_to_its_traces(cluster: Tilt, local: Tilt) -> None:
+    for tilt in (cluster, local):
+        for name in service_names():
+            links = {one["name"]: one["url"] for one in tilt.local_resources[name]["links"]}
+            service = name.partition("-")[2]
+            assert f"service=dimse-mesh-{service}&" in links["traces"]
+        assert "jaeger" in tilt.names
+
+
+def test_traces_can_be_left_out() -> None:
+    for mode in ("kubernetes", "local"):
+        tilt = load_tiltfile(TILTFILE, mode=mode, traces="off")
+        assert "jaeger" not in tilt.names
+        assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in str(tilt.local_resources)
+        assert not any("otlpEndpoint" in str(item) for item in tilt.objects if item["kind"] == "DimseProxy")
+
+
+def test_durable_routes_bring_a_delivery_service(durable: Tilt) -> None:
+    for zone in ZONES:
+        assert f"{zone}-delivery" in durable.local_resources
+    if durable.objects:
+        made = children(durable)
+        assert ("Deployment", "zone-b", "cloud-delivery") in made
+        text = made["ConfigMap", "zone-a", "hospital-association"]["data"]["zone.yaml"]
+        assert yaml.safe_load(text)["routes"][0]["delivery"] == "durable"
+    else:
+        environment = durable.local_resources["hospital-association"]["serve_env"]
+        (route,) = json.loads(environment["DIMSE_MESH_ROUTES"])
+        assert route["delivery"] == "durable"

@@ -13,8 +13,9 @@ if [ ! -x "$cache/otelcol" ]; then
     exit 1
   }
   echo "building the collector $version; this happens once and takes some minutes" >&2
+  sed "s|^  name: .*|&\n  output_path: $cache/source|" builder.yaml >"$cache/builder.yaml"
   builder=go.opentelemetry.io/collector/cmd/builder@v$version
-  CGO_ENABLED=0 go run "$builder" --config builder.yaml --set "dist.output_path=$cache/source" >"$cache/build.log" 2>&1 || {
+  CGO_ENABLED=0 go run "$builder" --config "$cache/builder.yaml" >"$cache/build.log" 2>&1 || {
     tail -20 "$cache/build.log" >&2
     exit 1
   }

@@ -8,12 +8,13 @@ import venv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.support.mesh import SERVICES, zone_config
-from tests.support.nats import NatsServer, nats_server
+from tests.support.permitted import permitted_server
 from tests.support.process import Child
 
 USER = """
@@ -63,15 +64,16 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 
 @pytest.fixture(scope="module")
-def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    with nats_server(tmp_path_factory.mktemp("nats")) as server:
-        yield server
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """The `nats` section of a zone's file: where nats-server is, and the keys that it asks for."""
+    with permitted_server(tmp_path_factory.mktemp("nats"), [zone_config("a")]) as (server, bus):
+        yield bus.access("a", server.url)
 
 
 @pytest.fixture
-def zone(tmp_path: Path, nats: NatsServer) -> Path:
+def zone(tmp_path: Path, nats: dict[str, Any]) -> Path:
     file = tmp_path / "zone.yaml"
-    file.write_text(yaml.safe_dump(zone_config("a", more={"nats": {"servers": [nats.url]}})))
+    file.write_text(yaml.safe_dump(zone_config("a", more={"nats": nats})))
     return file
 
 

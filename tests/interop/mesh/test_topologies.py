@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 import pytest
+from pydantic import SecretStr
 
 from dimse_mesh.mesh import Mesh, NatsSettings
+from dimse_mesh.mesh.permissions import ZoneFacts
+from dimse_mesh.schemas.addresses import Role
 from dimse_mesh.schemas.service import Dead, Obituary
 from dimse_mesh.schemas.subjects import Subject
 from tests.interop.mesh.test_first_connect import Pki
 from tests.interop.mesh.test_liveness import CHILD_ADDRESS, Deaths, child, known, watching
 from tests.support.bus import address, join
 from tests.support.nats import NatsServer, nats_server
+from tests.support.permitted import TEST_USER, Bus
 from tests.support.ports import reserve_port
 from tests.support.waiting import Edges, Mailbox
 
@@ -25,18 +30,34 @@ pytestmark = pytest.mark.anyio
 ECHO = Subject("test.echo", Obituary, Obituary, "echoes")
 
 
+@dataclass(frozen=True)
+class Linked:
+    """Two servers with a leaf link between them, as two zones have, and the users of those."""
+
+    hub: NatsServer
+    leaf: NatsServer
+    bus: Bus
+
+    def far(self, instance: str = "far") -> AbstractAsyncContextManager[Mesh]:
+        """Join as a front-end of the cloud, which is at the hub."""
+        settings = self.bus.settings("cloud", Role.ASSOCIATION, self.hub.url)
+        return join(settings, address(instance, zone="cloud"), root="DIMSE", timeout=20)
+
+    def near(self, instance: str = "near") -> AbstractAsyncContextManager[Mesh]:
+        """Join as a front-end of the hospital, which is at the leaf."""
+        settings = self.bus.settings("hospital", Role.ASSOCIATION, self.leaf.url)
+        return join(settings, address(instance, zone="hospital"), root="DIMSE", timeout=20)
+
+
 @pytest.fixture
-def hub_and_leaf(tmp_path: Path) -> Iterator[tuple[NatsServer, NatsServer]]:
-    """Two servers with a leaf link between them, as two zones have."""
+def linked(tmp_path: Path) -> Iterator[Linked]:
     port = reserve_port()
+    bus = Bus(tmp_path / "bus", [ZoneFacts("DIMSE", "hospital"), ZoneFacts("DIMSE", "cloud")])
     with (
-        nats_server(tmp_path / "hub", config=f'leafnodes {{ listen: "127.0.0.1:{port}" }}') as hub,
-        nats_server(
-            tmp_path / "leaf",
-            config=f'leafnodes {{ reconnect: "100ms", remotes = [ {{ url: "nats://127.0.0.1:{port}" }} ] }}',
-        ) as leaf,
+        nats_server(tmp_path / "hub", config=bus.hub(port)) as hub,
+        nats_server(tmp_path / "leaf", config=bus.leaf("hospital", port)) as leaf,
     ):
-        yield hub, leaf
+        yield Linked(hub, leaf, bus)
 
 
 def at(server: NatsServer) -> NatsSettings:
@@ -74,15 +95,12 @@ async def test_a_client_moves_to_a_server_that_the_cluster_told_it_of(tmp_path: 
             assert (await mailbox.until(1))[-1].payload == b"again"
 
 
-async def test_a_death_behind_a_leaf_link_is_told_by_a_witness_there(
-    hub_and_leaf: tuple[NatsServer, NatsServer],
-) -> None:
-    hub, leaf = hub_and_leaf
+async def test_a_death_behind_a_leaf_link_is_told_by_a_witness_there(linked: Linked) -> None:
     deaths = Deaths()
-    with child(leaf) as process:
+    with child(linked.leaf, linked.bus) as process:
         async with (
-            join(at(hub), address("far", zone="cloud"), root="DIMSE", timeout=5) as f,
-            join(at(leaf), address("w", zone="hospital"), root="DIMSE", timeout=5) as w,
+            linked.far() as f,
+            linked.near() as w,
             watching(f, deaths) as far,
             watching(w, Deaths()) as witness,
         ):
@@ -93,22 +111,19 @@ async def test_a_death_behind_a_leaf_link_is_told_by_a_witness_there(
             assert await deaths.first(8) == CHILD_ADDRESS
 
 
-async def test_newcomers_on_both_sides_of_a_leaf_link_are_known_and_know_all_at_once(
-    hub_and_leaf: tuple[NatsServer, NatsServer],
-) -> None:
+async def test_newcomers_on_both_sides_of_a_leaf_link_are_known_and_know_all_at_once(linked: Linked) -> None:
     """Each says once to all that it is there; who was there before answers it alone, so a crowd makes no storm."""
     crowd = 20
     said, answered = Mailbox(), Mailbox()
     async with AsyncExitStack() as stack:
-
-        async def joined(name: str, server: NatsServer) -> Mesh:
-            mesh = join(at(server), address(name, zone="z"), root="DIMSE", timeout=20)
-            return await stack.enter_async_context(mesh)
-
-        listener = await joined("listener", hub_and_leaf[0])
+        everything = NatsSettings(servers=[linked.leaf.url], user=TEST_USER, password=SecretStr(TEST_USER))
+        listener = await stack.enter_async_context(join(everything, address("listener"), timeout=20))
         await listener.subscribe(listener.subjects.all_live, said)
         await listener.subscribe("DIMSE.i.*.*.*.greeting.*.*.*", answered)
-        meshes = [await joined(f"i{number}", hub_and_leaf[number % 2]) for number in range(crowd)]
+        meshes = [
+            await stack.enter_async_context((linked.near if number % 2 else linked.far)(f"i{number}"))
+            for number in range(crowd)
+        ]
         # Nothing comes by the clock: no heartbeat but the first, no second turn.
         once = {"interval": 1000, "probe_interval": 1000, "deadline": 1000}
         livenesses = [await stack.enter_async_context(watching(mesh, Deaths(), **once)) for mesh in meshes]
@@ -119,21 +134,20 @@ async def test_newcomers_on_both_sides_of_a_leaf_link_are_known_and_know_all_at_
         assert len(answered.messages) < crowd**2
 
 
-async def test_a_leaf_link_that_drops_kills_nobody(hub_and_leaf: tuple[NatsServer, NatsServer]) -> None:
-    hub, leaf = hub_and_leaf
+async def test_a_leaf_link_that_drops_kills_nobody(linked: Linked) -> None:
     deaths = Deaths()
-    with child(leaf):
+    with child(linked.leaf, linked.bus):
         async with (
-            join(at(hub), address("far", zone="cloud"), root="DIMSE", timeout=5) as f,
+            linked.far() as f,
             watching(f, deaths, probe_interval=0.1, confirm=0.2, grace=0.2) as far,
         ):
             await known(far, CHILD_ADDRESS)
             far.watch(CHILD_ADDRESS)
-            leaf.kill()
+            linked.leaf.kill()
             with anyio.move_on_after(1.5) as scope:
                 await deaths.first(10)
             assert scope.cancelled_caught
-            await anyio.to_thread.run_sync(leaf.start)
+            await anyio.to_thread.run_sync(linked.leaf.start)
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])

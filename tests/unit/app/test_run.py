@@ -7,27 +7,29 @@ import socket
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 
 import pytest
 import yaml
 
-from tests.support.mesh import COMMAND, SERVICES
-from tests.support.nats import NatsServer, nats_server
+from tests.support.mesh import COMMAND, SERVICES, zone_config
+from tests.support.permitted import permitted_server
 from tests.support.ports import reserve_port
 from tests.support.process import Child, wait_until
 from tests.unit.app.test_cli import dimse_mesh, one_line
 
 
 @pytest.fixture(scope="module")
-def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    with nats_server(tmp_path_factory.mktemp("nats")) as server:
-        yield server
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """The `nats` section of the zone's file: where nats-server is, and the keys that it asks for."""
+    with permitted_server(tmp_path_factory.mktemp("nats"), [zone_config("a")]) as (server, bus):
+        yield bus.access("a", server.url)
 
 
-def zone_file(directory: Path, nats: NatsServer, **more: object) -> Path:
+def zone_file(directory: Path, nats: dict[str, Any], **more: object) -> Path:
     path = directory / "zone.yaml"
-    path.write_text(yaml.safe_dump({"zone": "a", "nats": {"servers": [nats.url]}, **more}))
+    path.write_text(yaml.safe_dump({"zone": "a", "nats": nats, **more}))
     return path
 
 
@@ -36,7 +38,9 @@ def run(service: str, file: Path, *, log: Path) -> Child:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_service_stands_alone_and_drains_on_sigterm(tmp_path: Path, nats: NatsServer, service: str) -> None:
+def test_service_stands_alone_and_drains_on_sigterm(
+    tmp_path: Path, nats: dict[str, Any], service: str
+) -> None:
     with run(service, zone_file(tmp_path, nats), log=tmp_path / "log") as child:
         child.wait_for_line("^ready$")
         assert child.stop() == 0
@@ -54,8 +58,9 @@ def get(port: int, path: str) -> tuple[int, str]:
 
 def test_readiness_follows_the_connection_to_nats(tmp_path: Path) -> None:
     port = reserve_port()
-    with nats_server(tmp_path / "nats") as nats:
-        file = zone_file(tmp_path, nats, observability={"http": {"port": port}, "log_format": "json"})
+    with permitted_server(tmp_path / "nats", [zone_config("a")]) as (nats, bus):
+        access = bus.access("a", nats.url)
+        file = zone_file(tmp_path, access, observability={"http": {"port": port}, "log_format": "json"})
         with run("scu", file, log=tmp_path / "log") as child:
             child.wait_for_line("^ready$")
             assert get(port, "/readyz") == (200, "ready\n")
@@ -70,7 +75,7 @@ def test_readiness_follows_the_connection_to_nats(tmp_path: Path) -> None:
                 assert line == "ready" or json.loads(line)["zone"] == "a"
 
 
-def test_port_of_health_in_use_is_one_line(tmp_path: Path, nats: NatsServer) -> None:
+def test_port_of_health_in_use_is_one_line(tmp_path: Path, nats: dict[str, Any]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

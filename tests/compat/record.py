@@ -76,7 +76,7 @@ MODELS: tuple[BaseModel, ...] = (
     OperationRequest(
         association="0f" * 16,
         position=1 << 40,
-        span=1234,
+        length=1234,
         source="hospital.association.0123456789abcdef",
         source_channel=1,
         sink="cl%20oud.scu.fedcba9876543210",

@@ -130,7 +130,7 @@ def test_a_handler_that_is_asked_by_a_strange_executor_does_the_association_no_h
                 request = OperationRequest(
                     association=played.association,
                     position=1,
-                    span=len(tail),
+                    length=len(tail),
                     source=source.tokens,
                     source_channel=played.executor.channel,
                     sink=played.front_end.instance.tokens,

@@ -232,11 +232,11 @@ class AssociationHalf:
 
     # what is let in
 
-    def regulate(self, *, turn: bool = False) -> None:
+    def regulate(self, *, waited: bool = False) -> None:
         """Read our peer, or hold it back until what it has sent gets away.
 
-        Where the congestion window is full, or others wait for it, each read is a turn; a peer that begins something
-        needs none.
+        Where the congestion window is full, or others wait for it, each read has to be waited for; but a peer that
+        begins a new message is read at once.
         """
         peer, outbound = self.peer, self.sender.outbound
         congestion = outbound.congestion
@@ -245,7 +245,7 @@ class AssociationHalf:
         if outbound.exhausted or self.sender.unsent or self.full:
             peer.pause_reading()
             congestion.leave(self)
-        elif (congestion.full or (congestion.contended and not turn)) and (
+        elif (congestion.full or (congestion.contended and not waited)) and (
             peer.in_mid_pdu or self.sender.in_mid_message or not outbound.idle
         ):
             peer.pause_reading()

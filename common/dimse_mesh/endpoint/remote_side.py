@@ -19,7 +19,7 @@ from dimse_mesh.schemas.frames import (
     decode_ack_body,
     decode_u32,
     decode_u64,
-    segment_span,
+    sequence_length,
 )
 from dimse_mesh.streams.inbound import Arrival
 from dimse_mesh.streams.outbound import OutboundError
@@ -60,8 +60,8 @@ class RemoteSide:
                 return
             self.pump()
         else:
-            span = segment_span(kind, len(frame.payload))
-            self._arrived(Arrival(frame.position, span, kind, frame.flags, frame.context_id, frame.payload))
+            length = sequence_length(kind, len(frame.payload))
+            self._arrived(Arrival(frame.position, length, kind, frame.flags, frame.context_id, frame.payload))
 
     def _control(self, frame: Frame) -> None:
         kind, half = frame.kind, self._half

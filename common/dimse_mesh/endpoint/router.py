@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from dimse_mesh.dimse import CommandSet, DimseError, FailureReason, failure_status_for, parse_head
@@ -23,9 +23,10 @@ from dimse_mesh.endpoint.peer import PROVIDER_ABORT
 from dimse_mesh.endpoint.pending_aborts import PendingAborts
 from dimse_mesh.endpoint.ports import Half
 from dimse_mesh.endpoint.settings import HalfSettings
+from dimse_mesh.endpoint.strangers import Strangers
+from dimse_mesh.endpoint.timers import HalfTimers
 from dimse_mesh.mesh import EnvelopeError, Message, unpack
 from dimse_mesh.mesh.complaints import Complaints
-from dimse_mesh.mesh.errors import report
 from dimse_mesh.runtime.counters import Counters, Load
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.runtime.tracing import traceparent_in
@@ -35,10 +36,9 @@ from dimse_mesh.schemas.frames import (
     Frame,
     FrameError,
     FrameKind,
-    decode_u32,
     encode_message_payload,
     iter_frames,
-    segment_span,
+    sequence_length,
 )
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
 from dimse_mesh.schemas.subjects import Kind
@@ -48,11 +48,6 @@ from dimse_mesh.streams.outbound import Budget
 from dimse_mesh.upper_layer import Abort
 
 log = logging.getLogger(__name__)
-
-SWEEP_INTERVAL = 0.25
-"""Seconds between looks at deadlines, while there is anything to look at."""
-UNHANDLED_INTERVAL = 0.2
-"""Seconds until an operation whose queue group was empty is asked again."""
 
 
 class Router:
@@ -85,14 +80,17 @@ class Router:
         self._receive_buffer = bytearray(RECEIVE_BUFFER_SIZE)
         self._halves: dict[int, Half] = {}
         self._next_channel = random.getrandbits(31)
-        self._acknowledging: set[Half] = set()
-        self._watched: set[Half] = set()
-        self._released: set[Half] = set()
         self._pending_aborts = PendingAborts(self.courier)
-        self._sweeping: asyncio.TimerHandle | None = None
         self.patrol = Patrol(self._halves, settings)
         self.openings = Openings(liveness, self._abandon)
-        self._unhandled: set[Half] = set()
+        self._strangers = Strangers(mesh.address, self.courier, self.openings, self._pending_aborts)
+        self._timers = HalfTimers(
+            ack_delay=settings.ack_delay,
+            pending_aborts=self._pending_aborts,
+            give_up=self._give_up,
+            unregister=self.unregister,
+        )
+        self._released = self._timers.released
         self._down_since: float | None = None
         counters.load = self.load
 
@@ -108,16 +106,15 @@ class Router:
             await subscribe(subjects.unserved("*"), self._on_unserved),
         ]
         self._mesh.on_change(self._mesh_changed)
-        self._mesh.on_bulk_room(self._send_unsent)
+        self._mesh.on_bulk_room(self._timers.send_unsent)
         self._liveness.on_dead(self._instance_died)
         try:
             yield
         finally:
-            self._each(self._halves.values(), lambda half: half.abort("instance-stops"))
+            self._timers.each(self._halves.values(), lambda half: half.abort("instance-stops"))
             self.courier.flush()
             self.patrol.stop()
-            if self._sweeping is not None:
-                self._sweeping.cancel()
+            self._timers.stop()
             for subscription in subscriptions:
                 await subscription.unsubscribe()
 
@@ -149,13 +146,10 @@ class Router:
     @property
     def remembers_nothing(self) -> bool:
         """Whether no half, opening, timer or frame of one is left."""
-        return self.courier.idle and not (
-            self._halves
-            or self._acknowledging
-            or self._watched
-            or self._released
-            or self._pending_aborts
-            or self.openings.channels
+        return (
+            self.courier.idle
+            and self._timers.idle
+            and not (self._halves or self._pending_aborts or self.openings.channels)
         )
 
     def __len__(self) -> int:
@@ -203,12 +197,9 @@ class Router:
             tell: what the other endpoint must be told, if it ended here.
             keep: what was sent last, the end itself included, is not acknowledged yet.
         """
-        self._acknowledging.discard(half)
-        self._watched.discard(half)
+        self._timers.ended(half, keep=keep)
         remote = half.identity.remote
         if keep:
-            self._released.add(half)
-            self._schedule_sweep()
             return
         self._forget(half)
         if tell is not None and remote is not None:
@@ -232,46 +223,27 @@ class Router:
     def tell_abort(self, local: HalfAddress, remote: HalfAddress, abort: Abort) -> None:
         """Tell the other endpoint that the association is over, until it answers or is dead."""
         self._pending_aborts.tell(local, remote, abort)
-        self._schedule_sweep()
+        self._timers.sweep_later()
+
+    def watch(self, half: Half) -> None:
+        """Look at the half's deadlines until its `sweep` says that nothing is outstanding."""
+        self._timers.watch(half)
+
+    def acknowledge_later(self, half: Half) -> None:
+        """Acknowledge within `ack_delay`, unless another frame carries it before."""
+        self._timers.acknowledge_later(half)
 
     def frame_of_stranger(self, half: Half, frame: Frame, sender: InstanceAddress) -> bool:
         """Handle a frame of another one than the half's remote: it was given up, or is being waited for.
 
         True: it has our `OpenRequest`, and the association stands for it, so the segment may be ours.
         """
-        channel = half.identity.local.channel
-        kind = frame.kind
-        if kind == FrameKind.RESET:
-            stranger = _half_in(frame, sender)
-            self._pending_aborts.answered(channel, stranger)
-            self.openings.gone(channel, stranger)
-        elif kind == FrameKind.TAKEN:
-            self._taken(frame, sender)
-        elif kind == FrameKind.PROBE:
-            if self._taken(frame, sender):
-                self.openings.reply_lost(channel)
-        elif half.identity.remote is None and self._is_taker(channel, sender):
-            if kind < FrameKind.ACK:
-                return True
-            if kind in {FrameKind.ACK, FrameKind.NACK}:
-                self.openings.reply_lost(channel)
-        return False
-
-    def _is_taker(self, channel: int, sender: InstanceAddress) -> bool:
-        return any(taker.instance == sender for taker in self.openings.takers(channel))
+        return self._strangers.half_received(half, frame, sender)
 
     def probe_takers(self, local: HalfAddress) -> None:
         """Ask the executors that took our `OpenRequest` whether they still have it."""
         for taker in self.openings.takers(local.channel):
             self.courier.send_probe(taker, local, consumed=0)
-
-    def _taken(self, frame: Frame, sender: InstanceAddress) -> bool:
-        """Note who has taken our `OpenRequest`, or tell it that nobody wants it any more."""
-        taker = _half_in(frame, sender)
-        if sender.role is Role.SCU and self.openings.took(frame.channel, taker):
-            return True
-        self.courier.send_reset(taker, frame.channel)
-        return False
 
     def _abandon(self, channel: int, taker: HalfAddress) -> None:
         local = HalfAddress(self._mesh.address, channel)
@@ -289,18 +261,18 @@ class Router:
                 half = self._halves.get(frame.channel)
                 remote = None if half is None else half.identity.remote
                 if half is None:
-                    self._unknown_channel(frame, sender)
+                    self._strangers.unknown_channel(frame, sender)
                 elif remote is None or remote.instance != sender:
-                    if self.frame_of_stranger(half, frame, sender):
+                    if self._strangers.half_received(half, frame, sender):
                         half.frame_received(frame)
                 elif half in self._released:
                     self._after_release(half, frame)
                 elif frame.kind == FrameKind.MESSAGE and message.headers:
                     traceparent = traceparent_in(message.headers)
-                    span = segment_span(frame.kind, len(frame.payload))
+                    length = sequence_length(frame.kind, len(frame.payload))
                     arrival = Arrival(
                         frame.position,
-                        span,
+                        length,
                         frame.kind,
                         frame.flags,
                         frame.context_id,
@@ -311,7 +283,7 @@ class Router:
                 else:
                     half.frame_received(frame)
                     if frame.kind == FrameKind.ABORT:
-                        self._reset(frame, sender)
+                        self._strangers.answer_abort(frame, sender)
         except FrameError:
             self._complaints.dropped("malformed frames", sender)
 
@@ -319,28 +291,10 @@ class Router:
         remote = half.identity.remote
         assert remote is not None
         if frame.kind == FrameKind.ABORT:
-            self._reset(frame, remote.instance)
+            self._strangers.answer_abort(frame, remote.instance)
         if frame.kind in {FrameKind.ABORT, FrameKind.RESET} or not half.still_unacknowledged(frame):
             self._released.discard(half)
             self._forget(half)
-
-    def _unknown_channel(self, frame: Frame, sender: InstanceAddress) -> None:
-        kind = frame.kind
-        if kind not in {FrameKind.RESET, FrameKind.TAKEN, FrameKind.PROBE, FrameKind.ABORT}:
-            return
-        remote = _half_in(frame, sender)
-        if kind == FrameKind.RESET:
-            self._pending_aborts.answered(frame.channel, remote)
-            self.openings.give_up(frame.channel, remote)
-        elif kind == FrameKind.PROBE and self.openings.has(frame.channel, remote):
-            self.courier.send_taken(remote, HalfAddress(self._mesh.address, frame.channel))
-        else:
-            if kind == FrameKind.ABORT:
-                self.openings.give_up(frame.channel, remote)
-            self.courier.send_reset(remote, frame.channel)
-
-    def _reset(self, frame: Frame, sender: InstanceAddress) -> None:
-        self.courier.send_reset(_half_in(frame, sender), frame.channel)
 
     def _on_approved(self, message: Message) -> None:
         """Take an operation from a handler that owns it, in the home zone of the association that it belongs to."""
@@ -368,7 +322,7 @@ class Router:
         half.operation_approved(
             Arrival(
                 request.position,
-                request.span,
+                request.length,
                 FrameKind.MESSAGE,
                 WHOLE if request.whole else 0,
                 request.context_id,
@@ -380,14 +334,10 @@ class Router:
         )
 
     def _on_unserved(self, message: Message) -> None:
-        """Ask again: no handler is there just now, since one is being restarted."""
         channel = message.subject.rpartition(".")[2]
         half = self._halves.get(int(channel)) if message.no_responders and channel.isdecimal() else None
-        if half is None:
-            return
-        if not self._unhandled:
-            self._loop.call_later(UNHANDLED_INTERVAL, self._ask_again)
-        self._unhandled.add(half)
+        if half is not None:
+            self._timers.ask_handlers_later(half)
 
     def _on_refused(self, message: Message) -> None:
         try:
@@ -407,67 +357,7 @@ class Router:
         else:
             half.operation_refused(refusal.position, status, refusal.code, by=message.sender)
 
-    # time
-
-    def acknowledge_later(self, half: Half) -> None:
-        """Acknowledge within `ack_delay`, unless another frame carries it before."""
-        if not self._acknowledging:
-            self._loop.call_later(self.settings.ack_delay, self._acknowledge)
-        self._acknowledging.add(half)
-
-    def _acknowledge(self) -> None:
-        halves, self._acknowledging = self._acknowledging, set()
-        self._each(halves, lambda half: half.acknowledge_if_owed())
-
-    def _each(self, halves: Iterable[Half], action: Callable[[Half], object]) -> None:
-        """Do something for each of some halves. An error of ours ends its association and no other."""
-        for half in list(halves):
-            try:
-                action(half)
-            except Exception as error:  # noqa: BLE001 - the others must have their turn, and the timer its next round
-                report(f"an association ({half.identity.association})", error)
-                self._watched.discard(half)
-                self._released.discard(half)
-                try:
-                    half.abort("internal-error")
-                except Exception:  # noqa: BLE001 - it can't even be ended in order
-                    self.unregister(half)
-
-    def watch(self, half: Half) -> None:
-        """Look at the half's deadlines until its `sweep` says that nothing is outstanding."""
-        self._watched.add(half)
-        self._schedule_sweep()
-
-    def _schedule_sweep(self) -> None:
-        if self._sweeping is None:
-            self._sweeping = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
-
-    def _sweep(self) -> None:
-        self._sweeping = None
-        now = self.now()
-        try:
-            self._each(self._watched, lambda half: self._sweep_one(half, now))
-            self._each(self._released, lambda half: self._sweep_released(half, now))
-            self._pending_aborts.repeat(now)
-        finally:
-            if self._watched or self._released or self._pending_aborts:
-                self._schedule_sweep()
-
-    def _sweep_one(self, half: Half, now: float) -> None:
-        if not half.sweep(now):
-            self._watched.discard(half)
-
-    def _sweep_released(self, half: Half, now: float) -> None:
-        if not half.sweep_after_end(now):
-            self._give_up(half)
-
-    def _send_unsent(self) -> None:
-        self._each(self._watched, lambda half: half.send_unsent())
-        self._each(self._released, lambda half: half.sender.send_again(unsent_only=True))
-
-    def _ask_again(self) -> None:
-        halves, self._unhandled = self._unhandled, set()
-        self._each(halves, lambda half: half.ask_handlers_again())
+    # what changes around it
 
     def _mesh_changed(self, connected: bool) -> None:
         if not connected:
@@ -475,11 +365,11 @@ class Router:
             return
         self._down_since = None
         self.openings.mesh_returned()
-        self._each(self._halves.values(), lambda half: half.mesh_returned())
+        self._timers.each(self._halves.values(), lambda half: half.mesh_returned())
 
     def _instance_died(self, instance: InstanceAddress) -> None:
         self.openings.instance_died(instance)
-        self._each(self._halves.values(), lambda half: self._other_end_died(half, instance))
+        self._timers.each(self._halves.values(), lambda half: self._other_end_died(half, instance))
         self._pending_aborts.instance_died(instance)
         self._congestion.forget(instance)
 
@@ -495,13 +385,3 @@ class Router:
     def _may_be_other_end(self, sender: InstanceAddress) -> bool:
         """Tell whether a role can hold the other half of an association: an executor a front-end's, and vice versa."""
         return sender.role is Role.SCU if self._mesh.address.is_front_end else sender.is_front_end
-
-
-def _half_in(frame: Frame, sender: InstanceAddress) -> HalfAddress:
-    """Return the sender's half of an association that a frame's payload names.
-
-    Raises:
-        FrameError: it names none.
-    """
-    payload = frame.payload[2:] if frame.kind == FrameKind.ABORT else frame.payload
-    return HalfAddress(sender, decode_u32(payload))

@@ -43,7 +43,7 @@ def message(
         subject: of the handlers through which it goes; None: straight to the other endpoint.
     """
     assert identity.remote is not None
-    span = len(command) + len(data)
+    length = len(command) + len(data)
     if subject is None:
         frame = encode_frame(
             identity.remote.channel,
@@ -56,11 +56,11 @@ def message(
             flags=WHOLE if whole else 0,
             context_id=context_id,
         )
-        return Segment(position, span, Lane.LINK, frame, traceparent=traceparent)
+        return Segment(position, length, Lane.CONTROL, frame, traceparent=traceparent)
     request = OperationRequest(
         association=identity.association,
         position=position,
-        span=span,
+        length=length,
         source=identity.local.instance.tokens,
         source_channel=identity.local.channel,
         sink=identity.remote.instance.tokens,
@@ -75,7 +75,7 @@ def message(
     )
     payload = pack(request, b"".join((command, data)))
     return Segment(
-        position, span, Lane.HANDLER, payload, subject, identity.local.channel, traceparent=traceparent
+        position, length, Lane.HANDLER, payload, subject, identity.local.channel, traceparent=traceparent
     )
 
 
@@ -122,7 +122,7 @@ def release(identity: AssociationIdentity, position: int, acknowledged: int, *, 
     """Return an A-RELEASE-RQ or -RP."""
     assert identity.remote is not None
     frame = encode_frame(identity.remote.channel, kind, position=position, acknowledged=acknowledged)
-    return Segment(position, 1, Lane.LINK, frame)
+    return Segment(position, 1, Lane.CONTROL, frame)
 
 
 def close(identity: AssociationIdentity, position: int, acknowledged: int, *, how: Closing) -> Segment:
@@ -131,20 +131,20 @@ def close(identity: AssociationIdentity, position: int, acknowledged: int, *, ho
     frame = encode_frame(
         identity.remote.channel, FrameKind.CLOSE, bytes((how,)), position=position, acknowledged=acknowledged
     )
-    return Segment(position, 1, Lane.LINK, frame, awaited=False)
+    return Segment(position, 1, Lane.CONTROL, frame, awaited=False)
 
 
-def cancel(identity: AssociationIdentity, position: int, acknowledged: int, *, span: int) -> Segment:
+def cancel(identity: AssociationIdentity, position: int, acknowledged: int, *, length: int) -> Segment:
     """Return what stands in the place of segments that will never be sent (again)."""
     assert identity.remote is not None
     frame = encode_frame(
         identity.remote.channel,
         FrameKind.CANCEL,
-        encode_u64(span),
+        encode_u64(length),
         position=position,
         acknowledged=acknowledged,
     )
-    return Segment(position, span, Lane.LINK, frame, awaited=False)
+    return Segment(position, length, Lane.CONTROL, frame, awaited=False)
 
 
 def cancelled(identity: AssociationIdentity, position: int, acknowledged: int, *, cancel_at: int) -> Segment:
@@ -154,4 +154,4 @@ def cancelled(identity: AssociationIdentity, position: int, acknowledged: int, *
     frame = encode_frame(
         identity.remote.channel, FrameKind.CANCELLED, payload, position=position, acknowledged=acknowledged
     )
-    return Segment(position, len(payload), Lane.LINK, frame)
+    return Segment(position, len(payload), Lane.CONTROL, frame)

@@ -417,7 +417,7 @@ class Sender:
         assert remote is not None
         end = operation.end if operation.end is not None else self.outbound.position
         segment = segments.cancel(
-            self._identity, operation.position, self._acknowledged(), span=end - operation.position
+            self._identity, operation.position, self._acknowledged(), length=end - operation.position
         )
         self.outbound.replace(operation.position, end, segment)
         if not self._courier.send(remote.instance, segment):

@@ -19,7 +19,8 @@ from dimse_mesh.mesh.errors import (
     RemoteError,
 )
 from dimse_mesh.mesh.failure_detector import LiveInstance, LivenessSettings
-from dimse_mesh.mesh.jetstream import Batch, JetStream, StoredMessage, StreamFull
+from dimse_mesh.mesh.jetstream import JetStream
+from dimse_mesh.mesh.jetstream_replies import Batch, StoredMessage, StreamFull
 from dimse_mesh.mesh.liveness import Liveness, announce_death, open_liveness
 from dimse_mesh.mesh.requests import Reply
 from dimse_mesh.mesh.settings import NatsSettings, NatsTls

@@ -346,7 +346,7 @@ class Mesh:
         for listener in self._listeners:
             try:
                 listener(self._up)
-            except Exception as exc:  # noqa: BLE001 - one listener must not keep the link from coming back
+            except Exception as exc:  # noqa: BLE001 - one listener must not keep the connection from coming back
                 report("a listener of the mesh", exc)
 
 

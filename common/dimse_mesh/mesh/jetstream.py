@@ -16,13 +16,21 @@ import asyncio
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 
 from dimse_mesh.mesh.connection import Mesh
 from dimse_mesh.mesh.errors import JetStreamRefusal, MeshTimeout, MeshUnavailable, NoResponders
+from dimse_mesh.mesh.jetstream_replies import (
+    MESSAGE_NOT_FOUND,
+    Batch,
+    Gathering,
+    OneReply,
+    ReplyReceiver,
+    StoredMessage,
+    raise_error,
+)
 from dimse_mesh.mesh.wire import Message
 from dimse_mesh.schemas.subjects import jetstream_api
 
@@ -35,102 +43,8 @@ SILENCE = 5.0
 RETRY_PAUSE = 0.05
 """Seconds before something is sent again that was refused for the moment."""
 
-_FULL = frozenset((10047, 10077, 10122, 10167, 10110, 10028, 10118))
-"""Numbers of nats-server's errors for: insufficient storage, maximum bytes or messages exceeded, ..."""
 _NOT_FOUND = frozenset((10037, 10059))
-"""Numbers for: no message, no stream."""
-_MESSAGE_NOT_FOUND = 404
-_END_OF_BATCH = 204
-
-
-class StreamFull(JetStreamRefusal):
-    """There is no room: the stream's limit, the account's, or the disk's."""
-
-    code = "stream-full"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    """A message of a stream."""
-
-    sequence: int
-    subject: str
-    payload: bytes
-    message_id: str = ""
-    """The id that its publisher gave it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Messages that one request has brought, in order, and how many of the subject stand behind them."""
-
-    messages: tuple[StoredMessage, ...]
-    pending: int
-
-
-class _Waiting(Protocol):
-    """Whoever waits for what comes on a reply subject."""
-
-    def receive(self, message: Message) -> None: ...
-
-    def lost(self) -> None: ...
-
-
-@dataclass(slots=True)
-class _OneReply:
-    """Waits for one reply. Its result is None when the connection was lost meanwhile."""
-
-    future: asyncio.Future[Message | None] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-
-    def receive(self, message: Message) -> None:
-        if not self.future.done():
-            self.future.set_result(message)
-
-    def lost(self) -> None:
-        if not self.future.done():
-            self.future.set_result(None)
-
-
-class _Gathering:
-    """Gathers the messages of a batch until the server says that there are no more."""
-
-    def __init__(self) -> None:
-        self.messages: list[StoredMessage] = []
-        self.pending = 0
-        self.ended = False
-        self.cut = False
-        self.failure: JetStreamRefusal | None = None
-        self.event = asyncio.Event()
-
-    def receive(self, message: Message) -> None:
-        headers = message.headers or {}
-        if message.status == _END_OF_BATCH:
-            self.pending = int(headers.get("Nats-Num-Pending", 0))
-            self.ended = True
-        elif message.status == _MESSAGE_NOT_FOUND:
-            self.ended = True
-        elif message.status:
-            self.cut = message.no_responders
-            if not self.cut:
-                self.failure = JetStreamRefusal(f"JetStream refuses a batch: status {message.status}")
-            self.ended = True
-        else:
-            self.messages.append(
-                StoredMessage(
-                    int(headers.get("Nats-Sequence", 0)),
-                    headers.get("Nats-Subject", ""),
-                    message.payload,
-                    headers.get("Nats-Msg-Id", ""),
-                )
-            )
-            self.pending = int(headers.get("Nats-Num-Pending", 0))
-        self.event.set()
-
-    def lost(self) -> None:
-        self.cut = self.ended = True
-        self.event.set()
+"""Numbers of nats-server's errors for: no message, no stream."""
 
 
 class JetStream:
@@ -148,7 +62,7 @@ class JetStream:
         own = secrets.token_hex(4)  # an instance may have several of these: none takes another one's replies
         self._control = mesh.subjects.jetstream(f"c{own}")
         self._bulk = mesh.subjects.jetstream(f"b{own}")
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: dict[str, ReplyReceiver] = {}
         self._last = 0
 
     async def start(self) -> None:
@@ -173,7 +87,7 @@ class JetStream:
         if message.no_responders:
             raise NoResponders("JetStream is not enabled on the nats-server, or its domain can't be reached")
         answer: dict[str, Any] = json.loads(message.payload)
-        _raise_error(answer)
+        raise_error(answer)
         return answer
 
     async def _ask(self, verb: str, body: Mapping[str, Any] | None, *, timeout: float) -> Message:
@@ -303,7 +217,7 @@ class JetStream:
                 del self._waiting[reply]
             if message is not None and not message.no_responders:
                 answer = json.loads(message.payload)
-                _raise_error(answer)
+                raise_error(answer)
                 return int(answer["seq"])
             await anyio.sleep(RETRY_PAUSE)
         raise MeshTimeout(f"JetStream did not acknowledge a message within {self._deadline:g} s")
@@ -324,7 +238,7 @@ class JetStream:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._deadline
         while loop.time() < end:
-            gathering = _Gathering()
+            gathering = Gathering()
             reply = self._register(self._bulk, gathering)
             try:
                 if self._mesh.publish_bulk(f"{self._api}.DIRECT.GET.{stream}", body, reply=reply):
@@ -350,7 +264,7 @@ class JetStream:
             MeshError: as `request`.
         """
         message = await self._ask(f"DIRECT.GET.{stream}.{subject}", None, timeout=API_TIMEOUT)
-        if message.status == _MESSAGE_NOT_FOUND:
+        if message.status == MESSAGE_NOT_FOUND:
             return None
         if message.status:
             raise NoResponders(f"stream {stream} can't be read: status {message.status}")
@@ -382,11 +296,11 @@ class JetStream:
 
     # --- replies
 
-    def _expect(self, prefix: str) -> tuple[str, _OneReply]:
-        waiting = _OneReply()
+    def _expect(self, prefix: str) -> tuple[str, OneReply]:
+        waiting = OneReply()
         return self._register(prefix, waiting), waiting
 
-    def _register(self, prefix: str, waiting: _Waiting) -> str:
+    def _register(self, prefix: str, waiting: ReplyReceiver) -> str:
         self._last += 1
         reply = f"{prefix}.{self._last}"
         self._waiting[reply] = waiting
@@ -401,13 +315,3 @@ class JetStream:
         if not connected:
             for waiting in list(self._waiting.values()):
                 waiting.lost()
-
-
-def _raise_error(answer: Mapping[str, Any]) -> None:
-    error = answer.get("error")
-    if error is None:
-        return
-    number, text = int(error.get("err_code", 0)), str(error.get("description", "no reason given"))
-    if number in _FULL:
-        raise StreamFull(f"JetStream is full: {text}", number=number)
-    raise JetStreamRefusal(f"JetStream refuses: {text}", number=number)

@@ -88,7 +88,7 @@ class NatsConnection:
 
     @property
     def server_id(self) -> str:
-        """Id of the nats-server that this link is, or was last, connected to."""
+        """Id of the nats-server that it is, or was last, connected to."""
         return self._wire.server_id if self._wire is not None else ""
 
     @property
@@ -139,7 +139,7 @@ class NatsConnection:
         """Subscribe, now and after every reconnect; return the subscription's id.
 
         `stored`: to what JetStream sends. Without it, that is dropped.
-        When it returns the server has the subscription, unless the link is down: then it gets it on return.
+        When it returns the server has the subscription, unless the connection is down: then it gets it on return.
         """
         check_subject(subject)
         if queue:
@@ -204,7 +204,7 @@ class NatsConnection:
         await self._connect(first=True)
 
     async def run(self) -> None:
-        """Keep the link up, until cancelled."""
+        """Stay connected, until cancelled."""
         while True:
             wire = self._wire
             assert wire is not None

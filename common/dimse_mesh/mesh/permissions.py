@@ -105,7 +105,8 @@ def permissions_of(facts: ZoneFacts, role: Role) -> Permissions:
     publish += dict.fromkeys(durable_publishing(role, own=facts.placed, incoming=facts.incoming))
     subscribe += dict.fromkeys(durable_hearing(role, own=facts.placed, incoming=facts.incoming))
     if role is not Role.SUPERVISOR:
-        subscribe += [patterns.all_live, patterns.all_dead]
+        shared = ServiceSubjects(facts.root)
+        subscribe += [shared.all_live, shared.all_dead]
     if role in _SERVICES:
         publish.append(TOOLS_INBOX)
         subscribe += described_at(_SERVICES[role])
@@ -114,7 +115,7 @@ def permissions_of(facts: ZoneFacts, role: Role) -> Permissions:
 
 def permissions_of_monitor(root: str) -> Permissions:
     """Return what a tool may do that only watches, such as `nats micro ls`."""
-    heard = SubjectPatterns(root, "", Role.COMMAND)
+    heard = ServiceSubjects(root)
     return Permissions((TOOLS_ASK,), (TOOLS_INBOX, heard.all_live, heard.all_dead))
 
 

@@ -67,7 +67,7 @@ SubscriberCallback = Callable[[Message], None]
 
 @dataclass(slots=True)
 class WireEvents:
-    """What a client tells its link."""
+    """What a client tells its `NatsConnection`."""
 
     callbacks: dict[int, SubscriberCallback] = field(default_factory=dict)
     """By subscription id."""
@@ -179,7 +179,7 @@ class WireClient(Client):
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
 
     def _flushed(self) -> None:
-        """Tell the link of room that the transport won't tell of."""
+        """Tell of room that the transport won't tell of."""
         refused, self._refused = self._refused, False
         if refused and self.backlog() <= self._backlog_limit // 2:
             self._events.on_room()
@@ -240,7 +240,7 @@ class WireClient(Client):
             raise MalformedStream("an unknown protocol line")
 
     def on_room(self) -> None:
-        """Tell the link that the backlog is small again."""
+        """Tell that the backlog is small again."""
         self._events.on_room()
 
     def on_end(self, reason: Exception | None) -> None:

@@ -1,8 +1,8 @@
 """Congestion windows: how much may be under way to one other instance, so that nothing waits for long in a queue.
 
-What halves send is soon out of our hands: nats-server takes it, and where the way narrows (a leaf link over a thin
-line) it queues there, heartbeats and cancels behind it. So no more is let out than arrives in about a second, measured
-in rounds; peers whose data would be too much are not read meanwhile, and take turns (docs/adr/0009-paths.md).
+nats-server takes at once what halves send. Where the line is thin (a leaf link, for example) it queues there, with
+heartbeats and cancels behind it. So a window lets out no more than arrives in about a second, measured in rounds. The
+peers whose data would be too much are not read meanwhile; they are read one after the other (docs/adr/0009-paths.md).
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import Protocol
 from dimse_mesh.schemas.addresses import InstanceAddress
 
 _SMALLEST_WINDOW = 256 * 1024
-"""Also the first: what a path carries is not known before."""
+"""Also the first one: what the line carries is not known before."""
 _ENOUGH = 1.0
 """Seconds that something may be under way."""
 _LOOK_AGAIN = 0.05
-"""Seconds until who waits is let read, though nothing has arrived: the one whose turn it was had nothing to send."""
+"""Seconds after which the next source that waits may read though nothing has arrived: the one before it had nothing
+to send."""
 _SMALLEST_READ = 64 * 1024
 _READS = 4
 """A read may fill this part of the window."""
@@ -43,12 +44,12 @@ class Clock(Protocol):
 class Source(Protocol):
     """A half, as its congestion window sees it."""
 
-    def regulate(self, *, turn: bool = False) -> None:
-        """Read its peer, or wait, and say which; `turn`: it has waited for this."""
+    def regulate(self, *, waited: bool = False) -> None:
+        """Read its peer, or wait, and say which; `waited`: it has waited for this read."""
 
 
 class CongestionWindow:
-    """Counts the bytes of all halves to one instance from `sent` until they have `arrived`.
+    """Counts the bytes that all halves send to one instance, from `sent` until they have `arrived`.
 
     no round        sent       -> a round, until all that is under way now has arrived
     in a round      it has     -> no round; the window is what would have arrived in a second: at once if the
@@ -74,14 +75,14 @@ class CongestionWindow:
         self._sent = 0
         self._arrived = 0
         self._goal = 0
-        """The round ends when this much has arrived; not above `_arrived`: there is none."""
+        """The round ends when so much has arrived; there is no round while this is not above `_arrived`."""
         self._at = 0
         """What had arrived when it began."""
         self._began = 0.0
         self._reading: dict[Source, None] = {}
-        """Who may read."""
+        """Sources that may read."""
         self._waiting: dict[Source, None] = {}
-        """Who would read if there were room, in order."""
+        """Sources that wait for room, the first one first."""
         self._looking: Timer | None = None
         self.window = 0
         """Bytes that may be under way."""
@@ -105,7 +106,7 @@ class CongestionWindow:
 
     @property
     def contended(self) -> bool:
-        """Whether somebody waits."""
+        """Whether a source waits for room."""
         return bool(self._waiting)
 
     @property
@@ -140,7 +141,7 @@ class CongestionWindow:
         self._reading[source] = None
 
     def wait(self, source: Source) -> None:
-        """Call `source.regulate` when there is room, after those who wait already."""
+        """Call `source.regulate` when there is room, after the sources that wait already."""
         self._reading.pop(source, None)
         self._waiting.setdefault(source)
         self._look_again()
@@ -151,13 +152,15 @@ class CongestionWindow:
         self._waiting.pop(source, None)
 
     def let_read(self) -> None:
-        """Let those read who wait, as far as there is room."""
+        """Let sources that wait read, as far as there is room."""
         room = self.window - self.under_way
-        turns = min(len(self._waiting), -(-room // self.read_size))  # as many as may fill it, rounded up
-        for _ in range(turns):
+        reads = min(
+            len(self._waiting), -(-room // self.read_size)
+        )  # as many as may fill the room, rounded up
+        for _ in range(reads):
             source = next(iter(self._waiting))
             del self._waiting[source]
-            source.regulate(turn=True)
+            source.regulate(waited=True)
 
     def _look_again(self) -> None:
         if self._looking is None:
@@ -171,26 +174,26 @@ class CongestionWindow:
 
 
 class CongestionWindows:
-    """Of one instance, by the other's address."""
+    """The congestion windows of one instance, by the address of the other one."""
 
     __slots__ = ("_by_instance", "_clock")
 
     _REMEMBERED = 256
-    """Instances whose path is kept though nothing is under way to them."""
+    """Windows that are kept though nothing is under way."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._by_instance: dict[InstanceAddress, CongestionWindow] = {}
 
     def to(self, instance: InstanceAddress) -> CongestionWindow:
-        """Return the path to `instance`."""
-        path = self._by_instance.get(instance)
-        if path is None:
+        """Return the window of what goes to `instance`."""
+        window = self._by_instance.get(instance)
+        if window is None:
             if len(self._by_instance) >= self._REMEMBERED:
-                self._by_instance = {name: path for name, path in self._by_instance.items() if not path.idle}
-            path = self._by_instance[instance] = CongestionWindow(self._clock)
-        return path
+                self._by_instance = {name: one for name, one in self._by_instance.items() if not one.idle}
+            window = self._by_instance[instance] = CongestionWindow(self._clock)
+        return window
 
     def forget(self, instance: InstanceAddress) -> None:
-        """Let go of the path to an instance that died."""
+        """Let go of the window of an instance that died."""
         self._by_instance.pop(instance, None)

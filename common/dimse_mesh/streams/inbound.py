@@ -1,8 +1,8 @@
-"""The receiving half of one direction of a half: order, duplicates, and what to acknowledge.
+"""The receiving end of one direction of an association: order, duplicates, and what to acknowledge.
 
-Pure bookkeeping. Segments come by several ways (through a handler, control and bulk connection), so they may come early
-or twice. The owner calls `accept` for each, then takes `next_segment` as long as its peer's socket takes more, and
-calls `consumed_by` when it has written one.
+Pure bookkeeping. Segments travel in several lanes (through a handler, on the control and the bulk connection), so they
+may come early or twice. The owner calls `accept` for each one. While its peer's socket takes more, it writes
+`next_segment` and calls `consumed_next`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Arrival:
     """A segment that arrived; `payload` is a view into the message that it came in, kept alive by it."""
 
     position: int
-    span: int
+    length: int
     kind: int
     flags: int
     context_id: int
@@ -33,7 +33,7 @@ class WindowOverrun(Exception):
 
 
 class Inbound:
-    """Receiving half. `window` is what we granted, in bytes; `slack` what one read may add to it."""
+    """The receiving end. `window` is what we granted, in bytes; `slack` is what one read may add to it."""
 
     __slots__ = (
         "_early",
@@ -72,9 +72,9 @@ class Inbound:
         position = arrival.position
         if position < self.received or position in self._early:
             return False
-        if position + arrival.span - self.consumed > self._limit:
+        if position + arrival.length - self.consumed > self._limit:
             raise WindowOverrun
-        self.arrived += arrival.span
+        self.arrived += arrival.length
         if position > self.received:
             self._early[position] = arrival
             return True
@@ -85,20 +85,20 @@ class Inbound:
 
     def _append(self, arrival: Arrival) -> None:
         self._ready.append(arrival)
-        self.received = arrival.position + arrival.span
+        self.received = arrival.position + arrival.length
         if arrival.kind == FrameKind.CANCEL:  # pieces of what it skips may have come behind it
             self._drop_early(arrival.position, self.received)
 
-    def skip(self, position: int, span: int) -> bool:
+    def skip(self, position: int, length: int) -> bool:
         """Pass over segments that will not come; return False when part of them was already received."""
         if position < self.received:
-            return position + span <= self.received
-        self._drop_early(position, position + span)
-        return self.accept(Arrival(position, span, FrameKind.CANCEL, 0, 0, memoryview(b"")))
+            return position + length <= self.received
+        self._drop_early(position, position + length)
+        return self.accept(Arrival(position, length, FrameKind.CANCEL, 0, 0, memoryview(b"")))
 
     def _drop_early(self, start: int, end: int) -> None:
         for position in [p for p in self._early if start <= p < end]:
-            self.arrived -= self._early.pop(position).span
+            self.arrived -= self._early.pop(position).length
 
     @property
     def next_segment(self) -> Arrival | None:
@@ -108,7 +108,7 @@ class Inbound:
     def consumed_next(self) -> None:
         """Note that the next segment was written."""
         arrival = self._ready.popleft()
-        self.consumed = arrival.position + arrival.span
+        self.consumed = arrival.position + arrival.length
 
     def take_acknowledgement(self) -> int:
         """Return up to where everything was consumed, for a frame that tells the other side."""

@@ -1,7 +1,7 @@
-"""The sending half of one direction of a half: positions, credit, and what may have to be sent again.
+"""The sending end of one direction of an association: positions, credit, and what may have to be sent again.
 
-Pure bookkeeping: no clock, no transport. The owner calls `add` for each segment and sends what comes back, calls
-`acknowledge` for each ACK and `unreceived` when it was told what is missing.
+Pure bookkeeping: no clock, no transport. Its owner sends each segment and calls `add` for it, calls `acknowledge` for
+each ACK, and sends what `unreceived` yields when it was told that something is missing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Lane(Enum):
 
     HANDLER = "handler"
     """Through the queue group of the handler that owns the service."""
-    LINK = "half"
+    CONTROL = "control"
     """Straight to the other endpoint, control connection."""
     BULK = "bulk"
     """Straight to the other endpoint, bulk connection."""
@@ -33,7 +33,7 @@ class Segment:
     """A sent segment, kept until it was consumed. `payload` is what is published, whichever way."""
 
     position: int
-    span: int
+    length: int
     lane: Lane
     payload: bytes
     subject: str = ""
@@ -43,7 +43,7 @@ class Segment:
     attempts: int = 1
     traceparent: str | None = None
     awaited: bool = True
-    """False: nobody's operation waits for it, so that it may be overdue for ever."""
+    """Whether an operation waits for it; if none does, it may be overdue for ever."""
 
 
 class OutboundError(Exception):
@@ -71,7 +71,7 @@ class Budget:
 
 
 class Outbound:
-    """Sending half. `window` is what the other side agreed to hold, in bytes."""
+    """The sending end of one direction. `window` is what the other side agreed to hold, in bytes."""
 
     __slots__ = (
         "_budget",
@@ -88,9 +88,9 @@ class Outbound:
         self._budget = budget
         self.window = window
         self.congestion: CongestionWindow | None = None
-        """The way to the other side, once that is known."""
+        """Of what goes to the other instance, once that is known."""
         self._under_way = 0
-        """Bytes that the congestion counts."""
+        """Bytes that the congestion window counts."""
         self.position = 0
         """Of the next segment."""
         self.consumed = 0
@@ -98,7 +98,7 @@ class Outbound:
         self._segments: deque[Segment] = deque()
 
     def open(self, window: int, congestion: CongestionWindow) -> None:
-        """Note what the other side agreed to hold, in bytes, and the way to it."""
+        """Note what the other side agreed to hold, in bytes, and the congestion window of what goes to it."""
         self.window = window
         self.congestion = congestion
 
@@ -128,11 +128,11 @@ class Outbound:
     def add(self, segment: Segment) -> None:
         """Take in a segment whose position is the present one."""
         self._segments.append(segment)
-        self.position += segment.span
-        self._budget.used += segment.span
+        self.position += segment.length
+        self._budget.used += segment.length
         if self.congestion is not None and segment.lane is not Lane.HANDLER:
-            self._under_way += segment.span
-            self.congestion.sent(segment.span)
+            self._under_way += segment.length
+            self.congestion.sent(segment.length)
 
     def acknowledge(self, *, consumed: int, received: int = 0, arrived: int = 0) -> bool:
         """Note progress, free what was consumed; return whether there was any.
@@ -156,7 +156,7 @@ class Outbound:
             self._budget.used -= consumed - self.consumed
             self.consumed = consumed
             segments = self._segments
-            while segments and segments[0].position + segments[0].span <= consumed:
+            while segments and segments[0].position + segments[0].length <= consumed:
                 segments.popleft()
             progress = True
         if self._under_way:
@@ -164,7 +164,7 @@ class Outbound:
         return progress
 
     def _note_arrival(self, arrived: int) -> None:
-        """Tell the congestion, which knows nothing of requests: a handler that is missing must not stop all others."""
+        """Tell the congestion window, which counts no requests: a missing handler must not stop everything else."""
         under_way = max(0, self.missing(self.position, arrived))
         if under_way < self._under_way and self.congestion is not None:
             self.congestion.arrived(self._under_way - under_way)
@@ -173,7 +173,7 @@ class Outbound:
     def missing(self, before: int, arrived: int) -> int:
         """Return how many bytes sent below position `before`, requests with handlers aside, `arrived` leaves out."""
         unhandled = sum(
-            segment.span
+            segment.length
             for segment in self._segments
             if segment.lane is Lane.HANDLER and self.received <= segment.position < before
         )
@@ -186,7 +186,7 @@ class Outbound:
     def unreceived(self, before: int | None = None) -> Iterator[Segment]:
         """Yield the segments that the other side has not received, in order; only those below a position."""
         end = self.position if before is None else before
-        return (s for s in list(self._segments) if s.position + s.span > self.received and s.position < end)
+        return (s for s in list(self._segments) if s.position + s.length > self.received and s.position < end)
 
     @property
     def awaited(self) -> bool:

@@ -10,13 +10,13 @@ from __future__ import annotations
 _BACKOFF = 2
 """Timeouts without progress between probes, from the second probe on."""
 _REPEAT_PAUSE = 0.2
-"""Seconds in which the same segments are not sent a third time, to who has not been asked."""
+"""Seconds in which the same segments are not sent once more because of a NACK that answers no probe."""
 _ASKED_AT_MOST = 64
 """Probes whose answer is awaited."""
 
 
 class Probing:
-    """Of one direction."""
+    """The probes of one direction."""
 
     __slots__ = ("_asked", "_last", "_repeated_at", "_sent")
 
@@ -25,7 +25,8 @@ class Probing:
         """Since there was progress."""
         self._last = 0
         self._asked: dict[int, int] = {}
-        """By the number of a probe, the position of what it follows; none that was sent before the last repetition."""
+        """The position below which everything was sent before a probe, by the probe's number. Probes from before the
+        last repetition are not in it."""
         self._repeated_at = 0.0
 
     def progress(self) -> None:

@@ -49,7 +49,7 @@ class FrameKind(IntEnum):
     RELEASE_RQ = 4
     RELEASE_RP = 5
     CANCEL = 6
-    """The segments from `position` on, for the span in the payload (8 bytes), will never be sent. Not a C-CANCEL."""
+    """The segments from `position` on, for the length in the payload (8 bytes), will never be sent. Not a C-CANCEL."""
     CANCELLED = 7
     """The other direction's CANCEL at the position in the payload (8 bytes) came in time: no response follows."""
     CLOSE = 8
@@ -105,8 +105,9 @@ class PdusHead(NamedTuple):
 _PDUS_HEAD = struct.Struct("!IH")
 
 
-def segment_span(kind: int, length: int) -> int:
-    """Return by how much a segment moves its direction's position, from the length of its frame's payload."""
+def sequence_length(kind: int, payload_length: int) -> int:
+    """Return a segment's length in the sequence: by how much it moves the position of its direction."""
+    length = payload_length
     if kind == FrameKind.MESSAGE:
         length -= _U32_SIZE
     elif kind == FrameKind.PDUS:

@@ -22,7 +22,8 @@ class OperationRequest(WireModel):
     association: AssociationId
     position: Position
     """Of this segment in its direction; with `association` and `source` the operation's id."""
-    span: Annotated[int, Field(ge=1, le=1 << 30)]
+    length: Annotated[int, Field(ge=1, le=1 << 30)]
+    """Of the segment in the sequence: by how much it moves the position."""
     source: AddressText
     """The instance that asks: the handler compares it with the subject, the sink with the half that it knows."""
     source_channel: Channel

@@ -100,7 +100,7 @@ def _to(root: str, receiver: InstanceAddress, kind: Kind, sender: InstanceAddres
 
 @dataclass(frozen=True, slots=True)
 class ServiceSubjects:
-    """The subjects of services under one root (`subject_root` of the configuration)."""
+    """The subjects under one root (`subject_root` of the configuration) that are no single instance's."""
 
     root: str
 
@@ -117,6 +117,16 @@ class ServiceSubjects:
         return Subject(
             f"{self.root}.zone.{encode_token(zone)}.{service}", OperationRequest, Refusal, str(service)
         )
+
+    @property
+    def all_live(self) -> str:
+        """Heartbeats of every instance."""
+        return f"{self.root}.live.{ANY_SENDER}"
+
+    @property
+    def all_dead(self) -> str:
+        """Obituaries of every zone."""
+        return f"{self.root}.dead.{ANY_SENDER}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,16 +191,6 @@ class SubjectPatterns:
         """JetStream's replies to its requests."""
         return f"{self.root}.i.{self._own}.{Kind.JETSTREAM.value}.*.*"
 
-    @property
-    def all_live(self) -> str:
-        """Heartbeats of every instance."""
-        return f"{self.root}.live.{ANY_SENDER}"
-
-    @property
-    def all_dead(self) -> str:
-        """Obituaries of every zone."""
-        return f"{self.root}.dead.{ANY_SENDER}"
-
 
 def described_at(service: ServiceName, instance: str = "*", verb: str = "*") -> tuple[str, ...]:
     """Return where an instance is asked to describe itself, by the contract of NATS's services (ADR-32)."""
@@ -238,16 +238,6 @@ class Subjects(ServiceSubjects):
     def mine(self, kind: Kind) -> str:
         """Messages of one kind for this instance, from anybody."""
         return f"{self.root}.i.{self.own.tokens}.{kind.value}.{ANY_SENDER}"
-
-    @property
-    def all_live(self) -> str:
-        """Heartbeats of every instance."""
-        return f"{self.root}.live.{ANY_SENDER}"
-
-    @property
-    def all_dead(self) -> str:
-        """Obituaries of every zone."""
-        return f"{self.root}.dead.{ANY_SENDER}"
 
     # where replies go
 

@@ -36,16 +36,16 @@ class OrderAndCredit(RuleBasedStateMachine):
             return
         if segment is not self.skips.get(segment.position):
             self.inbound.accept(
-                Arrival(segment.position, segment.span, FrameKind.DATA, 0, 0, memoryview(segment.payload))
+                Arrival(segment.position, segment.length, FrameKind.DATA, 0, 0, memoryview(segment.payload))
             )
-        elif not self.inbound.skip(segment.position, segment.span):
-            assert segment.position < self.inbound.received < segment.position + segment.span
+        elif not self.inbound.skip(segment.position, segment.length):
+            assert segment.position < self.inbound.received < segment.position + segment.length
             self.aborted = True
 
     @precondition(lambda self: not self.outbound.exhausted)
-    @rule(span=st.integers(1, LARGEST))
-    def send(self, span: int) -> None:
-        segment = Segment(self.outbound.position, span, Lane.LINK, b"data")
+    @rule(length=st.integers(1, LARGEST))
+    def send(self, length: int) -> None:
+        segment = Segment(self.outbound.position, length, Lane.CONTROL, b"data")
         self.outbound.add(segment)
         self.sent[segment.position] = segment
         self.bag.append(segment)
@@ -96,8 +96,8 @@ class OrderAndCredit(RuleBasedStateMachine):
         chosen = skippable[first : last + 1]
         if any(s.position in self.skips for s in chosen):
             return
-        start, end = chosen[0].position, chosen[-1].position + chosen[-1].span
-        by = self.skips[start] = Segment(start, end - start, Lane.LINK, b"")
+        start, end = chosen[0].position, chosen[-1].position + chosen[-1].length
+        by = self.skips[start] = Segment(start, end - start, Lane.CONTROL, b"")
         self.outbound.replace(start, end, by)
         self.bag.append(by)
 
@@ -107,17 +107,19 @@ class OrderAndCredit(RuleBasedStateMachine):
         for arrival in self.came_out:
             assert arrival.position == position
             origin = self.skips if arrival.kind == FrameKind.CANCEL else self.sent
-            assert origin[position].span == arrival.span
-            position += arrival.span
+            assert origin[position].length == arrival.length
+            position += arrival.length
 
     @invariant()
     def neither_side_holds_more_than_was_agreed(self) -> None:
-        held = sum(a.span for a in self.inbound._ready) + sum(a.span for a in self.inbound._early.values())
+        held = sum(a.length for a in self.inbound._ready) + sum(
+            a.length for a in self.inbound._early.values()
+        )
         assert held <= WINDOW + LARGEST
         assert self.outbound.in_flight < WINDOW + LARGEST
         assert self.budget.used == self.outbound.in_flight
         assert all(position > self.inbound.received for position in self.inbound._early)
-        early = sum(a.span for a in self.inbound._early.values())
+        early = sum(a.length for a in self.inbound._early.values())
         assert self.inbound.arrived == self.inbound.received + early
 
     def teardown(self) -> None:

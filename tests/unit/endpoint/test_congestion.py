@@ -22,9 +22,9 @@ class Reader:
         self.reading = False
         self.turns = 0
 
-    def regulate(self, *, turn: bool = False) -> None:
+    def regulate(self, *, waited: bool = False) -> None:
         """As `Source`."""
-        if self.path.full or (self.path.contended and not turn):
+        if self.path.full or (self.path.contended and not waited):
             self.reading = False
             self.path.wait(self)
         else:
@@ -99,8 +99,8 @@ def test_all_who_read_stop_when_it_is_full_and_take_turns() -> None:
             await asyncio.sleep(CHUNK / SMALLEST)
             path.arrived(CHUNK)
             path.let_read()
-            (turn,) = [reader for reader in readers if reader.reading]
-            order.append(turn)
+            (reader_now,) = [reader for reader in readers if reader.reading]
+            order.append(reader_now)
             path.sent(CHUNK)
         assert order == readers * 2
 

@@ -121,7 +121,7 @@ def test_a_frame_of_a_kind_that_a_newer_version_added_is_passed_over(kind: int) 
             frame = bytearray(encode_frame(both.front.half.identity.local.channel, FrameKind.DATA, b"x"))
             frame[4] = kind
             frame[7] += 1
-            segment = Segment(outbound.position, 1, Lane.LINK, bytes(frame))
+            segment = Segment(outbound.position, 1, Lane.CONTROL, bytes(frame))
             if kind < FIRST_CONTROL:
                 outbound.add(segment)
             both.executor.carrier.publish(both.executor.carrier.subjects.to(FRONT, Kind.LINK), bytes(frame))

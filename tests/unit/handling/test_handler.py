@@ -63,7 +63,7 @@ def operation(
     head = OperationRequest(
         association="a",
         position=7,
-        span=max(1, len(command) + len(data)),
+        length=max(1, len(command) + len(data)),
         source=source.tokens,
         source_channel=1,
         sink=sink.tokens,

@@ -1,0 +1,127 @@
+"""What JetStream answers: one reply, a batch of messages, or an error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from dimse_mesh.mesh.errors import JetStreamRefusal
+from dimse_mesh.mesh.wire import Message
+
+MESSAGE_NOT_FOUND = 404
+_END_OF_BATCH = 204
+_FULL = frozenset((10047, 10077, 10122, 10167, 10110, 10028, 10118))
+"""Numbers of nats-server's errors for: insufficient storage, maximum bytes or messages exceeded, ..."""
+
+
+class StreamFull(JetStreamRefusal):
+    """There is no room: the stream's limit, the account's, or the disk's."""
+
+    code = "stream-full"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message of a stream."""
+
+    sequence: int
+    subject: str
+    payload: bytes
+    message_id: str = ""
+    """The id that its publisher gave it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages that one request has brought, in order, and how many of the subject stand behind them."""
+
+    messages: tuple[StoredMessage, ...]
+    pending: int
+
+
+class ReplyReceiver(Protocol):
+    """Whoever waits for what comes on a reply subject."""
+
+    def receive(self, message: Message) -> None:
+        """Take what has come."""
+
+    def lost(self) -> None:
+        """Note that the connection was lost: nothing more comes."""
+
+
+@dataclass(slots=True)
+class OneReply:
+    """Waits for one reply. Its result is None when the connection was lost meanwhile."""
+
+    future: asyncio.Future[Message | None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def receive(self, message: Message) -> None:
+        """Take the reply."""
+        if not self.future.done():
+            self.future.set_result(message)
+
+    def lost(self) -> None:
+        """Give up: the connection was lost."""
+        if not self.future.done():
+            self.future.set_result(None)
+
+
+class Gathering:
+    """Gathers the messages of a batch until the server says that there are no more."""
+
+    def __init__(self) -> None:
+        self.messages: list[StoredMessage] = []
+        self.pending = 0
+        self.ended = False
+        self.cut = False
+        self.failure: JetStreamRefusal | None = None
+        self.event = asyncio.Event()
+
+    def receive(self, message: Message) -> None:
+        """Take a message of the batch, or the status that ends it."""
+        headers = message.headers or {}
+        if message.status == _END_OF_BATCH:
+            self.pending = int(headers.get("Nats-Num-Pending", 0))
+            self.ended = True
+        elif message.status == MESSAGE_NOT_FOUND:
+            self.ended = True
+        elif message.status:
+            self.cut = message.no_responders
+            if not self.cut:
+                self.failure = JetStreamRefusal(f"JetStream refuses a batch: status {message.status}")
+            self.ended = True
+        else:
+            self.messages.append(
+                StoredMessage(
+                    int(headers.get("Nats-Sequence", 0)),
+                    headers.get("Nats-Subject", ""),
+                    message.payload,
+                    headers.get("Nats-Msg-Id", ""),
+                )
+            )
+            self.pending = int(headers.get("Nats-Num-Pending", 0))
+        self.event.set()
+
+    def lost(self) -> None:
+        """Give up: the connection was lost."""
+        self.cut = self.ended = True
+        self.event.set()
+
+
+def raise_error(answer: Mapping[str, Any]) -> None:
+    """Raise what a reply of JetStream's API says.
+
+    Raises:
+        JetStreamRefusal: it is an error; `StreamFull` if there is no room.
+    """
+    error = answer.get("error")
+    if error is None:
+        return
+    number, text = int(error.get("err_code", 0)), str(error.get("description", "no reason given"))
+    if number in _FULL:
+        raise StreamFull(f"JetStream is full: {text}", number=number)
+    raise JetStreamRefusal(f"JetStream refuses: {text}", number=number)

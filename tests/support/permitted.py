@@ -10,9 +10,9 @@ from typing import Any
 
 from dimse_mesh.app.nats_config import facts_of
 from dimse_mesh.mesh import NatsSettings
-from dimse_mesh.mesh.keys import KeyFolder
-from dimse_mesh.mesh.permissions import ZoneFacts
-from dimse_mesh.mesh.server_config import hub_accounts, leaf_accounts, one_account
+from dimse_mesh.nats_server.accounts import hub_accounts, leaf_accounts, one_account
+from dimse_mesh.nats_server.keys import KeyFolder
+from dimse_mesh.nats_server.permissions import ZoneFacts
 from dimse_mesh.runtime.settings import settings_from
 from dimse_mesh.schemas.addresses import Role
 from tests.support.nats import NatsServer, nats_server

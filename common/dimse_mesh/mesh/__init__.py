@@ -1,11 +1,9 @@
-"""The only importer of nats: connections, typed request/reply, liveness, discovery, the embedded server."""
+"""The only importer of nats: connections, typed request/reply, liveness, discovery, JetStream."""
 
 from dimse_mesh.mesh.connection import Mesh, Subscription, open_mesh
 from dimse_mesh.mesh.discovery import EndpointStats, ServiceDescription, ServiceEndpoint, announce
-from dimse_mesh.mesh.embedded import EmbeddedServer, embedded_server
 from dimse_mesh.mesh.envelope import pack, unpack
 from dimse_mesh.mesh.errors import (
-    EmbeddedServerError,
     EnvelopeError,
     ForeignVersion,
     InvalidSubject,
@@ -34,8 +32,6 @@ __all__ = [
     "StoredMessage",
     "StreamFull",
     "Message",
-    "EmbeddedServer",
-    "EmbeddedServerError",
     "EndpointStats",
     "EnvelopeError",
     "ForeignVersion",
@@ -61,7 +57,6 @@ __all__ = [
     "TurnWriter",
     "announce",
     "announce_death",
-    "embedded_server",
     "open_liveness",
     "open_mesh",
     "pack",

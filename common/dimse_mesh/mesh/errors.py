@@ -10,8 +10,7 @@
     |- InvalidSubject         a subject with white space, control characters or an empty one
     |- EnvelopeError          the payload is not a head of the expected type, with its tail
     |  `- ForeignVersion      it is of another major version of the protocol
-    |- JetStreamRefusal       JetStream answered with an error: full, no such stream, not enabled, ...
-    `- EmbeddedServerError    our own nats-server could not be started, or died
+    `- JetStreamRefusal       JetStream answered with an error: full, no such stream, not enabled, ...
 
 Exceptions of nats-py, ssl and sockets are translated into these at the edge of this package and nowhere else.
 """
@@ -114,12 +113,6 @@ class JetStreamRefusal(MeshError):
     def __init__(self, message: str, *, number: int = 0, retryable: bool = False) -> None:
         super().__init__(message, retryable=retryable)
         self.number = number
-
-
-class EmbeddedServerError(MeshError):
-    """The embedded nats-server can't run."""
-
-    code = "embedded-server"
 
 
 def report(who: str, error: Exception) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dimse_mesh.app.nats_config import facts_of
-from dimse_mesh.mesh.keys import KeyFolder
-from dimse_mesh.mesh.permissions import ZoneFacts
-from dimse_mesh.mesh.server_config import Guest, one_account
 from dimse_mesh.mesh.settings import NatsSettings
+from dimse_mesh.nats_server.accounts import Guest, one_account
+from dimse_mesh.nats_server.keys import KeyFolder
+from dimse_mesh.nats_server.permissions import ZoneFacts
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.schemas.addresses import Role

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dimse_mesh.mesh.keys import KeyFolder
-from dimse_mesh.mesh.permissions import ZoneFacts
-from dimse_mesh.mesh.server_config import LeafKey, PublicKey, hub_accounts, leaf_accounts
+from dimse_mesh.nats_server.accounts import LeafKey, PublicKey, hub_accounts, leaf_accounts
+from dimse_mesh.nats_server.keys import KeyFolder
+from dimse_mesh.nats_server.permissions import ZoneFacts
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings
 from dimse_mesh.runtime.settings_errors import ConfigurationError

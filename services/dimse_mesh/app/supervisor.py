@@ -23,11 +23,10 @@ from dimse_mesh.app.children import Child, ChildSpec, nats_environment
 from dimse_mesh.app.local_keys import local_keys
 from dimse_mesh.app.nursery import Nursery
 from dimse_mesh.mesh.connection import Mesh, open_mesh
-from dimse_mesh.mesh.embedded import available_port, embedded_server
-from dimse_mesh.mesh.errors import EmbeddedServerError
-from dimse_mesh.mesh.keys import KeyFolder
 from dimse_mesh.mesh.liveness import announce_death
 from dimse_mesh.mesh.settings import NatsSettings
+from dimse_mesh.nats_server.embedded import EmbeddedServerError, available_port, embedded_server
+from dimse_mesh.nats_server.keys import KeyFolder
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.logging import EventLog
 from dimse_mesh.runtime.process import STOP_SECONDS, drain_seconds

@@ -29,6 +29,11 @@ PLANTED = {
     "the protocol core has a clock": ("common/dimse_mesh/upper_layer/planted.py", "import time"),
     "the message core does input and output": ("common/dimse_mesh/dimse/planted.py", "import asyncio"),
     "a service speaks NATS itself": ("services/dimse_mesh/scu/planted.py", "import nats"),
+    "what starts nats-server speaks NATS": ("common/dimse_mesh/nats_server/planted.py", "import nats"),
+    "the mesh knows which server it is on": (
+        "common/dimse_mesh/mesh/planted.py",
+        "import dimse_mesh.nats_server",
+    ),
     "the data path uses pynetdicom": ("common/dimse_mesh/endpoint/planted.py", "import pynetdicom"),
     "a half has a clock": ("common/dimse_mesh/endpoint/remote_side.py", "import asyncio"),
     "a stream does input and output": ("common/dimse_mesh/streams/inbound.py", "import socket"),

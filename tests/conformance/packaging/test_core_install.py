@@ -20,7 +20,7 @@ from tests.support.process import Child
 USER = """
 from typing import assert_type
 
-from dimse_mesh.mesh.nats_server import VERSION
+from dimse_mesh.nats_server.version import VERSION
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.upper_layer import AssociateRQ

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dimse_mesh.app.extras import EXTRA_OF
-from dimse_mesh.mesh import nats_server
+from dimse_mesh.nats_server import version as nats_server
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 ROOTS = ("common", "schemas", "services")

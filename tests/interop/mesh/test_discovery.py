@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from dimse_mesh.mesh import EndpointStats, Mesh, NatsSettings, ServiceDescription, ServiceEndpoint, announce
-from dimse_mesh.mesh.server_config import MONITOR
+from dimse_mesh.nats_server.accounts import MONITOR
 from dimse_mesh.schemas.addresses import Role
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.subjects import Kind

@@ -13,12 +13,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from dimse_mesh.mesh import EmbeddedServerError, NatsSettings, embedded_server
+from dimse_mesh.mesh import NatsSettings
+from dimse_mesh.nats_server import EmbeddedServerError, embedded_server
 from tests.support.bus import address, join
 
 PARENT = """
 import sys, anyio
-from dimse_mesh.mesh import embedded_server
+from dimse_mesh.nats_server import embedded_server
 
 async def main():
     async with embedded_server(0) as server:

@@ -14,7 +14,7 @@ import anyio.lowlevel
 import pytest
 
 from dimse_mesh.mesh import Liveness, LivenessSettings, Mesh, announce_death, open_liveness
-from dimse_mesh.mesh.permissions import ZoneFacts
+from dimse_mesh.nats_server.permissions import ZoneFacts
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from tests.interop.mesh.conftest import Join
 from tests.support.bus import address

@@ -17,11 +17,11 @@ from dimse_mesh.mesh import (
     NatsSettings,
     NoResponders,
     NotPermitted,
-    embedded_server,
     pack,
 )
-from dimse_mesh.mesh.permissions import ZoneFacts
-from dimse_mesh.mesh.server_config import one_account
+from dimse_mesh.nats_server import embedded_server
+from dimse_mesh.nats_server.accounts import one_account
+from dimse_mesh.nats_server.permissions import ZoneFacts
 from dimse_mesh.schemas.addresses import Role
 from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
 from dimse_mesh.schemas.service import ServiceName

@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from dimse_mesh.mesh import Mesh, NatsSettings
-from dimse_mesh.mesh.permissions import ZoneFacts
+from dimse_mesh.nats_server.permissions import ZoneFacts
 from dimse_mesh.schemas.addresses import Role
 from dimse_mesh.schemas.service import Dead, Obituary
 from dimse_mesh.schemas.subjects import Subject

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dimse_mesh.mesh.permissions import ZoneFacts, crossing, meeting, permissions_of
+from dimse_mesh.nats_server.permissions import ZoneFacts, crossing, meeting, permissions_of
 from dimse_mesh.schemas.addresses import Role
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects, StateKind
 

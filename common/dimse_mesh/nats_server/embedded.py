@@ -21,8 +21,8 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
-from dimse_mesh.mesh.errors import EmbeddedServerError
-from dimse_mesh.mesh.nats_server import VERSION, tuning
+from dimse_mesh.mesh.errors import MeshError
+from dimse_mesh.nats_server.version import VERSION, tuning
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,12 @@ if os.getppid() != int(sys.argv[1]):
 os.setpgid(0, 0)
 os.execv(sys.argv[2], sys.argv[2:])
 """
+
+
+class EmbeddedServerError(MeshError):
+    """The embedded nats-server can't be started, or has died."""
+
+    code = "embedded-server"
 
 
 @dataclass(frozen=True, slots=True)

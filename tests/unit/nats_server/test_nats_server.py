@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dimse_mesh.mesh.nats_server import tuning
+from dimse_mesh.nats_server.version import tuning
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (3, None), (64, None)])

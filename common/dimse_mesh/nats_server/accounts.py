@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dimse_mesh.mesh.permissions import (
+from dimse_mesh.nats_server.permissions import (
     Permissions,
     ZoneFacts,
     crossing,

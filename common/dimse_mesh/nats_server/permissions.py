@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dimse_mesh.mesh.permissions_durable import PlacedSpool, durable_hearing, durable_publishing
+from dimse_mesh.nats_server.permissions_durable import PlacedSpool, durable_hearing, durable_publishing
 from dimse_mesh.schemas.addresses import FRONT_ENDS, Role
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects

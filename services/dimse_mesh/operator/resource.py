@@ -139,6 +139,10 @@ _SCALED_BY_KEDA = " || ".join(
 )
 
 
+IDENTITIES = "natsTokenSecret, natsCredentialsSecret, natsNkeySecret, natsKeysSecret, natsUserSecret"
+"""The fields that say who the zone is for NATS."""
+
+
 class DimseProxySpec(ResourceModel):
     """What a zone should be."""
 
@@ -153,8 +157,8 @@ class DimseProxySpec(ResourceModel):
         ("!has(self.natsTls) || self.natsSecure", "natsTls needs natsSecure: true"),
         (
             "[has(self.natsTokenSecret), has(self.natsCredentialsSecret), has(self.natsNkeySecret),"
-            " has(self.natsUserSecret)].filter(given, given).size() <= 1",
-            "give at most one of natsTokenSecret, natsCredentialsSecret, natsNkeySecret, natsUserSecret",
+            " has(self.natsKeysSecret), has(self.natsUserSecret)].filter(given, given).size() <= 1",
+            f"give at most one of {IDENTITIES}",
         ),
         (
             "!has(self.listeners) || self.listeners.all(one,"
@@ -249,6 +253,11 @@ class DimseProxySpec(ResourceModel):
     nats_nkey_secret: ObjectName | None = Field(
         default=None, description="Secret whose key `seed` is an nkey seed."
     )
+    nats_keys_secret: ObjectName | None = Field(
+        default=None,
+        description="Secret that holds an nkey seed for each role of the zone, under the names that `dimse-mesh "
+        "nats-config` gives their files: `association.nk`, `store.nk`, ... Each pod gets its own alone.",
+    )
     nats_user_secret: ObjectName | None = Field(
         default=None, description="Secret of type kubernetes.io/basic-auth: `username`, `password` for NATS."
     )
@@ -277,12 +286,11 @@ class DimseProxySpec(ResourceModel):
             self.nats_token_secret,
             self.nats_credentials_secret,
             self.nats_nkey_secret,
+            self.nats_keys_secret,
             self.nats_user_secret,
         )
         if sum(identity is not None for identity in identities) > 1:
-            raise ValueError(
-                "give at most one of natsTokenSecret, natsCredentialsSecret, natsNkeySecret, natsUserSecret"
-            )
+            raise ValueError(f"give at most one of {IDENTITIES}")
         if self.nats_tls is not None and not self.nats_secure:
             raise ValueError("natsTls needs natsSecure: true")
         ports = [listener.port for listener in self.listeners]

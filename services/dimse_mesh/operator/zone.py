@@ -28,6 +28,8 @@ CALLERS = frozenset({Component.SCU, Component.DELIVERY})
 
 TLS_KEYS = ("tls.crt", "tls.key")
 CA_KEY = "ca.crt"
+ROLE_KEY = "nats-key"
+"""Begins the name of the volume that holds a role's own nkey seed."""
 
 
 class InvalidResourceError(Exception):
@@ -111,7 +113,7 @@ def keeps_objects(spec: DimseProxySpec) -> bool:
 
 def secret_uses(spec: DimseProxySpec, component: Component) -> list[SecretUse]:
     """List the Secrets that `component` needs."""
-    uses = list(_nats_uses(spec))
+    uses = list(_nats_uses(spec, component))
     if component is Component.ASSOCIATION:
         for index, listener in enumerate(spec.listeners):
             uses += _listener_uses(index, listener)
@@ -125,12 +127,14 @@ def secret_uses(spec: DimseProxySpec, component: Component) -> list[SecretUse]:
 def all_secret_uses(spec: DimseProxySpec) -> list[SecretUse]:
     """List the Secrets that the zone needs, each use once."""
     found = {
-        (use.secret, use.field): use for component in components(spec) for use in secret_uses(spec, component)
+        (use.secret, use.field, use.keys): use
+        for component in components(spec)
+        for use in secret_uses(spec, component)
     }
     return [found[key] for key in sorted(found)]
 
 
-def _nats_uses(spec: DimseProxySpec) -> Iterator[SecretUse]:
+def _nats_uses(spec: DimseProxySpec, component: Component) -> Iterator[SecretUse]:
     if spec.nats_token_secret:
         yield SecretUse(spec.nats_token_secret, ("token",), "natsTokenSecret", "nats-token")
     if spec.nats_user_secret:
@@ -144,6 +148,9 @@ def _nats_uses(spec: DimseProxySpec) -> Iterator[SecretUse]:
         )
     if spec.nats_nkey_secret:
         yield SecretUse(spec.nats_nkey_secret, ("seed",), "natsNkeySecret", "nats-nkey")
+    if spec.nats_keys_secret:
+        volume = f"{ROLE_KEY}-{component.value}"  # in the pods' annotation each role's key stands for itself
+        yield SecretUse(spec.nats_keys_secret, (_role_key(component),), "natsKeysSecret", volume)
     if spec.nats_tls and spec.nats_tls.ca_secret:
         yield SecretUse(spec.nats_tls.ca_secret, (CA_KEY,), "natsTls.caSecret", "nats-ca")
     if spec.nats_tls and spec.nats_tls.cert_secret:
@@ -172,7 +179,7 @@ def _zone(spec: DimseProxySpec, component: Component) -> dict[str, Any]:
     document: dict[str, Any] = {
         "zone": spec.nats_subject_channel,
         "subject_root": spec.nats_subject_root,
-        "nats": _nats(spec, files),
+        "nats": _nats(spec, component, files),
         "association": {"drain_timeout": spec.drain_seconds},
         "scu": {"drain_timeout": spec.drain_seconds},
         "routes": _routes(spec),
@@ -195,7 +202,12 @@ def _zone(spec: DimseProxySpec, component: Component) -> dict[str, Any]:
     return document
 
 
-def _nats(spec: DimseProxySpec, files: Mapping[str, SecretUse]) -> dict[str, Any]:
+def _role_key(component: Component) -> str:
+    """Return the key of the seed of a service's role, as nats-config names its file."""
+    return f"{component.field}.nk"
+
+
+def _nats(spec: DimseProxySpec, component: Component, files: Mapping[str, SecretUse]) -> dict[str, Any]:
     scheme = "tls" if spec.nats_secure else "nats"
     nats: dict[str, Any] = {"servers": [f"{scheme}://{part}" for part in spec.nats_url.split(",") if part]}
     if use := files.get("nats-token"):
@@ -204,6 +216,8 @@ def _nats(spec: DimseProxySpec, files: Mapping[str, SecretUse]) -> dict[str, Any
         nats["credentials"] = use.path("credentials")
     if use := files.get("nats-nkey"):
         nats["nkey_seed"] = use.path("seed")
+    if use := files.get(f"{ROLE_KEY}-{component.value}"):
+        nats["nkey_seed"] = use.path(_role_key(component))
     if spec.nats_tls:
         tls: dict[str, Any] = _certificates(files, "nats-ca", "nats-cert")
         if spec.nats_tls.server_name:

@@ -24,7 +24,9 @@ from dimse_mesh.operator.names import Component
 from dimse_mesh.operator.pods import report_of
 from dimse_mesh.operator.status import Observation, Seen, status_of
 from tests.support.kubelet import Secrets, Started, start
+from tests.support.mesh import zone_config
 from tests.support.nats import nats_server
+from tests.support.permitted import Bus
 from tests.support.process import wait_until
 
 
@@ -148,12 +150,27 @@ def secure(**more: Any) -> dict[str, Any]:
 CA, OTHER = trustme.CA(), trustme.CA()
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
+
+def role_keys(directory: Path, *, store: str = "store") -> Case:
+    """Return a server with the permissions of each role, and the Secret of the zone's folder of keys.
+
+    Args:
+        store: the role whose key stands under the name of the C-STORE handler's.
+    """
+    bus = Bus.of(directory / "bus", [zone_config("A")])
+    config = bus.one_server()
+    keys = {path.name: path.read_bytes() for path in bus.keys.zone("A").iterdir()}
+    keys["store.nk"] = keys[f"{store}.nk"]
+    return Case(config, {"natsKeysSecret": "keys"}, {"keys": keys})
+
+
 RIGHT: dict[str, Callable[[Path], Case]] = {
     "token": lambda _: Case(TOKEN, {"natsTokenSecret": "t"}, {"t": {"token": "right\n"}}),
     "user": lambda _: Case(
         PASSWORD, {"natsUserSecret": "u"}, {"u": {"username": "mesh", "password": "right"}}
     ),
     "nkey": lambda _: Case(nkey_server(), {"natsNkeySecret": "n"}, {"n": {"seed": USER.seed}}),
+    "a key for each role": role_keys,
     "credentials": lambda _: Case(
         jwt_server(), {"natsCredentialsSecret": "c"}, {"c": {"credentials": credentials()}}
     ),
@@ -233,6 +250,12 @@ def test_wrong_material_says_what_is_wrong_and_never_gets_ready(name: str, tmp_p
         assert secret not in started.child.output
     assert conditions_after(words)["NatsConnected"] == ("False", words)
     assert conditions_after(words)["Ready"] == ("False", f"store: {words}")
+
+
+def test_another_roles_key_is_of_no_use(tmp_path: Path) -> None:
+    with running(role_keys(tmp_path, store="scu"), tmp_path) as started:
+        assert started.child.wait(timeout=30) == 1
+        assert "does not let role store of zone A subscribe to DIMSE." in started.last_words
 
 
 def conditions_after(words: str) -> dict[str, tuple[str, str]]:

@@ -112,9 +112,16 @@ class Courier:
         self.post(remote.instance, encode_frame(remote.channel, FrameKind.RESET, encode_u32(channel)))
 
     def post(self, instance: InstanceAddress, frame: bytes) -> bool:
-        """Publish with the other frames of this turn to the same instance."""
+        """Publish with the other frames of this turn to the same instance; False: not now.
+
+        Raises:
+            PayloadTooLarge: it can't be sent, nor ever could be.
+        """
         if not self._mesh.connected:
             return False
+        if len(frame) > BATCH_LIMIT:
+            self._flush_to(instance)
+            return self._mesh.publish(self._to(instance, Kind.LINK), frame)
         if not self._batches:
             self._flush_later()
         elif instance in self._batches and self._batch_sizes[instance] + len(frame) > BATCH_LIMIT:

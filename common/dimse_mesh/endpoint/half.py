@@ -28,6 +28,7 @@ from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.remote_side import RemoteSide
 from dimse_mesh.endpoint.sender import Objection, Sender, Translation
 from dimse_mesh.endpoint.tracing import OperationTracing
+from dimse_mesh.mesh import PayloadTooLarge
 from dimse_mesh.runtime.counters import Load
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.frames import Frame, FrameError
@@ -42,7 +43,7 @@ _READ_SLACK = 4 * 1024 * 1024
 _SHORTEST_PDU = 7
 """A PDV's header is 6 bytes long (PS3.8 §9.3.5.1): below this Maximum Length nothing can be said to a peer."""
 
-ENDING = (UpperLayerError, DimseError, FrameError, WindowOverrun, OutboundError)
+ENDING = (UpperLayerError, DimseError, FrameError, WindowOverrun, OutboundError, PayloadTooLarge)
 """What a peer or the other endpoint may do wrong."""
 
 
@@ -366,6 +367,8 @@ class AssociationHalf:
             code, reason = error.code, error.abort_reason
         elif isinstance(error, DimseError):
             code, reason = f"dimse-{error.code}", AbortReason.INVALID_PDU_PARAMETER_VALUE
+        elif isinstance(error, PayloadTooLarge):
+            code, reason = error.code, AbortReason.NOT_SPECIFIED
         else:
             code, reason = type(error).__name__, AbortReason.NOT_SPECIFIED
         self.abort(code, reason)

@@ -9,6 +9,7 @@ from dimse_mesh.endpoint.half_state import HalfState
 from dimse_mesh.endpoint.peer import DicomPeer
 from dimse_mesh.endpoint.ports import Half
 from dimse_mesh.endpoint.sender import Sender
+from dimse_mesh.mesh import PayloadTooLarge
 from dimse_mesh.schemas.frames import Closing, FrameKind
 from dimse_mesh.upper_layer import Abort, AbortReason
 
@@ -43,7 +44,11 @@ class PeerSide:
 
     def run_received(self, pdus: Sequence[tuple[int, memoryview]], index: int, contiguous: memoryview) -> int:
         """Pass on a run of pending responses, if P-DATA-TF `index` begins one."""
-        return self._sender.pass_on_run(pdus, index, contiguous)
+        try:
+            return self._sender.pass_on_run(pdus, index, contiguous)
+        except PayloadTooLarge as error:
+            self._half.blame(error)
+            return len(pdus)
 
     def pdvs_received(self, pdvs: Sequence[tuple[int, int, memoryview]]) -> None:
         """Pass on fragments of messages."""
@@ -53,7 +58,7 @@ class PeerSide:
                 return
         try:
             self._sender.pdvs_received(pdvs)
-        except DimseError as error:
+        except (DimseError, PayloadTooLarge) as error:
             self._half.blame(error)
 
     def read_ended(self) -> None:
@@ -61,7 +66,11 @@ class PeerSide:
         half, sender = self._half, self._sender
         if half.state is HalfState.ENDED:
             return
-        sender.end_of_read()
+        try:
+            sender.end_of_read()
+        except PayloadTooLarge as error:
+            half.blame(error)
+            return
         # What it asks itself can't be answered any more.
         if self._closes_when_answered and (not half.owed_answers or len(half.operations)):
             self._close()

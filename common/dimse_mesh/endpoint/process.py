@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from dimse_mesh.endpoint.router import Router
 from dimse_mesh.endpoint.settings import HalfSettings
 from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings_peer import PeerSettings
+
+log = logging.getLogger(__name__)
+
+LEAST_PAYLOAD = 64 * 1024
+"""Bytes of a message that nats-server has to accept."""
+ROOM_FOR_HEADS = 4 * 1024
+"""Bytes of a message that its envelope, its NATS headers and an ordinary command set take."""
 
 
 @asynccontextmanager
@@ -22,8 +31,19 @@ async def open_router(
 
     Args:
         peer: limits and deadlines that peers are set.
+
+    Raises:
+        StartError: nats-server takes too small messages only.
     """
     mesh = context.settings.mesh
+    max_payload = context.mesh.max_payload
+    if max_payload < LEAST_PAYLOAD:
+        raise StartError(
+            f"nats-server's max_payload is {max_payload} bytes: it has to be {LEAST_PAYLOAD} at least"
+        )
+    largest = (max_payload - ROOM_FOR_HEADS) & ~1
+    if largest < mesh.chunk_size:
+        log.warning("nats-server's max_payload is %d bytes: chunks are smaller, and cost more", max_payload)
     router = Router(
         mesh=context.mesh,
         liveness=context.liveness,
@@ -32,8 +52,8 @@ async def open_router(
         settings=HalfSettings(
             window=mesh.window,
             max_buffered=mesh.max_buffered,
-            chunk_size=mesh.chunk_size,
-            inline_limit=mesh.inline_limit,
+            chunk_size=min(mesh.chunk_size, largest),
+            inline_limit=min(mesh.inline_limit, largest // 2),
             retransmit_timeout=mesh.retransmit_timeout,
             deadline=mesh.deadline,
             ack_delay=mesh.ack_delay,

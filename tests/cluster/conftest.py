@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.cluster.api import Api, Namespace
 from tests.support.cluster.control_plane import ControlPlane, control_plane
+from tests.support.cluster.helm import helm_program
 from tests.support.cluster.node import node
 from tests.support.cluster.operator import SYSTEM, kubectl, start_operator
 from tests.support.process import Child
@@ -47,6 +48,12 @@ def namespace(api: Api) -> Iterator[Namespace]:
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield Namespace(api, name)
     api.delete("Namespace", name)
+
+
+@pytest.fixture(scope="session")
+def helm() -> str:
+    """The helm program."""
+    return helm_program()
 
 
 @pytest.fixture(scope="module")

@@ -79,17 +79,6 @@ def test_keda_missing_installed_and_removed_again(
         assert "Traceback" not in operator.output, operator.output
 
 
-def test_everything_goes_also_when_the_operator_goes_first(
-    plane: ControlPlane, namespace: Namespace, tmp_path: Path
-) -> None:
-    with start_operator(plane, tmp_path):
-        namespace.create("DimseProxy", NAME, spec=ORIGINAL)
-        namespace.until_ready(NAME)
-    namespace.delete("DimseProxy", NAME)
-    namespace.until(lambda: not namespace.names("DimseProxy"), "no finalizer holds it")
-    namespace.until(lambda: not namespace.made(), "nothing left")
-
-
 def test_removing_the_operator_leaves_definition_and_zones(
     plane: ControlPlane, namespace: Namespace, admin: Path, tmp_path: Path
 ) -> None:

@@ -126,7 +126,7 @@ def test_what_waits_reaches_the_status(namespace: Namespace, tmp_path: Path) -> 
             "targetDimseHost": "127.0.0.1",
             "targetDimsePort": target_port,
             "routes": [{"to": {"ae": "PACS"}, "delivery": "durable"}],
-            "spool": {"lookInterval": 0.3, "askTimeout": 0.5, "maxBytes": 1 << 30},
+            "spool": {"lookInterval": 0.3, "askTimeout": 0.5, "deadline": 2.0, "maxBytes": 1 << 30},
             "delivery": {"lookInterval": 0.3, "retry": {"first": 0.2, "longest": 0.5}},
         }
 
@@ -145,14 +145,9 @@ def test_what_waits_reaches_the_status(namespace: Namespace, tmp_path: Path) -> 
             namespace.until(holds, f"{kind} is {status}: {reason}")
 
         namespace.create("DimseProxy", NAME, spec=spec)
-        # The front-end makes the spools; without it they aren't there.
-        run(Component.STORE)
-        until("StoreHealthy", "False", "StoreUnreachable")
+        until("StoreHealthy", "Unknown", "NotSeen")
         until("Delivering", "Unknown", "NotSeen")
-        namespace.until(
-            lambda: namespace.condition(NAME, "Ready")["reason"] == "StoreUnreachable", "it counts"
-        )
-
+        run(Component.STORE)
         front_end = run(Component.ASSOCIATION)
         until("StoreHealthy", "True", "Healthy")
         until("Delivering", "True", "NothingWaits")
@@ -177,6 +172,11 @@ def test_what_waits_reaches_the_status(namespace: Namespace, tmp_path: Path) -> 
         until("Delivering", "True", "NothingWaits")
         assert len(list((tmp_path / "received").iterdir())) == 1
         namespace.until(lambda: namespace.status(NAME)["queued"] == 0, "nothing waits")
+
+        nats.stop()
+        until("StoreHealthy", "False", "StoreUnreachable")
+        until("Delivering", "Unknown", "NotSeen")
+        until("Ready", "False", "StoreUnreachable")
 
 
 def cost(namespace: Namespace, pod: str) -> str | None:

@@ -17,6 +17,13 @@ from pydantic import BaseModel
 from dimse_mesh.mesh import pack
 from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
 from dimse_mesh.schemas.callbacks import CallbackNotice
+from dimse_mesh.schemas.commitment import (
+    CommitmentRequest,
+    Fate,
+    QueueProgress,
+    Receipt,
+    WaitedFor,
+)
 from dimse_mesh.schemas.frames import (
     LAST,
     WHOLE,
@@ -116,6 +123,27 @@ MODELS: tuple[BaseModel, ...] = (
         sentence="waits", cause="unreachable", since=1.0, next_attempt=2.0, instance="cloud.delivery.x"
     ),
     QueuePause(paused=True, reason="night", until=4.0),
+    *(
+        Receipt(
+            sop_class="1.2", sop_instance="1.2.3", fate=fate, cause="rejected", redirected_to="OTHER", at=5.0
+        )
+        for fate in Fate
+    ),
+    QueueProgress(settled=1 << 40),
+    CommitmentRequest(
+        request_id="0f" * 16,
+        transfer_syntax="1.2.840.10008.1.2",
+        called_ae="ARCHIVE",
+        calling_ae="CT1",
+        destinations=(WaitedFor(destination="ARCHIVE", horizon=7),),
+        instances=3,
+        received=1.5,
+        owner="hospital.association.0123456789abcdef",
+        attempts=2,
+        first_attempt=2.5,
+        next_attempt=3.5,
+        trouble="nobody there",
+    ),
 )
 BODIES: dict[FrameKind, tuple[bytes, ...]] = {
     FrameKind.MESSAGE: (encode_message_payload(b"command", b"data"),),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dimse_mesh.schemas.frames import FrameKind
 from dimse_mesh.schemas.service import ServiceName
-from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects, StateKind
+from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects, StateKind, commitment_request
 from dimse_mesh.schemas.subjects import Kind, ServiceSubjects
 
 PAGE = Path("docs/glossary.md").read_text()
@@ -51,6 +51,7 @@ def test_every_token_of_a_subject_is_explained() -> None:
         spool = SpoolSubjects("ROOT", "ZONE", kind, "AE")
         subjects += [*spool.interest, spool.spooled, spool.broken("*")]
         subjects += [spool.state(what) for what in StateKind]
+        subjects += [spool.receipt(None), commitment_request("ROOT", "ZONE")]
     tokens = {token for subject in subjects for token in subject.split(".")} - {"ROOT", "AE", "ZONE", "*"}
     assert explained("Tokens of subjects") == tokens | {kind.value for kind in Kind} | {"live", "dead", "i"}
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -40,11 +40,14 @@ API_TIMEOUT = 10.0
 """Seconds for the reply to a request, writing to a slow disk included."""
 SILENCE = 5.0
 """Seconds without a message, in the middle of a batch, after which the rest of it is asked for again."""
+MOST_NEWEST = 512
+"""Subjects that one request asks for; nats-server takes 1,024."""
 RETRY_PAUSE = 0.05
 """Seconds before something is sent again that was refused for the moment."""
 
 _NOT_FOUND = frozenset((10037, 10059))
 """Numbers of nats-server's errors for: no message, no stream."""
+_NO_MESSAGE = 10037
 
 
 class JetStream:
@@ -191,12 +194,22 @@ class JetStream:
         """Publish an empty message that no stream keeps, behind what was published before. False: not connected."""
         return self._mesh.publish_bulk(subject, b"")
 
-    async def publish(self, subject: str, payload: bytes, tail: bytes = b"", *, message_id: str) -> int:
+    async def publish(
+        self,
+        subject: str,
+        payload: bytes,
+        tail: bytes = b"",
+        *,
+        message_id: str,
+        replaces: int | None = None,
+    ) -> int:
         """Store a message; return its sequence number once nats-server says that it is on disk.
 
         Args:
             payload, tail: the message; neither may change afterwards.
             message_id: by which nats-server knows it again when it is sent twice.
+            replaces: sequence number of what must be the newest message of the subject; 0: there is none. Else it
+                is refused.
 
         Raises:
             StreamFull: there is no room.
@@ -204,6 +217,8 @@ class JetStream:
             MeshTimeout: no acknowledgement came until the deadline; it may be stored all the same.
         """
         headers = {"Nats-Msg-Id": message_id}
+        if replaces is not None:
+            headers["Nats-Expected-Last-Subject-Sequence"] = str(replaces)
         loop = asyncio.get_running_loop()
         end = loop.time() + self._deadline
         while (remaining := end - loop.time()) > 0:
@@ -234,28 +249,76 @@ class JetStream:
             JetStreamRefusal: the request is refused.
         """
         request = {"seq": first, "next_by_subj": subject, "batch": count, "max_bytes": max_bytes}
-        body = json.dumps(request).encode()
         loop = asyncio.get_running_loop()
         end = loop.time() + self._deadline
         while loop.time() < end:
-            gathering = Gathering()
-            reply = self._register(self._bulk, gathering)
-            try:
-                if self._mesh.publish_bulk(f"{self._api}.DIRECT.GET.{stream}", body, reply=reply):
-                    with anyio.move_on_after(SILENCE) as scope:
-                        while not gathering.ended:
-                            gathering.event.clear()
-                            await gathering.event.wait()
-                            scope.deadline = loop.time() + SILENCE
-            finally:
-                del self._waiting[reply]
-            if gathering.failure is not None:
-                raise gathering.failure
+            gathering = await self._gather(stream, request)
             if gathering.messages or (gathering.ended and not gathering.cut):
                 # What a cut has brought is in order and without a gap: the reader goes on behind it.
                 return Batch(tuple(gathering.messages), max(gathering.pending, int(gathering.cut)))
             await anyio.sleep(RETRY_PAUSE)
         raise MeshTimeout(f"stream {stream} could not be read for {self._deadline:g} s")
+
+    async def newest(self, stream: str, subjects: Sequence[str]) -> dict[str, StoredMessage]:
+        """Return the newest message of each subject that has one.
+
+        Raises:
+            MeshTimeout: NATS or the stream was away until the deadline.
+            JetStreamRefusal: the request is refused.
+        """
+        found: dict[str, StoredMessage] = {}
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._deadline
+        for at in range(0, len(subjects), MOST_NEWEST):
+            request = {"multi_last": list(subjects[at : at + MOST_NEWEST]), "batch": MOST_NEWEST}
+            while True:
+                gathering = await self._gather(stream, request)
+                if gathering.ended and not gathering.cut:
+                    found.update((message.subject, message) for message in gathering.messages)
+                    break
+                if loop.time() >= end:
+                    raise MeshTimeout(f"stream {stream} could not be read for {self._deadline:g} s")
+                await anyio.sleep(RETRY_PAUSE)
+        return found
+
+    async def _gather(self, stream: str, request: Mapping[str, Any]) -> Gathering:
+        """Ask once for a batch, and gather what comes until it ends or nothing comes any more.
+
+        Raises:
+            JetStreamRefusal: the request is refused.
+        """
+        body = json.dumps(request).encode()
+        loop = asyncio.get_running_loop()
+        gathering = Gathering()
+        reply = self._register(self._bulk, gathering)
+        try:
+            if self._mesh.publish_bulk(f"{self._api}.DIRECT.GET.{stream}", body, reply=reply):
+                with anyio.move_on_after(SILENCE) as scope:
+                    while not gathering.ended:
+                        gathering.event.clear()
+                        await gathering.event.wait()
+                        scope.deadline = loop.time() + SILENCE
+        finally:
+            del self._waiting[reply]
+        if gathering.failure is not None:
+            raise gathering.failure
+        return gathering
+
+    async def first_sequence(self, stream: str, subject: str) -> int | None:
+        """Return the sequence number of the oldest message of a subject, as the stream's leader knows it.
+
+        None: there is none. A reader of `read` may see a replica that is a little behind; this doesn't.
+
+        Raises:
+            MeshError: as `request`.
+        """
+        try:
+            answer = await self.request(f"STREAM.MSG.GET.{stream}", {"seq": 1, "next_by_subj": subject})
+        except JetStreamRefusal as error:
+            if error.number == _NO_MESSAGE:
+                return None
+            raise
+        return int(answer["message"]["seq"])
 
     async def last(self, stream: str, subject: str) -> StoredMessage | None:
         """Return the newest message of a subject; None: there is none.

@@ -14,7 +14,12 @@ from dataclasses import dataclass
 
 from dimse_mesh.schemas.addresses import Role
 from dimse_mesh.schemas.service import ServiceName
-from dimse_mesh.schemas.spool_subjects import SpoolSubjects, StateKind
+from dimse_mesh.schemas.spool_subjects import (
+    SpoolSubjects,
+    StateKind,
+    commitment_request,
+    commitment_stream,
+)
 from dimse_mesh.schemas.subjects import jetstream_api
 
 
@@ -30,8 +35,9 @@ class PlacedSpool:
         return (f"{jetstream_api(self.domain)}.{verb}.{self.spool.stream}" for verb in verbs)
 
     def making(self) -> Iterator[str]:
-        """Yield the requests that make a spool, and the stream of the words about it."""
-        for stream in (self.spool.stream, self.spool.state_stream):
+        """Yield the requests that make a spool, and the streams of its zone that go with it."""
+        spool = self.spool
+        for stream in (spool.stream, spool.state_stream, spool.receipt_stream, self._commitments):
             for verb in ("INFO", "CREATE", "UPDATE"):
                 yield f"{jetstream_api(self.domain)}.STREAM.{verb}.{stream}"
 
@@ -39,6 +45,23 @@ class PlacedSpool:
         """Yield the requests for any messages of the spool, and for the newest one of a subject."""
         for request in self.api("DIRECT.GET"):
             yield from (request, f"{request}.>")
+
+    @property
+    def _commitments(self) -> str:
+        return commitment_stream(self.spool.root, self.spool.zone)
+
+    def committing(self) -> Iterator[str]:
+        """Yield what a front-end needs to answer for storage commitment."""
+        api = jetstream_api(self.domain)
+        yield commitment_request(self.spool.root, self.spool.zone)
+        yield from (f"{api}.DIRECT.GET.{stream}" for stream in (self.spool.receipt_stream, self._commitments))
+        yield f"{api}.STREAM.MSG.DELETE.{self._commitments}"
+        yield from self.api("STREAM.INFO")
+        yield from self.words(StateKind.PROGRESS)
+
+    def seeing_commitments(self) -> Iterator[str]:
+        """Yield the request for what is to be reported."""
+        yield f"{jetstream_api(self.domain)}.DIRECT.GET.{self._commitments}"
 
     def removing(self) -> Iterator[str]:
         """Yield the requests that remove messages."""
@@ -65,6 +88,7 @@ def durable_publishing(
             spool = placed.spool
             yield from (spool.chunk("*"), spool.object(), spool.broken("*"), spool.state(StateKind.KNOWN))
             yield from placed.words(StateKind.MADE, StateKind.KNOWN)
+            yield from placed.committing()
     elif role is Role.STORE:
         for placed in own:
             yield placed.spool.state(StateKind.MADE)
@@ -72,14 +96,20 @@ def durable_publishing(
             yield from placed.words(StateKind.STATUS, StateKind.PAUSE)
     elif role is Role.COMMAND:
         for placed in own:
-            yield from (placed.spool.object(), placed.spool.state(StateKind.PAUSE))
+            spool = placed.spool
+            yield from (spool.chunk("*"), spool.object(), spool.broken("*"), spool.receipt(None))
+            yield spool.state(StateKind.PAUSE)
             yield from placed.words(StateKind.STATUS, StateKind.PAUSE)
+            yield from placed.seeing_commitments()
             yield from (*placed.reading(), *placed.removing(), *placed.api("STREAM.INFO"))
     elif role is Role.DELIVERY:
         for placed in incoming:
-            yield from (placed.spool.failed(), placed.spool.state(StateKind.STATUS))
+            spool = placed.spool
+            yield from (spool.failed(), spool.state(StateKind.STATUS))
+            yield from (spool.receipt(None), spool.state(StateKind.PROGRESS))
             yield from placed.words(StateKind.PAUSE)
-            yield from (*placed.reading(), *placed.removing(), *placed.api("STREAM.INFO"))
+            yield from (*placed.reading(), *placed.removing())
+            yield from placed.api("STREAM.INFO", "STREAM.MSG.GET")
             yield f"{jetstream_api(placed.domain)}.STREAM.NAMES"
             if placed.spool.is_before_hooks:  # what the hooks have made of an object goes into the next spool
                 behind = placed.spool.behind_hooks

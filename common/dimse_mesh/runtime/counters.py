@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import NamedTuple
 
-from dimse_mesh.runtime.counters_durable import QueueCounters, QueueKey, SpoolCounters
+from dimse_mesh.runtime.counters_durable import CommitmentCounters, QueueCounters, QueueKey, SpoolCounters
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of the buckets of durations."""
@@ -123,6 +123,8 @@ class Counters:
     """Of durable routes, in a delivery service."""
     spools: dict[QueueKey, SpoolCounters] = field(default_factory=dict)
     """Of durable routes, in a C-STORE handler of the zone that keeps the objects."""
+    commitments: CommitmentCounters | None = None
+    """Of durable routes, in a front-end."""
     load: Callable[[], Load] | None = None
     """What the links carry now; set by an endpoint's router."""
     held: Callable[[], Held] | None = None

@@ -62,3 +62,17 @@ class SpoolCounters:
     bytes_limit: int = 0
     state: str = ""
     """A `SpoolState`, or a cause as in `QueueCounters.attempts`; empty: not seen yet."""
+
+
+@dataclass(slots=True)
+class CommitmentCounters:
+    """Requests for storage commitment, as a front-end sees them."""
+
+    pending: int = 0
+    """Those that it has to report on, now."""
+    outcomes: dict[str, int] = field(default_factory=dict)
+    """What became of them, by outcome: `requested`, `reported`, ..."""
+
+    def count(self, outcome: str) -> None:
+        """Count an outcome."""
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1

@@ -68,8 +68,9 @@ class HealthServer:
     async def _connection(self, stream: anyio.abc.ByteStream) -> None:
         async with stream:
             with anyio.move_on_after(REQUEST_SECONDS) as scope:
-                if len(self._open) >= MAX_CONNECTIONS:
-                    # A probe sends its request at once; who only connects goes.
+                if (
+                    len(self._open) >= MAX_CONNECTIONS
+                ):  # a probe sends its request at once; who only connects goes
                     eldest = next(iter(self._open))
                     del self._open[eldest]
                     eldest.cancel()

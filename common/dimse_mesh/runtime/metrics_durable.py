@@ -38,7 +38,28 @@ def _attempts(counters: Counters, _: Load | None) -> Values:
     ]
 
 
+def _commitments(counters: Counters, _: Load | None) -> Values:
+    found = counters.commitments
+    return [] if found is None else [(count, {"outcome": code}) for code, count in found.outcomes.items()]
+
+
+def _commitments_pending(counters: Counters, _: Load | None) -> Values:
+    return [] if counters.commitments is None else [(counters.commitments.pending, {})]
+
+
 DURABLE_INSTRUMENTS = (
+    Instrument(
+        "counter",
+        "dimse_mesh.commitments",
+        "Requests for storage commitment on durable routes and what became of them, by outcome",
+        _commitments,
+    ),
+    Instrument(
+        "gauge",
+        "dimse_mesh.commitments.pending",
+        "Requests for storage commitment that were answered and are not reported yet",
+        _commitments_pending,
+    ),
     Instrument(
         "counter",
         "dimse_mesh.delivery.attempts",

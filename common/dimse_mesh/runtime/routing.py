@@ -20,6 +20,15 @@ class Delivery(StrEnum):
     DURABLE = "durable"
 
 
+class CommitmentMode(StrEnum):
+    """When a durable route says that instances are safe (storage commitment, PS3.4 Annex J)."""
+
+    NONE = "none"
+    """Never: the service is not offered."""
+    DELIVERED = "delivered"
+    """When their destinations have answered their C-STORE with success."""
+
+
 class DimseService(StrEnum):
     """The DIMSE services (PS3.7 §7.5, §10), by the names that a route's `allow` uses."""
 
@@ -86,6 +95,10 @@ class Route(SettingsModel):
     hooks: tuple[Hook, ...] = Field(
         default=(),
         description="durable: what is changed in each object before its destinations get it (docs/hooks.md)",
+    )
+    commitment: CommitmentMode = Field(
+        default=CommitmentMode.DELIVERED,
+        description="durable: storage commitment is reported when the destinations have the objects; none: not offered",
     )
     called_ae: AeTitle | None = Field(
         default=None, description="called AE title to send instead of the client's"

@@ -59,6 +59,11 @@ class SpoolSettings(SettingsModel):
     look_interval: Seconds = Field(
         default=10.0, description="seconds between looks at how much waits, for metrics"
     )
+    commitment_age: Seconds = Field(
+        default=7 * 86400.0,
+        ge=300,
+        description="seconds that deliveries are remembered for storage commitment, and that a report is tried",
+    )
     sweep_interval: Seconds = Field(
         default=3600.0,
         description="seconds between looks for pieces of objects that were never whole; two in a row, and they go",

@@ -5,12 +5,16 @@ store       the streams of a source zone
 writer      one object in: pieces first, the manifest last
 reader      objects out, checked against their digests
 known       what destinations accept
+receipts    what has become of objects that are gone
+commitments requests for storage commitment that wait for a report
 inspection  what an operator sees and decides
 """
 
+from dimse_mesh.spool.commitments import CommitmentStore, PendingCommitment
 from dimse_mesh.spool.inspection import Buried, SpoolInspector, SpoolSummary, pause_in
 from dimse_mesh.spool.known import Knowledge
 from dimse_mesh.spool.reader import DamagedObject, SpooledObject, Unreadable, parse_object, read_data_set
+from dimse_mesh.spool.receipts import Receipts
 from dimse_mesh.spool.store import ensure_streams, spool_config, state_config, until_made
 from dimse_mesh.spool.writer import FanOutWriter, ObjectWriter
 
@@ -19,10 +23,13 @@ __all__ = [
     "SpoolInspector",
     "SpoolSummary",
     "pause_in",
+    "CommitmentStore",
     "DamagedObject",
     "FanOutWriter",
     "Knowledge",
     "ObjectWriter",
+    "PendingCommitment",
+    "Receipts",
     "SpooledObject",
     "Unreadable",
     "ensure_streams",

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from dimse_mesh.dimse import CommandSet, DimseError
 from dimse_mesh.mesh import EnvelopeError, JetStream, StoredMessage, pack, unpack
+from dimse_mesh.schemas.commitment import Fate
 from dimse_mesh.schemas.spool import DeadLetter, QueuePause, QueueStatus
 from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, SpoolSubjects, StateKind
 from dimse_mesh.spool.reader import SpooledObject, Unreadable, parse_object
+from dimse_mesh.spool.receipts import Receipts
 
 BATCH = 256
 BATCH_BYTES = 8 << 20
@@ -126,10 +128,18 @@ class SpoolInspector:
         )
         await self._jetstream.delete(self.spool.stream, buried.sequence)
 
-    async def drop(self, sequence: int, object_id: str) -> None:
-        """Remove an object, or a dead letter, for good."""
-        await self._jetstream.delete(self.spool.stream, sequence)
-        await self._jetstream.purge(self.spool.stream, self.spool.chunk(object_id))
+    async def drop(self, spooled: SpooledObject, *, redirected_to: str = "") -> None:
+        """Remove an object, or a dead letter, for good.
+
+        Args:
+            redirected_to: the destination that has it now, if one has.
+        """
+        manifest = spooled.manifest
+        fate = Fate.REDIRECTED if redirected_to else Fate.DROPPED
+        receipts = Receipts(self._jetstream, self.spool)
+        await receipts.write(manifest, spooled.sequence, fate, redirected_to=redirected_to)
+        await self._jetstream.delete(self.spool.stream, spooled.sequence)
+        await self._jetstream.purge(self.spool.stream, self.spool.chunk(manifest.object_id))
 
     async def status(self) -> QueueStatus | None:
         """Return the delivery service's newest word; None: it has never said one."""

@@ -18,7 +18,16 @@ from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, NoResponders
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings_durable import SpoolSettings
 from dimse_mesh.schemas.spool import SpoolMade
-from dimse_mesh.schemas.spool_subjects import SpoolSubjects, StateKind, state_interest, state_stream
+from dimse_mesh.schemas.spool_subjects import (
+    SpoolSubjects,
+    StateKind,
+    commitment_request,
+    commitment_stream,
+    receipt_interest,
+    receipt_stream,
+    state_interest,
+    state_stream,
+)
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +36,10 @@ OLDEST_SERVER = (2, 15)
 DUPLICATE_WINDOW = 120 * 1_000_000_000
 """Nanoseconds in which nats-server knows a message again that is sent twice."""
 STATE_BYTES = 16 << 20
+COMMITMENT_BYTES = 256 << 20
+RECEIPT_BYTES = 1 << 30
+SECOND = 1_000_000_000
+"""In nanoseconds, as JetStream counts."""
 LOOK_INTERVAL = 0.2
 """Seconds between looks for a spool that isn't made yet."""
 PATIENCE = 5.0
@@ -69,6 +82,41 @@ def state_config(root: str, zone: str, settings: SpoolSettings) -> dict[str, Any
     }
 
 
+def commitment_config(root: str, zone: str, settings: SpoolSettings) -> dict[str, Any]:
+    """Return the configuration of the stream of requests for storage commitment."""
+    return {
+        "name": commitment_stream(root, zone),
+        "subjects": [commitment_request(root, zone)],
+        "retention": "limits",
+        "storage": "file",
+        "discard": "new",
+        "max_bytes": COMMITMENT_BYTES,
+        "max_msgs_per_subject": 1,
+        "num_replicas": settings.replicas,
+        "duplicate_window": DUPLICATE_WINDOW,
+        "allow_direct": True,
+        "allow_rollup_hdrs": False,
+    }
+
+
+def receipt_config(root: str, zone: str, settings: SpoolSettings) -> dict[str, Any]:
+    """Return the configuration of the stream of receipts: the oldest go first."""
+    return {
+        "name": receipt_stream(root, zone),
+        "subjects": [receipt_interest(root, zone)],
+        "retention": "limits",
+        "storage": "file",
+        "discard": "old",
+        "max_bytes": RECEIPT_BYTES,
+        "max_age": int(settings.commitment_age * SECOND),
+        "max_msgs_per_subject": 1,
+        "num_replicas": settings.replicas,
+        "duplicate_window": DUPLICATE_WINDOW,
+        "allow_direct": True,
+        "allow_rollup_hdrs": False,  # whoever writes a receipt could empty the whole stream
+    }
+
+
 async def ensure_streams(
     jetstream: JetStream, root: str, zone: str, spools: Sequence[SpoolSubjects], settings: SpoolSettings
 ) -> None:
@@ -80,6 +128,8 @@ async def ensure_streams(
     config = state_config(root, zone, settings)
     try:
         await _ensure(jetstream, config)
+        for config in (commitment_config(root, zone, settings), receipt_config(root, zone, settings)):
+            await _ensure(jetstream, config)
         for spool in spools:
             config = spool_config(spool, settings)
             made = SpoolMade(nats_server=await _ensure(jetstream, config), when=time.time())

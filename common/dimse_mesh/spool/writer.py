@@ -34,6 +34,8 @@ class ObjectFacts(TypedDict):
     traceparent: str | None
     route: NotRequired[RouteKey | None]
     origin: NotRequired[str]
+    receipt: bool
+    receipt_for: NotRequired[tuple[str, str] | None]
 
 
 class ObjectWriter:
@@ -42,6 +44,7 @@ class ObjectWriter:
     Args:
         max_payload: bytes of a message that nats-server accepts.
         tasks: in which pieces are sent while the next ones come.
+        object_id: of an object that may be written again; None: a new one.
     """
 
     def __init__(
@@ -52,8 +55,9 @@ class ObjectWriter:
         tasks: TaskGroup,
         *,
         max_payload: int,
+        object_id: str | None = None,
     ) -> None:
-        self.object_id = uuid.uuid4().hex
+        self.object_id = object_id or uuid.uuid4().hex
         self._jetstream = jetstream
         self._spool = spool
         self._tasks = tasks

@@ -50,6 +50,10 @@ class Manifest(WireModel):
     """Before hooks: the route whose hooks it is for."""
     origin: ObjectId | None = None
     """Behind hooks: which object they made it of."""
+    receipt: bool = False
+    """Whether a receipt is wanted when it is settled, for storage commitment."""
+    receipt_for: tuple[Uid, Uid] | None = None
+    """Behind hooks: SOP class and instance of the object that was acknowledged, by which its client asks for it."""
 
 
 class DeadLetter(WireModel):

@@ -14,6 +14,7 @@ from dimse_mesh.schemas.tokens import decode_token, encode_token
 
 ANY_TOKEN = "*"
 _STUDY_TOKEN_BYTES = 8
+_INSTANCE_TOKEN_BYTES = 16
 
 
 class DestinationKind(StrEnum):
@@ -45,11 +46,18 @@ class StateKind(StrEnum):
     """What its queue is doing, in the words of the delivery service."""
     PAUSE = "pause"
     """Whether an operator has paused it, why, and until when."""
+    PROGRESS = "progress"
+    """Up to where the objects of its spool are settled."""
 
 
 def study_token(study: str) -> str:
     """Return a subject token for a Study Instance UID; the UID can't be read from it."""
     return hashlib.blake2b(study.encode(), digest_size=_STUDY_TOKEN_BYTES).hexdigest()
+
+
+def instance_token(sop_instance: str) -> str:
+    """Return a subject token for a SOP Instance UID; the UID can't be read from it."""
+    return hashlib.blake2b(sop_instance.encode(), digest_size=_INSTANCE_TOKEN_BYTES).hexdigest()
 
 
 class SpoolSubjects(NamedTuple):
@@ -136,10 +144,20 @@ class SpoolSubjects(NamedTuple):
         """The newest word about the destination, of one kind."""
         return f"{self.root}.queue.{self._tokens}.{what.value}"
 
+    def receipt(self, sop_instance: str | None) -> str:
+        """What has become of an instance that was to go to the destination; None: of each."""
+        token = ANY_TOKEN if sop_instance is None else instance_token(sop_instance)
+        return f"{self.root}.receipt.{self._tokens}.{token}"
+
     @property
     def state_stream(self) -> str:
         """Name of the source zone's stream of such words."""
         return state_stream(self.root, self.zone)
+
+    @property
+    def receipt_stream(self) -> str:
+        """Name of the source zone's stream of receipts."""
+        return receipt_stream(self.root, self.zone)
 
 
 def state_stream(root: str, zone: str) -> str:
@@ -150,6 +168,26 @@ def state_stream(root: str, zone: str) -> str:
 def state_interest(root: str, zone: str) -> str:
     """All subjects of that stream."""
     return f"{root}.queue.{encode_token(zone)}.{ANY_TOKEN}.{ANY_TOKEN}.{ANY_TOKEN}"
+
+
+def receipt_stream(root: str, zone: str) -> str:
+    """Name of the stream of what has become of the objects of a source zone."""
+    return f"{encode_token(root)}~{encode_token(zone)}~receipts"
+
+
+def receipt_interest(root: str, zone: str) -> str:
+    """All subjects of that stream."""
+    return f"{root}.receipt.{encode_token(zone)}.{ANY_TOKEN}.{ANY_TOKEN}.{ANY_TOKEN}"
+
+
+def commitment_stream(root: str, zone: str) -> str:
+    """Name of the stream of the requests for storage commitment that a source zone has to report on."""
+    return f"{encode_token(root)}~{encode_token(zone)}~commitments"
+
+
+def commitment_request(root: str, zone: str, request_id: str = ANY_TOKEN) -> str:
+    """One of these requests, or all of them."""
+    return f"{root}.commitment.{encode_token(zone)}.{request_id}"
 
 
 def every_spool(root: str) -> str:

@@ -16,6 +16,7 @@ from dimse_mesh.app.local_keys import with_local_keys
 from dimse_mesh.mesh import JetStream, open_mesh
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings
+from dimse_mesh.runtime.settings_durable import SpoolSettings
 from dimse_mesh.runtime.spools import spools_of
 from dimse_mesh.runtime.supervised import new_instance
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
@@ -34,6 +35,9 @@ class Queues:
 
     jetstream: JetStream
     spools: tuple[SpoolSubjects, ...]
+    settings: SpoolSettings
+    max_payload: int
+    """Bytes of a message that nats-server accepts."""
 
     def inspector(self, destination: str) -> SpoolInspector:
         """Return one by its name: an AE title, or `zone:NAME`.
@@ -69,7 +73,7 @@ async def open_queues(settings: ZoneSettings) -> AsyncIterator[Queues]:
     ) as mesh:
         jetstream = JetStream(mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
         await jetstream.start()
-        yield Queues(jetstream, spools_of(settings))
+        yield Queues(jetstream, spools_of(settings), settings.spool, mesh.max_payload)
 
 
 def with_queues(config: Path, do: Callable[[Queues], Awaitable[int]]) -> int:
@@ -167,10 +171,9 @@ async def retry(queues: Queues, destination: str, ids: Sequence[str]) -> int:
 async def drop(queues: Queues, destination: str, ids: Sequence[str], *, waiting: bool) -> int:
     """Remove dead letters for good, or objects that wait: those that are named, or all."""
     inspector = queues.inspector(destination)
-    entries = [spooled async for spooled, _ in _entries(inspector, failed=not waiting)]
-    meant = [spooled for spooled in entries if _is_meant(spooled, ids)]
+    meant = await chosen(inspector, ids, failed=not waiting)
     for spooled in meant:
-        await inspector.drop(spooled.sequence, spooled.manifest.object_id)
+        await inspector.drop(spooled)
         print(f"dropped {spooled.manifest.sop_instance}")
     return int(len(meant) < len(ids))
 
@@ -246,6 +249,12 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+async def chosen(inspector: SpoolInspector, ids: Sequence[str], *, failed: bool) -> list[SpooledObject]:
+    """Return the objects that are named, or all: those that wait, or the dead letters."""
+    entries = [spooled async for spooled, _ in _entries(inspector, failed=failed)]
+    return [spooled for spooled in entries if _is_meant(spooled, ids)]
 
 
 async def _entries(

@@ -75,6 +75,16 @@ def damaged(destination: EveryDestination = None, *, config: ConfigOption) -> No
 
 
 @queue_app.command()
+def commitments(*, config: ConfigOption, as_json: Json = False) -> None:
+    """List the requests for storage commitment that are not reported yet, and say why."""
+    from dimse_mesh.app.queue import with_queues
+    from dimse_mesh.app.queue_commitments import show_commitments
+
+    with failures():
+        raise SystemExit(with_queues(config, lambda queues: show_commitments(queues, as_json=as_json)))
+
+
+@queue_app.command()
 def retry(destination: Destination, ids: Ids = None, *, config: ConfigOption) -> None:
     """Put dead letters at the end of the queue."""
     from dimse_mesh.app.queue import retry as put_back
@@ -82,6 +92,27 @@ def retry(destination: Destination, ids: Ids = None, *, config: ConfigOption) ->
 
     with failures():
         raise SystemExit(with_queues(config, lambda queues: put_back(queues, destination, ids or [])))
+
+
+@queue_app.command()
+def redirect(
+    destination: Destination,
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="Another destination of a durable route.")],
+    ids: Ids = None,
+    *,
+    config: ConfigOption,
+    waiting: Annotated[bool, typer.Option("--waiting", help="Objects that wait, not dead letters.")] = False,
+) -> None:
+    """Send dead letters to another destination instead. Pause DEST before you redirect what waits."""
+    from dimse_mesh.app.queue import with_queues
+    from dimse_mesh.app.queue_redirect import redirect as send_elsewhere
+
+    with failures():
+        raise SystemExit(
+            with_queues(
+                config, lambda queues: send_elsewhere(queues, destination, other, ids or [], waiting=waiting)
+            )
+        )
 
 
 @queue_app.command()

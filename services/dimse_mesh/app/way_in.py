@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from dimse_mesh.app.local_keys import guest_zone, with_local_keys
-from dimse_mesh.association.front_end import FrontEnd
+from dimse_mesh.association.front_end import FrontEnd, Lead
 from dimse_mesh.client import DicomClient, InProcessLine, Proposal
 from dimse_mesh.endpoint.process import open_router
 from dimse_mesh.handling import serve_operations
@@ -91,7 +91,7 @@ class Door:
         Raises:
             AssociationError: it can't be had.
         """
-        client = DicomClient(InProcessLine(self._front_end.in_process(live=True)))
+        client = DicomClient(InProcessLine(self._front_end.in_process(Lead.LIVE)))
         try:
             await client.associate(called_ae=called_ae, calling_ae=self._way.calling_ae, proposals=proposals)
             yield client

@@ -10,8 +10,16 @@ from functools import partial
 from anyio.abc import TaskGroup
 
 from dimse_mesh.association.acceptor import Acceptor
+from dimse_mesh.association.commitment import Commitments
+from dimse_mesh.association.commitment_report import Reporter
 from dimse_mesh.association.durable_asking import Asker, Live
-from dimse_mesh.association.durable_contexts import Known, answer_contexts, pairs_of, stored_contexts
+from dimse_mesh.association.durable_contexts import (
+    Known,
+    answer_contexts,
+    asks_for_commitment,
+    pairs_of,
+    stored_contexts,
+)
 from dimse_mesh.association.durable_session import DurableSession
 from dimse_mesh.endpoint import Router
 from dimse_mesh.endpoint.own import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -19,7 +27,7 @@ from dimse_mesh.mesh import JetStream
 from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.logging import described
-from dimse_mesh.runtime.routing import Delivery, Route
+from dimse_mesh.runtime.routing import CommitmentMode, Delivery, Route
 from dimse_mesh.runtime.spools import entrances_of, spool_of, spools_of
 from dimse_mesh.schemas.spool import KnownContext
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
@@ -44,6 +52,13 @@ class DurableFrontEnd:
         self._known: dict[SpoolSubjects, Knowledge] = {}
         self._askers: dict[SpoolSubjects, Asker] = {}
         self._sessions: set[DurableSession] = set()
+        self._commitments: Commitments | None = None
+
+    async def report_commitments(self, reporter: Reporter) -> None:
+        """Offer storage commitment, and report on it, until cancelled."""
+        spools = list(self._known)
+        self._commitments = Commitments(self._context, self._jetstream, reporter, spools)
+        await self._commitments.run()
 
     async def open(self, spool: SpoolSubjects) -> None:
         """Remember what a destination is known to accept.
@@ -60,8 +75,15 @@ class DurableFrontEnd:
 
     @staticmethod
     def takes(request: AssociateRQ, route: Route) -> bool:
-        """Tell whether an association is to be accepted here: its route is durable, and its client wants to store."""
-        return route.delivery is Delivery.DURABLE and bool(stored_contexts(request))
+        """Tell whether an association is to be accepted here.
+
+        It is when its route is durable, and its client wants to store, or may ask whether its objects are safe.
+        """
+        if route.delivery is not Delivery.DURABLE:
+            return False
+        return bool(stored_contexts(request)) or (
+            route.commitment is not CommitmentMode.NONE and asks_for_commitment(request)
+        )
 
     def drain(self) -> None:
         """Abort each association as soon as no operation is under way."""
@@ -139,7 +161,14 @@ class DurableFrontEnd:
             )
         if acceptor.peer.over:
             return "client-gone"
-        contexts = answer_contexts(request, known=self._known_to_all(spools), configured=route.accepts)
+        entrances = entrances_of(self._context.settings, route)
+        commitments = None if route.commitment is CommitmentMode.NONE else self._commitments
+        contexts = answer_contexts(
+            request,
+            known=self._known_to_all(spools),
+            configured=route.accepts,
+            commitment=commitments is not None,
+        )
         answer = AssociateAC.build(
             called_ae=ECHOED,
             calling_ae=ECHOED,
@@ -162,8 +191,11 @@ class DurableFrontEnd:
                 for context in contexts
                 if context.accepted
             },
-            writer=partial(self._writer, entrances_of(self._context.settings, route)),
+            writer=partial(self._writer, entrances),
             route=route.key if route.hooks else None,
+            commitment=None
+            if commitments is None
+            else partial(commitments.take, titles=(request.called_ae, request.calling_ae), spools=entrances),
             objection=objection,
             called_ae=called,
             calling_ae=calling,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 
+from dimse_mesh.dimse.commitment import COMMITMENT_SYNTAXES, STORAGE_COMMITMENT
 from dimse_mesh.dimse.requests import VERIFICATION_SOP_CLASS
 from dimse_mesh.runtime.routing import Accepts
 from dimse_mesh.schemas.spool import KnownContext
@@ -65,6 +66,19 @@ def stored_contexts(request: AssociateRQ) -> list[PresentationContextRQ]:
     ]
 
 
+def asks_for_commitment(request: AssociateRQ) -> bool:
+    """Tell whether the client may ask for storage commitment: it proposes that as an SCU (PS3.4 §J.2.2)."""
+    if any(
+        significant_uid(role.sop_class_uid) == STORAGE_COMMITMENT and role.scp_role and not role.scu_role
+        for role in request.user_items(RoleSelection)
+    ):
+        return False  # it is the SCP, and calls back
+    return any(
+        significant_uid(context.abstract_syntax) == STORAGE_COMMITMENT
+        for context in request.presentation_contexts
+    )
+
+
 def has_uid_length(*uids: str) -> bool:
     """Tell whether each has between 1 and 64 characters (PS3.5 §9.1): only such can be asked for and kept."""
     return all(1 <= len(significant_uid(uid)) <= LONGEST_UID for uid in uids)
@@ -82,14 +96,20 @@ def pairs_of(contexts: Iterable[PresentationContextRQ]) -> list[tuple[str, str]]
 
 
 def answer_contexts(
-    request: AssociateRQ, *, known: Known, configured: tuple[Accepts, ...] | None
+    request: AssociateRQ, *, known: Known, configured: tuple[Accepts, ...] | None, commitment: bool
 ) -> list[PresentationContextAC]:
     """Return the results of a client's presentation contexts (PS3.8 §9.3.3.2).
 
     A storage class gets the first syntax that the client names and the destination takes: by configuration if there
     is one, else by what it has said. Of what it never was asked the plainest syntax is taken, in which it probably
     takes it.
+
+    Args:
+        known: what the destination has said.
+        configured: what it accepts by configuration.
+        commitment: whether storage commitment is offered.
     """
+    commitment = commitment and asks_for_commitment(request)
     stored = {context.context_id for context in stored_contexts(request)}
     answers: list[PresentationContextAC] = []
     for context in request.presentation_contexts:
@@ -98,6 +118,8 @@ def answer_contexts(
             answers.append(_answer(context, uid, known, configured))
         elif uid == VERIFICATION_SOP_CLASS and context.transfer_syntaxes:
             answers.append(_accepted(context, context.transfer_syntaxes[0]))
+        elif uid == STORAGE_COMMITMENT and commitment:
+            answers.append(_commitment(context))
         else:
             answers.append(_rejected(context, ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED))
     return answers
@@ -129,6 +151,13 @@ def _answer(
         return _rejected(context, result)
     plain = [syntax for syntax in unknown if significant_uid(syntax) in _PLAINEST]
     return _accepted(context, plain[0] if plain else unknown[0])
+
+
+def _commitment(context: PresentationContextRQ) -> PresentationContextAC:
+    for syntax in context.transfer_syntaxes:
+        if significant_uid(syntax) in COMMITMENT_SYNTAXES:
+            return _accepted(context, syntax)
+    return _rejected(context, ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED)
 
 
 def _accepted(context: PresentationContextRQ, syntax: str) -> PresentationContextAC:

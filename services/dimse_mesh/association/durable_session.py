@@ -12,11 +12,13 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.association.durable_contexts import has_uid_length
+from dimse_mesh.association.durable_requests import OwnRequests
 from dimse_mesh.dimse import (
     CommandField,
     CommandReceived,
@@ -27,6 +29,7 @@ from dimse_mesh.dimse import (
     failure_status_for,
     response_to,
 )
+from dimse_mesh.dimse.commitment import STORAGE_COMMITMENT
 from dimse_mesh.dimse.status import FailureReason
 from dimse_mesh.endpoint import dimse_service
 from dimse_mesh.endpoint.peer import DicomPeer
@@ -42,6 +45,9 @@ log = logging.getLogger(__name__)
 READ_AHEAD = 2 << 20
 """Bytes of data sets that wait for the task; above that the client isn't read."""
 
+LONGEST_REQUEST = 1 << 20
+"""Bytes of a data set that is read into memory: the list of a request for storage commitment."""
+
 Piece = tuple[bytes, bool]
 """A fragment of a data set, and whether it is the last one."""
 
@@ -54,12 +60,28 @@ class Ended(Exception):
         self.code = code
 
 
+class TakeCommitment(Protocol):
+    """Takes a request for storage commitment."""
+
+    async def __call__(
+        self,
+        session: DurableSession,
+        received: CommandReceived,
+        command: CommandSet,
+        information: bytes | None,
+        *,
+        transfer_syntax: str,
+    ) -> tuple[int, str | None]:
+        """Return the status of the response, and an error comment; `information`: None if too long, or absent."""
+
+
 class DurableSession:
     """Receives a client's PDUs and answers its requests.
 
     Args:
         contexts: transfer syntax by id of the accepted presentation contexts.
         writer: makes the writer of an object; its pieces are stored in the given task group.
+        commitment: takes requests for storage commitment; None: they are not offered.
         objection: what the policy says of an operation, by its command field.
         called_ae, calling_ae: by which the object is delivered.
         route: whose hooks the objects are for; None: it has none.
@@ -73,6 +95,7 @@ class DurableSession:
         *,
         contexts: Mapping[int, str],
         writer: Callable[[TaskGroup], FanOutWriter],
+        commitment: TakeCommitment | None,
         objection: Callable[[int], PolicyRefusal | None],
         called_ae: str,
         calling_ae: str,
@@ -85,6 +108,8 @@ class DurableSession:
         self._peer = peer
         self._contexts = contexts
         self._writer = writer
+        self._commitment = commitment
+        self._requests = OwnRequests(peer)
         self._objection = objection
         self._called_ae = called_ae
         self._calling_ae = calling_ae
@@ -100,7 +125,8 @@ class DurableSession:
         self._ended: str | None = None
         self._draining = False
         self._input_ended = False
-        self._at_rest = True
+        self._at_rest = asyncio.Event()
+        """Set while no operation of the client is under way."""
 
     # --- the peer's side
 
@@ -173,6 +199,23 @@ class DurableSession:
         self._end(code)
         self._peer.abort()
 
+    async def request(
+        self, context_id: int, build: Callable[[int], CommandSet], data: bytes, *, timeout: float
+    ) -> int | None:
+        """Send the client a request between its own operations; return the status of its response.
+
+        None: it has given none, or the association is over.
+
+        Args:
+            build: makes the command set with a message id.
+            data: its data set.
+            timeout: seconds for both, that no operation is under way and that the response comes.
+        """
+        with anyio.move_on_after(timeout):
+            await self._at_rest.wait()
+            return await self._requests.ask(context_id, build, data, timeout=timeout)
+        return None
+
     def _refuse(self, code: str, reason: AbortReason) -> None:
         if self._ended is None:
             self._counters.protocol_error(code)
@@ -183,6 +226,8 @@ class DurableSession:
         if self._ended is None:
             self._ended = code
             self._peer.leave()
+            self._requests.end()
+            self._at_rest.set()
             self._changed.set()
 
     # --- the task's side
@@ -191,9 +236,9 @@ class DurableSession:
         """Serve the client until the association ends; return the code of its end."""
         try:
             while True:
-                self._at_rest = True
+                self._at_rest.set()
                 event = await self._next(self._idle_timeout)
-                self._at_rest = False
+                self._at_rest.clear()
                 if event is None:
                     self._end("released")
                     self._peer.answer_release()
@@ -216,14 +261,14 @@ class DurableSession:
                 self._end("transport-lost")
                 self._peer.close()
                 raise Ended("transport-lost")
-            if self._draining and self._at_rest:
+            if self._draining and self._at_rest.is_set():
                 self.abort("draining")
                 raise Ended("draining")
             self._changed.clear()
             with anyio.move_on_after(patience or None) as scope:
                 await self._changed.wait()
             if scope.cancelled_caught and not self._events:
-                code = "idle-timeout" if self._at_rest else "stalled-in-mid-message"
+                code = "idle-timeout" if self._at_rest.is_set() else "stalled-in-mid-message"
                 self.abort(code)
                 raise Ended(code)
         event = self._events.popleft()
@@ -237,6 +282,7 @@ class DurableSession:
         command = CommandSet.parse(received.command)
         if command.is_response:
             await self._skip(received)
+            self._requests.answered(command)
             return
         began = time.monotonic()
         field = command.command_field
@@ -257,6 +303,19 @@ class DurableSession:
             self._answer(received, command, status)
         elif field == CommandField.C_STORE_RQ and received.head.has_data_set:
             status = await self._store(received, command)
+        elif (
+            field == CommandField.N_ACTION_RQ
+            and command.requested_sop_class_uid == STORAGE_COMMITMENT
+            and self._commitment is not None
+        ):
+            status, comment = await self._commitment(
+                self,
+                received,
+                command,
+                await self._whole(received),
+                transfer_syntax=self._contexts[received.context_id],
+            )
+            self._answer(received, command, status, comment)
         else:
             await self._skip(received)
             status = failure_status_for(field, FailureReason.UNRECOGNIZED_OPERATION)
@@ -285,6 +344,7 @@ class DurableSession:
                     received=time.time(),
                     traceparent=self._traceparent,
                     route=self._route,
+                    receipt=self._commitment is not None,
                 )
             except (MeshError, Ended) as error:
                 failure = error
@@ -314,6 +374,21 @@ class DurableSession:
             fragment, last = event
             self._data_set_open = not last
             await writer.write(fragment)
+
+    async def _whole(self, received: CommandReceived) -> bytes | None:
+        """Return the data set of a message; None: it has none, or it is longer than `LONGEST_REQUEST`."""
+        self._data_set_open = received.head.has_data_set
+        pieces: list[bytes] = []
+        size = 0
+        while self._data_set_open:
+            event = await self._next(self._stalled_timeout)
+            assert event is not None
+            assert not isinstance(event, CommandReceived)
+            self._data_set_open = not event[1]
+            size += len(event[0])
+            if size <= LONGEST_REQUEST:
+                pieces.append(event[0])
+        return b"".join(pieces) if 0 < size <= LONGEST_REQUEST else None
 
     async def _rest_of_data_set(self) -> None:
         while self._data_set_open:

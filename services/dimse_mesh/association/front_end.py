@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 
 import anyio
 from anyio.abc import TaskGroup
@@ -59,20 +60,30 @@ from dimse_mesh.upper_layer import (
 log = logging.getLogger(__name__)
 
 
+class Lead(Enum):
+    """Where the association of a client goes."""
+
+    ROUTED = auto()
+    """Where its route says."""
+    LIVE = auto()
+    """The same, but to the destination itself where the route is durable."""
+    DIRECT = auto()
+    """To its called AE title, whatever the routes and the policy at the door say: it is a call of our own."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Admitted:
     """A client whose A-ASSOCIATE-RQ was let in.
 
     Attributes:
         pdu: the request as it came.
-        live: it is led to its target, whatever its route says.
         leave: counts it out.
     """
 
     acceptor: Acceptor
     request: AssociateRQ
     pdu: bytes
-    live: bool
+    lead: Lead
     leave: Callable[[], None]
 
 
@@ -127,34 +138,32 @@ class FrontEnd:
                 connection, artim_timeout=artim_timeout, opening=opening
             ),
             listener,
-            live=False,
+            Lead.ROUTED,
             admitted=admitted,
         )
 
-    def in_process(self, *, live: bool) -> InProcessPeer:
-        """Return a client in this process; `live`: it is led to its target, whatever its route says."""
+    def in_process(self, lead: Lead) -> InProcessPeer:
+        """Return a client in this process."""
         peer = InProcessPeer()
-        self._await_request(peer.attach, Listener(port=0), live=live)
+        self._await_request(peer.attach, Listener(port=0), lead)
         return peer
 
     def _await_request(
         self,
         connect: Callable[[OpeningUser], AskingPeer],
         listener: Listener,
+        lead: Lead,
         *,
-        live: bool,
         admitted: Callable[[], None] = lambda: None,
     ) -> None:
         def requested(acceptor: Acceptor, request: AssociateRQ, pdu: bytes) -> None:
-            refusal = self._refusal_of(acceptor, request, listener)
+            refusal = None if lead is Lead.DIRECT else self._refusal_of(acceptor, request, listener)
             if refusal is not None:
                 acceptor.reject(refusal.rejection or CONGESTION)
                 return
             admitted()
             leave = self._tally.enter(acceptor.peer.host, request.calling_ae, request.called_ae)
-            self._tasks.start_soon(
-                self._open_contained, _Admitted(acceptor, request, pdu, live=live, leave=leave)
-            )
+            self._tasks.start_soon(self._open_contained, _Admitted(acceptor, request, pdu, lead, leave))
 
         Acceptor(
             connect,
@@ -229,12 +238,16 @@ class FrontEnd:
         begun = False
         with anyio.CancelScope() as scope:
             acceptor.on_gone = scope.cancel
-            callback = await self.callbacks.of(called=request.called_ae, calling=request.calling_ae)
+            callback = None
+            if client.lead is not Lead.DIRECT:
+                callback = await self.callbacks.of(called=request.called_ae, calling=request.calling_ae)
             begun = True
             called = request.called_ae if callback is None else callback.called_ae
             calling = request.calling_ae if callback is None else callback.calling_ae
-            route = route_for(self._context.settings.routes, called=called, calling=calling)
-            if not client.live and self._durable is not None and self._durable.takes(request, route):
+            routes = () if client.lead is Lead.DIRECT else self._context.settings.routes
+            route = route_for(routes, called=called, calling=calling)
+            is_routed = client.lead is Lead.ROUTED
+            if is_routed and self._durable is not None and self._durable.takes(request, route):
                 acceptor.on_gone = None
                 told = request if callback is None else request.with_ae_titles(called, calling)
                 await self._serve_durable(self._durable, client, told, route)
@@ -273,7 +286,7 @@ class FrontEnd:
                 route,
                 objection=self._objection(request.called_ae, request.calling_ae),
                 traceparent=telemetry.traceparent(span),
-                live=lambda: self.in_process(live=True),
+                live=lambda: self.in_process(Lead.LIVE),
             )
         finally:
             client.leave()
@@ -314,7 +327,9 @@ class FrontEnd:
             peer=acceptor.peer,
             identity=identity,
             on_end=ended,
-            objection=self._objection(identity.called_ae, identity.calling_ae),
+            objection=_nothing
+            if client.lead is Lead.DIRECT
+            else self._objection(identity.called_ae, identity.calling_ae),
             translate=None if callback is None else callback.translate,
         )
         self.router.register(half)
@@ -419,6 +434,11 @@ class FrontEnd:
             max_length=self._settings.max_pdu_length,
         )
         half.attach()
+
+
+def _nothing(_: int) -> PolicyRefusal | None:
+    """Object to nothing: what we ask for ourselves we don't refuse."""
+    return None
 
 
 def _rewritten(pdu: bytes, request: AssociateRQ, route: Route, callback: Callback | None) -> bytes:

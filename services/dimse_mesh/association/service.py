@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import anyio
 from anyio.abc import TaskGroup
 
+from dimse_mesh.association.commitment_report import Reporter
 from dimse_mesh.association.durable import durable_front_end
-from dimse_mesh.association.front_end import FrontEnd
+from dimse_mesh.association.front_end import FrontEnd, Lead
 from dimse_mesh.association.tls_door import TlsDoor
 from dimse_mesh.endpoint import PeerConnection
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
@@ -77,6 +78,9 @@ async def listening(
         front_end = FrontEnd(context, router, tasks, policy, durable=durable)
         front_end.draining = context.draining.is_set()  # perhaps before the spools were made
         await front_end.callbacks.listen(context.mesh)
+        if durable is not None:
+            reporter = Reporter(lambda: front_end.in_process(Lead.DIRECT))
+            tasks.start_soon(durable.report_commitments, reporter)
         servers: list[Server] = []
         try:
             for listener in listeners:

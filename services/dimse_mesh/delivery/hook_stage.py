@@ -164,6 +164,8 @@ class HookStage:
                     received=manifest.received,
                     traceparent=manifest.traceparent,
                     origin=manifest.object_id,
+                    receipt=manifest.receipt,
+                    receipt_for=(manifest.sop_class, manifest.sop_instance),
                 )
             except (MeshError, DamagedObject) as error:
                 failure = error

@@ -13,7 +13,6 @@ import time
 import anyio
 from anyio.abc import TaskGroup
 
-from dimse_mesh.delivery.backoff import pause_after
 from dimse_mesh.delivery.holds import HoldKey, HoldKind, Holds
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.delivery.report import QueueReport
@@ -21,6 +20,7 @@ from dimse_mesh.delivery.scan import AheadObject, ObjectScan
 from dimse_mesh.delivery.settling import Settling
 from dimse_mesh.delivery.taker import Taker
 from dimse_mesh.mesh import JetStream, MeshError
+from dimse_mesh.runtime.backoff import pause_after
 from dimse_mesh.runtime.settings_durable import DeliverySettings
 from dimse_mesh.schemas.spool import QueuePause
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.delivery.hook_stage import HookStage
+from dimse_mesh.delivery.progress import ProgressReport
 from dimse_mesh.delivery.queue import DestinationQueue
 from dimse_mesh.delivery.report import QueueReport
 from dimse_mesh.delivery.taker import Taker
@@ -54,6 +56,17 @@ async def run(context: ServiceContext) -> None:
         queues.cancel_scope.deadline = anyio.current_time() + settings.delivery.drain_timeout
 
 
+class Measured(Protocol):
+    """What looks into a spool now and then."""
+
+    async def measure(self) -> None:
+        """Look.
+
+        Raises:
+            MeshError: it can't be seen.
+        """
+
+
 class DeliveryService:
     """Finds the spools of this zone's AEs and keeps a queue for each."""
 
@@ -61,7 +74,7 @@ class DeliveryService:
         self._context = context
         self._queues: dict[tuple[JetStream, SpoolSubjects], DestinationQueue] = {}
 
-        self._reports: defaultdict[JetStream, list[QueueReport]] = defaultdict(list)
+        self._reports: defaultdict[JetStream, list[Measured]] = defaultdict(list)
 
     def drain(self) -> None:
         """Stop each queue after the object that is being sent."""
@@ -139,7 +152,7 @@ class DeliveryService:
         if last is not None:
             queue.set_pause(last.payload)
         self._queues[store, spool] = queue
-        self._reports[store].append(report)
+        self._reports[store] += [report, ProgressReport(store, spool)]
         log.info("delivering %s", spool)
         tasks.start_soon(_deliver, queue, report)
 

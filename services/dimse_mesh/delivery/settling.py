@@ -9,10 +9,11 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.delivery.outcomes import DeliveryOutcome
-from dimse_mesh.mesh import JetStream, MeshError, pack
+from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, pack
+from dimse_mesh.schemas.commitment import Fate
 from dimse_mesh.schemas.spool import DeadLetter
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
-from dimse_mesh.spool import SpooledObject
+from dimse_mesh.spool import Receipts, SpooledObject
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +25,15 @@ PAUSE = 1.0
 class Settling:
     """Removes objects in the background, and knows those that are not gone yet.
 
-    The manifest goes first: pieces without one are nothing, and the keeper finds what a crash leaves of them.
+    A receipt is written before the object goes. Of the object the manifest goes first: pieces without one are nothing,
+    and the keeper finds what a crash leaves of them.
     """
 
     def __init__(self, jetstream: JetStream, spool: SpoolSubjects, tasks: TaskGroup) -> None:
         self._jetstream = jetstream
         self._spool = spool
         self._tasks = tasks
+        self._receipts = Receipts(jetstream, spool)
         self._under_way: set[int] = set()
         self._free = anyio.Event()
 
@@ -64,6 +67,7 @@ class Settling:
             bytes(spooled.tail),
             message_id=f"{manifest.object_id}.failed.{spooled.sequence}",
         )
+        await self._note(spooled, Fate.FAILED, outcome.cause.value)
         self._under_way.add(spooled.sequence)
         self._tasks.start_soon(self._remove, spooled, False)
 
@@ -77,17 +81,32 @@ class Settling:
         while len(self._under_way) >= AT_ONCE:
             await self._free.wait()
 
-    async def _remove(self, spooled: SpooledObject, with_pieces: bool) -> None:
+    async def _note(self, spooled: SpooledObject, fate: Fate, cause: str = "") -> None:
+        """Write a receipt. Where there is no room for it the object goes all the same, and makes some.
+
+        Its client is told then that it isn't committed, and sends it again.
+
+        Raises:
+            MeshError: NATS is away.
+        """
+        try:
+            await self._receipts.write(spooled.manifest, spooled.sequence, fate, cause=cause)
+        except JetStreamRefusal as error:
+            log.warning("%s: no receipt for storage commitment: %s", self._spool, error)
+
+    async def _remove(self, spooled: SpooledObject, is_delivered: bool) -> None:
         manifest = spooled.manifest
         try:
             while True:
                 try:
+                    if is_delivered:
+                        await self._note(spooled, Fate.DELIVERED)
                     await self._jetstream.delete(self._spool.stream, spooled.sequence)
                     break
                 except MeshError as error:
                     log.warning("%s: a settled object can't be removed yet: %s", self._spool, error)
                 await anyio.sleep(PAUSE)
-            if manifest.chunks and with_pieces:
+            if manifest.chunks and is_delivered:
                 await self._jetstream.purge(self._spool.stream, self._spool.chunk(manifest.object_id))
         except MeshError as error:
             log.warning("%s: pieces of a delivered object stay for the keeper: %s", self._spool, error)

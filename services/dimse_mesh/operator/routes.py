@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from dimse_mesh.operator.fields import AeTitle, ResourceModel, Token, refused_by
-from dimse_mesh.runtime.routing import Delivery, DimseService
+from dimse_mesh.runtime.routing import CommitmentMode, Delivery, DimseService
 
 
 class Destination(ResourceModel):
@@ -67,6 +67,11 @@ class Route(ResourceModel):
         default=None,
         max_length=256,
         description="Durable: what the destination accepts. Absent: what it has said, or a guess until then.",
+    )
+    commitment: CommitmentMode | None = Field(
+        default=None,
+        description="Durable: storage commitment is reported when the destinations have the objects (`delivered`, the "
+        "default), or not offered (`none`).",
     )
     called_ae: AeTitle | None = Field(
         default=None, alias="calledAE", description="Called AE title to send instead of the client's."

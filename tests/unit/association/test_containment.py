@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from dimse_mesh.association.acceptor import Acceptor
-from dimse_mesh.association.front_end import FrontEnd
+from dimse_mesh.association.front_end import FrontEnd, Lead
 from dimse_mesh.endpoint import Router, SocketPeer
 from dimse_mesh.policy import Policy
 from dimse_mesh.runtime.context import ServiceContext
@@ -33,7 +33,7 @@ def test_an_error_while_opening_aborts_that_client_alone(
     async def main() -> None:
         async with anyio.create_task_group() as tasks:
             front_end = FrontEnd(context, MagicMock(spec=Router, openings=None), tasks, policy)
-            front_end.in_process(live=True)
+            front_end.in_process(Lead.LIVE)
             make.call_args.kwargs["on_request"](acceptor, MagicMock(spec=AssociateRQ), b"")
 
     anyio.run(main)

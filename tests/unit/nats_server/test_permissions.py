@@ -114,10 +114,15 @@ def test_a_spool_is_written_by_its_zone_and_read_by_the_zone_of_its_destination(
     chunk, manifest = SPOOL.chunk("1f"), SPOOL.object(calling_ae="CT", study="2e")
     read = f"$JS.API.DIRECT.GET.{SPOOL.stream}"
     remove = f"$JS.API.STREAM.MSG.DELETE.{SPOOL.stream}"
+    receipt = SPOOL.receipt("1.2.3")
+    read_receipts = f"$JS.API.DIRECT.GET.{SPOOL.receipt_stream}"
     for role in Role:
-        front_end = role is Role.ASSOCIATION
-        assert may_publish(source, role, chunk) == front_end
-        assert may_publish(source, role, manifest) == (role in {Role.ASSOCIATION, Role.COMMAND})
+        assert may_publish(source, role, receipt) == (role is Role.COMMAND)
+        assert may_publish(source, role, read_receipts) == (role is Role.ASSOCIATION)
+        assert may_publish(destination, role, receipt) == (role is Role.DELIVERY)
+        assert not may_publish(destination, role, read_receipts)
+        writes = role in {Role.ASSOCIATION, Role.COMMAND}
+        assert may_publish(source, role, chunk) == may_publish(source, role, manifest) == writes
         assert may_publish(source, role, remove) == (role is Role.COMMAND)
         assert may_publish(source, role, read) == (role in {Role.COMMAND, Role.STORE})
         assert not may_publish(destination, role, chunk)
@@ -139,7 +144,8 @@ def test_what_waits_for_hooks_is_its_own_zones_alone() -> None:
     for role in Role:
         assert not may_publish(destination, role, read)
         assert may_publish(source, role, read) == (role in {Role.COMMAND, Role.STORE, Role.DELIVERY})
-        assert may_publish(source, role, SPOOL.chunk("1f")) == (role in {Role.ASSOCIATION, Role.DELIVERY})
+        writes = role in {Role.ASSOCIATION, Role.COMMAND, Role.DELIVERY}
+        assert may_publish(source, role, SPOOL.chunk("1f")) == writes
     assert not may_publish(source, Role.DELIVERY, before.object(calling_ae="CT", study="2e"))
     assert not may_publish(source, Role.DELIVERY, f"$JS.API.DIRECT.GET.{SPOOL.stream}")
 
@@ -152,13 +158,16 @@ def test_what_crosses_for_a_durable_route_is_what_a_delivery_needs() -> None:
     api = "$JS.ward.API"
     assert {subject for subject in back if not subject.startswith("$JS")} == {
         SPOOL.failed(),
+        SPOOL.receipt(None),
         SPOOL.state(StateKind.STATUS),
+        SPOOL.state(StateKind.PROGRESS),
     }
     assert {subject for subject in back if subject.startswith("$JS")} == {
         f"{api}.STREAM.NAMES",
         f"{api}.STREAM.INFO.{SPOOL.stream}",
         f"{api}.STREAM.PURGE.{SPOOL.stream}",
         f"{api}.STREAM.MSG.DELETE.{SPOOL.stream}",
+        f"{api}.STREAM.MSG.GET.{SPOOL.stream}",
         f"{api}.DIRECT.GET.{SPOOL.stream}",
         f"{api}.DIRECT.GET.{SPOOL.stream}.>",
         f"{api}.DIRECT.GET.{SPOOL.state_stream}.{SPOOL.state(StateKind.PAUSE)}",

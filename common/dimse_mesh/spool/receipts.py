@@ -1,0 +1,71 @@
+"""Receipts: what has become of the objects for one destination, kept when the objects are gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from dimse_mesh.mesh import EnvelopeError, JetStream, pack, unpack
+from dimse_mesh.schemas.commitment import Fate, QueueProgress, Receipt
+from dimse_mesh.schemas.spool import Manifest
+from dimse_mesh.schemas.spool_subjects import SpoolSubjects, StateKind
+
+
+class Receipts:
+    """The receipts of one spool. Every method raises `MeshError` when they can't be reached."""
+
+    def __init__(self, jetstream: JetStream, spool: SpoolSubjects) -> None:
+        self._jetstream = jetstream
+        self._spool = spool
+
+    async def write(
+        self, manifest: Manifest, sequence: int, fate: Fate, *, cause: str = "", redirected_to: str = ""
+    ) -> None:
+        """Write what has become of an object, before it leaves the queue; not for one that wants no receipt.
+
+        Args:
+            sequence: of its manifest, by which the same receipt is known when it is written again.
+        """
+        if not manifest.receipt:
+            return
+        sop_class, sop_instance = manifest.receipt_for or (manifest.sop_class, manifest.sop_instance)
+        receipt = Receipt(
+            sop_class=sop_class,
+            sop_instance=sop_instance,
+            fate=fate,
+            cause=cause,
+            redirected_to=redirected_to,
+            at=time.time(),
+        )
+        await self._jetstream.publish(
+            self._spool.receipt(sop_instance),
+            pack(receipt),
+            message_id=f"{manifest.object_id}.{fate.value}.{sequence}",
+        )
+
+    async def find(self, sop_instances: Iterable[str]) -> dict[str, Receipt]:
+        """Return the newest receipt of each instance that has one."""
+        subjects = {self._spool.receipt(instance): instance for instance in sop_instances}
+        found: dict[str, Receipt] = {}
+        newest = await self._jetstream.newest(self._spool.receipt_stream, list(subjects))
+        for subject, message in newest.items():
+            try:
+                receipt, _ = unpack(Receipt, message.payload)
+            except EnvelopeError:  # another major version's
+                continue
+            if receipt.sop_instance == subjects.get(subject):
+                found[receipt.sop_instance] = receipt
+        return found
+
+    async def progress(self) -> int:
+        """Return the sequence number up to which the spool is settled, as its delivery service has said."""
+        found = await self._jetstream.last(self._spool.state_stream, self._spool.state(StateKind.PROGRESS))
+        try:
+            return 0 if found is None else unpack(QueueProgress, found.payload)[0].settled
+        except EnvelopeError:
+            return 0
+
+    async def horizon(self) -> int:
+        """Return the last sequence number of the spool."""
+        info = await self._jetstream.request(f"STREAM.INFO.{self._spool.stream}")
+        return int(info["state"]["last_seq"])

@@ -87,6 +87,21 @@ class RetrySettings(SettingsModel):
         return self
 
 
+class TranscodingSettings(SettingsModel):
+    """The process that changes transfer syntaxes, only where nothing is lost by it."""
+
+    memory: int = Field(
+        default=2 * GIB, ge=256 * MIB, le=64 * GIB, description="bytes of address space that it may have"
+    )
+    deadline: Seconds = Field(default=60.0, description="seconds for one object")
+    max_bytes: int = Field(
+        default=256 * MIB,
+        ge=MIB,
+        le=16 * GIB,
+        description="bytes of a data set that is changed; a larger one is a dead letter",
+    )
+
+
 class DeliverySettings(SettingsModel):
     """The service that takes objects out of the spools and sends them to this zone's AEs."""
 
@@ -111,6 +126,10 @@ class DeliverySettings(SettingsModel):
     max_ahead: Count = Field(default=64, description="objects read ahead, at most")
     hooks: HooksSettings = Field(
         default_factory=HooksSettings, description="the process that applies the hooks of this zone's routes"
+    )
+    transcoding: TranscodingSettings = Field(
+        default_factory=TranscodingSettings,
+        description="what is done where a destination no longer takes the transfer syntax of an object",
     )
     drain_timeout: Seconds = Field(
         default=10.0, description="seconds that the object being sent gets when the service stops"

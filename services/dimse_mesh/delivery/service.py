@@ -27,6 +27,7 @@ from dimse_mesh.schemas.spool_subjects import (
     every_spool,
     parse_stream,
 )
+from dimse_mesh.transcoding import Transcoder
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +113,11 @@ class DeliveryService:
             max_payload = context.mesh.max_payload
             return HookStage(store, spool, context.settings, max_payload=max_payload) if own else None
         remote = self._remote_of(spool)
-        timeout = context.settings.delivery.response_timeout
-        return None if remote is None else Target(remote, response_timeout=timeout)
+        if remote is None:
+            return None
+        settings = context.settings.delivery
+        transcoder = Transcoder(settings.transcoding)
+        return Target(remote, transcoder, response_timeout=settings.response_timeout)
 
     def _remote_of(self, spool: SpoolSubjects) -> RemoteAe | None:
         """Return the AE of this zone that a spool is for; None: it is for none."""

@@ -27,6 +27,7 @@ from dimse_mesh.dimse import Tag
 from dimse_mesh.endpoint.tls import TlsContext, remote_context
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.spool import DamagedObject, SpooledObject
+from dimse_mesh.transcoding import CannotTranscode, Transcoder, alternatives
 from dimse_mesh.upper_layer import UpperLayerError
 
 RELEASE_SECONDS = 5.0
@@ -39,8 +40,9 @@ class Target:
         response_timeout: seconds for its response to an object.
     """
 
-    def __init__(self, remote: RemoteAe, *, response_timeout: float) -> None:
+    def __init__(self, remote: RemoteAe, transcoder: Transcoder, *, response_timeout: float) -> None:
         self._remote = remote
+        self._transcoder = transcoder
         self._response_timeout = response_timeout
         self._tls: TlsContext | None = None if remote.tls is None else remote_context(remote.tls)
         self._client: DicomClient | None = None
@@ -85,13 +87,59 @@ class Target:
         except ValueError as error:
             detail = f"no association can be asked for with what the object says: {error}"
             return DeliveryOutcome(DeliveryCause.PROTOCOL_ERROR, detail, scope=Scope.DEAD_LETTER)
-        context_id = client.accepted.get(context)
-        if context_id is None:
-            if not any(sop_class == manifest.sop_class for sop_class, _ in client.accepted):
+        if context not in client.accepted:
+            return await self._deliver_transcoded(spooled, data_set, attempts)
+        return await self._send(client, client.accepted[context], spooled, data_set, attempts)
+
+    async def _deliver_transcoded(
+        self, spooled: SpooledObject, data_set: AsyncIterator[bytes | memoryview], attempts: int
+    ) -> DeliveryOutcome:
+        """Send an object in another transfer syntax than its own, if one is accepted that loses nothing.
+
+        Raises:
+            MeshError: as `deliver`.
+        """
+        manifest = spooled.manifest
+        others = [(manifest.sop_class, syntax) for syntax in alternatives(manifest.transfer_syntax)]
+        client = self._client
+        if others:
+            try:
+                client = await self._associated(spooled, others)
+            except AssociationError as error:
+                return opening_failed(error)
+        accepted = {} if client is None else client.accepted
+        context = next((context for context in others if context in accepted), None)
+        if client is None or context is None:
+            if not any(sop_class == manifest.sop_class for sop_class, _ in accepted):
                 detail = "the destination accepts no presentation context of the SOP class"
             else:
                 detail = "the destination doesn't accept the SOP class in this transfer syntax"
             return DeliveryOutcome(DeliveryCause.NO_CONTEXT, detail, scope=Scope.DEAD_LETTER)
+        if manifest.size > self._transcoder.max_bytes:
+            return _unchangeable(f"it is larger than {self._transcoder.max_bytes} bytes")
+        try:
+            async with aclosing(data_set):  # type: ignore[type-var] # the readers of spools are generators
+                whole = b"".join([bytes(piece) async for piece in data_set])
+            changed = await self._transcoder.transcode(whole, manifest.transfer_syntax, context[1])
+        except CannotTranscode as error:
+            return _unchangeable(str(error))
+        except DamagedObject as damage:
+            return DeliveryOutcome(DeliveryCause.DAMAGED, str(damage), scope=Scope.DEAD_LETTER)
+        return await self._send(client, accepted[context], spooled, _one(changed), attempts)
+
+    async def _send(
+        self,
+        client: DicomClient,
+        context_id: int,
+        spooled: SpooledObject,
+        data_set: AsyncIterator[bytes | memoryview],
+        attempts: int,
+    ) -> DeliveryOutcome:
+        """Send an object on an association; return how it ended.
+
+        Raises:
+            MeshError: as `deliver`.
+        """
         if not spooled.command.has_data_set:
             detail = "its command set announces no data set"
             return DeliveryOutcome(DeliveryCause.DAMAGED, detail, scope=Scope.DEAD_LETTER)
@@ -111,7 +159,11 @@ class Target:
         return answered(response, attempts)
 
     async def close(self) -> None:
-        """Release the association, if there is one."""
+        """Release the association, if there is one, and end what else was open for it."""
+        await self._release()
+        await self._transcoder.close()
+
+    async def _release(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             with anyio.move_on_after(RELEASE_SECONDS, shield=True):
@@ -143,7 +195,7 @@ class Target:
             and contexts[-1] in self._offered
         ):
             return client
-        await self.close()
+        await self._release()
         for context in contexts:
             self._proposed.pop(context, None)
             self._proposed[context] = None
@@ -169,3 +221,12 @@ class Target:
             raise
         self._client, self._titles, self._offered = client, titles, frozenset(self._proposed)
         return client
+
+
+def _unchangeable(why: str) -> DeliveryOutcome:
+    detail = f"the destination takes another transfer syntax only, and the object can't be changed: {why}"
+    return DeliveryOutcome(DeliveryCause.NO_CONTEXT, detail, scope=Scope.DEAD_LETTER)
+
+
+async def _one(data: bytes) -> AsyncIterator[bytes | memoryview]:
+    yield data

@@ -20,7 +20,11 @@ ROOTS = ("common", "schemas", "services")
 LOCKS = sorted(Path("requirements").glob("*.lock"))
 
 # Which extra a folder of the command line may need beyond the services' own libraries.
-MAY_NEED = {"services/dimse_mesh/app": "demo", "common/dimse_mesh/hooks": "hooks"}
+MAY_NEED = {
+    "services/dimse_mesh/app": "demo",
+    "common/dimse_mesh/hooks": "hooks",
+    "common/dimse_mesh/transcoding": "transcoding",
+}
 
 
 def normal(name: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dimse_mesh.operator.names import STANDING, Component
 from tests.support.cluster.api import Namespace
+from tests.support.cluster.operator import kubectl
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -25,7 +27,7 @@ def deployments(services: Any) -> set[str]:
     return {f"{NAME}-{component.value}" for component in services}
 
 
-def test_a_delivery_service_comes_and_goes(namespace: Namespace) -> None:
+def test_a_delivery_service_comes_and_goes(namespace: Namespace, admin: Path) -> None:
     namespace.create("DimseProxy", NAME, spec=SPEC)
     namespace.until_ready(NAME)
     assert namespace.names("Deployment") == deployments(STANDING)
@@ -35,6 +37,9 @@ def test_a_delivery_service_comes_and_goes(namespace: Namespace) -> None:
     namespace.until_ready(NAME)
     assert namespace.names("Deployment") == deployments(Component)
     assert namespace.status(NAME)["services"]["delivery"]["available"] == 1
+    head, row = kubectl(admin, "get", "dimseproxies", "-n", namespace.name).splitlines()
+    assert " ".join(head.split()) == "NAME AE ZONE READY REASON NATS TARGET ASSOCIATIONS QUEUE AGE"
+    assert " ".join(row.split()[:-1]) == "zone PACS A True AllServicesReady True Unknown 0 0"
     # The others were not touched.
     assert namespace.get("Deployment", f"{NAME}-association")["metadata"]["generation"] == 1
 

@@ -58,7 +58,10 @@ def test_fifty_resources_at_once(plane: ControlPlane, namespace: Namespace, tmp_
         took = time.monotonic() - begun
         asked = sum(requests(port).values()) - before
         memory = resident_bytes(operator.pid, peak=True)
-        print(f"{MANY} resources: {took:.0f} s, {asked / MANY:.1f} calls each, {memory >> 20} MiB")
+        now = resident_bytes(operator.pid) >> 20
+        print(
+            f"{MANY} resources: {took:.0f} s, {asked / MANY:.1f} calls each, {memory >> 20} MiB ({now} now)"
+        )
         assert asked / MANY <= 50
         assert memory < 150 << 20
 

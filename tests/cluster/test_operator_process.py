@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.cluster.api import Api, Manifest, Namespace
 from tests.support.cluster.control_plane import ControlPlane
-from tests.support.cluster.operator import SYSTEM, start_operator
+from tests.support.cluster.operator import SYSTEM, kubectl, start_operator
 from tests.support.ports import reserve_port
 from tests.support.process import wait_until
 
@@ -83,8 +83,37 @@ def test_one_leads_and_the_other_takes_over_when_it_dies(
         first.stop()
 
 
+def test_the_operator_of_a_namespace_has_its_zones_for_itself(
+    plane: ControlPlane, namespace: Namespace, admin: Path, tmp_path: Path
+) -> None:
+    """Beside the operator of the cluster, whatever the images of the two; that one takes over when it is gone."""
+    built = kubectl(admin, "kustomize", "k8s/overlays/namespaced").replace(
+        "namespace: imaging", f"namespace: {namespace.name}"
+    )
+    kubectl(admin, "apply", "-f", "-", text=built)
+    with start_operator(plane, tmp_path / "whole", image="image:whole") as whole:
+        options = ("--namespace", namespace.name, "--identity", "own")
+        own = start_operator(plane, tmp_path / "own", *options, image="image:own", namespace=namespace.name)
+        try:
+            own.wait_for_line(f"watching {namespace.name}", timeout=60)
+            namespace.create("DimseProxy", "zone", spec=SPEC)
+            namespace.until_ready("zone")
+            whole.wait_for_line("left to own, the operator of this namespace", timeout=60)
+            namespace.patch("DimseProxy", "zone", {"spec": {"natsUrl": "nats:4223"}})
+            namespace.until_ready("zone")
+            assert images(namespace) == {"image:own"}
+            assert [item["metadata"]["generation"] for item in deployments(namespace)] == [2] * 5
+            own.stop()
+            namespace.until(lambda: images(namespace) == {"image:whole"}, "the other one takes over")
+            namespace.until_ready("zone")
+        finally:
+            own.stop()
+        assert " cannot " not in whole.output, whole.output
+
+
 def deployments(namespace: Namespace) -> list[Manifest]:
-    return namespace.api.list("Deployment", namespace=namespace.name)
+    ours = "app.kubernetes.io/managed-by=dimse-mesh-operator"
+    return namespace.api.list("Deployment", namespace=namespace.name, labelSelector=ours)
 
 
 def images(namespace: Namespace) -> set[str]:

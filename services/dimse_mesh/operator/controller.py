@@ -15,6 +15,7 @@ import anyio.abc
 
 from dimse_mesh.operator.cluster import ApiError, Cluster, controller_of
 from dimse_mesh.operator.names import Manifest
+from dimse_mesh.operator.neighbours import Neighbours
 from dimse_mesh.operator.reconcile import Memory, Reconciler
 from dimse_mesh.operator.resource import KIND
 from dimse_mesh.operator.watching import Contents
@@ -29,6 +30,7 @@ PASSES_AT_ONCE = 8
 """How many resources are worked on at a time: more would gain nothing, and cost memory and connections."""
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 60.0
+LEASE = "Lease"
 
 
 @dataclass(slots=True)
@@ -41,6 +43,8 @@ class Resource:
     scope: anyio.CancelScope
     woken: anyio.Event = field(default_factory=anyio.Event)
     memory: Memory = field(default_factory=Memory)
+    left_to: str = ""
+    """The operator that looks after it in our place."""
     failing_since: float | None = None
     """When passes began to fail, all of them since."""
     error: str = ""
@@ -59,6 +63,7 @@ class Zones:
         cluster: Cluster,
         contents: Contents,
         reconciler: Reconciler,
+        neighbours: Neighbours,
         *,
         outcome: Outcome,
         round_seconds: float = ROUND_SECONDS,
@@ -67,6 +72,7 @@ class Zones:
         self._cluster = cluster
         self._contents = contents
         self._reconciler = reconciler
+        self._neighbours = neighbours
         self._outcome = outcome
         self._round = round_seconds
         self._zones: dict[str, Resource] = {}
@@ -86,6 +92,9 @@ class Zones:
 
     def changed(self, item: Manifest) -> None:
         """Take note of an object that came or changed."""
+        if item["kind"] == LEASE:
+            self._neighbours.saw(item)
+            return
         if item["kind"] != KIND:
             self._wake(item)
             return
@@ -104,6 +113,9 @@ class Zones:
 
     def gone(self, item: Manifest) -> None:
         """Take note of an object that was deleted."""
+        if item["kind"] == LEASE:
+            self._neighbours.gone(item)
+            return
         if item["kind"] != KIND:
             if (zone := self._owner(item)) is not None:
                 zone.memory.applied.gone(item)
@@ -153,6 +165,8 @@ class Zones:
         resource = self._contents.get(KIND, zone.namespace, zone.name)
         if resource is None or resource["metadata"]["uid"] != zone.uid:
             return False
+        if self._is_left(zone):
+            return False
         try:
             await self._reconciler.reconcile(self._cluster, resource, zone.memory)
         except ApiError as error:
@@ -167,3 +181,12 @@ class Zones:
             zone.failing_since = anyio.current_time()
         log.warning("%s/%s: %s; trying again", zone.namespace, zone.name, zone.error)
         return True
+
+    def _is_left(self, zone: Resource) -> bool:
+        """Tell whether another operator looks after the zone."""
+        holder = self._neighbours.holder(zone.namespace)
+        if holder != zone.left_to:
+            text = f"left to {holder}, the operator of this namespace" if holder else "nobody else's any more"
+            log.info("%s/%s: %s", zone.namespace, zone.name, text)
+            zone.left_to, zone.memory = holder, Memory()
+        return bool(holder)

@@ -7,9 +7,9 @@ that clocks of different nodes needn't agree; every change names the version tha
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -34,6 +34,7 @@ class Lease:
     identity: str
     now: Callable[[], str]
     """The time as a Lease states it."""
+    labels: Mapping[str, str] = field(default_factory=dict)
     holder: str = ""
     """Who holds it, as last seen."""
     _seen: tuple[str, str] = ("", "")
@@ -96,12 +97,12 @@ class Lease:
             spec |= {"acquireTime": self.now(), "leaseTransitions": before + (found is not None)}
         try:
             if found is None:
-                metadata: Manifest = {"name": self.name, "namespace": self.namespace}
+                metadata: Manifest = {"name": self.name, "namespace": self.namespace, "labels": self.labels}
                 lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
                 await self.cluster.create({**lease, "spec": spec})
             else:
-                metadata = {"resourceVersion": found["metadata"]["resourceVersion"]}
-                change = {"metadata": metadata, "spec": spec}
+                version = found["metadata"]["resourceVersion"]
+                change = {"metadata": {"resourceVersion": version, "labels": self.labels}, "spec": spec}
                 if await self.cluster.merge("Lease", self.namespace, self.name, change) is None:
                     return False
         except ApiError as error:

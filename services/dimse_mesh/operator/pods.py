@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import aiohttp
@@ -14,6 +15,8 @@ from dimse_mesh.operator.queues import QueueSeen, queues_in
 from dimse_mesh.operator.scaling import ASSOCIATIONS_METRIC
 
 PROBE_SECONDS = 2.0
+MOST_ASKED = 100
+"""Requests to pods at a time."""
 MAX_ANSWER = 1 << 20
 MAX_TEXT = 300
 
@@ -75,30 +78,50 @@ def _one_line(text: str) -> str:
     return line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 1] + "…"
 
 
-async def ask(pods: Sequence[Manifest], *, metrics: bool) -> list[PodReport]:
-    """Report on pods, asking those that run: /readyz when they aren't ready, /metrics if wanted.
-
-    Who can't be asked within two seconds is reported as the API server knows it.
-    """
-    reports = [report_of(pod) for pod in pods]
+@asynccontextmanager
+async def asking() -> AsyncIterator[PodClient]:
+    """Give a client for as long as the block lasts."""
     timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout) as session, anyio.create_task_group() as tasks:
-        for index, pod in enumerate(pods):
-            address = _address(pod)
-            if address is None:
-                continue
+    # Each pod is asked once in a while: nothing is kept open for the next time.
+    connector = aiohttp.TCPConnector(force_close=True, limit=MOST_ASKED)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        yield PodClient(session)
 
-            async def one(index: int = index, address: str = address) -> None:
-                report = reports[index]
-                if not report.ready and not report.complaint:
-                    text = await _text(session, f"{address}/readyz")
-                    report = replace(report, complaint=_one_line(text) if text != "ready\n" else "")
-                if metrics:
-                    report = _with_metrics(report, await _text(session, f"{address}/metrics"))
-                reports[index] = report
 
-            tasks.start_soon(one)
-    return reports
+class PodClient:
+    """Asks pods for their own pages."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def ask(self, pods: Sequence[Manifest], *, metrics: bool) -> list[PodReport]:
+        """Report on pods, asking those that run: /readyz when they aren't ready, /metrics if wanted.
+
+        Who can't be asked within two seconds is reported as the API server knows it.
+        """
+        reports = [report_of(pod) for pod in pods]
+        async with anyio.create_task_group() as tasks:
+            for index, pod in enumerate(pods):
+                address = _address(pod)
+                if address is not None:
+                    tasks.start_soon(self._one, reports, index, address, metrics)
+        return reports
+
+    async def _one(self, reports: list[PodReport], index: int, address: str, metrics: bool) -> None:
+        report = reports[index]
+        if not report.ready and not report.complaint:
+            text = await self._text(f"{address}/readyz")
+            report = replace(report, complaint=_one_line(text) if text != "ready\n" else "")
+        if metrics:
+            report = _with_metrics(report, await self._text(f"{address}/metrics"))
+        reports[index] = report
+
+    async def _text(self, url: str) -> str:
+        try:
+            async with self._session.get(url) as response:
+                return (await response.content.read(MAX_ANSWER)).decode(errors="replace")
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return ""
 
 
 def _with_metrics(report: PodReport, text: str) -> PodReport:
@@ -119,11 +142,3 @@ def _address(pod: Manifest) -> str | None:
     number = next((port["containerPort"] for port in ports if port.get("name") == "http"), None)
     host = f"[{status['podIP']}]" if ":" in status["podIP"] else status["podIP"]
     return f"http://{host}:{number}" if number is not None else None
-
-
-async def _text(session: aiohttp.ClientSession, url: str) -> str:
-    try:
-        async with session.get(url) as response:
-            return (await response.content.read(MAX_ANSWER)).decode(errors="replace")
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return ""

@@ -11,7 +11,7 @@ from dimse_mesh.operator.cluster import ApiError, Cluster
 from dimse_mesh.operator.desired import desired_objects
 from dimse_mesh.operator.events import Recorder, Told
 from dimse_mesh.operator.names import PAUSED_ANNOTATION, Component, Manifest, Owner
-from dimse_mesh.operator.pods import PodReport, ask
+from dimse_mesh.operator.pods import PodClient, PodReport
 from dimse_mesh.operator.queues import QueueSeen, merged
 from dimse_mesh.operator.resource import KIND, DimseProxySpec
 from dimse_mesh.operator.secrets import Known, SecretReader, digests
@@ -77,12 +77,14 @@ class Reconciler:
     def __init__(
         self,
         contents: Contents,
+        pods: PodClient,
         *,
         image: str,
         now: Callable[[], str],
         clock: Callable[[], float],
     ) -> None:
         self._contents = contents
+        self._pods = pods
         self._image = image
         self._now = now
         self._clock = clock
@@ -184,7 +186,9 @@ class Reconciler:
         found: dict[Component, Seen] = {}
         for component in wanted:
             own = [pod for pod in pods if pod["metadata"]["labels"].get(_COMPONENT) == component.value]
-            reports = await ask(own, metrics=component.holds_associations or component in SEE_QUEUES)
+            reports = await self._pods.ask(
+                own, metrics=component.holds_associations or component in SEE_QUEUES
+            )
             name = owner.child(component)
             found[component] = seen(
                 self._contents.get("Deployment", owner.namespace, name),

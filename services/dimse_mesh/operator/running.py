@@ -16,10 +16,12 @@ import anyio
 import anyio.abc
 
 from dimse_mesh.operator.cluster import CHILDREN, Cluster, connected
-from dimse_mesh.operator.controller import ROUND_SECONDS, Zones
+from dimse_mesh.operator.controller import LEASE, ROUND_SECONDS, Zones
 from dimse_mesh.operator.credentials import Credentials
 from dimse_mesh.operator.lease import Lease
 from dimse_mesh.operator.names import MANAGER
+from dimse_mesh.operator.neighbours import Neighbours
+from dimse_mesh.operator.pods import PodClient, asking
 from dimse_mesh.operator.reconcile import Reconciler
 from dimse_mesh.operator.resource import KIND
 from dimse_mesh.operator.serving import Health, OperatorMetrics, served
@@ -93,28 +95,40 @@ async def operate(login: Credentials, options: Options) -> None:
 
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(connected(login, metrics.count_request))
+        pods = await stack.enter_async_context(asking())
         if options.listen is not None:
             host, port = options.listen
             health = Health(state.ready, state.healthy)
             await stack.enter_async_context(served(host, port, health, metrics, before_metrics))
+        first = options.namespaces[0] if options.namespaces else login.namespace
         lease = Lease(
             cluster,
-            options.lease_namespace or (options.namespaces[0] if options.namespaces else login.namespace),
+            options.lease_namespace or first,
             MANAGER,
             options.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}",
             now=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            labels=MANAGED,
         )
         while True:
             async with lease.held():
                 state.leading = True
-                await _lead(cluster, options, state, metrics)
+                await _lead(cluster, options, state, metrics, pods=pods, own=lease.namespace)
             state.leading, state.listed = False, False
 
 
-async def _lead(cluster: Cluster, options: Options, state: _State, metrics: OperatorMetrics) -> None:
+async def _lead(
+    cluster: Cluster,
+    options: Options,
+    state: _State,
+    metrics: OperatorMetrics,
+    *,
+    pods: PodClient,
+    own: str,
+) -> None:
     state.contents, state.watchers = Contents(), []
     reconciler = Reconciler(
         state.contents,
+        pods,
         image=options.image,
         now=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         clock=anyio.current_time,
@@ -125,12 +139,14 @@ async def _lead(cluster: Cluster, options: Options, state: _State, metrics: Oper
             cluster,
             state.contents,
             reconciler,
+            Neighbours(own, anyio.current_time),
             outcome=metrics.count_pass,
             round_seconds=options.round_seconds,
         )
         state.zones = zones
+        kinds = (KIND, "Pod", *CHILDREN)
         for namespace in options.namespaces or (None,):
-            for kind in (KIND, "Pod", *CHILDREN):
+            for kind in kinds if namespace else (LEASE, *kinds):
                 watcher = Watcher(
                     cluster,
                     state.contents,

@@ -136,4 +136,5 @@ def test_samples_use_every_field() -> None:
     for name in ("original", "full", "two-zones"):
         for resource in yaml.safe_load_all(Path(f"k8s/samples/{name}.yaml").read_text()):
             used |= set(resource["spec"])
-    assert set(SPEC["properties"]) - used == {"natsTokenSecret", "natsNkeySecret", "natsUserSecret"}
+    others = {"natsTokenSecret", "natsNkeySecret", "natsKeysSecret", "natsUserSecret"}
+    assert set(SPEC["properties"]) - used == others

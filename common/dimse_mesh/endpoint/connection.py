@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from time import perf_counter
 from typing import Protocol, cast
 
 from dimse_mesh.mesh import Turn, TurnWriter
@@ -21,6 +22,12 @@ RECEIVE_BUFFER_SIZE = 512 * 1024
 """Bytes read at once. One buffer serves every connection of an instance."""
 WRITE_HIGH_WATER = 512 * 1024
 """Bytes in the write buffer above which a connection is not writable."""
+LONG_TURN = 0.002
+"""Seconds that a read may take; beyond it, the peer's next reads are smaller."""
+FAIR_TURN = 0.001
+"""Seconds that they should take then."""
+LEAST_READ = 2048
+"""Bytes that are read at once in any case."""
 _KEPT_AT_MOST = WRITE_HIGH_WATER // 2
 """Bytes kept until the end of a turn: with more, the transport must say whether it takes them."""
 
@@ -72,10 +79,12 @@ class PeerConnection(asyncio.BufferedProtocol):
         "_closing",
         "_framer",
         "_lent",
+        "_limit",
         "_lost",
         "_on_connected",
         "_quickack",
         "_reading",
+        "_share",
         "_transport",
         "_turn",
         "_writer",
@@ -96,6 +105,8 @@ class PeerConnection(asyncio.BufferedProtocol):
     ) -> None:
         self._buffer = memoryview(receive_buffer)
         self._lent = self._buffer
+        self._limit = self._share = len(self._buffer)
+        """Bytes of one read at most, as the owner says; and as what the last reads have cost allows."""
         self._turn = turn
         self._framer = Framer(max_length=max_length)
         self._on_connected = on_connected
@@ -219,9 +230,24 @@ class PeerConnection(asyncio.BufferedProtocol):
             self._broken = True
             receiver.protocol_error(error)
             return
-        if pdus or len(self._lent) < len(self._buffer):
+        if pdus or self._limit < len(self._buffer):
+            begun = perf_counter()
             with self._turn:
                 receiver.pdus_received(pdus)
+            self._take_turns(nbytes, perf_counter() - begun)
+
+    def _take_turns(self, nbytes: int, seconds: float) -> None:
+        """Read less at once from a peer whose bytes take long, so that others get their turn in between."""
+        if seconds > LONG_TURN and nbytes > LEAST_READ:
+            self._share = max(int(nbytes * FAIR_TURN / seconds), LEAST_READ)
+        elif self._share < len(self._buffer) and seconds < FAIR_TURN:
+            self._share = min(self._share * 2, len(self._buffer))
+        else:
+            return
+        self._lend()
+
+    def _lend(self) -> None:
+        self._lent = self._buffer[: min(self._limit, self._share)]
 
     def eof_received(self) -> bool:
         """Ask the receiver whether the peer may still read, as TCP lets it."""
@@ -278,8 +304,9 @@ class PeerConnection(asyncio.BufferedProtocol):
         While that is less than the buffer, the receiver is told of each read, though it completes no PDU.
         """
         size = min(size, len(self._buffer))
-        if size != len(self._lent):
-            self._lent = self._buffer[:size]
+        if size != self._limit:
+            self._limit = size
+            self._lend()
 
     def pause_reading(self) -> None:
         """Stop reading the socket, so that TCP slows the peer."""

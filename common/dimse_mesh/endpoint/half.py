@@ -43,6 +43,8 @@ _READ_SLACK = 4 * 1024 * 1024
 _SHORTEST_PDU = 7
 """A PDV's header is 6 bytes long (PS3.8 §9.3.5.1): below this Maximum Length nothing can be said to a peer."""
 
+MOST_OPERATIONS = 4096
+"""Operations that a peer may have outstanding, whatever was negotiated."""
 ENDING = (UpperLayerError, DimseError, FrameError, WindowOverrun, OutboundError, PayloadTooLarge)
 """What a peer or the other endpoint may do wrong."""
 
@@ -61,6 +63,7 @@ class AssociationHalf:
 
     __slots__ = (
         "_deadlines",
+        "_most_operations",
         "_on_end",
         "_outcomes",
         "_peer_side",
@@ -93,6 +96,7 @@ class AssociationHalf:
         self.peer = peer
         self.identity = identity
         self.operations = OperationTable()
+        self._most_operations = 1
         self.full = False
         """Whether our peer isn't read because it has as many operations outstanding as it may have."""
         self.state = HalfState.OPENING
@@ -194,6 +198,7 @@ class AssociationHalf:
         max_pdu: int,
         accepted_contexts: frozenset[int],
         max_length: int,
+        operations: int = 1,
     ) -> None:
         """Join the two sides: the association stands for our peer (its machine is in Sta6).
 
@@ -203,10 +208,14 @@ class AssociationHalf:
             max_pdu: our peer's Maximum Length.
             accepted_contexts: ids of the presentation contexts that the target accepted.
             max_length: the Maximum Length that our peer was told.
+            operations: that it may have outstanding, by negotiation; 0: without limit.
         """
         self.identity.remote = remote
         self.sender.outbound.open(window, self.instance.congestion_window_to(remote.instance))
         self._peer_side.accepted_contexts = accepted_contexts
+        self._most_operations = max(
+            self.settings.max_operations, min(operations or MOST_OPERATIONS, MOST_OPERATIONS)
+        )
         self.state = HalfState.LINKED
         self.instance.linked(self)
         if 0 < max_pdu < _SHORTEST_PDU:
@@ -233,6 +242,12 @@ class AssociationHalf:
 
     # what is let in
 
+    @property
+    def _has_too_many_operations(self) -> bool:
+        """Whether our peer has to wait. While it owes answers it is read: they may be for one of its operations."""
+        count = len(self.operations)
+        return count >= self._most_operations and (count >= MOST_OPERATIONS or not self.owed_answers)
+
     def regulate(self, *, waited: bool = False) -> None:
         """Read our peer, or hold it back until what it has sent gets away.
 
@@ -242,7 +257,7 @@ class AssociationHalf:
         peer, outbound = self.peer, self.sender.outbound
         congestion = outbound.congestion
         assert congestion is not None
-        self.full = len(self.operations) >= self.settings.max_operations
+        self.full = self._has_too_many_operations
         if outbound.exhausted or self.sender.unsent or self.full:
             peer.pause_reading()
             congestion.leave(self)

@@ -135,7 +135,7 @@ class RemoteSide:
         if half.state is HalfState.ENDED:
             return
         inbound = self._receiver.inbound
-        if half.full and len(half.operations) < half.settings.max_operations:
+        if half.full:
             half.regulate()
         if not self._peer.writable:
             half.instance.watch(half)

@@ -40,8 +40,9 @@ class PeerSettings(SettingsModel):
         "0: any",
     )
     max_operations: Count = Field(
-        default=4096,
-        description="operations that a peer may have outstanding on one association; with more it is not read",
+        default=128,
+        description="operations that a peer may have outstanding on one association, if it has not negotiated more; "
+        "with so many it is not read",
     )
     stalled_write_timeout: Seconds = Field(
         default=60.0, description="seconds that a peer may refuse to read what is sent to it"

@@ -31,7 +31,12 @@ from dimse_mesh.upper_layer.items import (
     UserInformation,
 )
 from dimse_mesh.upper_layer.pdu import PduType, encode_pdu
-from dimse_mesh.upper_layer.user_items import ImplementationClassUID, ImplementationVersionName, MaximumLength
+from dimse_mesh.upper_layer.user_items import (
+    AsynchronousOperationsWindow,
+    ImplementationClassUID,
+    ImplementationVersionName,
+    MaximumLength,
+)
 
 AE_TITLE_LENGTH = 16
 MAX_IMPLEMENTATION_VERSION_NAME = 16
@@ -160,6 +165,12 @@ class _Associate:
     def calling_ae(self) -> str:
         """The calling AE title's significant text."""
         return ae_title_text(self.calling_ae_bytes)
+
+    @property
+    def operations_window(self) -> tuple[int, int]:
+        """Operations that requestor and acceptor may have outstanding; 0 is unlimited (PS3.7 §D.3.3.3)."""
+        window = self.user_item(AsynchronousOperationsWindow)
+        return (1, 1) if window is None else (window.maximum_invoked, window.maximum_performed)
 
     @property
     def application_context(self) -> str:

@@ -17,6 +17,8 @@ LAST = 0x02
 
 PDV_HEADER_LENGTH = 6
 """Item length (4), context id (1), message control header (1): a PDU of length n carries n - 6."""
+MOST_PDVS = 4096
+"""PDVs of one P-DATA-TF. The standard has no limit; real peers put one or two into a PDU, odd ones a few hundred."""
 
 _PDU_HEADER = Struct(">BxI")  # PS3.8 §9.3.1: type, reserved, length
 _PDV_HEADER = Struct(">IBB")  # PS3.8 §9.3.5.1: length of what follows it, context id, message control header
@@ -125,7 +127,8 @@ def iter_pdvs(body: bytes | memoryview) -> list[tuple[int, int, memoryview]]:
     """Cut the body of a P-DATA-TF: (presentation context id, message control header, fragment) of each PDV.
 
     Raises `MalformedPdu` if there is no PDV (PS3.8 §9.3.5: one or more), or a PDV is too short for its two
-    header bytes, or longer than the PDU. An empty fragment is fine. The fragments are views of `body`.
+    header bytes, or longer than the PDU, or if there are more than `MOST_PDVS`. An empty fragment is fine. The
+    fragments are views of `body`.
     """
     view = memoryview(body)
     size = len(view)
@@ -143,6 +146,8 @@ def iter_pdvs(body: bytes | memoryview) -> list[tuple[int, int, memoryview]]:
         if length < 2 or at > size:
             raise MalformedPdu(f"a PDV of length {length} in a P-DATA-TF of {size} bytes")
         pdvs.append((context_id, flags, view[start:at]))
+        if len(pdvs) > MOST_PDVS:
+            raise MalformedPdu(f"a P-DATA-TF with more than {MOST_PDVS} PDVs")
     return pdvs
 
 

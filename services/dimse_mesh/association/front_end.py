@@ -432,6 +432,7 @@ class FrontEnd:
             max_pdu=request.maximum_length or 0,
             accepted_contexts=accepted.answer.accepted_context_ids,
             max_length=self._settings.max_pdu_length,
+            operations=accepted.answer.operations_window[0],
         )
         half.attach()
 

@@ -242,6 +242,7 @@ class Executor:
             max_pdu=accepted.maximum_length or 0,
             accepted_contexts=accepted.accepted_context_ids,
             max_length=self._settings.max_pdu_length,
+            operations=accepted.operations_window[1],
         )
         return OpenReply(
             result=OpenResult.ACCEPTED, channel=identity.local.channel, window=self._router.settings.window

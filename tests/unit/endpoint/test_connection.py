@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dimse_mesh.endpoint.connection import WRITE_HIGH_WATER, PeerConnection
+from dimse_mesh.endpoint.connection import LEAST_READ, WRITE_HIGH_WATER, PeerConnection
 from dimse_mesh.mesh import Turn
 from dimse_mesh.upper_layer import FramingError, PduTooLong, UnrecognizedPdu, UpperLayerError
 from tests.support.wire import RELEASE_RQ_PDU, abort, pdu
@@ -327,3 +327,21 @@ async def test_the_duplicated_descriptor_is_closed_with_the_connection() -> None
         pair.connection.abort()
         await pair.notes.until(lambda: pair.notes.lost == 1)
         assert duplicate is None or duplicate.fileno() == -1
+
+
+def test_a_peer_whose_bytes_take_long_is_read_in_smaller_pieces_and_then_again_in_larger_ones() -> None:
+    connection = PeerConnection(bytearray(64 * 1024), Turn(), max_length=1000)
+
+    def lent() -> int:
+        return len(connection.get_buffer(0))
+
+    connection._take_turns(64 * 1024, 0.008)
+    assert lent() == 8 * 1024
+    connection._take_turns(8 * 1024, 0.008)
+    assert lent() == LEAST_READ
+    connection.limit_reads(1024)
+    assert lent() == 1024, "the owner's limit holds, too"
+    connection.limit_reads(64 * 1024)
+    for _ in range(5):
+        connection._take_turns(LEAST_READ, 0.0001)
+    assert lent() == 64 * 1024

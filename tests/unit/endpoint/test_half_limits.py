@@ -193,3 +193,34 @@ def test_a_target_that_takes_nothing_holds_the_client_back_and_is_aborted_in_the
             both.assert_nothing_is_left()
 
     run(main())
+
+
+def test_a_peer_with_too_many_operations_outstanding_is_not_read_until_some_are_answered() -> None:
+    async def main() -> None:
+        async with joined(settings=replace(SETTINGS, max_operations=2)) as both:
+            for number in range(1, 5):
+                both.client.send(request(Command.C_ECHO, number, VERIFICATION))
+                await both.settle(1)
+            assert both.target.received == both.client.sent[:2]
+            for message in list(both.target.received):
+                both.target.send(response(message))
+            await both.settle(1)
+            assert both.target.received == both.client.sent
+
+    run(main())
+
+
+def test_a_peer_that_owes_answers_is_read_whatever_it_has_outstanding() -> None:
+    """A C-GET can't end before its client has answered the sub-operations."""
+
+    async def main() -> None:
+        async with joined(settings=replace(SETTINGS, max_operations=1)) as both:
+            both.client.send(request(Command.C_ECHO, 1, VERIFICATION))
+            await both.settle(1)
+            both.target.send(request(Command.C_ECHO, 7, VERIFICATION))
+            await both.settle(1)
+            both.client.send(response(both.client.received[0]))
+            await both.settle(1)
+            assert both.target.received[-1] == both.client.sent[-1]
+
+    run(main())

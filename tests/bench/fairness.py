@@ -1,0 +1,157 @@
+"""How fast an honest client is beside a hostile one: each flood in turn, and nothing, round after round.
+
+    python -m tests.bench.fairness --rounds 5
+
+Prints the honest client's C-ECHOs a second (one after the other, on an open association), alone and beside each flood,
+and fails where the median of the ratios is below a half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.bench.raw_peer import CONTEXTS
+from tests.bench.report import machine
+from tests.support.mesh import Ae, Mesh, zone_config
+from tests.support.ports import reserve_port
+from tests.support.process import Child
+from tests.support.scripted import Client
+from tests.support.wire import VERIFICATION, Command, associate_rq, p_data, pdu, pdv, request
+
+RAW = "RAW"
+SECONDS = 2.0
+MUST = 0.5
+PDUS = 2000
+ECHO_CONTEXT = next(context.id for context in CONTEXTS if context.abstract == VERIFICATION)
+
+
+def echoes_a_second(client: Client) -> float:
+    """Echo for a while."""
+    count, started = 0, time.perf_counter()
+    while time.perf_counter() - started < SECONDS:
+        client.echo(count % 65535 + 1, context_id=ECHO_CONTEXT)
+        count += 1
+    return count / (time.perf_counter() - started)
+
+
+def empty_pdvs() -> bytes:
+    """Return PDUs full of empty fragments: of a command that never ends."""
+    one = pdv(ECHO_CONTEXT, is_command=True, is_last=False, fragment=b"")
+    return pdu(4, one * 1000) * (PDUS // 100)
+
+
+def tiny_operations() -> bytes:
+    """Return C-ECHO-RQs, as many as come."""
+    return b"".join(
+        p_data(request(Command.C_ECHO, number % 65535 + 1, VERIFICATION, context_id=ECHO_CONTEXT))
+        for number in range(PDUS)
+    )
+
+
+def sending(port: int, make: Callable[[], bytes]) -> None:
+    """Send on one association, on another when that ends, and read what comes back."""
+    flood = make()
+    while True:
+        with suppress(AssertionError, OSError), Client.open(port, called=RAW, contexts=CONTEXTS) as client:
+            threading.Thread(target=_drain, args=(client,), daemon=True).start()
+            while True:
+                client.send(flood)
+
+
+def _drain(client: Client) -> None:
+    with suppress(OSError):
+        while client.sock.recv(1 << 16):
+            pass
+
+
+def connecting(port: int) -> None:
+    """Connect, say nothing, and connect again."""
+    held: list[Client] = []
+    while True:
+        with suppress(OSError):
+            held.append(Client.connect(port))
+        if len(held) > 200:
+            held.pop(0).close()
+
+
+def associating(port: int) -> None:
+    """Ask for associations as fast as they are refused or given."""
+    asked = associate_rq(called=RAW, contexts=CONTEXTS)
+    while True:
+        with suppress(AssertionError, OSError), Client.connect(port) as client:
+            client.associate(asked)
+            client.release()
+
+
+FLOODS: dict[str, Callable[[int], None]] = {
+    "empty PDVs": lambda port: sending(port, empty_pdvs),
+    "tiny operations": lambda port: sending(port, tiny_operations),
+    "idle connections": connecting,
+    "associations": associating,
+}
+
+
+@contextmanager
+def flooded(flood: str, port: int, directory: Path) -> Iterator[None]:
+    """Run a flood in a process of its own for the length of the block."""
+    command = [sys.executable, "-m", "tests.bench.fairness", "--flood", flood, "--port", str(port)]
+    with Child(command, log=directory / "flood.log"):
+        time.sleep(1.0)
+        yield
+
+
+def main() -> int:
+    """Measure; return 1 if an honest client gets less than half of its speed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.fairness", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--flood", help="be the hostile client", choices=FLOODS)
+    parser.add_argument("--port", type=int, help="of the listener that is flooded")
+    options = parser.parse_args()
+    if options.flood:
+        FLOODS[options.flood](options.port)
+    rounds = options.rounds
+    print("; ".join(f"{name}: {value}" for name, value in machine().items()))
+    print(f"\n`python -m tests.bench.fairness`, {rounds} rounds: C-ECHOs a second, median (range)\n")
+    ratios: dict[str, list[float]] = {name: [] for name in FLOODS}
+    speeds: dict[str, list[float]] = {name: [] for name in ("alone", *FLOODS)}
+    with tempfile.TemporaryDirectory(prefix="dimse-mesh-bench-") as name:
+        directory, target = Path(name), reserve_port()
+        raw = Child([sys.executable, "-m", "tests.bench.raw_peer", str(target)], log=directory / "raw.log")
+        configs = [
+            zone_config("hospital", listener=reserve_port()),
+            zone_config("cloud", remote_aes=[Ae(RAW, target, "cloud")]),
+        ]
+        with raw, Mesh.start(directory / "mesh", configs) as mesh:
+            raw.wait_for_port(target)
+            port = mesh.listeners["hospital"]
+            with Client.open(port, called=RAW, contexts=CONTEXTS, timeout=120) as client:
+                for _ in range(rounds):
+                    speeds["alone"].append(echoes_a_second(client))
+                    for flood in FLOODS:
+                        with flooded(flood, port, directory):
+                            speeds[flood].append(echoes_a_second(client))
+                        ratios[flood].append(speeds[flood][-1] / speeds["alone"][-1])
+                client.release()
+    broken = 0
+    print("| beside | C-ECHOs a second | of the speed alone |\n| --- | --: | --: |")
+    for flood, figures in speeds.items():
+        share = ratios.get(flood, [1.0])
+        middle = statistics.median(share)
+        broken += middle < MUST
+        print(
+            f"| {flood} | {statistics.median(figures):.0f} ({min(figures):.0f} - {max(figures):.0f}) "
+            f"| {middle:.2f} ({min(share):.2f} - {max(share):.2f}) |"
+        )
+    return int(broken > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

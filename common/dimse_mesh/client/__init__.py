@@ -12,7 +12,7 @@ from dimse_mesh.client.association import (
     connect_tcp,
 )
 from dimse_mesh.client.errors import AssociationError, AssociationFailure
-from dimse_mesh.client.line import InProcessLine
+from dimse_mesh.client.line import ClientLine, InProcessLine
 
 __all__ = [
     "EXPLICIT_LE",
@@ -21,6 +21,7 @@ __all__ = [
     "VERIFICATION",
     "AssociationError",
     "AssociationFailure",
+    "ClientLine",
     "Context",
     "DicomClient",
     "DimseMessage",

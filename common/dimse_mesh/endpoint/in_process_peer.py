@@ -94,6 +94,13 @@ class InProcessPeer:
             self.release_requested = True
             self._user.release_requested()
 
+    def grant_release(self) -> None:
+        """Answer the half's A-RELEASE-RQ: the association is over."""
+        user, self.over = self._user, True
+        self.owes_release = False
+        if user is not None:
+            user.released()
+
     def give_up(self) -> None:
         """Abort the association, if it stands or is being opened."""
         teller = self._user or self._opening

@@ -22,6 +22,7 @@ from dimse_mesh.runtime.settings_fields import (
     pair_of_files,
 )
 from dimse_mesh.runtime.settings_peer import PeerSettings
+from dimse_mesh.runtime.settings_storage import StorageSettings
 
 
 class RemoteTls(SettingsModel):
@@ -52,8 +53,11 @@ class RemoteAe(SettingsModel):
     """A target: an AE that executors of this zone can reach."""
 
     ae_title: AeTitle = Field(description="the AE title by which the mesh knows it")
-    host: Host = Field(description="its host name or address")
-    port: Port = Field(description="its TCP port, 1 to 65535")
+    host: Host | None = Field(default=None, description="its host name or address")
+    port: Port | None = Field(default=None, description="its TCP port, 1 to 65535")
+    storage: StorageSettings | None = Field(
+        default=None, description="a place that objects are stored in, instead of host and port"
+    )
     called_ae: AeTitle | None = Field(
         default=None, description="called AE title to send instead of the client's"
     )
@@ -76,6 +80,27 @@ class RemoteAe(SettingsModel):
     association_timeout: Seconds = Field(
         default=20.0, description="seconds from A-ASSOCIATE-RQ to its answer"
     )
+
+    @model_validator(mode="after")
+    def _peer_or_place(self) -> Self:
+        if self.storage is None:
+            if self.host is None or self.port is None:
+                raise ValueError("give host and port, or storage")
+        elif self.host is not None or self.port is not None or self.tls is not None:
+            raise ValueError("an AE with storage has no host, port or tls")
+        return self
+
+    @property
+    def endpoint(self) -> tuple[str, int]:
+        """Host and port; not for an AE that is a place."""
+        assert self.host is not None
+        assert self.port is not None
+        return self.host, self.port
+
+    @property
+    def where(self) -> str:
+        """Where it is, in words for people."""
+        return f"{self.host}:{self.port}" if self.storage is None else self.storage.url
 
 
 class ScuSettings(PeerSettings):

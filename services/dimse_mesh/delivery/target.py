@@ -23,10 +23,12 @@ from dimse_mesh.delivery.outcomes import (
     opening_failed,
     sending_failed,
 )
+from dimse_mesh.delivery.storage_line import StorageLine
 from dimse_mesh.dimse import Tag
 from dimse_mesh.endpoint.tls import TlsContext, remote_context
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.spool import DamagedObject, SpooledObject
+from dimse_mesh.storage import StorageTarget
 from dimse_mesh.transcoding import CannotTranscode, Transcoder, alternatives
 from dimse_mesh.upper_layer import UpperLayerError
 
@@ -45,6 +47,7 @@ class Target:
         self._transcoder = transcoder
         self._response_timeout = response_timeout
         self._tls: TlsContext | None = None if remote.tls is None else remote_context(remote.tls)
+        self._place = None if remote.storage is None else StorageTarget(remote)
         self._client: DicomClient | None = None
         self._titles: tuple[str, str] | None = None
         self._proposed: dict[Context, None] = {}
@@ -201,13 +204,7 @@ class Target:
             self._proposed[context] = None
         while len(self._proposed) > MAX_CONTEXTS:
             del self._proposed[next(iter(self._proposed))]
-        client = await connect_tcp(
-            self._remote.host,
-            self._remote.port,
-            timeout=self._remote.connect_timeout,
-            tls=None if self._tls is None else self._tls.now(),
-            server_name=None if self._remote.tls is None else self._remote.tls.server_name,
-        )
+        client = await self._connect()
         try:
             client.deadline = self._remote.association_timeout
             await client.associate(
@@ -221,6 +218,23 @@ class Target:
             raise
         self._client, self._titles, self._offered = client, titles, frozenset(self._proposed)
         return client
+
+    async def _connect(self) -> DicomClient:
+        """Return a client without an association.
+
+        Raises:
+            AssociationError: the destination can't be reached.
+        """
+        if self._place is not None:
+            return DicomClient(StorageLine(self._place))
+        host, port = self._remote.endpoint
+        return await connect_tcp(
+            host,
+            port,
+            timeout=self._remote.connect_timeout,
+            tls=None if self._tls is None else self._tls.now(),
+            server_name=None if self._remote.tls is None else self._remote.tls.server_name,
+        )
 
 
 def _unchangeable(why: str) -> DeliveryOutcome:

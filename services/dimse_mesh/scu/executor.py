@@ -9,8 +9,9 @@ from collections.abc import Callable
 import anyio
 
 from dimse_mesh.dimse import CommandHead
-from dimse_mesh.endpoint import AssociationHalf, AssociationIdentity, Occupancy, Router, SocketPeer
+from dimse_mesh.endpoint import AssociationHalf, AssociationIdentity, Occupancy, Router
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT, with_own_items
+from dimse_mesh.endpoint.peer import DicomPeer
 from dimse_mesh.endpoint.tls import TlsContext, remote_context
 from dimse_mesh.endpoint.tls_trouble import TlsSide, TlsTroubles
 from dimse_mesh.mesh import Message
@@ -23,8 +24,9 @@ from dimse_mesh.runtime.tracing import traceparent_in
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.association import CLOSED_BY_TARGET, OpenReply, OpenRequest, OpenResult
 from dimse_mesh.scu.callbacks import CallbackTeller
-from dimse_mesh.scu.requestor import OpeningFailed, connect, request_association
+from dimse_mesh.scu.requestor import Answer, OpeningFailed, connect, request_association
 from dimse_mesh.scu.slots import Slots
+from dimse_mesh.scu.storage import StoragePlaces
 from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, UpperLayerError
 
 log = logging.getLogger(__name__)
@@ -38,13 +40,17 @@ class Executor:
 
     Args:
         policy: of this zone.
+        places: the AEs that are places.
 
     Raises (from the constructor):
         StartError: a TLS file of a target is unusable.
     """
 
-    def __init__(self, context: ServiceContext, router: Router, slots: Slots, policy: Policy) -> None:
+    def __init__(
+        self, context: ServiceContext, router: Router, slots: Slots, policy: Policy, places: StoragePlaces
+    ) -> None:
         self._context = context
+        self._places = places
         self._settings = context.settings.scu
         self._router = router
         self._slots = slots
@@ -132,10 +138,10 @@ class Executor:
                 said = "it closed without an answer to the A-ASSOCIATE-RQ"
                 if remote.tls is None:
                     said += "; perhaps it speaks TLS, and the remote AE has no tls"
-            log.warning("target %s (%s:%s): %s", remote.ae_title, remote.host, remote.port, said)
+            log.warning("target %s (%s): %s", remote.ae_title, remote.where, said)
             return
         cause = failure.__cause__
-        self._tls_troubles.note(remote.host, remote.port, failure.tls, cause, target=remote.ae_title)
+        self._tls_troubles.note(*remote.endpoint, failure.tls, cause, target=remote.ae_title)
 
     def _refusal_of(
         self, remote: RemoteAe, request: OpenRequest, front_end: InstanceAddress
@@ -164,18 +170,23 @@ class Executor:
         except UpperLayerError as error:
             raise OpeningFailed(OpenResult.UNREACHABLE, f"request-{error.code}") from error
         own = own.with_ae_titles(remote.called_ae, remote.calling_ae)
-        tls = self._tls.get(remote.ae_title)
-        connection = await connect(
-            remote,
-            connection=lambda: self._router.new_connection(max_length=ASSOCIATE_LIMIT),
-            context=None if tls is None else tls.now(),
-        )
-        peer, answer = await request_association(
-            connection,
-            own.encode(),
-            timeout=remote.association_timeout,
-            artim_timeout=self._settings.artim_timeout,
-        )
+        peer: DicomPeer
+        if remote.storage is not None:
+            peer, accepted = self._places.associate(remote, own)
+            answer = Answer(OpenResult.ACCEPTED, accepted, accepted.encode())
+        else:
+            tls = self._tls.get(remote.ae_title)
+            connection = await connect(
+                remote,
+                connection=lambda: self._router.new_connection(max_length=ASSOCIATE_LIMIT),
+                context=None if tls is None else tls.now(),
+            )
+            peer, answer = await request_association(
+                connection,
+                own.encode(),
+                timeout=remote.association_timeout,
+                artim_timeout=self._settings.artim_timeout,
+            )
         if not isinstance(answer.content, AssociateAC):
             peer.leave()
             return OpenReply(result=answer.result, channel=local.channel), answer.pdu
@@ -198,7 +209,7 @@ class Executor:
         self,
         remote: RemoteAe,
         identity: AssociationIdentity,
-        peer: SocketPeer,
+        peer: DicomPeer,
         accepted: AssociateAC,
         *,
         window: int,

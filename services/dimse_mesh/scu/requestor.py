@@ -114,17 +114,18 @@ async def connect(
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + remote.connect_timeout
+    host, port = remote.endpoint
     try:
         with anyio.fail_after(remote.connect_timeout):
             if context is None:
-                _, connected = await loop.create_connection(connection, remote.host, remote.port)
+                _, connected = await loop.create_connection(connection, host, port)
                 return connected
-            sock = await _connected_socket(remote.host, remote.port)
+            sock = await _connected_socket(host, port)
     except TimeoutError:
         raise OpeningFailed(OpenResult.TIMED_OUT, "connect-timeout") from None
     except OSError as error:
         raise OpeningFailed(OpenResult.UNREACHABLE, "unreachable") from error
-    name = None if remote.tls is None else remote.tls.server_name or remote.host
+    name = None if remote.tls is None else remote.tls.server_name or host
     try:
         with anyio.fail_after(deadline - loop.time()):
             _, connected = await loop.create_connection(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import anyio
+
 from dimse_mesh.endpoint.process import open_router
 from dimse_mesh.mesh import Subscription
 from dimse_mesh.policy import ConfiguredPolicy, DecisionPoint, refusal_log
@@ -12,14 +14,24 @@ from dimse_mesh.schemas.association import OpenReply, OpenRequest
 from dimse_mesh.schemas.subjects import Subject
 from dimse_mesh.scu.executor import Executor
 from dimse_mesh.scu.slots import Slots
+from dimse_mesh.scu.storage import StoragePlaces
 
 
 async def run(context: ServiceContext) -> None:
     """Serve the zone's AEs until told to drain, then until their associations have ended, within the drain timeout.
 
     Raises:
-        StartError: a TLS file of a target is unusable.
+        StartError: a TLS file of a target is unusable, or the library that a place needs is not installed.
     """
+    settings = context.settings.scu
+    async with anyio.create_task_group() as tasks:
+        await _serve(
+            context, StoragePlaces(settings.remote_aes, tasks, max_pdu_length=settings.max_pdu_length)
+        )
+        tasks.cancel_scope.cancel()
+
+
+async def _serve(context: ServiceContext, places: StoragePlaces) -> None:
     settings = context.settings.scu
     async with open_router(
         context,
@@ -34,7 +46,7 @@ async def run(context: ServiceContext) -> None:
         )
         await slots.start()
         policy = DecisionPoint(ConfiguredPolicy.of(context.settings), (refusal_log(),))
-        executor = Executor(context, router, slots, policy)
+        executor = Executor(context, router, slots, policy, places)
         subjects = context.mesh.subjects
         subscriptions: list[Subscription] = []
         for remote in settings.remote_aes:

@@ -52,12 +52,12 @@ def test_check_prints_the_complete_configuration(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", [["check"], ["up"], ["run", "scu", "--config"]])
 def test_wrong_field_names_file_field_and_what_is_allowed(tmp_path: Path, command: list[str]) -> None:
-    file = write(tmp_path / "zone.yaml", "zone: a\nscu: {remote_aes: [{ae_title: A, host: h, prot: 1}]}\n")
+    file = write(tmp_path / "zone.yaml", "zone: a\nassociation: {listeners: [{host: h, prot: 1}]}\n")
     result = dimse_mesh(*command, file)
     assert result.returncode == 2
     first, second = sorted(result.stderr.splitlines())
-    assert first == f"{file}: scu.remote_aes[0].port: required, but not given"
-    assert second.startswith(f"{file}: scu.remote_aes[0].prot: unknown field; did you mean 'port'?")
+    assert first == f"{file}: association.listeners[0].port: required, but not given"
+    assert second.startswith(f"{file}: association.listeners[0].prot: unknown field; did you mean 'port'?")
 
 
 def test_missing_file_is_one_line(tmp_path: Path) -> None:

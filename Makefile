@@ -101,6 +101,10 @@ interop: .venv/.developing ## Peers of five makes with each other, direct and th
 soak-durable: .venv/.developing ## Durable delivery under SOAK_KILLS (200) kills and SOAK_FAILURES (50) power failures
 	@$(RUN) pytest -q -s -m soak --timeout 7200 tests/durable
 
+.PHONY: soak-cohort
+soak-cohort: .venv/.developing ## A cohort of COHORT_STUDIES (500) studies pulled with ten kills
+	@$(RUN) pytest -q -s -m soak --timeout 3600 tests/cohort
+
 fuzz: .venv/.developing ## Damaged bytes into every parser, for FUZZ_SECONDS (60)
 	@end=$$(($$(date +%s) + $(FUZZ_SECONDS))); \
 	while $(RUN) pytest -q --hypothesis-seed=random tests/fuzz tests/property; do \

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from dimse_mesh.app.cohort_commands import cohort_app
 from dimse_mesh.app.extras import advice
 from dimse_mesh.app.failures import FAILED, failures, leave
 from dimse_mesh.app.options import (
@@ -33,6 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(queue_app, name="queue")
+app.add_typer(cohort_app, name="cohort")
 
 
 class Service(StrEnum):

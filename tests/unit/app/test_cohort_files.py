@@ -1,0 +1,98 @@
+"""Query files, lists and states of a cohort: what is read, what is refused, what survives."""
+
+from __future__ import annotations
+
+from datetime import time
+from pathlib import Path
+
+import pytest
+
+from dimse_mesh.app.cohort_list import ListedStudy, read_list, write_list
+from dimse_mesh.app.cohort_query import Pacs, load_query
+from dimse_mesh.app.cohort_state import StudyStatus, alone, load_state, state_path
+from dimse_mesh.runtime.settings_errors import ConfigurationError
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_lists_of_values_are_one_find_each(tmp_path: Path) -> None:
+    text = "pacs: [{ae_title: A}]\nfind:\n- {Modality: [CT, MR], StudyDate: 20200101}\n- {PatientID: 7}\n"
+    query = load_query(written(tmp_path / "q.yaml", text))
+    assert list(query.finds()) == [
+        {"Modality": "CT", "StudyDate": "20200101"},
+        {"Modality": "MR", "StudyDate": "20200101"},
+        {"PatientID": "7"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("pacs: [{ae_title: A}]\nfind: [{Modalty: CT}]\n", "did you mean 'Modality'"),
+        ("find: [{Modality: CT}]\n", "no PACS"),
+        ("pacs: [{ae_title: A}]\nfind: [{Modality: ''}]\n", "every study"),
+        ("pacs: [{ae_title: A, hours: [night]}]\nfind: [{Modality: CT}]\n", "HH:MM"),
+        ("pacs: [{ae_title: A}, {ae_title: A}]\nfind: [{Modality: CT}]\n", "twice"),
+        ("pacs: [{ae_title: A}]\n", "find: required"),
+        ("pacs: [{ae_title: A}]\nfind: []\n", "find"),
+    ],
+)
+def test_queries_that_are_refused(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        load_query(written(tmp_path / "q.yaml", text))
+
+
+@pytest.mark.parametrize(
+    ("hours", "now", "allowed"),
+    [
+        ((), time(12), True),
+        (("18:00-06:00",), time(18), True),
+        (("18:00-06:00",), time(5, 59), True),
+        (("18:00-06:00",), time(6), False),
+        (("08:00-12:00", "13:00-14:00"), time(12, 30), False),
+        (("08:00-12:00", "13:00-24:00"), time(23, 59), True),
+    ],
+)
+def test_hours(hours: tuple[str, ...], now: time, allowed: bool) -> None:
+    assert Pacs(ae_title="A", hours=hours).allows(now) is allowed
+
+
+def test_a_list_comes_back_as_written(tmp_path: Path) -> None:
+    studies = [
+        ListedStudy("yes", "PACS", "1.2.3", "20200101", "CT\\SR", 'THORAX, "low" dose', "A1", "P1", "7"),
+        ListedStudy("no", "PACS", "1.2.4"),
+    ]
+    write_list(tmp_path / "list.csv", studies)
+    assert read_list(tmp_path / "list.csv") == studies
+    assert [study.wanted for study in studies] == [True, False]
+
+
+def test_a_description_is_no_formula(tmp_path: Path) -> None:
+    write_list(tmp_path / "list.csv", [ListedStudy("yes", "PACS", "1.2.3", description="=cmd()")])
+    assert "'=cmd()" in (tmp_path / "list.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    "row", ["yes,PACS,../x", "yes,,1.2.3", "maybe,PACS,1.2.3", "yes,PACS,1.2\nyes,PACS,1.2"]
+)
+def test_lists_that_are_refused(tmp_path: Path, row: str) -> None:
+    with pytest.raises(ConfigurationError):
+        read_list(written(tmp_path / "list.csv", f"pull,pacs,study_instance_uid\n{row}\n"))
+
+
+def test_a_state_is_for_one_destination_and_one_run(tmp_path: Path) -> None:
+    listed = tmp_path / "list.csv"
+    state = load_state(listed, "AE A")
+    state.of("1.2").status = StudyStatus.COMPLETE
+    state.save()
+    assert load_state(listed).of("1.2").status is StudyStatus.COMPLETE
+    with pytest.raises(ConfigurationError, match="copy the list"):
+        load_state(listed, "AE B")
+    with alone(listed), pytest.raises(ConfigurationError, match="already"), alone(listed):
+        pass
+    state_path(listed).write_text("{")
+    with pytest.raises(ConfigurationError, match="no state"):
+        load_state(listed)

@@ -116,7 +116,7 @@ async def _reach_for_more(made: Sites) -> None:
         assert SPOOL.stream in await jetstream.streams(every_spool("DIMSE"))
         other = SPOOL._replace(name="OTHER").stream
         for verb in (
-            *(f"STREAM.{verb}.{SPOOL.stream}" for verb in ("UPDATE", "DELETE", "MSG.GET", "SNAPSHOT")),
+            *(f"STREAM.{verb}.{SPOOL.stream}" for verb in ("UPDATE", "DELETE", "SNAPSHOT")),
             *(f"STREAM.{verb}.{SPOOL.state_stream}" for verb in ("INFO", "PURGE", "DELETE")),
             *(f"{verb}.{other}" for verb in ("STREAM.CREATE", "STREAM.INFO", "DIRECT.GET")),
             f"CONSUMER.CREATE.{SPOOL.stream}",

@@ -56,7 +56,6 @@ class PlacedSpool:
         yield commitment_request(self.spool.root, self.spool.zone)
         yield from (f"{api}.DIRECT.GET.{stream}" for stream in (self.spool.receipt_stream, self._commitments))
         yield f"{api}.STREAM.MSG.DELETE.{self._commitments}"
-        yield from self.api("STREAM.INFO")
         yield from self.words(StateKind.PROGRESS)
 
     def seeing_commitments(self) -> Iterator[str]:

@@ -17,7 +17,7 @@ from dimse_mesh.spool import Receipts, SpooledObject
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 64
+AT_ONCE = 192
 """Objects that are being removed while the next ones are sent; more, and the next one waits."""
 PAUSE = 1.0
 

@@ -39,7 +39,7 @@ def test_a_large_cohort(tmp_path: Path) -> None:
             lambda: None,
         )
         for number in range(KILLS):
-            aim = min(STUDIES - 1, site.completed + chance.randrange(1, STUDIES // KILLS))
+            aim = min(STUDIES - 1, site.completed + chance.randrange(1, max(2, STUDIES // KILLS)))
             kill_in_mid_pull(site, number, victims[number % len(victims)], aim)
         site.cohort("pull", site.listed, "--to", FOLDER, "--wait", "0.5", "--attempts", "20")
         wait_until(lambda: site.completed == STUDIES, "all are complete")

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
+from tests.support.gotool import go_program
 from tests.support.ports import reserve_port
 from tests.support.process import Child, wait_until
 
@@ -135,15 +133,9 @@ def _stored(span: Mapping[str, Any], processes: Mapping[str, Any]) -> Stored:
     )
 
 
-@cache
 def jaeger_program() -> str:
-    """Return Jaeger's program, built if need be; without Go, skip on a laptop and fail in CI."""
-    run = subprocess.run([BUILD], capture_output=True, text=True, check=False)
-    if run.returncode == 0:
-        return run.stdout.strip()
-    if os.environ.get("CI") == "true":
-        pytest.fail(run.stderr)
-    pytest.skip(run.stderr.strip())
+    """Return Jaeger's program, built if need be."""
+    return go_program(BUILD)
 
 
 def collector_program() -> str:

@@ -89,7 +89,7 @@ class Deadlines:
         self._look_at_the_end()
 
     def await_close(self) -> None:
-        """From now on our peer, which sends no more, waits for the other side's to answer and close."""
+        """Note that our peer has sent its last byte, and waits for the other side's peer to answer and close."""
         self._awaits_close = True
         self._look_at_the_end()
 
@@ -216,7 +216,7 @@ class Deadlines:
             instance.counters.sent_again(count)
 
     def ask_handlers_again(self) -> None:
-        """Ask the queue group again for the operations that nobody took."""
+        """Send operations to the queue group again that no handler took."""
         half = self._half
         if half.state is not HalfState.OPENING:
             half.instance.counters.sent_again(half.sender.send_again(lane=Lane.HANDLER))

@@ -289,7 +289,7 @@ class AssociationHalf:
         self.guarded(self._deadlines.send_unsent)
 
     def ask_handlers_again(self) -> None:
-        """Ask the queue group again for the operations that nobody took."""
+        """Send operations to the queue group again that no handler took."""
         self._deadlines.ask_handlers_again()
 
     def mesh_returned(self) -> None:
@@ -301,7 +301,7 @@ class AssociationHalf:
         self._deadlines.await_release()
 
     def await_close(self) -> None:
-        """From now on our peer, which sends no more, waits for the other side's to answer and close."""
+        """Note that our peer has sent its last byte, and waits for the other side's peer to answer and close."""
         self._deadlines.await_close()
 
     # the other endpoint

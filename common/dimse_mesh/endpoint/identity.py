@@ -1,4 +1,4 @@
-"""Who stands at the two ends of a half, and by which services its operations are handled."""
+"""The two ends of an association, and the services that handle its operations."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Associations that are being opened: so that neither a death nor a change of mind is waited for.
 
-An executor that takes an `OpenRequest` says so at once (TAKEN): the front-end then knows whom to tell that its client
-has gone, and whose death means that the request must be made again. An opening that was given up is aborted, as a
-half would be, on every executor that has said that it took it. An executor is probed while its reply is awaited, since
+An executor that takes an `OpenRequest` says so at once (TAKEN). From then on the front-end knows which executor to tell
+when its client has gone, and makes the request again when that executor dies. An opening that was given up is aborted,
+as a half would be, on every executor that has said that it took it. An executor is probed while its reply is awaited:
 the reply may be lost on a way that neither end sees broken.
 """
 
@@ -57,7 +57,7 @@ class Openings:
         return asked is not None and bool(asked.takers)
 
     def took(self, channel: int, taker: HalfAddress) -> bool:
-        """Note who has the request; False: nobody wants it (any more)."""
+        """Note that an executor has the request; False: the request isn't wanted any more."""
         asked = self._asked.get(channel)
         if asked is None:
             return False
@@ -90,7 +90,7 @@ class Openings:
             asked.lost()
 
     def gone(self, channel: int, taker: HalfAddress) -> None:
-        """Ask again, if the last executor that had the request has it no more: its reply was lost."""
+        """Make the request again if the last executor that had it doesn't know it any more: its reply was lost."""
         asked = self._asked.get(channel)
         if asked is not None and taker in asked.takers:
             asked.takers.remove(taker)
@@ -113,7 +113,7 @@ class Openings:
         self._taken.pop(channel, None)
 
     def give_up(self, channel: int, front_end: HalfAddress) -> None:
-        """Handle ABORT or RESET for a channel that may be an opening for that front-end's half."""
+        """Handle an ABORT or a RESET for a channel that may be an opening for that front-end's half."""
         if self.has(channel, front_end):
             _, give_up = self._taken.pop(channel)
             give_up()
@@ -121,7 +121,7 @@ class Openings:
     # both
 
     def instance_died(self, instance: InstanceAddress) -> None:
-        """Forget an executor; who has waited for it, and for no other, must ask again."""
+        """Forget an executor; make the requests again that no other one has."""
         for asked in list(self._asked.values()):
             left = [taker for taker in asked.takers if taker.instance != instance]
             if len(left) < len(asked.takers):

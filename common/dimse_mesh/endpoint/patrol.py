@@ -1,4 +1,4 @@
-"""Rounds over all halves: who is idle, who stops or dawdles in mid-message, who is at rest while we drain.
+"""Rounds over all halves: which are idle, stop or are too slow in mid-message, or are at rest while we drain.
 
 One timer for the instance and none for a half: what a half last moved is compared with what it has moved now, so the
 hot path pays for nothing but its counters. Deadlines are kept to within a quarter.

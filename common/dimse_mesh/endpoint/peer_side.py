@@ -1,4 +1,4 @@
-"""Our peer's end of a half: what it sends and says goes to the other endpoint, in order, as long as that takes more."""
+"""The side of a half that faces our peer: what the peer sends goes to the other endpoint, in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLOSED_BY_OTHER_SIDE = "closed-by-other-side"
 
 
 class PeerSide:
-    """User of our peer from `Link.establish` on.
+    """User of our peer from `AssociationHalf.establish` on.
 
     How a connection that nobody releases or aborts is closed:
 

@@ -13,7 +13,7 @@ from dimse_mesh.upper_layer import Abort
 REPEAT_INTERVAL = 1.0
 """Seconds between two ABORTs to an endpoint that doesn't answer."""
 PATIENCE = 60.0
-"""Seconds after which such an endpoint is let alone."""
+"""Seconds after which such an endpoint is told no more."""
 MOST = 4096
 """ABORTs that are repeated; of more, the oldest are not."""
 
@@ -26,7 +26,7 @@ class _PendingAbort:
 
 
 class PendingAborts:
-    """The ABORTs of one instance, by its own channel and whom it tells."""
+    """The ABORTs of one instance, by its own channel and the address that is told."""
 
     def __init__(self, courier: Courier) -> None:
         self._courier = courier
@@ -55,7 +55,7 @@ class PendingAborts:
         self._courier.post(remote.instance, frame)
 
     def answered(self, channel: int, remote: HalfAddress) -> None:
-        """Note that an other end of our `channel` knows."""
+        """Note that the other end of our `channel` knows."""
         self._pending.pop((channel, remote), None)
 
     def instance_died(self, instance: InstanceAddress) -> None:

@@ -107,7 +107,7 @@ class HalfEvents(Patrolled, Protocol):
         """Send what was not taken yet, and read on when all of it was."""
 
     def ask_handlers_again(self) -> None:
-        """Ask the queue group again for the operations that nobody took."""
+        """Send operations to the queue group again that no handler took."""
 
     def mesh_returned(self) -> None:
         """Say what was received, and ask the same."""
@@ -182,4 +182,4 @@ class Half(HalfEvents, Protocol):
         """From now on our peer owes an A-RELEASE-RP."""
 
     def await_close(self) -> None:
-        """From now on our peer, which sends no more, waits for the other side's to answer and close."""
+        """Note that our peer has sent its last byte, and waits for the other side's peer to answer and close."""

@@ -65,7 +65,7 @@ class RemoteSide:
 
     def _control(self, frame: Frame) -> None:
         kind, half = frame.kind, self._half
-        if kind != FrameKind.PROBE:  # which is also sent by who waits for the reply
+        if kind != FrameKind.PROBE:  # a PROBE is also sent while the reply is awaited
             self.attached = True
         if kind == FrameKind.ABORT:
             if self._names_remote(frame.payload[2:]):

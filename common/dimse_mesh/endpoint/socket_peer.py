@@ -1,7 +1,7 @@
 """A DICOM peer at the end of a connection: the upper layer service provider of PS3.8, one for each association.
 
-Every PDU, close and timer is an event of the state machine (`upper_layer.state`); what its action says is done here,
-and nowhere else. ARTIM runs here. Who uses the peer hears what concerns the user of the service (`peer_user`).
+Every PDU, close and timer is an event of the state machine (`upper_layer.state`), and its action is carried out here
+and nowhere else. ARTIM runs here. `OpeningUser` and `PeerUser` are told what concerns the user of the service.
 """
 
 from __future__ import annotations
@@ -339,7 +339,7 @@ class SocketPeer:
             user.released()
 
     def protocol_error(self, error: UpperLayerError) -> None:
-        """Abort: what came is no PDU. What was whole before it still counts; what comes behind it can't be read."""
+        """Abort, since what came is no PDU; handle the whole PDUs before it."""
         if isinstance(error, FramingError) and error.completed:
             self.pdus_received(error.completed)
         if self._machine.state is not State.STA1:

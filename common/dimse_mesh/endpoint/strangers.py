@@ -1,7 +1,7 @@
 """Frames of strangers: for channels that have no half, or from another instance than the one at the half's other end.
 
-They come from executors that have taken an `OpenRequest`, from instances that were given up, and from those whose word
-an association outlived. Each is told what it has to know, so that no half stands alone for long.
+They come from executors that have taken an `OpenRequest`, from instances that were given up, and from the other ends of
+associations that are over. Each is told what it has to know, so that no half stands alone for long.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Strangers:
         return any(taker.instance == sender for taker in self._openings.takers(channel))
 
     def _taken(self, frame: Frame, sender: InstanceAddress) -> bool:
-        """Note who has taken our `OpenRequest`, or tell it that nobody wants it any more."""
+        """Note that an executor has our `OpenRequest`, or tell it that the request isn't wanted any more."""
         taker = _half_in(frame, sender)
         if sender.role is Role.SCU and self._openings.took(frame.channel, taker):
             return True

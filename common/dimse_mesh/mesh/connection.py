@@ -219,7 +219,7 @@ class Mesh:
 
         On return the server knows of the subscription (if connected; else it will on reconnect). `bulk`
         receives on the bulk connection. What one connection publishes stays in order on one connection only.
-        `stored` receives what JetStream sends; elsewhere that is dropped, since nobody's permissions bind it.
+        `stored` receives what JetStream sends; other subscriptions drop that, since no permission binds it.
 
         Raises:
             NotPermitted: our user may not.
@@ -244,7 +244,7 @@ class Mesh:
         timeout: float,
         headers: Mapping[str, str] | None = None,
     ) -> Reply[ReplyT]:
-        """Ask one of those who serve `subject`; return what it replied, and who did.
+        """Ask one of the instances that serve `subject`; return its reply and its address.
 
         Raises:
             NoResponders: nobody serves it.

@@ -1,24 +1,24 @@
-"""Who is dead: the rules, without IO and without a clock of their own (docs/architecture.md, Deaths).
+"""Which instances are dead: the rules, without IO and without a clock of their own (docs/architecture.md, Deaths).
 
 An instance is dead when
 
-1. an **obituary** says so, from its own zone: its supervisor's, a witness's, or its own; and our nats-server knows
-   nobody who would answer our ping, which is sent at once; or
-2. it is **on our nats-server** and that server answers our probes with 503 (no responders), without a break,
-   for `confirm` seconds; if the instance was not seen since our own connection stands, not before `grace`
-   seconds after that: when a server restarted, others may need longer than we did to come back; or
-3. it is **silent**: no heartbeat and no answer for `deadline` seconds, however it is connected.
+1. an **obituary** from its own zone says so (its supervisor's, a witness's, or its own), and our nats-server answers
+   the ping that we then send at once with 503: nobody there subscribes to it; or
+2. it is **on our nats-server**, and that server answers our probes with 503 for `confirm` seconds without a break.
+   After a restart of the server, instances may need longer than we did to come back: one that we have not seen since
+   then is not dead before `grace` seconds have passed; or
+3. it is **silent**: no heartbeat and no answer came for `deadline` seconds, wherever it is connected.
 
-Of an instance on another server, 503 proves nothing: a leaf or cluster link may be down between us. Its death
-is declared by a **witness**: of its own zone, on its own server, every instance always probes the next one by address,
-so that each has its witness and none has many, and everyone whose heartbeat is overdue.
-When our server was replaced (another id at the same address), who was on the former one is taken to be on the
-new one until it says otherwise: it may have died before we heard it there.
-Nobody is declared dead while our own connection is down, and time spent so does not count as silence.
+For an instance on another server 503 proves nothing: a leaf or cluster link between us may be down. A **witness**
+declares its death: an instance of the same zone on the same server. Every instance probes the next one by address
+there, so each has one witness, and it probes those whose heartbeats are overdue.
+When our server was replaced (another id at the same address), instances that were on the former one are taken to be on
+the new one until they say otherwise: they may have died before we heard them there.
+No instance is declared dead while our own connection is down, and that time does not count as silence.
 
-Whoever finds by rule 2 a death in its own zone announces it. Whoever knows of one there by rule 1 or 2 repeats it with
-its heartbeats for `deadline` seconds: who was cut off when it was announced hears of it then. Rule 3 is an opinion: it
-is kept.
+An instance that finds a death of its own zone by rule 2 announces it. One that knows of such a death by rule 1 or 2
+repeats it in its heartbeats for `deadline` seconds, for instances that were cut off when it was announced. What rule 3
+says is not passed on.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Evidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """`announce`: publish an obituary. `watched`: somebody here wants to know."""
+    """`announce`: publish an obituary. `watched`: an association here depends on the instance."""
 
     instance: InstanceAddress
     evidence: Evidence
@@ -91,20 +91,20 @@ class LiveInstance(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Peer:
+class _Record:
     seen: float
-    """When it last showed a sign of life, or when we began to care."""
+    """When it last showed a sign of life, or when we began to watch it."""
     heard: bool = False
-    """It ever showed one."""
+    """Whether it has ever shown one."""
     server_id: str = ""
     heartbeat: Heartbeat | None = None
     heartbeat_at: float = 0.0
     watchers: int = 0
     refused_since: float | None = None
-    """Begin of the unbroken series of 503."""
+    """When the present series of 503 began."""
     probed_at: float = float("-inf")
     accused: bool = False
-    """An obituary says that it is dead; it has not been asked yet."""
+    """Whether an obituary says that it is dead, and no answer to our ping has come yet."""
     ae_titles: int = 0
     """In its last heartbeat."""
 
@@ -123,10 +123,10 @@ class FailureDetector:
 
     settings: LivenessSettings
     own: InstanceAddress
-    _peers: dict[InstanceAddress, _Peer] = field(default_factory=dict)
+    _records: dict[InstanceAddress, _Record] = field(default_factory=dict)
     _dead: dict[InstanceAddress, None] = field(default_factory=dict)
     _accused: dict[InstanceAddress, None] = field(default_factory=dict)
-    """Who is said to be dead, and was never heard of here."""
+    """Instances that an obituary names and that we never heard of."""
     _zones: dict[str, _Census] = field(default_factory=dict)
     _up_since: float | None = None
     _server_id: str = ""
@@ -137,37 +137,37 @@ class FailureDetector:
         """Our control connection came (back); `replaced`: at the address where the former server was."""
         former, self._server_id = self._server_id, server_id
         self._up_since = now
-        for peer in self._peers.values():
-            peer.refused_since = None
-            if replaced and peer.server_id == former:
-                peer.server_id = server_id
+        for record in self._records.values():
+            record.refused_since = None
+            if replaced and record.server_id == former:
+                record.server_id = server_id
 
     def disconnected(self) -> None:
         """Our control connection is gone."""
         self._up_since = None
-        for peer in self._peers.values():
-            peer.refused_since = None
+        for record in self._records.values():
+            record.refused_since = None
 
     def heartbeat(self, instance: InstanceAddress, heartbeat: Heartbeat, now: float) -> bool:
         """An instance said what it does; True: it is new here."""
         if instance == self.own:
             return False
-        known = self._peers.get(instance)
+        known = self._records.get(instance)
         newcomer = known is None or known.heartbeat is None
-        peer = self._sign_of_life(instance, heartbeat.server_id, now)
-        if peer is not None:
-            peer.heartbeat = self._kept(instance, peer, heartbeat)
-            peer.heartbeat_at = now
-        return newcomer and peer is not None
+        record = self._sign_of_life(instance, heartbeat.server_id, now)
+        if record is not None:
+            record.heartbeat = self._kept(instance, record, heartbeat)
+            record.heartbeat_at = now
+        return newcomer and record is not None
 
-    def _kept(self, instance: InstanceAddress, peer: _Peer, heartbeat: Heartbeat) -> Heartbeat:
+    def _kept(self, instance: InstanceAddress, record: _Record, heartbeat: Heartbeat) -> Heartbeat:
         """Return what is remembered of a heartbeat: an executor's AEs, within the bound of its zone."""
         census = self._zones[instance.zone]
-        census.ae_titles -= peer.ae_titles
+        census.ae_titles -= record.ae_titles
         titles = len(heartbeat.associations)
         if instance.role is not Role.SCU or census.ae_titles + titles > MOST_ZONE_AES:
             titles = 0
-        peer.ae_titles = titles
+        record.ae_titles = titles
         census.ae_titles += titles
         told = {sys.intern(ae): count for ae, count in heartbeat.associations.items()} if titles else {}
         return heartbeat.model_copy(update={"associations": told, "dead": ()})
@@ -175,27 +175,27 @@ class FailureDetector:
     def answered(self, instance: InstanceAddress, server_id: str, now: float) -> None:
         """An instance answered a probe."""
         self._accused.pop(instance, None)
-        if instance in self._peers:
+        if instance in self._records:
             self._sign_of_life(instance, server_id, now)
 
     def refused(self, instance: InstanceAddress, now: float) -> Death | None:
         """Our server answered a probe with 503; a death, if an obituary has said so before."""
         if self._up_since is None:
             return None
-        peer = self._peers.get(instance)
-        if instance in self._accused or (peer is not None and peer.accused):
+        record = self._records.get(instance)
+        if instance in self._accused or (record is not None and record.accused):
             return self._bury(instance, Evidence.OBITUARY, announce=False)
-        if peer is not None and peer.refused_since is None:
-            peer.refused_since = now
+        if record is not None and record.refused_since is None:
+            record.refused_since = now
         return None
 
     def obituary(self, instance: InstanceAddress) -> bool:
         """Somebody of its own zone said that `instance` is dead; True: ask it, at once."""
         if instance == self.own or instance in self._dead:
             return False
-        peer = self._peers.get(instance)
-        if peer is not None:
-            peer.accused = True
+        record = self._records.get(instance)
+        if record is not None:
+            record.accused = True
         else:
             self._accused[instance] = None
             if len(self._accused) > _MOST_ACCUSED:
@@ -203,27 +203,27 @@ class FailureDetector:
         return True
 
     def accused(self) -> list[InstanceAddress]:
-        """Who is said to be dead, and neither answers nor is known to our server to be gone."""
-        return [*self._accused, *(instance for instance, peer in self._peers.items() if peer.accused)]
+        """Return the instances that an obituary names and whose ping neither they nor our server have answered."""
+        return [*self._accused, *(instance for instance, record in self._records.items() if record.accused)]
 
-    # --- who cares
+    # --- what is watched
 
     def watch(self, instance: InstanceAddress, now: float) -> Death | None:
-        """Care for `instance` once more; a death, if it is known to be dead already."""
+        """Count one more watcher of `instance`; return its death, if that is known already."""
         if instance in self._dead:
             return Death(instance, Evidence.OBITUARY, announce=False, watched=True)
-        peer = self._peers.get(instance)
-        if peer is None:
-            peer = self._add(instance, now)
-        peer.watchers += 1
+        record = self._records.get(instance)
+        if record is None:
+            record = self._add(instance, now)
+        record.watchers += 1
         return None
 
     def unwatch(self, instance: InstanceAddress) -> None:
-        """Care once less."""
-        peer = self._peers.get(instance)
-        if peer is not None and peer.watchers > 0:
-            peer.watchers -= 1
-            if peer.watchers == 0 and not peer.heard:
+        """Count one watcher less."""
+        record = self._records.get(instance)
+        if record is not None and record.watchers > 0:
+            record.watchers -= 1
+            if record.watchers == 0 and not record.heard:
                 self._remove(instance)
 
     # --- what follows
@@ -231,18 +231,18 @@ class FailureDetector:
     def instances(self) -> list[LiveInstance]:
         """The last heartbeat of every instance that is not known to be dead."""
         return [
-            LiveInstance(instance, peer.heartbeat)
-            for instance, peer in self._peers.items()
-            if peer.heartbeat is not None
+            LiveInstance(instance, record.heartbeat)
+            for instance, record in self._records.items()
+            if record.heartbeat is not None
         ]
 
     def watched(self) -> int:
-        """How many instances somebody here cares for."""
-        return sum(peer.watchers > 0 for peer in self._peers.values())
+        """Return how many instances are watched."""
+        return sum(record.watchers > 0 for record in self._records.values())
 
     def suspects(self) -> bool:
         """Whether a series of 503 is under way: then look more often."""
-        return any(peer.refused_since is not None for peer in self._peers.values())
+        return any(record.refused_since is not None for record in self._records.values())
 
     def to_probe(self, now: float) -> list[InstanceAddress]:
         """Return the instances to probe now, and note that they are."""
@@ -252,87 +252,91 @@ class FailureDetector:
         before = now - 0.8 * self.settings.probe_interval
         soon = now - 0.4 * self.settings.probe_interval
         due = []
-        ward = self._ward()
-        for instance, peer in self._peers.items():
-            if not (peer.watchers or instance == ward or self._is_overdue(instance, peer, now)):
+        neighbour = self._neighbour_to_probe()
+        for instance, record in self._records.items():
+            if not (record.watchers or instance == neighbour or self._is_overdue(instance, record, now)):
                 continue
-            if peer.probed_at <= (soon if peer.refused_since is not None else before):
-                peer.probed_at = now
+            if record.probed_at <= (soon if record.refused_since is not None else before):
+                record.probed_at = now
                 due.append(instance)
         return due
 
     def deaths(self, now: float) -> list[Death]:
-        """Return who is dead by rules 2 and 3, and forget them."""
+        """Return the instances that are dead by rules 2 and 3, and forget them."""
         up_since = self._up_since
         if up_since is None:
             return []
         found = []
-        for instance, peer in list(self._peers.items()):
-            if self._refused_long_enough(peer, up_since, now):
+        for instance, record in list(self._records.items()):
+            if self._refused_long_enough(record, up_since, now):
                 announce = instance.zone == self.own.zone
                 found.append(self._bury(instance, Evidence.NO_RESPONDERS, announce=announce))
-            elif now - max(peer.seen, up_since) >= self.settings.deadline:
+            elif now - max(record.seen, up_since) >= self.settings.deadline:
                 found.append(self._bury(instance, Evidence.SILENCE, announce=False))
         return found
 
-    def _refused_long_enough(self, peer: _Peer, up_since: float, now: float) -> bool:
-        if peer.refused_since is None or peer.server_id != self._server_id:
+    def _refused_long_enough(self, record: _Record, up_since: float, now: float) -> bool:
+        if record.refused_since is None or record.server_id != self._server_id:
             return False
-        if peer.heard and peer.seen > up_since:
-            return now - peer.refused_since >= self.settings.confirm
-        return now - up_since >= self.settings.grace and now - peer.refused_since >= self.settings.confirm
+        if record.heard and record.seen > up_since:
+            return now - record.refused_since >= self.settings.confirm
+        return now - up_since >= self.settings.grace and now - record.refused_since >= self.settings.confirm
 
-    def _ward(self) -> InstanceAddress | None:
-        """Return whom we always probe: of our zone and server the next one by address, and after the last the first."""
-        others = [instance for instance, peer in self._peers.items() if self._is_neighbour(instance, peer)]
+    def _neighbour_to_probe(self) -> InstanceAddress | None:
+        """Return the instance whose witness we are: the next one by address of our zone on our server, in a circle."""
+        others = [
+            instance for instance, record in self._records.items() if self._is_neighbour(instance, record)
+        ]
         return min((other for other in others if other > self.own), default=min(others, default=None))
 
-    def _is_neighbour(self, instance: InstanceAddress, peer: _Peer) -> bool:
+    def _is_neighbour(self, instance: InstanceAddress, record: _Record) -> bool:
         return (
-            peer.heartbeat is not None
+            record.heartbeat is not None
             and instance.zone == self.own.zone
-            and peer.server_id == self._server_id
+            and record.server_id == self._server_id
         )
 
-    def _is_overdue(self, instance: InstanceAddress, peer: _Peer, now: float) -> bool:
-        return self._is_neighbour(instance, peer) and now - peer.heartbeat_at > self.settings.overdue
+    def _is_overdue(self, instance: InstanceAddress, record: _Record, now: float) -> bool:
+        return self._is_neighbour(instance, record) and now - record.heartbeat_at > self.settings.overdue
 
-    def _sign_of_life(self, instance: InstanceAddress, server_id: str, now: float) -> _Peer | None:
+    def _sign_of_life(self, instance: InstanceAddress, server_id: str, now: float) -> _Record | None:
         self._dead.pop(instance, None)
         self._accused.pop(instance, None)
-        peer = self._peers.get(instance)
-        if peer is None:
+        record = self._records.get(instance)
+        if record is None:
             of_zone = self._zones[instance.zone].instances if instance.zone in self._zones else 0
             settings = self.settings
-            if len(self._peers) >= settings.max_instances or of_zone >= settings.max_zone_instances:
+            if len(self._records) >= settings.max_instances or of_zone >= settings.max_zone_instances:
                 return None
-            peer = self._add(instance, now)
-        peer.seen = now
-        peer.heard = True
-        peer.server_id = server_id
-        peer.refused_since = None
-        peer.accused = False
-        return peer
+            record = self._add(instance, now)
+        record.seen = now
+        record.heard = True
+        record.server_id = server_id
+        record.refused_since = None
+        record.accused = False
+        return record
 
-    def _add(self, instance: InstanceAddress, now: float) -> _Peer:
-        peer = self._peers[instance] = _Peer(seen=now)
+    def _add(self, instance: InstanceAddress, now: float) -> _Record:
+        record = self._records[instance] = _Record(seen=now)
         self._zones.setdefault(instance.zone, _Census()).instances += 1
-        return peer
+        return record
 
-    def _remove(self, instance: InstanceAddress) -> _Peer | None:
-        peer = self._peers.pop(instance, None)
-        if peer is not None:
+    def _remove(self, instance: InstanceAddress) -> _Record | None:
+        record = self._records.pop(instance, None)
+        if record is not None:
             census = self._zones[instance.zone]
             census.instances -= 1
-            census.ae_titles -= peer.ae_titles
+            census.ae_titles -= record.ae_titles
             if not census.instances:
                 del self._zones[instance.zone]
-        return peer
+        return record
 
     def _bury(self, instance: InstanceAddress, evidence: Evidence, *, announce: bool) -> Death:
-        peer = self._remove(instance)
+        record = self._remove(instance)
         self._accused.pop(instance, None)
         self._dead[instance] = None
         while len(self._dead) > _REMEMBERED:
             del self._dead[next(iter(self._dead))]
-        return Death(instance, evidence, announce=announce, watched=peer is not None and peer.watchers > 0)
+        return Death(
+            instance, evidence, announce=announce, watched=record is not None and record.watchers > 0
+        )

@@ -1,8 +1,8 @@
 """Heartbeats, probes and obituaries: the IO around `failure_detector.FailureDetector`.
 
-A newcomer says that it is there before it does anything else, and each who is there already answers with a heartbeat
-for it alone. So of any two instances each knows the other one round trip after the later one came, and a crowd of N
-costs N heartbeats to all and less than N * N to one.
+A new instance first sends a heartbeat to all, and every other instance answers with a heartbeat for it alone. So two
+instances know each other one round trip after the later one came. When N come together, they send N heartbeats to all
+and fewer than N * N to one.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Liveness:
         self._connects = -1
         self._server_url = ""
         self._next_beat = 0.0
-        self._mourned: dict[InstanceAddress, float] = {}
-        """Who died lately in our zone, and until when our heartbeats say so."""
+        self._reported_dead: dict[InstanceAddress, float] = {}
+        """Instances of our zone that died lately, and until when our heartbeats name them."""
         self._doubting: asyncio.TimerHandle | None = None
         self._foreign: set[InstanceAddress] = set()
         self._complaints = Complaints(log)
@@ -88,7 +88,7 @@ class Liveness:
         return self._core.watched()
 
     def on_dead(self, callback: Callable[[InstanceAddress], None]) -> None:
-        """Tell `callback` of deaths from now on, instead of whom `open_liveness` was given."""
+        """Call `callback` for deaths from now on, instead of what `open_liveness` was given."""
         self._on_dead = callback
 
     def watch(self, instance: InstanceAddress) -> None:
@@ -120,8 +120,10 @@ class Liveness:
 
     def _lately_dead(self) -> tuple[Dead, ...]:
         now = self._loop.time()
-        self._mourned = {instance: until for instance, until in self._mourned.items() if until > now}
-        return tuple(map(_named, list(self._mourned)[-MOST_DEATHS:]))
+        self._reported_dead = {
+            instance: until for instance, until in self._reported_dead.items() if until > now
+        }
+        return tuple(map(_named, list(self._reported_dead)[-MOST_DEATHS:]))
 
     def _beat(self) -> None:
         self._mesh.publish(self._mesh.subjects.live, pack(self._heartbeat()))
@@ -137,10 +139,10 @@ class Liveness:
             self._greet(newcomer)
 
     def _on_greeting(self, message: Message) -> None:
-        self._hear(message)  # who greets us knows us
+        self._hear(message)  # its sender knows us: it needs no greeting
 
     def _hear(self, message: Message) -> InstanceAddress | None:
-        """Take in a heartbeat; return who it is from, if that is new here."""
+        """Take in a heartbeat; return its sender, if we didn't know it."""
         sender = message.sender
         if sender is None or sender == self._mesh.address:
             return None
@@ -155,7 +157,7 @@ class Liveness:
         newcomer = None
         if self._core.heartbeat(sender, heartbeat, self._loop.time()):
             newcomer = sender
-            self._mourned.pop(newcomer, None)
+            self._reported_dead.pop(newcomer, None)
         self._accuse(sender, heartbeat.dead)
         return newcomer
 
@@ -179,7 +181,7 @@ class Liveness:
             self._accuse(message.sender, (obituary.dead,))
 
     def _accuse(self, sender: InstanceAddress, dead: Iterable[Dead]) -> None:
-        """Ask those whom somebody says to be dead; of other zones than its own it says nothing that counts."""
+        """Ping the instances that `sender` says are dead; it may say so of its own zone alone."""
         for named in dead:
             instance = _address_of(named, sender.zone)
             if instance is not None and self._core.obituary(instance):
@@ -191,7 +193,7 @@ class Liveness:
             self._doubting = self._loop.call_later(pause, self._doubt, pause)
 
     def _doubt(self, pause: float) -> None:
-        """Ask again those who are said to be dead, for nobody has answered in their place."""
+        """Ping again the instances that are said to be dead, while neither they nor the server have answered."""
         self._doubting = None
         accused = self._core.accused()
         for instance in accused:
@@ -218,7 +220,7 @@ class Liveness:
         if message.no_responders:
             death = self._core.refused(instance, now)
             if death is not None:
-                self._mourn(death)
+                self._report_death(death)
             self._look(now)
         else:
             self._core.answered(instance, server_id, now)
@@ -283,16 +285,16 @@ class Liveness:
 
     def _look(self, now: float) -> None:
         for death in self._core.deaths(now):
-            self._mourn(death)
+            self._report_death(death)
 
-    def _mourn(self, death: Death) -> None:
-        # Who stops in order says so itself, to everybody: that is no news unless it is watched.
+    def _report_death(self, death: Death) -> None:
+        # An instance that stops in order says so itself, to all: no news, unless an association depends on it.
         level = (
             logging.DEBUG if death.evidence is Evidence.OBITUARY and not death.watched else logging.WARNING
         )
         log.log(level, "instance %s is dead (%s)", death.instance, death.evidence)
         if death.evidence is not Evidence.SILENCE and death.instance.zone == self._mesh.address.zone:
-            self._mourned[death.instance] = self._loop.time() + self._settings.deadline
+            self._reported_dead[death.instance] = self._loop.time() + self._settings.deadline
         if death.announce:
             announce_death(self._mesh, death.instance)
         if death.watched:

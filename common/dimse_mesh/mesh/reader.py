@@ -25,7 +25,7 @@ _MAX_LINE = 1 << 20
 
 
 class Sink(Protocol):
-    """Who gets what was read. Nothing here may raise."""
+    """Gets what was read. Its methods may not raise."""
 
     def on_message(self, sid: int, subject: str, reply: str, header: bytes, payload: bytes) -> None:
         """Take a message; `header` is the raw header block, or empty."""

@@ -37,7 +37,7 @@ class Reply(Generic[ReplyT]):
 class Requests:
     """The requests of one instance that are waiting.
 
-    Each has a reply subject that can't be guessed: only who was asked can answer it.
+    Each has a reply subject that can't be guessed, so that only those who got the request can answer it.
     """
 
     def __init__(self, connection: NatsConnection, subjects: Subjects) -> None:

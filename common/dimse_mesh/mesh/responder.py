@@ -59,7 +59,7 @@ class Responder(Generic[RequestT, ReplyT]):
         self._idle.set()
 
     def receive(self, message: Message) -> None:
-        """Start a task for a request, or refuse it; one whose sender is nobody is dropped."""
+        """Start a task for a request, or refuse it; drop a request whose subject names no sender."""
         if message.sender is None:
             return
         try:
@@ -106,6 +106,6 @@ class Responder(Generic[RequestT, ReplyT]):
             self._publish(reply, b"", headers={ERROR_HEADER: code})
 
     def _reply_subject(self, message: Message) -> str | None:
-        """Return the inbox of whoever asked, and of nobody else, with our own name on the reply."""
+        """Return where the reply goes: an inbox of the sender's own, and our own name behind it."""
         sender = message.sender
         return None if sender is None else self._reply_to(sender, message.reply)

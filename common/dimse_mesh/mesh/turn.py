@@ -9,9 +9,10 @@ from dimse_mesh.mesh.errors import report
 
 
 class Turn:
-    """What the sockets of one event loop share: it tells them to keep what they are given until a read is dealt with.
+    """What the sockets of one event loop share: while a read is dealt with, they keep what they are given to write.
 
-    So each gets all of it in one system call, and its peer is woken once (docs/adr/0008-one-write-a-turn.md).
+    At the end of the turn each socket writes all of it in one system call, and the other end is woken once
+    (docs/adr/0008-one-write-a-turn.md).
 
         idle        with             -> under way
         under way   at_end(ending)   -> under way; the ending is remembered
@@ -23,7 +24,7 @@ class Turn:
     def __init__(self) -> None:
         self._endings: list[Callable[[], None]] = []
         self.under_way = False
-        """Whether a read is being dealt with: who has something to write registers with `at_end`, and writes then."""
+        """Whether a read is being dealt with: then a socket that has something to write registers with `at_end`."""
 
     def __enter__(self) -> None:
         self.under_way = True

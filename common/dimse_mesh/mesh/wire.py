@@ -53,11 +53,11 @@ class Message(NamedTuple):
     no_responders: bool = False
     """The server's status 503: nobody subscribes to what we published to, giving this as the reply."""
     status: int = 0
-    """The status that the server itself sends in a header (404, 503, ...); 0: it is a message of somebody's."""
+    """The status that the server itself sends in a header (404, 503, ...); 0: an instance has sent the message."""
 
     @property
     def sender(self) -> InstanceAddress | None:
-        """Who published it, as nats-server's permissions let it say; None: nobody whom this version knows."""
+        """The instance that published it: nats-server's permissions make that true; None: the subject names none."""
         return sender_of(self.subject)
 
 
@@ -204,8 +204,8 @@ class WireClient(Client):
     def on_message(self, sid: int, subject: str, reply: str, header: bytes, payload: bytes) -> None:
         """Hand a message to its subscriber.
 
-        JetStream sends its replies wherever a request says, under nobody's permissions. So what was stored could be
-        forged as the word of another instance; where nothing stored is expected it is dropped.
+        JetStream sends a reply wherever its request says, and checks no permission. So an instance could have what it
+        has stored sent in the name of another one: such messages are dropped where none is expected.
         """
         callback = self._events.callbacks.get(sid)
         if callback is None:

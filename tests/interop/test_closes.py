@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.interop.conftest import StartServer
+from tests.interop.exchanges import CONTEXTS, FIND, GET, store_of
 from tests.support.files import pattern
 from tests.support.mesh import Ae
 from tests.support.scripted import Client, Closed, Peer, Server, ServerPeer
@@ -19,27 +20,19 @@ from tests.support.wire import (
     CT_STORAGE,
     RELEASE_RP_PDU,
     RELEASE_RQ_PDU,
-    STUDY_ROOT_FIND,
-    STUDY_ROOT_GET,
-    Command,
-    Context,
     Message,
     Pdu,
     PduType,
     abort,
     asynchronous_window,
     p_data,
-    request,
     response,
     role_selection,
     store_rq,
 )
 
-CONTEXTS = [Context(1, CT_STORAGE), Context(3, STUDY_ROOT_FIND), Context(5, STUDY_ROOT_GET)]
 EXTRA = role_selection(CT_STORAGE, scu=1, scp=1) + asynchronous_window(0, 0)
-FIND = request(Command.C_FIND, 8, STUDY_ROOT_FIND, data=b"", context_id=3)
-GET = request(Command.C_GET, 9, STUDY_ROOT_GET, data=b"", context_id=5)
-STORE = store_rq(7, "1.2.3", pattern(100_000))
+STORE = store_of(100_000)
 TIMES = 20
 
 Heard = tuple[list[Message], str]

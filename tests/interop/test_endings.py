@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.interop.conftest import StartServer
+from tests.interop.exchanges import CONTEXTS, FIND, store_of
 from tests.support.conversation import Conversation, Side, conversations
 from tests.support.files import pattern
 from tests.support.mesh import Ae, Mesh
@@ -21,24 +22,17 @@ from tests.support.wire import (
     CT_STORAGE,
     RELEASE_RP_PDU,
     RELEASE_RQ_PDU,
-    STUDY_ROOT_FIND,
-    Command,
-    Context,
     Message,
     Pdu,
     PduType,
     abort,
     asynchronous_window,
     p_data,
-    request,
     response,
     role_selection,
-    store_rq,
 )
 
-CONTEXTS = [Context(1, CT_STORAGE), Context(3, STUDY_ROOT_FIND)]
-STORE = store_rq(7, "1.2.3", pattern(400_000))
-FIND = request(Command.C_FIND, 8, STUDY_ROOT_FIND, data=b"", context_id=3)
+STORE = store_of(400_000)
 
 
 def open_sockets(mesh: Mesh) -> dict[str, int]:

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from dimse_mesh.mesh import JetStream, Mesh, NatsSettings, open_mesh
+from dimse_mesh.mesh import JetStream, Mesh, NatsSettings, NotPermitted, open_mesh
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects, StateKind
 from dimse_mesh.schemas.subjects import Kind
@@ -165,6 +165,23 @@ def test_what_was_stored_is_nobodys_word(tmp_path: Path) -> None:
             assert stored_last.payload == b"forged"
             handler.publish(approved, b"genuine")
             assert [message.payload for message in await heard.until(1)] == [b"genuine"]
+
+    with site(tmp_path) as where:
+        anyio.run(trespass, where)
+
+
+def test_what_is_not_permitted_fails_at_once(tmp_path: Path) -> None:
+    async def trespass(where: Site) -> None:
+        async with joined(where, Role.ASSOCIATION) as mesh:
+            jetstream = JetStream(mesh, deadline=600)
+            await jetstream.start()
+            with anyio.fail_after(60):
+                with pytest.raises(NotPermitted, match=r"publish to \$JS\.API\.STREAM\.INFO\."):
+                    await jetstream.request(f"STREAM.INFO.{SPOOL.stream}", timeout=600)
+                with pytest.raises(NotPermitted, match="DIRECT"):
+                    await jetstream.read(SPOOL.stream, SPOOL.object(), count=1, max_bytes=1)
+                with pytest.raises(NotPermitted, match="failed"):
+                    await jetstream.publish(SPOOL.failed(calling_ae="A", study="b"), b"", message_id="x")
 
     with site(tmp_path) as where:
         anyio.run(trespass, where)

@@ -87,6 +87,7 @@ class Mesh:
         self._settings = settings
         self._tasks = tasks
         self._listeners: list[Callable[[bool], None]] = []
+        self._on_refused: list[Callable[[str, NotPermitted], None]] = []
         self._up = False
         self._drained: anyio.Event | None = None
         self._responders: list[Responder[Any, Any]] = []
@@ -159,6 +160,10 @@ class Mesh:
     def on_change(self, callback: Callable[[bool], None]) -> None:
         """Call `callback(connected)` at every edge of `connected`."""
         self._listeners.append(callback)
+
+    def on_refused(self, callback: Callable[[str, NotPermitted], None]) -> None:
+        """Call `callback(subject, why)` for every publish that our user's permissions don't allow."""
+        self._on_refused.append(callback)
 
     # --- publish and subscribe
 
@@ -337,7 +342,8 @@ class Mesh:
             self._violations.add(violation.kind)
             log.error("%s", why)
         if violation.publishing:
-            self._requests.refused(violation.subject, NotPermitted(why))
+            for callback in (self._requests.refused, *self._on_refused):
+                callback(violation.subject, NotPermitted(why))
 
     def _edge(self) -> None:
         if self.connected == self._up:

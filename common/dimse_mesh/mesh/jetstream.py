@@ -21,7 +21,7 @@ from typing import Any
 import anyio
 
 from dimse_mesh.mesh.connection import Mesh
-from dimse_mesh.mesh.errors import JetStreamRefusal, MeshTimeout, MeshUnavailable, NoResponders
+from dimse_mesh.mesh.errors import JetStreamRefusal, MeshTimeout, MeshUnavailable, NoResponders, NotPermitted
 from dimse_mesh.mesh.jetstream_replies import (
     MESSAGE_NOT_FOUND,
     Batch,
@@ -73,6 +73,7 @@ class JetStream:
         await self._mesh.subscribe(f"{self._control}.*", self._receive, stored=True)
         await self._mesh.subscribe(f"{self._bulk}.*", self._receive, bulk=True, stored=True)
         self._mesh.on_change(self._changed)
+        self._mesh.on_refused(self._refused)
 
     # --- requests
 
@@ -98,9 +99,10 @@ class JetStream:
 
         Raises:
             MeshTimeout, MeshUnavailable: no reply.
+            NotPermitted: our user may not ask that.
         """
         payload = b"" if body is None else json.dumps(body).encode()
-        reply, waiting = self._expect(self._control)
+        reply, waiting = self._expect(self._control, verb)
         try:
             if not self._mesh.publish(f"{self._api}.{verb}", payload, reply=reply):
                 raise MeshUnavailable("no connection to NATS")
@@ -222,7 +224,7 @@ class JetStream:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._deadline
         while (remaining := end - loop.time()) > 0:
-            reply, waiting = self._expect(self._bulk)
+            reply, waiting = self._expect(self._bulk, subject)
             message: Message | None = None
             try:
                 if self._mesh.publish_bulk(subject, payload, tail, reply=reply, headers=headers):
@@ -289,7 +291,7 @@ class JetStream:
         """
         body = json.dumps(request).encode()
         loop = asyncio.get_running_loop()
-        gathering = Gathering()
+        gathering = Gathering(f"DIRECT.GET.{stream}")
         reply = self._register(self._bulk, gathering)
         try:
             if self._mesh.publish_bulk(f"{self._api}.DIRECT.GET.{stream}", body, reply=reply):
@@ -359,8 +361,8 @@ class JetStream:
 
     # --- replies
 
-    def _expect(self, prefix: str) -> tuple[str, OneReply]:
-        waiting = OneReply()
+    def _expect(self, prefix: str, asked: str) -> tuple[str, OneReply]:
+        waiting = OneReply(asked)
         return self._register(prefix, waiting), waiting
 
     def _register(self, prefix: str, waiting: ReplyReceiver) -> str:
@@ -378,3 +380,9 @@ class JetStream:
         if not connected:
             for waiting in list(self._waiting.values()):
                 waiting.lost()
+
+    def _refused(self, subject: str, why: NotPermitted) -> None:
+        asked = subject.removeprefix("$JS.API.")  # a domain's requests are refused as what they are mapped to
+        for waiting in list(self._waiting.values()):
+            if waiting.asked in {subject, asked, subject.removeprefix(f"{self._api}.")}:
+                waiting.refused(why)

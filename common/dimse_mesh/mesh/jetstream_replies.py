@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dimse_mesh.mesh.errors import JetStreamRefusal
+from dimse_mesh.mesh.errors import JetStreamRefusal, NotPermitted
 from dimse_mesh.mesh.wire import Message
 
 MESSAGE_NOT_FOUND = 404
@@ -42,7 +42,9 @@ class Batch:
 
 
 class ReplyReceiver(Protocol):
-    """Whoever waits for what comes on a reply subject."""
+    """Waits for what comes on a reply subject; `asked` is the subject of the request, or the verb of the API."""
+
+    asked: str
 
     def receive(self, message: Message) -> None:
         """Take what has come."""
@@ -50,11 +52,15 @@ class ReplyReceiver(Protocol):
     def lost(self) -> None:
         """Note that the connection was lost: nothing more comes."""
 
+    def refused(self, why: NotPermitted) -> None:
+        """Note that nats-server did not let the request through."""
+
 
 @dataclass(slots=True)
 class OneReply:
     """Waits for one reply. Its result is None when the connection was lost meanwhile."""
 
+    asked: str
     future: asyncio.Future[Message | None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -69,16 +75,22 @@ class OneReply:
         if not self.future.done():
             self.future.set_result(None)
 
+    def refused(self, why: NotPermitted) -> None:
+        """Give up: our user may not ask."""
+        if not self.future.done():
+            self.future.set_exception(why)
+
 
 class Gathering:
     """Gathers the messages of a batch until the server says that there are no more."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked: str) -> None:
+        self.asked = asked
         self.messages: list[StoredMessage] = []
         self.pending = 0
         self.ended = False
         self.cut = False
-        self.failure: JetStreamRefusal | None = None
+        self.failure: JetStreamRefusal | NotPermitted | None = None
         self.event = asyncio.Event()
 
     def receive(self, message: Message) -> None:
@@ -109,6 +121,12 @@ class Gathering:
     def lost(self) -> None:
         """Give up: the connection was lost."""
         self.cut = self.ended = True
+        self.event.set()
+
+    def refused(self, why: NotPermitted) -> None:
+        """Give up: our user may not ask."""
+        self.failure = why
+        self.ended = True
         self.event.set()
 
 

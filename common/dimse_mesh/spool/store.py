@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, NoResponders, pack
+from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, NoResponders, NotPermitted, pack
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings_durable import SpoolSettings
 from dimse_mesh.schemas.spool import SpoolMade
@@ -146,7 +146,11 @@ async def ensure_streams(
 
 
 async def until_made(jetstream: JetStream, spools: Sequence[SpoolSubjects], draining: anyio.Event) -> bool:
-    """Wait until the keeper has made these spools, and say once what is waited for. False: told to drain before."""
+    """Wait until the keeper has made these spools, and say once what is waited for. False: told to drain before.
+
+    Raises:
+        NotPermitted: our user may not see them.
+    """
     said_at = anyio.current_time() + PATIENCE
     for spool in spools:
         while not await _is_made(jetstream, spool):
@@ -166,6 +170,8 @@ async def until_made(jetstream: JetStream, spools: Sequence[SpoolSubjects], drai
 async def _is_made(jetstream: JetStream, spool: SpoolSubjects) -> bool:
     try:
         return await jetstream.last(spool.state_stream, spool.state(StateKind.MADE)) is not None
+    except NotPermitted:
+        raise
     except MeshError as error:
         log.debug("the spool of %s can't be seen: %s", spool.label, error)
         return False

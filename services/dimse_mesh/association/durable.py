@@ -226,7 +226,7 @@ async def durable_front_end(context: ServiceContext, router: Router) -> AsyncIte
     """Wait for the spools of this zone's durable routes; None: it has no durable route.
 
     Raises:
-        MeshError: NATS went away meanwhile.
+        MeshError: NATS went away meanwhile, or our user may not see them.
     """
     settings = context.settings
     spools = spools_of(settings)

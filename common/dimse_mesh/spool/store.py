@@ -38,6 +38,7 @@ DUPLICATE_WINDOW = 120 * 1_000_000_000
 STATE_BYTES = 16 << 20
 COMMITMENT_BYTES = 256 << 20
 RECEIPT_BYTES = 1 << 30
+"""At most; and a part of what a spool may take, since JetStream reserves them on the disk."""
 SECOND = 1_000_000_000
 """In nanoseconds, as JetStream counts."""
 LOOK_INTERVAL = 0.2
@@ -90,7 +91,7 @@ def commitment_config(root: str, zone: str, settings: SpoolSettings) -> dict[str
         "retention": "limits",
         "storage": "file",
         "discard": "new",
-        "max_bytes": COMMITMENT_BYTES,
+        "max_bytes": min(COMMITMENT_BYTES, settings.max_bytes // 16),
         "max_msgs_per_subject": 1,
         "num_replicas": settings.replicas,
         "duplicate_window": DUPLICATE_WINDOW,
@@ -107,7 +108,7 @@ def receipt_config(root: str, zone: str, settings: SpoolSettings) -> dict[str, A
         "retention": "limits",
         "storage": "file",
         "discard": "old",
-        "max_bytes": RECEIPT_BYTES,
+        "max_bytes": min(RECEIPT_BYTES, settings.max_bytes // 8),
         "max_age": int(settings.commitment_age * SECOND),
         "max_msgs_per_subject": 1,
         "num_replicas": settings.replicas,

@@ -87,21 +87,22 @@ def podman(archive: Path) -> Iterator[Podman]:
 
 
 def playable(objects: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, int]]:
-    """Return rendered objects as `podman play kube` takes them, and each Deployment's health port.
+    """Return Pods and ConfigMaps of an API server as `podman play kube` takes them, and each Pod's health port.
 
     Changed are: host networking, so a health port per pod; the HTTP probe as the command that does the same
-    (podman would call curl). Kinds that podman doesn't know are left out.
+    (podman would call curl).
     """
     kept: list[dict[str, Any]] = []
     ports: dict[str, int] = {}
-    for rendered in objects:
-        if rendered["kind"] not in {"ConfigMap", "Deployment"}:
-            continue
-        item = copy.deepcopy(dict(rendered))
+    for served in objects:
+        item = copy.deepcopy(dict(served))
+        metadata = item["metadata"]
+        item["metadata"] = {"name": metadata["name"], "labels": metadata.get("labels", {})}
+        item.pop("status", None)
         kept.append(item)
-        if item["kind"] == "Deployment":
-            port = ports[item["metadata"]["name"]] = reserve_port()
-            pod = item["spec"]["template"]["spec"]
+        if item["kind"] == "Pod":
+            port = ports[metadata["name"]] = reserve_port()
+            pod = item["spec"]
             pod["hostNetwork"] = True
             (container,) = pod["containers"]
             container["ports"] = []

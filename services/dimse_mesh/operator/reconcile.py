@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 COST_SECONDS = 60.0
 """How often the deletion costs of a zone's pods are brought up to date, at most."""
-COUNT_SECONDS = 30.0
-"""How often a status is written for nothing but another number of associations."""
 SEE_QUEUES = frozenset({Component.STORE, Component.DELIVERY})
 _COMPONENT = "app.kubernetes.io/component"
 
@@ -72,7 +70,11 @@ class Memory:
 
 
 class Reconciler:
-    """Reconciles one resource at a time; keeps no state but `Memory`, which the caller holds."""
+    """Reconciles one resource at a time; keeps no state but `Memory`, which the caller holds.
+
+    Args:
+        count_seconds: how often, at most, a status is written for nothing but another count.
+    """
 
     def __init__(
         self,
@@ -82,12 +84,14 @@ class Reconciler:
         image: str,
         now: Callable[[], str],
         clock: Callable[[], float],
+        count_seconds: float,
     ) -> None:
         self._contents = contents
         self._pods = pods
         self._image = image
         self._now = now
         self._clock = clock
+        self._count_seconds = count_seconds
         self._applier = Applier(contents, clock)
         self._secrets = SecretReader(clock)
         self._events = Recorder(clock, now)
@@ -243,7 +247,7 @@ class Reconciler:
         if status == before:
             return
         counted = {**status, **{name: before[name] for name in COUNTS if name in before and name in status}}
-        if counted == before and self._clock() - memory.written_at < COUNT_SECONDS:
+        if counted == before and self._clock() - memory.written_at < self._count_seconds:
             return
         change = {"status": change_of(status, before)}
         answer = await cluster.merge(

@@ -30,6 +30,8 @@ from dimse_mesh.operator.watching import Contents, Watcher
 log = logging.getLogger(__name__)
 
 MANAGED = {"app.kubernetes.io/managed-by": MANAGER}
+ROUNDS_PER_COUNT = 2
+"""Rounds of asking pods after which a status is written for nothing but another count, of associations or objects."""
 UNWELL_SECONDS = 300.0
 """How long the passes over a resource, or a watch, may fail before /healthz says so."""
 
@@ -132,6 +134,7 @@ async def _lead(
         image=options.image,
         now=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         clock=anyio.current_time,
+        count_seconds=ROUNDS_PER_COUNT * options.round_seconds,
     )
     async with anyio.create_task_group() as tasks:
         zones = Zones(

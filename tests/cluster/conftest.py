@@ -11,7 +11,7 @@ import pytest
 from tests.support.cluster.api import Api, Namespace
 from tests.support.cluster.control_plane import ControlPlane, control_plane
 from tests.support.cluster.helm import helm_program
-from tests.support.cluster.node import node
+from tests.support.cluster.node import NAME, node
 from tests.support.cluster.operator import SYSTEM, kubectl, start_operator
 from tests.support.process import Child
 
@@ -47,6 +47,10 @@ def namespace(api: Api) -> Iterator[Namespace]:
     name = f"zone-{next(_numbers)}"
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield Namespace(api, name)
+    for pod in api.list("Pod", namespace=name):
+        if pod["spec"].get("nodeName", NAME) != NAME:
+            # No kubelet ends it, and a namespace's pods go first: without this, nothing of the namespace would go.
+            api.delete("Pod", pod["metadata"]["name"], namespace=name, gracePeriodSeconds="0")
     api.delete("Namespace", name)
 
 

@@ -141,7 +141,7 @@ def undeletable(namespace: Namespace) -> Iterator[None]:
 def test_nothing_is_repaired_in_a_namespace_that_is_being_deleted(namespace: Namespace, pages: int) -> None:
     namespace.create("DimseProxy", NAME, spec=ORIGINAL)
     namespace.until_ready(NAME)
-    wait_until_quiet(pages, resources=1)
+    wait_until_quiet(namespace, pages, resources=1)
     with undeletable(namespace):
         path = namespace.api.path("DimseProxy", NAME, namespace=namespace.name, dryRun="All")
         namespace.until(lambda: namespace.api.raw("DELETE", path)[0] == 422, "it can't be deleted")
@@ -184,7 +184,7 @@ def passes(port: int) -> float:
     return total(port, "reconciles_total")
 
 
-def wait_until_quiet(port: int, resources: int) -> None:
+def wait_until_quiet(namespace: Namespace, port: int, resources: int) -> None:
     """Return when the operator knows `resources` only, and asked nothing for a second.
 
     The API server deletes former tests' namespaces object by object, and the operator repairs what it can until the
@@ -198,7 +198,15 @@ def wait_until_quiet(port: int, resources: int) -> None:
         counts.append(requests(port))
         return len(counts) == counts.maxlen and counts[0] == counts[-1]
 
-    wait_until(quiet, "the operator to have nothing to do", timeout=120)
+    try:
+        wait_until(quiet, "the operator to have nothing to do", timeout=120)
+    except AssertionError as error:
+        left = [f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in every(namespace)]
+        raise AssertionError(f"{error}; it knows {known(port):g} resources; there are {left}") from None
+
+
+def every(namespace: Namespace) -> list[Manifest]:
+    return namespace.api.list("DimseProxy")
 
 
 def test_rest_and_lasting_trouble_cost_few_calls(namespace: Namespace, pages: int) -> None:
@@ -208,7 +216,7 @@ def test_rest_and_lasting_trouble_cost_few_calls(namespace: Namespace, pages: in
     namespace.create("DimseProxy", "ill", spec={**ORIGINAL, **bad})
     namespace.until_ready("well")
     namespace.until(lambda: namespace.condition("ill", "Ready")["reason"] == "Refused", "it is refused")
-    wait_until_quiet(pages, resources=2)
+    wait_until_quiet(namespace, pages, resources=2)
     asked, passed, begun = requests(pages), passes(pages), time.monotonic()
     for number in range(20):
         for name in ("well", "ill"):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from dimse_mesh.schemas.addresses import Role
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.spool_subjects import (
+    PROBE_OBJECT,
     SpoolSubjects,
     StateKind,
     commitment_request,
@@ -86,11 +87,12 @@ def durable_publishing(
         for placed in own:
             spool = placed.spool
             yield from (spool.chunk("*"), spool.object(), spool.broken("*"), spool.state(StateKind.KNOWN))
-            yield from placed.words(StateKind.MADE, StateKind.KNOWN)
+            yield from placed.words(StateKind.MADE, StateKind.KNOWN, StateKind.ROOM)
             yield from placed.committing()
     elif role is Role.STORE:
         for placed in own:
-            yield placed.spool.state(StateKind.MADE)
+            yield from (placed.spool.state(StateKind.MADE), placed.spool.state(StateKind.ROOM))
+            yield placed.spool.chunk(PROBE_OBJECT)
             yield from (*placed.making(), *placed.reading(), *placed.api("STREAM.PURGE"))
             yield from placed.words(StateKind.STATUS, StateKind.PAUSE)
     elif role is Role.COMMAND:
@@ -119,7 +121,9 @@ def durable_hearing(
     role: Role, *, own: Iterable[PlacedSpool], incoming: Iterable[PlacedSpool]
 ) -> Iterator[str]:
     """Yield what a role may subscribe to; `own` and `incoming` as in `durable_publishing`."""
-    if role is Role.STORE:
+    if role is Role.ASSOCIATION:
+        yield from (placed.spool.state(StateKind.ROOM) for placed in own)
+    elif role is Role.STORE:
         for placed in own:
             yield f"{placed.spool.broken('*')} {ServiceName.STORE.value}"
     elif role is Role.DELIVERY:

@@ -29,6 +29,11 @@ class Readiness:
         self._on_ready = on_ready
         self._stands = False
         self._draining = False
+        self._needs: list[Callable[[], str | None]] = []
+
+    def needs(self, lack: Callable[[], str | None]) -> None:
+        """Follow something else, too: `lack` returns why work may not be sent here because of it, or None."""
+        self._needs.append(lack)
 
     def ready(self) -> None:
         """Note that the listeners and subscriptions are in place, and tell the supervisor."""
@@ -52,7 +57,7 @@ class Readiness:
             return "starting"
         if not self._connected():
             return "no connection to NATS"
-        return None
+        return next((why for lack in self._needs if (why := lack()) is not None), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,8 @@ class SpoolCounters:
     bytes_limit: int = 0
     state: str = ""
     """A `SpoolState`, or a cause as in `QueueCounters.attempts`; empty: not seen yet."""
+    refusing: str = ""
+    """Why clients are refused: `full`, `disk` or `frozen`; empty: they aren't."""
 
 
 @dataclass(slots=True)

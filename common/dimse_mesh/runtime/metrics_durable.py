@@ -30,6 +30,13 @@ def _states(counters: Counters, _: Load | None) -> Values:
     ]
 
 
+def _refusing(counters: Counters, _: Load | None) -> Values:
+    return [
+        (float(bool(spool.refusing)), {**key._asdict(), "reason": spool.refusing or "none"})
+        for key, spool in counters.spools.items()
+    ]
+
+
 def _attempts(counters: Counters, _: Load | None) -> Values:
     return [
         (count, {**key._asdict(), "cause": cause})
@@ -137,6 +144,12 @@ DURABLE_INSTRUMENTS = (
         "Bytes that a spool may take, as its own zone sees it",
         _spools(lambda spool: spool.bytes_limit),
         "By",
+    ),
+    Instrument(
+        "gauge",
+        "dimse_mesh.spool.refusing",
+        "1 while clients are refused: the spool or its disk is nearly full, or frozen; 0 with the reason none",
+        _refusing,
     ),
     Instrument(
         "gauge",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -14,6 +15,29 @@ MIB = KIB * KIB
 GIB = KIB * MIB
 
 
+class HighWaterSettings(SettingsModel):
+    """When clients of durable routes are refused, before there is no room at all."""
+
+    spool_share: float = Field(
+        default=0.95,
+        gt=0,
+        le=1,
+        description="share of spool.max_bytes above which clients are refused (A700H); 1: never",
+    )
+    disk_share: float = Field(
+        default=0.95,
+        gt=0,
+        le=1,
+        description="share of the disk of spool.store_dir above which clients are refused (A700H); 1: never",
+    )
+    margin: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="how far below the shares what is kept must fall before clients are served again",
+    )
+
+
 class SpoolSettings(SettingsModel):
     """Where the objects of this zone's durable routes are kept until their destinations have them (JetStream)."""
 
@@ -24,6 +48,14 @@ class SpoolSettings(SettingsModel):
         default=10 * GIB,
         ge=MIB,
         description="bytes kept for each destination; above that clients are told: out of resources (A700H)",
+    )
+    high_water: HighWaterSettings = Field(
+        default_factory=HighWaterSettings, description="when clients are refused because of what is kept"
+    )
+    store_dir: Path | None = Field(
+        default=None,
+        description="folder of nats-server's store, where that is on this machine: its disk is watched; "
+        "`up --nats-port` sets it",
     )
     replicas: int = Field(default=1, ge=1, le=5, description="nats-servers that keep each object: 1, 3 or 5")
     chunk_size: int = Field(

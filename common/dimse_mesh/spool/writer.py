@@ -144,7 +144,7 @@ class ObjectWriter:
 
         Where the manifest was sent and no answer came, the object may be: then it stays whole, and is delivered.
         """
-        if self._chunks and not self._may_stand:
+        if bool(self._chunks) != self._may_stand:  # without pieces it says that a spool may be frozen
             self._jetstream.tell(self._spool.broken(self.object_id))
 
     async def _send_chunk(self) -> None:

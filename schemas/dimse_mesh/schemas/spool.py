@@ -109,6 +109,15 @@ class QueueStatus(WireModel):
     """The address of the delivery service that says it."""
 
 
+class SpoolRoom(WireModel):
+    """Whether a spool takes more objects."""
+
+    refusing: Annotated[str, Field(max_length=16)] = ""
+    """Why clients are refused: `full`, `disk` or `frozen`; empty: they aren't."""
+    since: float
+    """Seconds since 1970."""
+
+
 class QueuePause(WireModel):
     """An operator's word that nothing be delivered for now; an empty reason with no time is `resume`."""
 

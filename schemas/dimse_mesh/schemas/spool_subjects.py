@@ -13,6 +13,8 @@ from typing import NamedTuple
 from dimse_mesh.schemas.tokens import decode_token, encode_token
 
 ANY_TOKEN = "*"
+PROBE_OBJECT = "0" * 32
+"""Stands where the id of an object does, of what is written to see whether anything can be written."""
 _STUDY_TOKEN_BYTES = 8
 _INSTANCE_TOKEN_BYTES = 16
 
@@ -37,6 +39,8 @@ _BEHIND = {before: behind for behind, before in _BEFORE.items()}
 class StateKind(StrEnum):
     """What is kept of a destination; of each only the newest message."""
 
+    ROOM = "room"
+    """Whether its spool takes more, as the source zone's C-STORE handler sees it."""
     MADE = "made"
     """That the keeper has made its spool."""
 

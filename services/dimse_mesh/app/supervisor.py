@@ -64,14 +64,16 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class _OwnNats:
-    """The embedded nats-server: where it is, and with which keys it is entered."""
+    """The embedded nats-server: where it is and keeps its data, and with which keys it is entered."""
 
     url: str
     keys: KeyFolder
+    store: Path
 
     def environment(self, zone: str) -> dict[str, str]:
         """Return the environment of a zone's services."""
-        return nats_environment(self.url, self.keys.zone(zone))
+        own = {"DIMSE_MESH_SPOOL__STORE_DIR": str(self.store.absolute())}
+        return nats_environment(self.url, self.keys.zone(zone)) | own
 
     def settings(self, zone: str) -> NatsSettings:
         """Return how the supervisor connects for a zone."""
@@ -192,7 +194,7 @@ class Supervisor:
                         port, store, extra_config=accounts, start_timeout=NATS_START_SECONDS
                     ) as server:
                         if not told:
-                            task_status.started(_OwnNats(server.url, keys))
+                            task_status.started(_OwnNats(server.url, keys, store))
                             told = True
                         code = await server.wait()
                     why = server.last_line

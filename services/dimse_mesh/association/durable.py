@@ -20,6 +20,7 @@ from dimse_mesh.association.durable_contexts import (
     pairs_of,
     stored_contexts,
 )
+from dimse_mesh.association.durable_room import RoomBoard
 from dimse_mesh.association.durable_session import DurableSession
 from dimse_mesh.endpoint import Router
 from dimse_mesh.endpoint.own import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -53,6 +54,8 @@ class DurableFrontEnd:
         self._askers: dict[SpoolSubjects, Asker] = {}
         self._sessions: set[DurableSession] = set()
         self._commitments: Commitments | None = None
+        self._room = RoomBoard()
+        context.readiness.needs(self._room.lack)
 
     async def report_commitments(self, reporter: Reporter) -> None:
         """Offer storage commitment, and report on it, until cancelled."""
@@ -68,6 +71,7 @@ class DurableFrontEnd:
         """
         if spool in self._known:
             return
+        await self._room.follow(self._context.mesh, self._jetstream, spool)
         knowledge = Knowledge(self._jetstream, spool)
         await knowledge.load()
         self._known[spool] = knowledge
@@ -196,6 +200,7 @@ class DurableFrontEnd:
             commitment=None
             if commitments is None
             else partial(commitments.take, titles=(request.called_ae, request.calling_ae), spools=entrances),
+            no_room=partial(self._room.objection, entrances),
             objection=objection,
             called_ae=called,
             calling_ae=calling,

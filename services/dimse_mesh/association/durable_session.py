@@ -85,6 +85,7 @@ class DurableSession:
         objection: what the policy says of an operation, by its command field.
         called_ae, calling_ae: by which the object is delivered.
         route: whose hooks the objects are for; None: it has none.
+        no_room: returns what a client is told when a queue takes nothing now, or None.
         stalled_timeout: seconds that a client may pause in the middle of a message.
         idle_timeout: seconds that it may pause between messages; 0: without end.
     """
@@ -100,6 +101,7 @@ class DurableSession:
         called_ae: str,
         calling_ae: str,
         route: RouteKey | None,
+        no_room: Callable[[], str | None],
         counters: Counters,
         stalled_timeout: float,
         idle_timeout: float,
@@ -114,6 +116,7 @@ class DurableSession:
         self._called_ae = called_ae
         self._calling_ae = calling_ae
         self._route = route
+        self._no_room = no_room
         self._counters = counters
         self._stalled_timeout = stalled_timeout
         self._idle_timeout = idle_timeout
@@ -301,6 +304,10 @@ class DurableSession:
             await self._skip(received)
             status = Status.INVALID_OBJECT_INSTANCE
             self._answer(received, command, status)
+        elif field == CommandField.C_STORE_RQ and (lack := self._no_room()) is not None:
+            await self._skip(received)
+            status = failure_status_for(field, FailureReason.OUT_OF_RESOURCES)
+            self._answer(received, command, status, lack)
         elif field == CommandField.C_STORE_RQ and received.head.has_data_set:
             status = await self._store(received, command)
         elif (

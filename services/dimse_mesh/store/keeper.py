@@ -9,23 +9,27 @@ object that is still coming grows.
 from __future__ import annotations
 
 import logging
+import uuid
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
 
-from dimse_mesh.mesh import JetStream, MeshError, Message
+from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, Message
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.spools import spools_of
 from dimse_mesh.schemas.service import ServiceName
-from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, SpoolSubjects
+from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, PROBE_OBJECT, SpoolSubjects
 from dimse_mesh.spool import SpoolInspector, ensure_streams
 
 log = logging.getLogger(__name__)
 
 MOST_BROKEN = 1000
 """Objects that keepers were told of and that wait to be removed; further ones are found by looking."""
+
+
+PROBE_SECONDS = 6.0
 
 
 class Keeper:
@@ -38,9 +42,13 @@ class Keeper:
         """Pieces without a manifest at the last look, by object id."""
         self._broken: deque[tuple[SpoolSubjects, str]] = deque()
         self._told = anyio.Event()
+        self._suspect: set[SpoolSubjects] = set()
+        """Spools into which a front-end couldn't store an object, and nothing was stored since."""
+        self._frozen: set[SpoolSubjects] = set()
 
     def broken(self, spool: SpoolSubjects, object_id: str) -> None:
         """Note that an object will never be whole."""
+        self._suspect.add(spool)
         if len(self._broken) < MOST_BROKEN:
             self._broken.append((spool, object_id))
             self._told.set()
@@ -56,6 +64,40 @@ class Keeper:
                     await SpoolInspector(self._jetstream, spool).remove_broken(object_id)
                 except MeshError as error:
                     log.debug("pieces of a broken object stay until the next look: %s", error)
+
+    async def is_frozen(self, spool: SpoolSubjects) -> bool:
+        """Tell whether nats-server has stopped writing a spool after an error, as it does since 2.14.
+
+        It says so to nobody: it answers every question, and acknowledges nothing. So where an object couldn't be
+        stored, something is written here, until that is acknowledged.
+
+        Raises:
+            MeshError: NATS is away.
+        """
+        if spool not in self._suspect:
+            return False
+        subject = spool.chunk(PROBE_OBJECT)
+        with anyio.move_on_after(PROBE_SECONDS) as scope:
+            try:
+                await self._jetstream.publish(subject, b"probe", message_id=uuid.uuid4().hex)
+            except JetStreamRefusal as error:
+                log.debug("%s: %s", spool, error)  # it is full, for example: that is no silence
+            await self._jetstream.purge(spool.stream, subject)
+        if scope.cancelled_caught:
+            await self._jetstream.request(f"STREAM.INFO.{spool.stream}")  # or NATS is away
+            if spool not in self._frozen:
+                log.error(
+                    "%s: nats-server has frozen the spool after a write error, and stores nothing in it until it is "
+                    "started again: see its log",
+                    spool,
+                )
+            self._frozen.add(spool)
+            return True
+        self._suspect.discard(spool)
+        if spool in self._frozen:
+            self._frozen.discard(spool)
+            log.info("%s: nats-server writes the spool again", spool)
+        return False
 
     async def sweep(self) -> int:
         """Look once, and remove what was suspect at the last look, too; return how many objects' pieces went.
@@ -76,8 +118,10 @@ class Keeper:
 
 
 @asynccontextmanager
-async def keeping(context: ServiceContext) -> AsyncIterator[None]:
+async def keeping(context: ServiceContext) -> AsyncIterator[Keeper | None]:
     """Make the spools of this zone's durable routes, and look after them for the length of the block.
+
+    None: there are no such routes.
 
     Raises:
         StartError: JetStream isn't there, is too old, or grants less than the settings ask for.
@@ -86,7 +130,7 @@ async def keeping(context: ServiceContext) -> AsyncIterator[None]:
     settings = context.settings
     spools = spools_of(settings)
     if not spools:
-        yield
+        yield None
         return
     jetstream = JetStream(context.mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
     await jetstream.start()
@@ -97,7 +141,7 @@ async def keeping(context: ServiceContext) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(keeper.remove_broken)
         tasks.start_soon(_look_again_and_again, keeper, settings.spool.sweep_interval)
-        yield
+        yield keeper
         tasks.cancel_scope.cancel()
 
 

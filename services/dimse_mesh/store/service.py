@@ -16,7 +16,8 @@ async def run(context: ServiceContext) -> None:
     Raises:
         StartError: the spools of this zone's durable routes can't be made.
     """
-    async with keeping(context), anyio.create_task_group() as tasks:
-        tasks.start_soon(watch, context)
+    async with keeping(context) as keeper, anyio.create_task_group() as tasks:
+        if keeper is not None:
+            tasks.start_soon(watch, context, keeper)
         await serve_operations(context)
         tasks.cancel_scope.cancel()

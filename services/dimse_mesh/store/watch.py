@@ -9,17 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import uuid
 from dataclasses import dataclass
 
 import anyio
 
-from dimse_mesh.mesh import JetStream, MeshError
+from dimse_mesh.mesh import JetStream, MeshError, pack
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.counters_durable import QueueKey, SpoolCounters, SpoolState
+from dimse_mesh.runtime.settings_durable import SpoolSettings
 from dimse_mesh.runtime.spools import spools_of
-from dimse_mesh.schemas.spool import QueuePause, QueueStatus
-from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+from dimse_mesh.schemas.spool import QueuePause, QueueStatus, SpoolRoom
+from dimse_mesh.schemas.spool_subjects import SpoolSubjects, StateKind
 from dimse_mesh.spool import SpoolInspector, Unreadable, parse_object
+from dimse_mesh.store.keeper import Keeper
+from dimse_mesh.store.room import disk_share, refusing
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +73,20 @@ class SpoolWatch:
 
     Args:
         counters: what was seen last is there.
+        keeper: knows whether nats-server still writes the spool.
     """
 
-    def __init__(self, jetstream: JetStream, spool: SpoolSubjects, counters: SpoolCounters) -> None:
+    def __init__(
+        self,
+        jetstream: JetStream,
+        spool: SpoolSubjects,
+        counters: SpoolCounters,
+        settings: SpoolSettings,
+        keeper: Keeper,
+    ) -> None:
+        self._settings = settings
+        self._keeper = keeper
+        self._said: str | None = None
         self._jetstream = jetstream
         self._spool = spool
         self._counters = counters
@@ -110,20 +125,41 @@ class SpoolWatch:
             now=now,
         )
         counters.reachable = True
+        await self._say_whether_there_is_room()
+
+    async def _say_whether_there_is_room(self) -> None:
+        """Tell the front-ends, when it has changed, whether they are to refuse clients.
+
+        Raises:
+            MeshError: NATS is away.
+        """
+        counters = self._counters
+        counters.refusing = refusing(
+            counters.refusing,
+            self._settings.high_water,
+            spool_share=counters.bytes_kept / counters.bytes_limit if counters.bytes_limit > 0 else 0.0,
+            disk_share=disk_share(self._settings.store_dir),
+            frozen=await self._keeper.is_frozen(self._spool),
+        )
+        if counters.refusing == self._said:
+            return
+        word = SpoolRoom(refusing=counters.refusing, since=time.time())
+        await self._jetstream.publish(
+            self._spool.state(StateKind.ROOM), pack(word), message_id=uuid.uuid4().hex
+        )
+        self._said = counters.refusing
 
 
-async def watch(context: ServiceContext) -> None:
+async def watch(context: ServiceContext, keeper: Keeper) -> None:
     """Look into the spools of this zone again and again, until cancelled."""
     settings = context.settings
     spools = spools_of(settings)
-    if not spools:
-        return
     jetstream = JetStream(context.mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
     await jetstream.start()
     watches = []
     for spool in spools:
         counters = context.counters.spools[QueueKey(spool.zone, spool.label)] = SpoolCounters()
-        watches.append(SpoolWatch(jetstream, spool, counters))
+        watches.append(SpoolWatch(jetstream, spool, counters, settings.spool, keeper))
     while True:
         for one in watches:
             try:

@@ -141,6 +141,17 @@ class ZoneSettings(BaseSettings):
         return any(route.hooks for route in self.routes)
 
     @model_validator(mode="after")
+    def _paced_aes_are_there(self) -> Self:
+        titles = [pace.ae for pace in self.delivery.pace]
+        served = {remote.ae_title for remote in self.scu.remote_aes}
+        for number, title in enumerate(titles):
+            if title not in served:
+                raise ValueError(f"delivery.pace[{number}].ae: {title!r} is none of scu.remote_aes")
+            if title in titles[:number]:
+                raise ValueError(f"delivery.pace[{number}].ae: {title!r} stands here twice")
+        return self
+
+    @model_validator(mode="after")
     def _sections_agree(self) -> Self:
         if self.instances.association > 1 and not self.association.reuse_port:
             raise ValueError("instances.association: more than 1 needs association.reuse_port: true")

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from dimse_mesh.runtime.settings_fields import Count, CountOrUnlimited, Seconds, SettingsModel, Token
 from dimse_mesh.runtime.settings_hooks import HooksSettings
+from dimse_mesh.runtime.settings_pace import PaceSettings
 
 KIB = 1024
 MIB = KIB * KIB
@@ -156,6 +157,9 @@ class DeliverySettings(SettingsModel):
         default=16 * MIB, ge=MIB, le=GIB, description="bytes read from a spool ahead of what is being sent"
     )
     max_ahead: Count = Field(default=64, description="objects read ahead, at most")
+    pace: tuple[PaceSettings, ...] = Field(
+        default=(), description="AEs of this zone that are not sent everything at once: when, and how fast"
+    )
     hooks: HooksSettings = Field(
         default_factory=HooksSettings, description="the process that applies the hooks of this zone's routes"
     )

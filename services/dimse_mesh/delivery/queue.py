@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 
 from dimse_mesh.delivery.holds import HoldKey, HoldKind, Holds
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
+from dimse_mesh.delivery.pace import Pace
 from dimse_mesh.delivery.report import QueueReport
 from dimse_mesh.delivery.scan import AheadObject, ObjectScan
 from dimse_mesh.delivery.settling import Settling
@@ -34,6 +35,7 @@ class DestinationQueue:
 
     Args:
         report: is told what the queue does, for people.
+        pace: when, and how fast.
     """
 
     def __init__(
@@ -43,7 +45,10 @@ class DestinationQueue:
         target: Taker,
         settings: DeliverySettings,
         report: QueueReport,
+        *,
+        pace: Pace,
     ) -> None:
+        self._pace = pace
         self._jetstream = jetstream
         self._spool = spool
         self._target = target
@@ -103,6 +108,10 @@ class DestinationQueue:
         if self._paused is not None:
             await self._stay_paused(self._paused)
             return
+        opens = self._pace.closed_until(time.time())
+        if opens is not None:
+            await self._stay_closed(opens)
+            return
         due = self._holds.due(asyncio.get_running_loop().time())
         if due is not None:
             key, hold = due
@@ -125,6 +134,14 @@ class DestinationQueue:
         if pause.until is not None and time.time() >= pause.until and self._paused is pause:
             self._paused = None
 
+    async def _stay_closed(self, opens: float) -> None:
+        """Wait until a window of the schedule opens."""
+        self._report.waits("outside its schedule", "scheduled", opens)
+        await self._target.close()
+        with anyio.move_on_after(max(0.0, opens - time.time())):
+            await self._awake.wait()
+        self._awake.clear()
+
     async def _try_hold(
         self, tasks: TaskGroup, main: ObjectScan, settling: Settling, key: HoldKey, first: int
     ) -> None:
@@ -135,7 +152,9 @@ class DestinationQueue:
         subject = self._spool.object(calling_ae=calling, study=study)
         scan = self._scan(tasks, subject, first=first, end=main.position)
         failures = self._holds.failures(key)
-        while not self._drained.is_set() and self._paused is None:
+        while (
+            not self._drained.is_set() and self._paused is None and not self._pace.closed_until(time.time())
+        ):
             item = await scan.next()
             if item is None:
                 self._holds.release(key)
@@ -164,7 +183,10 @@ class DestinationQueue:
         attempts = self._attempts.get(manifest.object_id, 0) + 1
         with self._report.attempt(manifest, attempts) as span:
             outcome = await self._target.deliver(
-                spooled, item.data_set(), attempts=attempts, ahead=list(scan.contexts_ahead())
+                spooled,
+                self._pace.limited(item.data_set()),
+                attempts=attempts,
+                ahead=list(scan.contexts_ahead()),
             )
             span.outcome = outcome
         self._report.attempted(outcome)

@@ -41,7 +41,10 @@ class QueueReport:
         instance: str,
         counters: QueueCounters,
         telemetry: Telemetry,
+        *,
+        note: str = "",
     ) -> None:
+        self._note = note
         self._jetstream = jetstream
         self._spool = spool
         self._instance = instance
@@ -77,7 +80,7 @@ class QueueReport:
     def delivered(self, manifest: Manifest, outcome: DeliveryOutcome) -> None:  # noqa: ARG002 - for spans
         """Note that an object is at its destination."""
         self._counters.waits_for = ""
-        self._say(DELIVERING)
+        self._say(DELIVERING + self._note)
 
     def buried(self, outcome: DeliveryOutcome) -> None:  # noqa: ARG002 - counted in `attempted`
         """Note that an object has become a dead letter."""

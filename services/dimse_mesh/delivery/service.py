@@ -11,6 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.delivery.hook_stage import HookStage
+from dimse_mesh.delivery.pace import Pace
 from dimse_mesh.delivery.progress import ProgressReport
 from dimse_mesh.delivery.queue import DestinationQueue
 from dimse_mesh.delivery.report import QueueReport
@@ -130,14 +131,23 @@ class DeliveryService:
             return None
         return remote
 
+    def _pace_of(self, spool: SpoolSubjects) -> Pace:
+        """Return when, and how fast, the objects of a spool are delivered."""
+        remote = None if spool.is_before_hooks else self._remote_of(spool)
+        found = (
+            pace for pace in self._context.settings.delivery.pace if remote and pace.ae == remote.ae_title
+        )
+        return Pace(next(found, None))
+
     async def _begin(self, store: JetStream, spool: SpoolSubjects, target: Taker, tasks: TaskGroup) -> None:
         settings = self._context.settings.delivery
+        pace = self._pace_of(spool)
         counters = QueueCounters()
         self._context.counters.queues[QueueKey(spool.zone, spool.label)] = counters
         report = QueueReport(
-            store, spool, self._context.mesh.address.tokens, counters, self._context.telemetry
+            store, spool, self._context.mesh.address.tokens, counters, self._context.telemetry, note=pace.note
         )
-        queue = DestinationQueue(store, spool, target, settings, report)
+        queue = DestinationQueue(store, spool, target, settings, report, pace=pace)
 
         def stored(_: Message) -> None:
             queue.wake()

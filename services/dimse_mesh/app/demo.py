@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 from rich.console import Console
 
-from dimse_mesh.app import demo_objects, demo_workflow
+from dimse_mesh.app import demo_durable, demo_objects, demo_workflow
 from dimse_mesh.app.demo_mesh import ARCHIVE, MODALITY, DemoMesh, demo_mesh
 from dimse_mesh.app.demo_peer import listening
 from dimse_mesh.app.demo_report import Report, show
@@ -59,6 +59,7 @@ async def _exercise(mesh: DemoMesh, report: Report) -> None:
         await demo_workflow.performed_procedure_step(report, mesh)
         await demo_workflow.commitment_on_same_association(report, mesh, files)
         await demo_workflow.commitment_on_new_association(report, mesh, files, received)
+        await demo_durable.durable(report, mesh, files)
     syntaxes = len({sample.file.transfer_syntax for sample in files})
     if syntaxes < WANTED_SYNTAXES:
         report.lines[0].failures.append(f"only {syntaxes} transfer syntaxes among pydicom's test files")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -21,6 +22,8 @@ from dimse_mesh.runtime.supervised import PARENT
 MODALITY = "MODALITY"
 ARCHIVE = "ARCHIVE"
 ECHO = "ECHO"
+VAULT = "VAULT"
+"""The destination of the demo's durable route."""
 ARCHIVE_SECONDS = 30.0
 STOP_SECONDS = 20.0
 _HOST = "127.0.0.1"
@@ -30,6 +33,7 @@ _FIXED = {
     "echo": 11114,
     "cloud": 11115,
     "modality": 11116,
+    "vault": 11117,
     "nats": 4222,
 }
 
@@ -43,6 +47,8 @@ class DemoMesh:
     """Where whoever measures latency has to answer as the AE `ECHO`."""
     modality_port: int
     """Where the modality has to answer as `MODALITY`."""
+    vault_port: int
+    """Where the destination of the durable route has to answer, when it is up."""
     nats_port: int
     index: Path
     """What the archive says."""
@@ -76,6 +82,7 @@ def demo_mesh(folder: Path, *, fixed_ports: bool) -> Iterator[DemoMesh]:
             hospital_port=ports["hospital"],
             echo_port=ports["echo"],
             modality_port=ports["modality"],
+            vault_port=ports["vault"],
             nats_port=ports["nats"],
             index=index,
             supervisor=supervisor,
@@ -98,13 +105,15 @@ def _choose_ports(fixed: bool) -> dict[str, int]:
 
 
 def _write_zones(folder: Path, ports: dict[str, int]) -> list[Path]:
-    zones = {
+    zones: dict[str, dict[str, Any]] = {
         "hospital": {
             "zone": "hospital",
             "association": {"listeners": [{"host": _HOST, "port": ports["hospital"]}]},
             "scu": {
                 "remote_aes": [{"ae_title": MODALITY, "host": _HOST, "port": ports["modality"]}],
             },
+            "routes": [{"called": VAULT, "to": {"ae": VAULT}, "delivery": "durable"}],
+            "spool": {"max_bytes": 256 << 20},
         },
         "cloud": {
             "zone": "cloud",
@@ -113,8 +122,10 @@ def _write_zones(folder: Path, ports: dict[str, int]) -> list[Path]:
                 "remote_aes": [
                     {"ae_title": ARCHIVE, "host": _HOST, "port": ports["archive"], "default": True},
                     {"ae_title": ECHO, "host": _HOST, "port": ports["echo"]},
+                    {"ae_title": VAULT, "host": _HOST, "port": ports["vault"]},
                 ]
             },
+            "delivery": {"retry": {"first": 0.2, "longest": 0.5}},
         },
     }
     files = []

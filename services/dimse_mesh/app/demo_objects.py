@@ -59,7 +59,7 @@ async def _median(port: int) -> float:
 async def store(report: Report, mesh: DemoMesh, samples: Sequence[Sample]) -> None:
     """Store, each in its own transfer syntax; then look at what the archive has written."""
     with report.operation("C-STORE") as line:
-        pairs = _pairs(samples)
+        pairs = contexts_of(samples)
         proposals = [Proposal(sop_class, (syntax,)) for sop_class, syntax in pairs]
         async with association(mesh.hospital_port, ARCHIVE, proposals) as client:
             for sample in samples:
@@ -127,7 +127,7 @@ async def get(report: Report, mesh: DemoMesh, samples: Sequence[Sample]) -> None
     with report.operation("C-GET") as line:
         proposals = [
             Proposal(MODEL.get, QUERY_SYNTAXES),
-            *(Proposal(sop_class, (syntax,), as_scp=True) for sop_class, syntax in _pairs(samples)),
+            *(Proposal(sop_class, (syntax,), as_scp=True) for sop_class, syntax in contexts_of(samples)),
         ]
         digests = Digests()
         async with association(mesh.hospital_port, ARCHIVE, proposals) as client:
@@ -149,7 +149,7 @@ async def move(report: Report, mesh: DemoMesh, samples: Sequence[Sample], receiv
         line.verdict = "identical, cloud to hospital"
 
 
-def _pairs(samples: Sequence[Sample]) -> list[tuple[str, str]]:
+def contexts_of(samples: Sequence[Sample]) -> list[tuple[str, str]]:
     """Return each SOP class with each transfer syntax that it has."""
     return list(dict.fromkeys((sample.file.sop_class, sample.file.transfer_syntax) for sample in samples))
 

@@ -21,6 +21,7 @@ OPERATIONS = (
     "C-MOVE",
     "N-CREATE, N-SET, N-GET",
     "N-ACTION, N-EVENT-REPORT",
+    "C-STORE, durable",
 )
 
 
@@ -35,7 +36,7 @@ def test_demo_succeeds() -> None:
     lines = result.stdout.splitlines()
     for operation in OPERATIONS:
         assert any(line.startswith(operation) for line in lines), operation
-    assert result.stdout.count(" identical") == 3
+    assert result.stdout.count(" identical") == 4
     assert result.stdout.count(" committed") == 2
     assert "FAILED" not in result.stdout
     assert "ms direct" in result.stdout
@@ -96,6 +97,7 @@ def test_everything_fails_where_nobody_listens(files: list[Sample]) -> None:
             hospital_port=port,
             echo_port=port,
             modality_port=port,
+            vault_port=port,
             nats_port=port,
             index=Path("none"),
             supervisor=process,

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import itertools
 import threading
+from typing import Protocol
 
-from tests.durable.site import Inbox, Site, store
+from tests.durable.site import Inbox, store
 from tests.support.files import DicomFile, synthetic
-from tests.support.scripted import Aborted, Closed, Rejected
+from tests.support.scripted import Aborted, Client, Closed, Rejected
+
+
+class Way(Protocol):
+    """A way to the front-end."""
+
+    def open(self, *, calling: str) -> Client:
+        """Associate as a modality."""
+        ...
 
 
 class Modality:
     """Stores objects one after the other, on a new association after each that broke, until told to stop."""
 
-    def __init__(self, where: Site, calling: str, study: int) -> None:
+    def __init__(self, where: Way, calling: str, study: int) -> None:
         self.acknowledged: list[DicomFile] = []
         self.refused = 0
         self.calling = calling

@@ -15,6 +15,7 @@ from pynetdicom import build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at import time
+    ModalityPerformedProcedureStep,
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
 )
@@ -248,6 +249,14 @@ def test_behind_hooks_instances_go_by_the_names_that_their_client_knows(clinic: 
     assert report == Report(1, transaction, [uid for _, uid in wanted], {}, "")
     assert inbox.instances
     assert wanted[0][1] not in inbox.instances
+
+
+def test_beside_other_services_it_is_the_destination_that_is_asked(clinic: Clinic) -> None:
+    ae = entity(MODALITY)
+    ae.add_requested_context(StorageCommitmentPushModel)
+    ae.add_requested_context(ModalityPerformedProcedureStep)
+    with scu(ae, clinic.where.entry, called=ARCHIVE) as assoc:
+        assert assoc.is_rejected  # by the mesh: the archive isn't there
 
 
 def test_metrics_are_those_of_the_documents(clinic: Clinic) -> None:

@@ -17,6 +17,7 @@ from dimse_mesh.association.durable_contexts import (
     Known,
     answer_contexts,
     asks_for_commitment,
+    asks_for_nothing_else,
     pairs_of,
     stored_contexts,
 )
@@ -81,13 +82,14 @@ class DurableFrontEnd:
     def takes(request: AssociateRQ, route: Route) -> bool:
         """Tell whether an association is to be accepted here.
 
-        It is when its route is durable, and its client wants to store, or may ask whether its objects are safe.
+        It is when its route is durable, and its client wants to store, or only to ask whether its objects are safe.
         """
         if route.delivery is not Delivery.DURABLE:
             return False
-        return bool(stored_contexts(request)) or (
-            route.commitment is not CommitmentMode.NONE and asks_for_commitment(request)
-        )
+        if stored_contexts(request):
+            return True
+        offered = route.commitment is not CommitmentMode.NONE
+        return offered and asks_for_commitment(request) and asks_for_nothing_else(request)
 
     def drain(self) -> None:
         """Abort each association as soon as no operation is under way."""

@@ -59,6 +59,14 @@ def asks_for_commitment(request: AssociateRQ) -> bool:
     )
 
 
+def asks_for_nothing_else(request: AssociateRQ) -> bool:
+    """Tell whether storage commitment is all that the client proposes, beside Verification."""
+    return all(
+        significant_uid(context.abstract_syntax) in {STORAGE_COMMITMENT, VERIFICATION_SOP_CLASS}
+        for context in request.presentation_contexts
+    )
+
+
 def has_uid_length(*uids: str) -> bool:
     """Tell whether each has between 1 and 64 characters (PS3.5 §9.1): only such can be asked for and kept."""
     return all(1 <= len(significant_uid(uid)) <= LONGEST_UID for uid in uids)

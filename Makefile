@@ -6,6 +6,7 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m
 
 FUZZ_SECONDS ?= 60
+WORKERS ?= 2
 SOAK_ROUNDS ?= 50
 # Of make differential: conversations, or the one with this seed.
 COUNT ?= 20000
@@ -40,8 +41,8 @@ demo: .venv/.installed ## Two zones, an archive, real DICOM through the mesh, a 
 up: .venv/.installed ## The demo's two zones and archive, left running until Ctrl-C
 	@$(RUN) dimse_mesh.app demo --stay
 
-test: .venv/.developing ## All tests
-	@$(RUN) pytest -q
+test: .venv/.developing ## All tests, in WORKERS (2) processes
+	@$(RUN) pytest -q --numprocesses $(WORKERS) --dist loadgroup
 
 cluster: .venv/.developing ## A Kubernetes API server with the operator on 127.0.0.1, left running until Ctrl-C
 	@$(RUN) tests.cluster

@@ -42,7 +42,7 @@ up: .venv/.installed ## The demo's two zones and archive, left running until Ctr
 	@$(RUN) dimse_mesh.app demo --stay
 
 test: .venv/.developing ## All tests, in WORKERS (2) processes
-	@$(RUN) pytest -q --numprocesses $(WORKERS) --dist loadgroup
+	@$(RUN) pytest -q --numprocesses $(WORKERS) --no-loadscope-reorder
 
 cluster: .venv/.developing ## A Kubernetes API server with the operator on 127.0.0.1, left running until Ctrl-C
 	@$(RUN) tests.cluster

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-HERE = Path(__file__).parent
 TOGETHER = {
-    "cluster": ("cluster",),
-    "containers": ("interop/deploy", "conformance/deploy"),
+    "tests/cluster/": "cluster",
+    "tests/interop/deploy/": "containers",
+    "tests/conformance/deploy/": "containers",
 }
-"""Group -> folders whose tests run one after the other: with one API server, with one container engine."""
+"""Folder -> group of tests that run one after the other: with one API server, with one container engine."""
 
 
-def group_of(path: Path) -> str:
-    """Return the group of a test file; that of most is the file itself."""
-    relative = path.relative_to(HERE)
-    for name, folders in TOGETHER.items():
-        if any(relative.is_relative_to(folder) for folder in folders):
-            return name
-    return str(relative)
+class ByGroup(LoadScopeScheduling):
+    """Gives each process one group after the other; the group of most tests is their file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        for folder, group in TOGETHER.items():
+            if nodeid.startswith(folder):
+                return group
+        return nodeid.partition("::")[0]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name the group of each test."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByGroup:
+    """Share out by group."""
+    return ByGroup(config, log)

@@ -48,6 +48,7 @@ from dimse_mesh.schemas.spool import (
     QueuePause,
     QueueStatus,
     SpoolMade,
+    SpoolRoom,
 )
 from dimse_mesh.schemas.version import VERSION
 
@@ -116,6 +117,7 @@ MODELS: tuple[BaseModel, ...] = (
         manifest=MANIFEST, cause="rejected", detail="calling AE", status=0xA700, attempts=3, failed=2.5
     ),
     SpoolMade(nats_server="2.15.0", when=1.5),
+    SpoolRoom(refusing="full", since=1.5),
     KnownContexts(
         contexts=(KnownContext(sop_class="1.2", transfer_syntax="1.3", accepted=False, result=4),), asked=3.5
     ),

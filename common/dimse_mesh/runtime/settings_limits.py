@@ -14,12 +14,12 @@ class AssociationLimits(SettingsModel):
     """
 
     waiting: Count = Field(
-        default=1024,
+        default=4096,
         description="connections that wait; with more, the address that holds most loses its longest-waiting one",
     )
     waiting_per_address: Count = Field(
         default=128,
-        description="connections from one address that wait; with more, the one that waits longest is closed",
+        description="connections from one address that wait; with more, those that are silent longest are closed",
     )
     waiting_bytes: int = Field(
         default=4 * 1024 * 1024,
@@ -45,5 +45,5 @@ class AssociationLimits(SettingsModel):
         "0: no limit",
     )
     openings_at_once: Count = Field(
-        default=2000, description="associations that one address may open in a burst, after a rest"
+        default=10_000, description="associations that one address may open in a burst, after a rest"
     )

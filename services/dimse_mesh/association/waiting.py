@@ -7,10 +7,12 @@ and bytes, and whoever comes too much takes its own place, not another address'.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import logging
 import resource
 import termios
+import time
 from collections.abc import Callable, Iterable
 from itertools import islice
 from struct import unpack
@@ -26,6 +28,8 @@ DESCRIPTORS_EACH: Final = 2
 """Descriptors of one connection: the socket, and its duplicate for TCP_QUICKACK (docs/adr/0003)."""
 RESERVED_DESCRIPTORS: Final = 128
 """For NATS, logs, health pages and connections to come."""
+GRACE: Final = 1.0
+"""Seconds that a connection is silent before it may have to go: who opens a thousand at once sends soon."""
 _LOOKS: Final = 64
 """Connections that are looked at for one that is silent."""
 
@@ -38,12 +42,18 @@ class Waiting:
         descriptor: of its socket, at any time; -1: it has none any more.
     """
 
-    __slots__ = ("_room", "address", "close", "descriptor", "received")
+    __slots__ = ("_room", "address", "close", "descriptor", "received", "since")
 
     def __init__(
-        self, room: WaitingRoom, address: str, close: Callable[[], None], descriptor: Callable[[], int]
+        self,
+        room: WaitingRoom,
+        address: str,
+        close: Callable[[], None],
+        descriptor: Callable[[], int],
+        since: float,
     ) -> None:
         self._room = room
+        self.since = since
         self.address = address
         self.close = close
         self.descriptor = descriptor
@@ -69,6 +79,8 @@ class WaitingRoom:
     Args:
         taken: connections with an association, which take descriptors, too.
         descriptors: that the process may have open.
+        clock: seconds.
+        later: calls a function in so many seconds; None: the event loop does.
     """
 
     def __init__(
@@ -78,7 +90,13 @@ class WaitingRoom:
         *,
         taken: Callable[[], int],
         descriptors: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        later: Callable[[float, Callable[[], None]], object] | None = None,
     ) -> None:
+        self._clock = clock
+        self._later = later
+        self._looked_at: set[str] = set()
+        """Addresses that hold too many, and are looked at soon."""
         self._limits = limits
         self._counters = counters
         self._taken = taken
@@ -91,16 +109,34 @@ class WaitingRoom:
 
     def enter(self, address: str, close: Callable[[], None], descriptor: Callable[[], int]) -> Waiting:
         """Take in a connection; others, or this very one, may have to go for it."""
-        waiting = Waiting(self, address, close, descriptor)
+        waiting = Waiting(self, address, close, descriptor, self._clock())
         own = self._by_address.setdefault(address, {})
         own[waiting] = None
         self.count += 1
-        if len(own) > self._limits.waiting_per_address and (silent := _longest_silent(own)) is not None:
-            self._drop(silent, "too-many-from-address")
-        elif self.count > self._room:
+        if self.count > self._room:
             most = max(self._by_address.values(), key=len)
             self._drop(_longest_silent(most) or next(reversed(most)), "too-many")
+        elif len(own) > self._limits.waiting_per_address and address not in self._looked_at:
+            self._look_later(address)
         return waiting
+
+    def _look_later(self, address: str) -> None:
+        self._looked_at.add(address)
+        later = self._later or asyncio.get_running_loop().call_later
+        later(GRACE, lambda: self._look(address))
+
+    def _look(self, address: str) -> None:
+        """Close what an address holds too much, if it was silent for long enough."""
+        self._looked_at.discard(address)
+        own = self._by_address.get(address, {})
+        before = self._clock() - GRACE
+        for waiting in list(own):
+            if len(own) <= self._limits.waiting_per_address or waiting.since > before:
+                break
+            if not _has_unread(waiting.descriptor()):
+                self._drop(waiting, "too-many-from-address")
+        if len(own) > self._limits.waiting_per_address:
+            self._look_later(address)
 
     @property
     def _room(self) -> int:

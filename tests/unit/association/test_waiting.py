@@ -27,9 +27,36 @@ def closed() -> list[str]:
     return []
 
 
+class Clock:
+    """Time that passes when a test says so, with what is due then."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.due: list[tuple[float, Callable[[], None]]] = []
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        self.due.append((self.now + seconds, action))
+
+    def pass_(self, seconds: float) -> None:
+        self.now += seconds
+        due, self.due = self.due, []
+        for at, action in due:
+            if at <= self.now:
+                action()
+            else:
+                self.due.append((at, action))
+
+
 @pytest.fixture
-def room(counters: Counters) -> WaitingRoom:
-    return WaitingRoom(LIMITS, counters, taken=lambda: 0, descriptors=MANY)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def room(counters: Counters, clock: Clock) -> WaitingRoom:
+    return WaitingRoom(
+        LIMITS, counters, taken=lambda: 0, descriptors=MANY, clock=lambda: clock.now, later=clock.later
+    )
 
 
 @pytest.fixture
@@ -40,9 +67,17 @@ def enter(room: WaitingRoom, closed: list[str]) -> Enter:
     return enter
 
 
-def test_who_comes_too_often_loses_its_own_longest_waiting(enter: Enter, closed: list[str]) -> None:
-    for name in ("b1", "a1", "a2", "a3", "a4", "a5"):
+def test_who_holds_too_many_loses_those_that_are_silent_longest(
+    enter: Enter, closed: list[str], clock: Clock
+) -> None:
+    for name in ("b1", "a1", "a2", "a3", "a4"):
         enter(name)
+    assert closed == [], "they have a moment to say something"
+    clock.pass_(0.5)
+    enter("a5")
+    clock.pass_(0.5)
+    assert closed == ["a1", "a2"]
+    clock.pass_(5)
     assert closed == ["a1", "a2"]
 
 
@@ -105,8 +140,14 @@ def test_descriptors_are_left_for_associations(counters: Counters, closed: list[
     assert len(closed) == 1
 
 
-def test_the_log_is_not_filled(enter: Enter, caplog: pytest.LogCaptureFixture, counters: Counters) -> None:
-    for number in range(100):
+def test_the_log_is_not_filled(
+    enter: Enter, caplog: pytest.LogCaptureFixture, counters: Counters, clock: Clock
+) -> None:
+    for number in range(6):
         enter(f"a{number}")
+    clock.pass_(1)
+    for number in range(3):
+        enter(f"a{number}")
+    clock.pass_(1)
     assert caplog.text.count("closed a connection from a without an association: too-many-from-address") == 1
-    assert counters.connections_dropped == {"too-many-from-address": 97}
+    assert counters.connections_dropped == {"too-many-from-address": 6}

@@ -20,6 +20,8 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 MAX_REJECT_KEYS = 64
 OTHER_REJECT = (0, 0, 0)
 """Key of all further kinds of rejection: a target may answer any three bytes."""
+USUAL_TLS = (("TLSv1.3", "TLS_AES_256_GCM_SHA384"), ("TLSv1.2", "ECDHE-RSA-AES256-GCM-SHA384"))
+"""Versions and cipher suites that a front-end counts from the start."""
 APPROVED = "approved"
 """Outcome of an operation that a handler approved."""
 
@@ -182,6 +184,11 @@ class Counters:
         """Count what a handler decided on an operation."""
         key = (service, decision)
         self.handled[key] = self.handled.get(key, 0) + 1
+
+    def expect_connections(self, codes: Iterable[str]) -> None:
+        """Begin to count, at 0, what a front-end's connections become."""
+        self.connections_dropped.update(dict.fromkeys(codes, 0))
+        self.tls_connections.update(dict.fromkeys(USUAL_TLS, 0))
 
     def connection_dropped(self, code: str) -> None:
         """Count a connection that went because too many waited."""

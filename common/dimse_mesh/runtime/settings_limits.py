@@ -45,5 +45,5 @@ class AssociationLimits(SettingsModel):
         "0: no limit",
     )
     openings_at_once: Count = Field(
-        default=10_000, description="associations that one address may open in a burst, after a rest"
+        default=20_000, description="associations that one address may open in a burst, after a rest"
     )

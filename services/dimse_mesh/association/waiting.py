@@ -30,6 +30,8 @@ RESERVED_DESCRIPTORS: Final = 128
 """For NATS, logs, health pages and connections to come."""
 GRACE: Final = 1.0
 """Seconds that a connection is silent before it may have to go: who opens a thousand at once sends soon."""
+CODES: Final = ("too-many", "too-many-bytes", "too-many-from-address")
+"""Why a connection is closed."""
 _LOOKS: Final = 64
 """Connections that are looked at for one that is silent."""
 
@@ -102,6 +104,7 @@ class WaitingRoom:
         self._taken = taken
         self._descriptors = _most_descriptors() if descriptors is None else descriptors
         self._quiet = Quiet()
+        counters.expect_connections(CODES)
         self._by_address: dict[str, dict[Waiting, None]] = {}
         self.count = 0
         self.received = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dimse_mesh.runtime.quiet import Quiet
+from dimse_mesh.mesh.quiet import Quiet
 
 
 def test_repeated_lines_are_counted_instead() -> None:

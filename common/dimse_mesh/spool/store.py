@@ -52,70 +52,66 @@ def spool_config(spool: SpoolSubjects, settings: SpoolSettings) -> dict[str, Any
 
     Nothing is ever removed by nats-server itself: only the delivery that has succeeded, or an operator, removes.
     """
-    return {
-        "name": spool.stream,
-        "subjects": list(spool.interest),
-        "retention": "limits",
-        "storage": "file",
-        "discard": "new",
-        "max_bytes": settings.max_bytes,
-        "num_replicas": settings.replicas,
-        "duplicate_window": DUPLICATE_WINDOW,
-        "allow_direct": True,
-        "republish": {"src": spool.object(), "dest": spool.spooled, "headers_only": True},
-    }
+    return _in_files(
+        spool.stream,
+        list(spool.interest),
+        settings,
+        discard="new",
+        max_bytes=settings.max_bytes,
+        republish={"src": spool.object(), "dest": spool.spooled, "headers_only": True},
+    )
 
 
 def state_config(root: str, zone: str, settings: SpoolSettings) -> dict[str, Any]:
     """Return the configuration of the stream of what a source zone keeps about its destinations."""
-    return {
-        "name": state_stream(root, zone),
-        "subjects": [state_interest(root, zone)],
-        "retention": "limits",
-        "storage": "file",
-        "discard": "old",
-        "max_bytes": STATE_BYTES,
-        "max_msgs_per_subject": 1,
-        "num_replicas": settings.replicas,
-        "duplicate_window": DUPLICATE_WINDOW,
-        "allow_direct": True,
-        "allow_rollup_hdrs": False,  # whoever writes a word here could empty the whole stream
-    }
+    return _newest(
+        state_stream(root, zone), state_interest(root, zone), settings, discard="old", max_bytes=STATE_BYTES
+    )
 
 
 def commitment_config(root: str, zone: str, settings: SpoolSettings) -> dict[str, Any]:
     """Return the configuration of the stream of requests for storage commitment."""
-    return {
-        "name": commitment_stream(root, zone),
-        "subjects": [commitment_request(root, zone)],
-        "retention": "limits",
-        "storage": "file",
-        "discard": "new",
-        "max_bytes": min(COMMITMENT_BYTES, settings.max_bytes // 16),
-        "max_msgs_per_subject": 1,
-        "num_replicas": settings.replicas,
-        "duplicate_window": DUPLICATE_WINDOW,
-        "allow_direct": True,
-        "allow_rollup_hdrs": False,
-    }
+    return _newest(
+        commitment_stream(root, zone),
+        commitment_request(root, zone),
+        settings,
+        discard="new",
+        max_bytes=min(COMMITMENT_BYTES, settings.max_bytes // 16),
+    )
 
 
 def receipt_config(root: str, zone: str, settings: SpoolSettings) -> dict[str, Any]:
     """Return the configuration of the stream of receipts: the oldest go first."""
+    return _newest(
+        receipt_stream(root, zone),
+        receipt_interest(root, zone),
+        settings,
+        discard="old",
+        max_bytes=min(RECEIPT_BYTES, settings.max_bytes // 8),
+        max_age=int(settings.commitment_age * SECOND),
+    )
+
+
+def _in_files(name: str, subjects: list[str], settings: SpoolSettings, **more: Any) -> dict[str, Any]:
+    """Return what all streams of a source zone have in common, and more."""
     return {
-        "name": receipt_stream(root, zone),
-        "subjects": [receipt_interest(root, zone)],
+        "name": name,
+        "subjects": subjects,
         "retention": "limits",
         "storage": "file",
-        "discard": "old",
-        "max_bytes": min(RECEIPT_BYTES, settings.max_bytes // 8),
-        "max_age": int(settings.commitment_age * SECOND),
-        "max_msgs_per_subject": 1,
         "num_replicas": settings.replicas,
         "duplicate_window": DUPLICATE_WINDOW,
         "allow_direct": True,
-        "allow_rollup_hdrs": False,  # whoever writes a receipt could empty the whole stream
+        **more,
     }
+
+
+def _newest(name: str, subject: str, settings: SpoolSettings, **more: Any) -> dict[str, Any]:
+    """Return the configuration of a stream that keeps the newest message of each subject.
+
+    No roll-up headers: whoever may write one word could empty the whole stream by them.
+    """
+    return _in_files(name, [subject], settings, max_msgs_per_subject=1, allow_rollup_hdrs=False, **more)
 
 
 async def ensure_streams(

@@ -27,9 +27,8 @@ log = logging.getLogger(__name__)
 
 MOST_BROKEN = 1000
 """Objects that keepers were told of and that wait to be removed; further ones are found by looking."""
-
-
 PROBE_SECONDS = 6.0
+"""Seconds for a probe to be acknowledged; a stream that takes longer counts as frozen."""
 
 
 class Keeper:

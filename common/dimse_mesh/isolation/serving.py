@@ -20,6 +20,16 @@ Work = Callable[[Head, list[bytes]], tuple[Head, Sequence[bytes]]]
 _PR_SET_PDEATHSIG = 1
 
 
+def serve_with_pydicom(start: Callable[[], Work], *, missing: str) -> None:
+    """Serve by `start`, or, without pydicom, say of every piece of work what is `missing`."""
+    try:
+        import pydicom  # noqa: F401 - is it there?
+    except ImportError:
+        serve(lambda: lambda _, __: ({"failed": missing}, []))
+    else:
+        serve(start)
+
+
 def serve(start: Callable[[], Work]) -> None:
     """Limit this process, prepare by `start`, and work until there is no more.
 

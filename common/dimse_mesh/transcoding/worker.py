@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dimse_mesh.isolation import Head, Work, serve
+from dimse_mesh.isolation import Head, Work, serve_with_pydicom
 
 
 def start() -> Work:
@@ -22,21 +22,5 @@ def start() -> Work:
     return work
 
 
-def without_pydicom() -> Work:
-    """Return work that says of every object what is missing."""
-    answer = {"failed": 'it needs pydicom: install "dimse-mesh[transcoding]"'}
-    return lambda _, __: (answer, [])
-
-
-def main() -> None:
-    """Serve until standard input ends."""
-    try:
-        import pydicom  # noqa: F401 - is it there?
-    except ImportError:
-        serve(without_pydicom)
-    else:
-        serve(start)
-
-
 if __name__ == "__main__":
-    main()
+    serve_with_pydicom(start, missing='it needs pydicom: install "dimse-mesh[transcoding]"')

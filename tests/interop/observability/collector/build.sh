@@ -2,16 +2,13 @@
 # Put an OpenTelemetry Collector together by its own builder, once, into a cache outside the tree. Prints its path.
 set -eu
 cd "$(dirname "$0")"
+. ../../../../tests/support/gotool.sh
 
 version=$(sed -n 's/^  version: //p' builder.yaml)
-cache="${DIMSE_MESH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dimse-mesh}/collector-$version"
-mkdir -p "$cache"
+use_cache "collector-$version"
 
 if [ ! -x "$cache/otelcol" ]; then
-  command -v go >/dev/null || {
-    echo "the collector is built from source, and Go is missing (golang.org/dl)" >&2
-    exit 1
-  }
+  need_go "the collector" "its configuration is not tried"
   echo "building the collector $version; this happens once and takes some minutes" >&2
   sed "s|^  name: .*|&\n  output_path: $cache/source|" builder.yaml >"$cache/builder.yaml"
   builder=go.opentelemetry.io/collector/cmd/builder@v$version

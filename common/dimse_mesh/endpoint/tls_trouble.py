@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
 
+from dimse_mesh.mesh.quiet import Quiet
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.logging import EventLog
-from dimse_mesh.runtime.quiet import Quiet
 
 log = EventLog("dimse_mesh.endpoint")
 

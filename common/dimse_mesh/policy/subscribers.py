@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from dimse_mesh.mesh.quiet import Quiet
 from dimse_mesh.policy.decision import Decision, Subscriber
 from dimse_mesh.policy.questions import AdmissionQuestion, OpeningQuestion, OperationQuestion
 from dimse_mesh.runtime.counters import APPROVED, Counters
-from dimse_mesh.runtime.quiet import Quiet
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.association.acceptor import Acceptor
+from dimse_mesh.association.admission import Admission
 from dimse_mesh.association.callbacks import Callback, Callbacks
 from dimse_mesh.association.durable import DurableFrontEnd
 from dimse_mesh.association.opening import Accepted, Opener, Refused
-from dimse_mesh.association.tally import Tally
 from dimse_mesh.association.waiting import WaitingRoom
 from dimse_mesh.endpoint import (
     PROVIDER_ABORT,
@@ -32,12 +32,9 @@ from dimse_mesh.endpoint.peer import AskingPeer, OpeningUser
 from dimse_mesh.endpoint.tls_trouble import TlsSide, TlsTrouble, TlsTroubles
 from dimse_mesh.mesh.errors import report
 from dimse_mesh.policy import (
-    AdmissionQuestion,
-    OpeningQuestion,
     OperationQuestion,
     Policy,
     PolicyRefusal,
-    Side,
 )
 from dimse_mesh.policy.rejections import CONGESTION
 from dimse_mesh.runtime.context import ServiceContext
@@ -54,7 +51,6 @@ from dimse_mesh.upper_layer import (
     AssociateRQ,
     MalformedPdu,
     TlsRecord,
-    UserIdentityRQ,
 )
 
 log = logging.getLogger(__name__)
@@ -88,7 +84,7 @@ class _Admitted:
 
 
 class FrontEnd:
-    """Admits clients, opens their associations through the mesh, and keeps count.
+    """Opens the associations of clients who are let in, through the mesh.
 
     Args:
         tasks: in which associations are opened.
@@ -113,18 +109,15 @@ class FrontEnd:
         self._opener = Opener(context.mesh, context.liveness, router)
         self._durable = durable
         self.callbacks = Callbacks(context.settings.scu.remote_aes)
-        self._tally = Tally(self._settings.limits)
-        self.occupancy = self._tally.occupancy
-        self.waiting = WaitingRoom(
-            self._settings.limits, context.counters, taken=lambda: self.occupancy.count
-        )
+        self._admission = Admission(context.settings, policy, context.counters)
         self.tls_troubles = TlsTroubles(context.counters, TlsSide.LISTENER)
-        self.draining = False
 
     def connected(self, connection: PeerConnection, listener: Listener) -> None:
         """Await the A-ASSOCIATE-RQ of a new connection."""
         artim_timeout = self._settings.artim_timeout
-        waiting = self.waiting.enter(connection.peer_host, connection.abort, lambda: connection.descriptor)
+        waiting = self._admission.waiting.enter(
+            connection.peer_host, connection.abort, lambda: connection.descriptor
+        )
         connection.meter = waiting
         if connection.tls is not None:
             self._context.counters.tls_connected(*connection.tls)
@@ -157,12 +150,12 @@ class FrontEnd:
         admitted: Callable[[], None] = lambda: None,
     ) -> None:
         def requested(acceptor: Acceptor, request: AssociateRQ, pdu: bytes) -> None:
-            refusal = None if lead is Lead.DIRECT else self._refusal_of(acceptor, request, listener)
+            refusal = None if lead is Lead.DIRECT else self._admission.refusal_of(acceptor, request, listener)
             if refusal is not None:
                 acceptor.reject(refusal.rejection or CONGESTION)
                 return
             admitted()
-            leave = self._tally.enter(acceptor.peer.host, request.calling_ae, request.called_ae)
+            leave = self._admission.enter(acceptor, request)
             self._tasks.start_soon(self._open_contained, _Admitted(acceptor, request, pdu, lead, leave))
 
         Acceptor(
@@ -177,41 +170,6 @@ class FrontEnd:
             return
         self._context.counters.protocol_error(code)
         log.warning("connection from %s ended before an association: %s", host, code)
-
-    def _refusal_of(
-        self, acceptor: Acceptor, request: AssociateRQ, listener: Listener
-    ) -> PolicyRefusal | None:
-        """Ask the policy at the door, then about the opening."""
-        identity, host = request.user_item(UserIdentityRQ), acceptor.peer.host
-        refusal = self._policy.admission(
-            AdmissionQuestion(
-                peer_host=host,
-                port=listener.port,
-                certificate=acceptor.peer.certificate,
-                called_ae=request.called_ae,
-                calling_ae=request.calling_ae,
-                protocol_version=request.protocol_version,
-                user_identity=None if identity is None else (identity.identity_type, identity.primary_field),
-                listener=listener.ae_titles,
-                open_associations=self.occupancy.count,
-                from_address=self._tally.from_address(host),
-                of_calling_ae=self._tally.of_calling_ae(request.calling_ae),
-                to_called_ae=self._tally.to_called_ae(request.called_ae),
-                too_fast=bool(host) and self._tally.rate.exceeded(host),
-                draining=self.draining,
-            )
-        )
-        if refusal is not None:
-            return refusal
-        return self._policy.opening(
-            OpeningQuestion(
-                side=Side.FRONT_END,
-                from_zone=self._context.settings.zone,
-                called_ae=request.called_ae,
-                calling_ae=request.calling_ae,
-                target=None,
-            )
-        )
 
     def _reject(self, acceptor: Acceptor, request: AssociateRQ, rejection: AssociateRJ, code: str) -> None:
         self._context.counters.association_rejected(rejection.result, rejection.source, rejection.reason)
@@ -256,7 +214,20 @@ class FrontEnd:
         if not begun:
             client.leave()
 
-    def drain(self) -> None:
+    @property
+    def waiting(self) -> WaitingRoom:
+        """Connections that were not let in yet."""
+        return self._admission.waiting
+
+    def stop_admitting(self) -> None:
+        """Reject whoever comes from now on."""
+        self._admission.stop()
+
+    async def drain(self, *, within: float) -> None:
+        """Wait so many seconds at most for the associations to end; the last quarter not without pressing."""
+        await self._admission.occupancy.drain(self._press, within=within)
+
+    def _press(self) -> None:
         """Abort each association as soon as no operation is under way."""
         self.router.patrol.drain()
         if self._durable is not None:

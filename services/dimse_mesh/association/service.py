@@ -40,10 +40,10 @@ async def run(context: ServiceContext) -> None:
     async with listening(context, settings.listeners) as (front_end, servers):
         context.ready()
         await context.draining.wait()
-        front_end.draining = True
+        front_end.stop_admitting()
         if settings.reuse_port:
             _close(servers)  # the kernel gives new connections to the other instances
-        await front_end.occupancy.drain(front_end.drain, within=settings.drain_timeout)
+        await front_end.drain(within=settings.drain_timeout)
 
 
 @asynccontextmanager
@@ -76,7 +76,8 @@ async def listening(
             ConfiguredPolicy.of(context.settings), (refusal_log(), count_rejections(context.counters))
         )
         front_end = FrontEnd(context, router, tasks, policy, durable=durable)
-        front_end.draining = context.draining.is_set()  # perhaps before the spools were made
+        if context.draining.is_set():  # before the spools were made, perhaps
+            front_end.stop_admitting()
         await front_end.callbacks.listen(context.mesh)
         if durable is not None:
             reporter = Reporter(lambda: front_end.in_process(Lead.DIRECT))

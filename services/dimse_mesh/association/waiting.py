@@ -18,8 +18,8 @@ from itertools import islice
 from struct import unpack
 from typing import Final
 
+from dimse_mesh.mesh.quiet import Quiet
 from dimse_mesh.runtime.counters import Counters
-from dimse_mesh.runtime.quiet import Quiet
 from dimse_mesh.runtime.settings_limits import AssociationLimits
 
 log = logging.getLogger(__name__)

@@ -52,6 +52,7 @@ def start_ways(
         collector = reserve_port()
         command = [sys.executable, "-m", "tests.bench.collector", str(collector)]
         stack.enter_context(Child(command, log=directory / "collector.log")).wait_for_port(collector)
+    counted = targets.ports[ways.COUNTED]
     started = []
     for name in wanted:
         print(f"starting {name}", file=sys.stderr)
@@ -65,9 +66,9 @@ def start_ways(
             case "pynetdicom":
                 started.append(ways.pynetdicom_relay(stack, targets, directory))
             case "orthanc":
-                started.append(ways.orthanc_auto_routing(stack, targets, directory))
+                started.append(ways.orthanc_auto_routing(stack, counted, directory))
             case "orthanc-nodelay":
-                started.append(ways.orthanc_auto_routing(stack, targets, directory, no_delay=True))
+                started.append(ways.orthanc_auto_routing(stack, counted, directory, no_delay=True))
             case "mesh" | "mesh-untraced" | "mesh-traced":
                 title, ratio = {
                     "mesh": ("mesh, 10 % traced", 0.1),

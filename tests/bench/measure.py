@@ -57,6 +57,40 @@ def _with_costs(way: WayUnderTest, run: Callable[[], Sample]) -> Sample:
     return replace(sample, cpu=cpu, resident=peaks, grown=grown)
 
 
+def storescu(
+    port: int, called: str, workload: Workload, *, env: Mapping[str, str], clients: int = 1
+) -> float:
+    """Run `clients` storescu that each send the workload on one association; return the seconds until all are done.
+
+    Args:
+        env: of theirs, beside our own, in which TCP_NODELAY doesn't count.
+
+    Raises:
+        RunFailed: one of them did not succeed.
+    """
+    command = [f"{BIN}/storescu", "-R", "-aec", called, "-pdu", "131072", "+sd", "127.0.0.1", str(port)]
+    environment = {key: value for key, value in os.environ.items() if key != "TCP_NODELAY"}
+    with tempfile.TemporaryFile() as output:
+        started = time.perf_counter()
+        running = [
+            subprocess.Popen(
+                [*command, str(workload.directory)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**environment, **env},
+            )
+            for _ in range(clients)
+        ]
+        codes = [process.wait() for process in running]
+        seconds = time.perf_counter() - started
+        if any(codes):
+            output.seek(0)
+            said = output.read()[-2000:].decode(errors="replace")
+            raise RunFailed(f"storescu to {called} at port {port} ended with {codes}:\n{said}")
+    return seconds
+
+
 def store(way: WayUnderTest, targets: Targets, workload: Workload, *, clients: int, stock: bool) -> Sample:
     """Time `clients` storescu that each send the whole workload on one association.
 
@@ -72,30 +106,12 @@ def store(way: WayUnderTest, targets: Targets, workload: Workload, *, clients: i
     workload.read()
     title = STOCK if stock else NO_DELAY
     port = way.entry[title]
-    command = [f"{BIN}/storescu", "-R", "-aec", title, "-pdu", "131072", "+sd", "127.0.0.1", str(port)]
-    env = {key: value for key, value in os.environ.items() if key != "TCP_NODELAY"}
-    env.update({} if stock else NO_DELAY_ENV)
+    env = {} if stock else NO_DELAY_ENV
 
     def send(what: Workload, clients: int) -> Sample:
         received = targets.count() + clients * what.objects
-        with tempfile.TemporaryFile() as output:
-            started = time.perf_counter()
-            running = [
-                subprocess.Popen(
-                    [*command, str(what.directory)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=env,
-                )
-                for _ in range(clients)
-            ]
-            codes = [process.wait() for process in running]
-            seconds = accepted = time.perf_counter() - started
-            if any(codes):
-                output.seek(0)
-                said = output.read()[-2000:].decode(errors="replace")
-                raise RunFailed(f"storescu through {way.title} ended with {codes}:\n{said}")
+        started = time.perf_counter()
+        seconds = accepted = storescu(port, title, what, env=env, clients=clients)
         if way.forwards:
             wait_until(lambda: targets.count() >= received, "delivery", timeout=DELIVERY_TIMEOUT)
             seconds = time.perf_counter() - started

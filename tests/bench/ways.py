@@ -130,14 +130,18 @@ end
 
 
 def orthanc_auto_routing(
-    stack: ExitStack, targets: Targets, directory: Path, *, no_delay: bool = False
+    stack: ExitStack, sink: int, directory: Path, *, no_delay: bool = False
 ) -> WayUnderTest:
-    """Orthanc forwarding whatever it stores, as its book teaches; in its stock environment, or TCP_NODELAY=1."""
+    """Orthanc forwarding whatever it stores, as its book teaches; in its stock environment, or TCP_NODELAY=1.
+
+    Args:
+        sink: port of the counted target.
+    """
     name = "orthanc-nodelay" if no_delay else "orthanc"
     orthanc = stack.enter_context(
         Orthanc.start(
             directory / name,
-            modalities={"sink": (COUNTED, targets.ports[COUNTED])},
+            modalities={"sink": (COUNTED, sink)},
             lua=AUTO_ROUTE,
             env=dcmtk.NO_DELAY if no_delay else {},
             verbose=False,

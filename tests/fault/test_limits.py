@@ -94,8 +94,14 @@ def kill_one_and_refill(where: Ground, target: Counting, limit: int) -> None:
     where.fleet.start("cloud", "scu")
     wait_until(lambda: target.now == sum(map(stands, clients)), "associations of the dead executor ended")
     freed = limit - target.now
-    more, refused = open_many(where.entry, 10)
-    assert len(more) == freed, "slots of a dead executor come free, and no others"
+    more: list[Client] = []
+
+    def refilled() -> bool:
+        more.extend(open_many(where.entry, 10)[0])
+        return len(more) >= freed
+
+    wait_until(refilled, "slots of the dead executor come free")
+    assert len(more) == freed, "and no others"
     for client in clients + more:
         client.close()
     wait_until(lambda: target.now == 0, "all ended")

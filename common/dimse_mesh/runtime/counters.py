@@ -20,7 +20,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 MAX_REJECT_KEYS = 64
 OTHER_REJECT = (0, 0, 0)
 """Key of all further kinds of rejection: a target may answer any three bytes."""
-USUAL_TLS = (("TLSv1.3", "TLS_AES_256_GCM_SHA384"), ("TLSv1.2", "ECDHE-RSA-AES256-GCM-SHA384"))
+USUAL_TLS = ("TLSv1.3 TLS_AES_256_GCM_SHA384", "TLSv1.2 ECDHE-RSA-AES256-GCM-SHA384")
 """Versions and cipher suites that a front-end counts from the start."""
 APPROVED = "approved"
 """Outcome of an operation that a handler approved."""
@@ -113,7 +113,7 @@ class Counters:
     """Associations that ended by a peer's protocol error, by its code."""
     connections_dropped: dict[str, int] = field(default_factory=dict)
     """Connections without an association that were closed because there were too many, by code."""
-    tls_connections: dict[tuple[str, str], int] = field(default_factory=dict)
+    tls_connections: dict[str, int] = field(default_factory=dict)
     """TLS connections of clients that came to stand, by (version, cipher suite) as OpenSSL calls them."""
     tls_troubles: dict[tuple[str, str], int] = field(default_factory=dict)
     """TLS connections that did not come to stand, by (`listener` or `target`, code)."""
@@ -196,8 +196,8 @@ class Counters:
 
     def tls_connected(self, version: str, cipher: str) -> None:
         """Count a client's TLS connection."""
-        key = (version, cipher)
-        self.tls_connections[key] = self.tls_connections.get(key, 0) + 1
+        code = f"{version} {cipher}"
+        self.tls_connections[code] = self.tls_connections.get(code, 0) + 1
 
     def expect_tls_troubles(self, side: str, codes: Iterable[str]) -> None:
         """Begin to count, at 0, what goes wrong with TLS on one side."""

@@ -175,8 +175,8 @@ INSTRUMENTS = (
     Instrument(
         "counter",
         "dimse_mesh.tls.connections",
-        "Clients' TLS connections that came to stand, by version and cipher suite",
-        _pairs("version", "cipher", lambda counters: counters.tls_connections),
+        "Clients' TLS connections that came to stand, by code: version and cipher suite",
+        _by_code(lambda counters: counters.tls_connections),
     ),
     Instrument(
         "counter",

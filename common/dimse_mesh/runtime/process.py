@@ -25,6 +25,7 @@ from dimse_mesh.runtime.counters import APPROVED, Counters, Held
 from dimse_mesh.runtime.errors import StartError, first_of
 from dimse_mesh.runtime.health import HealthServer
 from dimse_mesh.runtime.logging import EventLog, configure_logging
+from dimse_mesh.runtime.ready import say_ready
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.signals import drain_on_signal, drained
 from dimse_mesh.runtime.supervised import FAILED, READY, Supervised
@@ -261,7 +262,7 @@ def _say_ready(supervised: Supervised) -> None:
     gc.freeze()
     log.info("ready")
     if not supervised.report(READY):
-        print("ready", flush=True)
+        say_ready()
 
 
 def _has_uvloop() -> bool:

@@ -24,6 +24,7 @@ from dimse_mesh.app.options import (
 )
 from dimse_mesh.app.query_models import ModelName
 from dimse_mesh.app.queue_commands import queue_app
+from dimse_mesh.runtime.ready import say_ready
 
 app = typer.Typer(
     name="dimse-mesh",
@@ -64,7 +65,7 @@ def up(
     from dimse_mesh.app.up import supervise
 
     with failures():
-        supervise(files, nats_port=nats_port, data_dir=data_dir, announce=_announce)
+        supervise(files, nats_port=nats_port, data_dir=data_dir, announce=say_ready)
 
 
 @app.command()
@@ -311,7 +312,3 @@ def main() -> None:
         if why is None:
             raise
         leave([why], FAILED)
-
-
-def _announce() -> None:
-    print("ready", flush=True)

@@ -24,6 +24,7 @@ MAY_NEED = {
     "services/dimse_mesh/app": "demo",
     "common/dimse_mesh/hooks": "hooks",
     "common/dimse_mesh/transcoding": "transcoding",
+    "common/dimse_mesh/isolation/serving.py": "hooks",
     "common/dimse_mesh/storage/bucket.py": "storage",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import selectors
 import socket
+import struct
 import threading
 import time
 from types import TracebackType
@@ -22,8 +23,8 @@ def _piece(rate: float) -> int:
 class Relay:
     """Listens on 127.0.0.1 and passes bytes on to `target`.
 
-    `cut` resets every connection and refuses new ones; `freeze` keeps them but passes nothing on, as a dead link
-    does; `heal` undoes both.
+    `cut` ends every connection and refuses new ones; `freeze` keeps them but passes nothing on, as a dead link
+    does; `heal` undoes both. `reset_after` resets one connection in the middle of what it carries.
     """
 
     def __init__(self, target: int, *, port: int = 0) -> None:
@@ -40,6 +41,8 @@ class Relay:
         self.port: int = self._listener.getsockname()[1]
         self.carried = 0
         """Bytes passed on, both ways."""
+        self._reset_at = float("inf")
+        self._reset = threading.Event()
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -70,11 +73,12 @@ class Relay:
             thread.start()
 
     def _carry(self, near: socket.socket, far: socket.socket) -> None:
+        reset = False
         with selectors.DefaultSelector() as selector, contextlib.suppress(OSError, ValueError):
             selector.register(near, selectors.EVENT_READ, far)
             selector.register(far, selectors.EVENT_READ, near)
             room = memoryview(bytearray(_PIECE))
-            while True:
+            while not reset:
                 for key, _ in selector.select():
                     assert isinstance(key.fileobj, socket.socket)
                     count = key.fileobj.recv_into(room, _piece(self.rate))
@@ -83,15 +87,28 @@ class Relay:
                         raise OSError
                     time.sleep(count / self.rate)
                     key.data.sendall(room[:count])
-                    self.carried += count
-        self._end((near, far))
+                    reset |= self._count(count)
+        self._end((near, far), reset=reset)
 
-    def _end(self, pair: tuple[socket.socket, socket.socket]) -> None:
+    def _count(self, count: int) -> bool:
+        """Add to what was carried; tell whether the connection that carried it is to be reset now."""
+        with self._lock:
+            self.carried += count
+            if self.carried < self._reset_at:
+                return False
+            self._reset_at = float("inf")
+        self._reset.set()
+        return True
+
+    def _end(self, pair: tuple[socket.socket, socket.socket], *, reset: bool) -> None:
         with self._lock:
             self._pairs.discard(pair)
         for sock in pair:
             with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+                if reset:  # closed without lingering, a socket sends a reset and not a FIN
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                else:
+                    sock.shutdown(socket.SHUT_RDWR)
             sock.close()
 
     def cut(self) -> None:
@@ -103,6 +120,13 @@ class Relay:
             for sock in pair:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
+
+    def reset_after(self, count: int) -> threading.Event:
+        """Reset the connection that carries the byte that many from now, both ends; return what tells when."""
+        with self._lock:
+            self._reset = threading.Event()
+            self._reset_at = self.carried + count
+        return self._reset
 
     def freeze(self) -> None:
         """Pass nothing on; nobody is told."""

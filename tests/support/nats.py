@@ -33,11 +33,18 @@ class NatsServer:
     """One nats-server process at a fixed port of 127.0.0.1; may be killed and started again there.
 
     `config` is added to the configuration file as it is (authorization, tls, websocket, leafnodes, ...); `domain` is
-    JetStream's.
+    JetStream's; `every_write_synced`: as the embedded default has it.
     """
 
     def __init__(
-        self, directory: Path, *, config: str = "", scheme: str = "nats", port: int = 0, domain: str = ""
+        self,
+        directory: Path,
+        *,
+        config: str = "",
+        scheme: str = "nats",
+        port: int = 0,
+        domain: str = "",
+        every_write_synced: bool = False,
     ) -> None:
         self.directory = directory
         self.port = port or reserve_port()
@@ -45,7 +52,8 @@ class NatsServer:
         self.log = directory / "nats-server.log"
         self._monitoring = reserve_port()
         self._config = config
-        self._domain = f", domain: {domain}" if domain else ""
+        self._jetstream = f", domain: {domain}" if domain else ""
+        self._jetstream += ", sync_interval: always" if every_write_synced else ""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -92,7 +100,7 @@ class NatsServer:
         file.write_text(
             f'listen: "127.0.0.1:{self.port}"\nserver_name: "test-{self.port}"\n'
             f'http: "127.0.0.1:{self._monitoring}"\n'
-            f'jetstream {{ store_dir: "{self.directory}/jetstream"{self._domain} }}\n{self._config}\n'
+            f'jetstream {{ store_dir: "{self.directory}/jetstream"{self._jetstream} }}\n{self._config}\n'
         )
         return file
 
@@ -143,10 +151,23 @@ class NatsServer:
 
 @contextmanager
 def nats_server(
-    directory: Path, *, config: str = "", scheme: str = "nats", port: int = 0, domain: str = ""
+    directory: Path,
+    *,
+    config: str = "",
+    scheme: str = "nats",
+    port: int = 0,
+    domain: str = "",
+    every_write_synced: bool = False,
 ) -> Iterator[NatsServer]:
     """Run a nats-server for the length of the block."""
-    server = NatsServer(directory, config=config, scheme=scheme, port=port, domain=domain)
+    server = NatsServer(
+        directory,
+        config=config,
+        scheme=scheme,
+        port=port,
+        domain=domain,
+        every_write_synced=every_write_synced,
+    )
     server.start()
     try:
         yield server

@@ -1,0 +1,94 @@
+"""The hospital keeps on its own nats-server, a leaf with a JetStream domain; the cloud delivers from behind the hub.
+
+Users, permissions, exports and imports are those of `dimse-mesh nats-config`: nothing else crosses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.durable.site import ARCHIVE
+from tests.fault.fleet import Fleet, fleet
+from tests.fault.relay import Relay
+from tests.support.mesh import zone_config
+from tests.support.nats import NatsServer, nats_server
+from tests.support.permitted import Bus
+from tests.support.ports import reserve_port
+
+DOMAIN = "ward"
+SERVICES = (("hospital", "store"), ("hospital", "association"), ("cloud", "scu"), ("cloud", "delivery"))
+
+
+@dataclass(slots=True)
+class Sites:
+    """Where the parts are."""
+
+    services: Fleet
+    servers: dict[str, NatsServer]
+    """The hub, and the servers of the zones that have their own."""
+    line: Relay
+    """What the hospital's server joins the hub through."""
+    entry: int
+    """Port of the hospital's listener."""
+
+    def denials(self) -> list[str]:
+        """Return what the servers have refused."""
+        return [
+            line
+            for server in self.servers.values()
+            for line in server.log.read_text().splitlines()
+            if "Violation" in line
+        ]
+
+
+@contextmanager
+def sites(directory: Path, *, target: int, cloud_has_leaf: bool = False) -> Iterator[Sites]:
+    """Start a hub, the hospital's leaf, perhaps the cloud's, and what a durable route needs.
+
+    `target` is the port where the destination is expected.
+    """
+    entry, port = reserve_port(), reserve_port()
+    configs = [
+        zone_config(
+            "hospital",
+            listener=entry,
+            routes=[{"to": {"ae": ARCHIVE}, "delivery": "durable"}],
+            more={"spool": {"domain": DOMAIN, "max_bytes": 1 << 30}},
+        ),
+        zone_config(
+            "cloud",
+            remote_aes=[{"ae_title": ARCHIVE, "host": "127.0.0.1", "port": target}],
+            more={
+                "delivery": {
+                    "domains": [DOMAIN],
+                    "look_interval": 0.2,
+                    "retry": {"first": 0.2, "longest": 1.0},
+                }
+            },
+        ),
+    ]
+    bus = Bus.of(directory / "bus", configs)
+    with ExitStack() as stack:
+        hub = stack.enter_context(nats_server(directory / "hub", config=bus.hub(port)))
+        line = stack.enter_context(Relay(port))
+        leaf = stack.enter_context(
+            nats_server(
+                directory / "leaf",
+                config=bus.leaf("hospital", line.port),
+                domain=DOMAIN,
+                every_write_synced=True,
+            )
+        )
+        servers = {"hub": hub, "hospital": leaf}
+        if cloud_has_leaf:
+            servers["cloud"] = stack.enter_context(
+                nats_server(directory / "cloud", config=bus.leaf("cloud", port), domain="sky")
+            )
+        services = stack.enter_context(fleet(directory / "services"))
+        services.zone(configs[0], bus.access("hospital", leaf.url))
+        services.zone(configs[1], bus.access("cloud", servers.get("cloud", hub).url))
+        services.start_all(*SERVICES)
+        yield Sites(services, servers, line, entry)

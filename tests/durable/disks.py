@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ class Disk:
 
     def copy(self, image: Path) -> Disk:
         """Return what a power failure would leave now: what was flushed."""
-        shutil.copyfile(self.image, image)
+        subprocess.run(["cp", "--sparse=always", str(self.image), str(image)], check=True)
         return Disk(image, image.with_suffix(".mounted"))
 
 

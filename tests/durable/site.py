@@ -15,6 +15,7 @@ import yaml
 
 from tests.support.files import DicomFile
 from tests.support.mesh import Ae, Mesh, zone_config
+from tests.support.nats import NatsServer
 from tests.support.ports import reserve_port
 from tests.support.process import wait_until
 from tests.support.scripted import Client, Server, ServerPeer
@@ -183,11 +184,14 @@ def site(
     more_routes: Sequence[Mapping[str, Any]] = (),
     port: int | None = None,
     env: Mapping[str, str] | None = None,
+    nats: NatsServer | None = None,
 ) -> Iterator[Site]:
     """Start the two zones; everything that the hospital gets is for ARCHIVE, durable.
 
-    What an earlier site has kept in the same directory is there again; `port` is then the destination's.
+    What an earlier site has kept in the same directory is there again; `port` is then the destination's. `nats` is
+    used instead of a nats-server of the mesh's own.
     """
+    servers = {} if nats is None else {"nats": {"servers": [nats.url]}}
     port = port or reserve_port()
     ae = {"ae_title": ARCHIVE, "host": "127.0.0.1", "port": port, **(remote or {})}
     routes = [*more_routes, {"to": {"ae": ARCHIVE}, "delivery": "durable", **(route or {})}]
@@ -197,9 +201,11 @@ def site(
             "hospital",
             listener=reserve_port(),
             routes=routes,
-            more={"spool": {"max_bytes": 1 << 30}, **(hospital or {})},
+            more={"spool": {"max_bytes": 1 << 30}, **servers, **(hospital or {})},
         ),
-        zone_config("cloud", remote_aes=[ae, *more_aes], more={"delivery": quick, **(cloud or {})}),
+        zone_config(
+            "cloud", remote_aes=[ae, *more_aes], more={"delivery": quick, **servers, **(cloud or {})}
+        ),
     ]
-    with Mesh.start(directory, configs, env=env) as mesh:
+    with Mesh.start(directory, configs, env=env, nats_port=None if nats is None else nats.port) as mesh:
         yield Site(mesh, port)

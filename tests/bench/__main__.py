@@ -48,7 +48,7 @@ def start_ways(
 ) -> list[WayUnderTest]:
     """Start every way that is wanted."""
     collector: int | None = None
-    if {"mesh", "mesh-traced"} & set(wanted):
+    if {"mesh", "mesh-hosted", "mesh-traced"} & set(wanted):
         collector = reserve_port()
         command = [sys.executable, "-m", "tests.bench.collector", str(collector)]
         stack.enter_context(Child(command, log=directory / "collector.log")).wait_for_port(collector)
@@ -69,9 +69,10 @@ def start_ways(
                 started.append(ways.orthanc_auto_routing(stack, counted, directory))
             case "orthanc-nodelay":
                 started.append(ways.orthanc_auto_routing(stack, counted, directory, no_delay=True))
-            case "mesh" | "mesh-untraced" | "mesh-traced":
+            case "mesh" | "mesh-hosted" | "mesh-untraced" | "mesh-traced":
                 title, ratio = {
                     "mesh": ("mesh, 10 % traced", 0.1),
+                    "mesh-hosted": ("mesh, handlers in the front-end", 0.1),
                     "mesh-untraced": ("mesh, not traced", 0.0),
                     "mesh-traced": ("mesh, all traced", 1.0),
                 }[name]
@@ -84,6 +85,7 @@ def start_ways(
                         title=title,
                         ratio=ratio,
                         collector=None if name == "mesh-untraced" else collector,
+                        hosted=name == "mesh-hosted",
                     )
                 )
             case _:
@@ -135,7 +137,7 @@ def main() -> int:
         "; ".join(f"{name}: {value}" for name, value in where.items()),
         f"`{command.strip()}`, {rounds} interleaved rounds",
         table(rows, titles),
-        *(cost_table(rows, name) for name in titles if name == "mesh"),
+        *(cost_table(rows, name) for name in titles if name in {"mesh", "mesh-hosted"}),
         "\n".join(
             f"{'ok    ' if v.passed else 'BROKEN'} {'aim reached' if v.aimed else '           '} {v.row}: {v.text}"
             for v in verdicts

@@ -13,10 +13,11 @@ from tests.bench.ways import Targets, WayUnderTest
 from tests.bench.workload import Workload
 
 PLAIN = ("direct", "relay", "mesh")
+HOSTED = (*PLAIN, "mesh-hosted")
 STOCK = ("direct", "mesh")
 TRACED = ("direct", "relay", "mesh", "mesh-untraced", "mesh-traced")
 EVERY = (
-    *("direct", "relay", "relay-8k", "mesh", "mesh-untraced", "mesh-traced"),
+    *("direct", "relay", "relay-8k", "mesh", "mesh-hosted", "mesh-untraced", "mesh-traced"),
     *("pynetdicom", "orthanc", "orthanc-nodelay"),
 )
 
@@ -158,7 +159,7 @@ def echo_cell(count: int, ways: Sequence[str] = TRACED) -> Cell:
     )
 
 
-def find_cell(count: int, ways: Sequence[str] = PLAIN) -> Cell:
+def find_cell(count: int, ways: Sequence[str] = HOSTED) -> Cell:
     """Return the row of C-FIND."""
     return Cell(
         "find",

@@ -171,14 +171,30 @@ def mesh_live(
     title: str,
     ratio: float,
     collector: int | None,
+    hosted: bool = False,
 ) -> WayUnderTest:
-    """The mesh, live, through two zones; five services as processes, in the sampling ratio asked for."""
+    """The mesh, live, through two zones, in the sampling ratio asked for.
+
+    Args:
+        hosted: the front-end hosts the handlers; else the five services are five processes.
+    """
     aes = [Ae(ae_title, port, "cloud") for ae_title, port in targets.ports.items()]
     tracing = {"observability": {"tracing_ratio": ratio, "log_level": "warning"}}
-    near = {"association": 1, "store": 1, "query_retrieve": 1, "n_service": 1, "scu": 0}
+    handlers = ("store", "query_retrieve", "n_service")
+    near: dict[str, int] = {"association": 1, "scu": 0}
+    if not hosted:
+        near |= dict.fromkeys(handlers, 1)
     far = {"association": 0, "store": 0, "query_retrieve": 0, "n_service": 0, "scu": 1}
     configs = [
-        zone_config("hospital", listener=reserve_port(), more={**tracing, "instances": near}),
+        zone_config(
+            "hospital",
+            listener=reserve_port(),
+            more={
+                **tracing,
+                "instances": near,
+                "association": {"hosted_handlers": list(handlers) if hosted else []},
+            },
+        ),
         zone_config("cloud", remote_aes=aes, more={**tracing, "instances": far}),
     ]
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector}"} if collector else {}

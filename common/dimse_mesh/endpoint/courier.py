@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable, Mapping
 
 from dimse_mesh.endpoint.carrier import Carrier
-from dimse_mesh.mesh.errors import report
+from dimse_mesh.mesh import Message
+from dimse_mesh.mesh.errors import MeshError, report
 from dimse_mesh.runtime.tracing import trace_headers
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.frames import AckBody, FrameKind, encode_ack_body, encode_frame, encode_u32
@@ -23,10 +25,15 @@ BATCH_LIMIT = 60 * 1024
 
 
 class Courier:
-    """What carries segments and frames. Never waits; False: not taken, send it again later."""
+    """What carries segments and frames. Never waits; False: not taken, send it again later.
 
-    def __init__(self, mesh: Carrier) -> None:
+    Args:
+        hosted: handlers in this process, by the subject on which they would be asked.
+    """
+
+    def __init__(self, mesh: Carrier, hosted: Mapping[str, Callable[[Message], None]] | None = None) -> None:
         self._mesh = mesh
+        self._hosted = {} if hosted is None else hosted
         self._turn = mesh.turn
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
@@ -57,12 +64,27 @@ class Courier:
             return self._mesh.publish_bulk(self._to(instance, Kind.DATA), segment.payload)
         headers = trace_headers(segment.traceparent)
         if segment.lane is Lane.HANDLER:
+            hosted = self._hosted.get(segment.subject)
+            if hosted is not None:
+                return self._ask_here(hosted, Message(segment.subject, "", segment.payload, headers))
             reply = self._mesh.subjects.unserved(segment.channel)
             return self._mesh.publish(segment.subject, segment.payload, reply=reply, headers=headers)
         if headers is not None:
             self._flush_to(instance)
             return self._mesh.publish(self._to(instance, Kind.LINK), segment.payload, headers=headers)
         return self.post(instance, segment.payload)
+
+    def _ask_here(self, handle: Callable[[Message], None], message: Message) -> bool:
+        """Have a handler of this process decide; what goes wrong there is a lost message, as on the way to others."""
+        if not self._mesh.connected:
+            return False
+        try:
+            handle(message)
+        except MeshError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the association that asks must not suffer
+            report("a handler in this process", error)
+        return True
 
     # frames outside the order
 

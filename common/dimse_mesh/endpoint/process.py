@@ -49,6 +49,7 @@ async def open_router(
         liveness=context.liveness,
         telemetry=context.telemetry,
         counters=context.counters,
+        hosted=context.hosted,
         settings=HalfSettings(
             window=mesh.window,
             max_buffered=mesh.max_buffered,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from dimse_mesh.dimse import CommandSet, DimseError, FailureReason, failure_status_for, parse_head
@@ -65,9 +65,10 @@ class Router:
         telemetry: Telemetry,
         counters: Counters,
         settings: HalfSettings,
+        hosted: Mapping[str, Callable[[Message], None]] | None = None,
     ) -> None:
         self._mesh = mesh
-        self.courier = Courier(mesh)
+        self.courier = Courier(mesh, hosted)
         self._liveness = liveness
         self._complaints = Complaints(log)
         self._loop = asyncio.get_running_loop()

@@ -11,7 +11,7 @@ async def serve_operations(context: ServiceContext) -> None:
     """Take the operations of `context.service` in this zone until told to drain.
 
     An operation is handled within the callback that receives it, so none is in flight once the subscription
-    has ended.
+    has ended. A handler that an endpoint's process hosts is asked by that endpoint without the queue group.
     """
     handler = OperationHandler(
         service=context.service,
@@ -23,6 +23,11 @@ async def serve_operations(context: ServiceContext) -> None:
     )
     subject = context.mesh.subjects.operations(context.settings.zone, context.service)
     subscription = await context.mesh.subscribe(subject.interest, handler.handle, queue=subject.queue)
+    asked_by_host = None if context.host is None else subject.sent_by(context.host)
+    if asked_by_host is not None:
+        context.hosted[asked_by_host] = handler.handle
     context.ready()
     await context.draining.wait()
+    if asked_by_host is not None:
+        del context.hosted[asked_by_host]
     await subscription.drain()

@@ -6,6 +6,7 @@ Control and bulk have a connection each, because a request that shares one with 
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ from dimse_mesh.mesh.settings import NatsSettings
 from dimse_mesh.mesh.turn import Turn
 from dimse_mesh.mesh.violation import Violation
 from dimse_mesh.mesh.wire import Message
-from dimse_mesh.schemas.addresses import InstanceAddress
+from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.subjects import Subject, Subjects
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
@@ -109,6 +110,7 @@ class Mesh:
         )
         self._requests = Requests(self._control, self.subjects)
         self._violations: set[str] = set()
+        self._seconds: list[Mesh] = []
 
     # --- state
 
@@ -164,6 +166,20 @@ class Mesh:
     def on_refused(self, callback: Callable[[str, NotPermitted], None]) -> None:
         """Call `callback(subject, why)` for every publish that our user's permissions don't allow."""
         self._on_refused.append(callback)
+
+    async def acting_as(self, role: Role) -> Mesh:
+        """Return the mesh as a second role of this process sees it: the same connections and user, its own address.
+
+        It ends with this one, and can't `serve`.
+        """
+        second = copy.copy(self)
+        second.address = InstanceAddress(self.address.zone, role, self.address.instance)
+        second.subjects = Subjects(self.subjects.root, second.address)
+        second._requests = Requests(self._control, second.subjects)
+        self._seconds.append(second)
+        self.on_refused(second._requests.refused)
+        await second._requests.start()
+        return second
 
     # --- publish and subscribe
 
@@ -327,7 +343,8 @@ class Mesh:
             self._tasks.start_soon(connection.run)
 
     async def _close(self) -> None:
-        self._requests.fail(MeshUnavailable("the mesh is closed", code="closed", retryable=False))
+        for mesh in (self, *self._seconds):
+            mesh._requests.fail(MeshUnavailable("the mesh is closed", code="closed", retryable=False))
         for connection in (self._control, self._bulk):
             await connection.close()
 

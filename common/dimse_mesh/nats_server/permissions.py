@@ -9,12 +9,12 @@ is what crosses a leaf link.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from dimse_mesh.nats_server.permissions_durable import PlacedSpool, durable_hearing, durable_publishing
 from dimse_mesh.schemas.addresses import FRONT_ENDS, Role
-from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.service import HANDLERS, ServiceName
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
 from dimse_mesh.schemas.subjects import (
     TOOLS_ASK,
@@ -25,7 +25,6 @@ from dimse_mesh.schemas.subjects import (
     described_at,
 )
 
-_HANDLERS = (ServiceName.STORE, ServiceName.QUERY_RETRIEVE, ServiceName.N_SERVICE)
 _SERVICES = {Role(service.value): service for service in ServiceName}
 
 
@@ -38,6 +37,7 @@ class ZoneFacts:
         ae_titles: that its executors serve.
         has_default: one of them is the zone's default target.
         spools: of its own durable routes.
+        hosted: handlers that run in the processes of a role, which so has their permissions, too.
         domain: JetStream domain of the nats-servers that keep those.
         incoming: spools, of any zone, whose destinations it serves; `meeting` finds them.
     """
@@ -48,6 +48,7 @@ class ZoneFacts:
     has_default: bool = False
     spools: tuple[SpoolSubjects, ...] = ()
     domain: str | None = None
+    hosted: Mapping[Role, tuple[ServiceName, ...]] = field(default_factory=dict)
     incoming: tuple[PlacedSpool, ...] = ()
 
     @property
@@ -96,7 +97,14 @@ class _Grant:
 
 
 def permissions_of(facts: ZoneFacts, role: Role) -> Permissions:
-    """Return what the instances of `role` in a zone may do."""
+    """Return what the instances of `role` in a zone may do, the handlers that they host included."""
+    own = _permissions_of(facts, role)
+    for handler in facts.hosted.get(role, ()):
+        own |= _permissions_of(facts, Role(handler.value))
+    return own
+
+
+def _permissions_of(facts: ZoneFacts, role: Role) -> Permissions:
     patterns = SubjectPatterns(facts.root, facts.zone, role)
     publish = [grant.to(facts.zone if grant.home else None) for grant in _grants(patterns)]
     subscribe = [patterns.mine, *_shared(facts, role)]
@@ -157,14 +165,14 @@ def _grants(patterns: SubjectPatterns) -> Iterator[_Grant]:
     if role in FRONT_ENDS:
         yield _to(patterns, Kind.LINK, Role.SCU)
         yield _to(patterns, Kind.DATA, Role.SCU)
-        for service in _HANDLERS:
+        for service in HANDLERS:
             yield _operations(patterns, service, home=True)
     elif role is Role.SCU:
         for front_end in sorted(FRONT_ENDS):
             yield _to(patterns, Kind.LINK, front_end)
             yield _to(patterns, Kind.DATA, front_end)
             yield _replies(patterns, front_end, home=False)
-        for service in _HANDLERS:
+        for service in HANDLERS:
             yield _operations(patterns, service, home=False)
         yield _to(patterns, Kind.SLOTS, Role.SCU, home=True)
         yield _to(patterns, Kind.CALLBACK, Role.ASSOCIATION, home=True)
@@ -197,6 +205,6 @@ def _shared(facts: ZoneFacts, role: Role) -> Iterator[str]:
             served.append(subjects.zone_open(facts.zone))
         for subject in served:
             yield f"{subject.interest} {subject.queue}"
-    elif role in _SERVICES and _SERVICES[role] in _HANDLERS:
+    elif role in _SERVICES and _SERVICES[role] in HANDLERS:
         operations = subjects.operations(facts.zone, _SERVICES[role])
         yield f"{operations.interest} {operations.queue}"

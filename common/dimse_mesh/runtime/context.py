@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
     from dimse_mesh.mesh.connection import Mesh
     from dimse_mesh.mesh.liveness import Liveness
+    from dimse_mesh.mesh.wire import Message
     from dimse_mesh.runtime.counters import Counters
     from dimse_mesh.runtime.settings import ZoneSettings
     from dimse_mesh.runtime.telemetry import Telemetry
+    from dimse_mesh.schemas.addresses import InstanceAddress
     from dimse_mesh.schemas.service import ServiceName
 
 
@@ -75,6 +77,10 @@ class ServiceContext:
     draining: anyio.Event
     associations_by_ae: dict[str, int] = field(default_factory=dict)
     """Open associations for each remote AE that this process serves; the heartbeat carries them."""
+    hosted: dict[str, Callable[[Message], None]] = field(default_factory=dict)
+    """Handlers in this process, by the subject on which its endpoint would ask them (ADR 2)."""
+    host: InstanceAddress | None = None
+    """Of a handler: the endpoint whose process it shares, and which asks it by `hosted`; None: a process of its own."""
 
     def ready(self) -> None:
         """Note that this service's listeners and subscriptions are in place."""

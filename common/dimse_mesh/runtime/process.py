@@ -31,7 +31,7 @@ from dimse_mesh.runtime.signals import drain_on_signal, drained
 from dimse_mesh.runtime.supervised import FAILED, READY, Supervised
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
-from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.service import HANDLERS, ServiceName
 from dimse_mesh.schemas.subjects import ServiceSubjects
 
 STOP_SECONDS = 10.0
@@ -200,7 +200,7 @@ def describe(service: ServiceName, settings: ZoneSettings, counters: Counters) -
     endpoints: list[ServiceEndpoint] = []
 
     def stats() -> EndpointStats:
-        done = counters.handled or counters.operations
+        done = counters.handled if service in HANDLERS else counters.operations
         total = sum(done.values())
         good = sum(count for (_, outcome), count in done.items() if outcome in {APPROVED, "success"})
         return EndpointStats(requests=total, errors=total - good)

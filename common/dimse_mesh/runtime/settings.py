@@ -130,6 +130,18 @@ class ZoneSettings(BaseSettings):
                 )
         return self
 
+    def hosted_by(self, service: ServiceName) -> tuple[ServiceName, ...]:
+        """Return the handlers that run in the processes of `service`."""
+        endpoint = {ServiceName.ASSOCIATION: self.association, ServiceName.SCU: self.scu}.get(service)
+        return () if endpoint is None else tuple(map(ServiceName, endpoint.hosted_handlers))
+
+    def processes(self, service: ServiceName) -> int:
+        """Return how many processes of `service` are wanted: none of a handler that is hosted, if not said."""
+        hosted = {handler for endpoint in ServiceName for handler in self.hosted_by(endpoint)}
+        if service in hosted and service.value not in self.instances.model_fields_set:
+            return 0
+        return self.instances.of(service)
+
     @property
     def is_durable(self) -> bool:
         """Whether some route is durable."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, field_validator
 
 from dimse_mesh.runtime.settings_fields import (
     Count,
@@ -13,10 +15,18 @@ from dimse_mesh.runtime.settings_fields import (
     SettingsModel,
 )
 
+HandlerName = Literal["store", "query_retrieve", "n_service"]
+"""A service that decides on operations."""
+
 
 class PeerSettings(SettingsModel):
     """The limits and deadlines that an endpoint sets its peers."""
 
+    hosted_handlers: tuple[HandlerName, ...] = Field(
+        default=(),
+        description="handlers of this zone that run in this process (store, query_retrieve, n_service): "
+        "faster, but not scaled and not killed apart from it",
+    )
     max_pdu_length: PduLength = Field(
         default=131072, description="bytes: the maximum PDU length advertised to peers (PS3.8 Annex D.1)"
     )
@@ -51,3 +61,11 @@ class PeerSettings(SettingsModel):
         default=30.0,
         description="seconds that associations get when the service stops; the last quarter only their operations",
     )
+
+    @field_validator("hosted_handlers")
+    @classmethod
+    def _each_once(cls, names: tuple[HandlerName, ...]) -> tuple[HandlerName, ...]:
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name} stands here twice")
+        return names

@@ -41,6 +41,10 @@ class ServiceName(StrEnum):
     DELIVERY = "delivery"
 
 
+HANDLERS = (ServiceName.STORE, ServiceName.QUERY_RETRIEVE, ServiceName.N_SERVICE)
+"""The services that decide on operations."""
+
+
 class Dead(WireModel):
     """An instance of the sender's own zone that is gone."""
 

@@ -21,6 +21,8 @@ from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 from dimse_mesh.runtime.spools import spools_of
+from dimse_mesh.schemas.addresses import Role
+from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.tokens import encode_token
 
 KEYS = "keys"
@@ -64,6 +66,7 @@ def facts_of(settings: ZoneSettings) -> ZoneFacts:
         has_default=settings.scu.default_ae is not None,
         spools=spools_of(settings),
         domain=settings.spool.domain,
+        hosted={Role(service.value): settings.hosted_by(service) for service in ServiceName},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from dimse_mesh.app.hosting import hosting
 from dimse_mesh.app.services import main_of
 from dimse_mesh.runtime.process import run_service
 from dimse_mesh.runtime.settings import load_settings
@@ -25,4 +26,6 @@ def run_one(name: str, config: Path) -> int:
     except ConfigurationError as error:
         Supervised.from_environment(os.environ).report(FAILED, error.problems[0])
         raise
-    return run_service(service, settings, main_of(service))
+    handlers = {handler: main_of(handler) for handler in settings.hosted_by(service)}
+    main = main_of(service)
+    return run_service(service, settings, hosting(main, handlers) if handlers else main)

@@ -34,7 +34,7 @@ from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.signals import drain_on_signal, drained
 from dimse_mesh.runtime.supervised import new_instance
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
-from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.service import HANDLERS, ServiceName
 
 START_SECONDS = 60.0
 """Seconds until all children must be ready."""
@@ -48,7 +48,7 @@ KILL_SECONDS = 2.0
 STOP_ORDER = (
     (ServiceName.ASSOCIATION,),
     (ServiceName.SCU, ServiceName.DELIVERY),
-    (ServiceName.STORE, ServiceName.QUERY_RETRIEVE, ServiceName.N_SERVICE),
+    HANDLERS,
 )
 
 log = EventLog("dimse_mesh.app")
@@ -111,7 +111,7 @@ def children_of(zone: Zone, nats: dict[str, str], *, durable: bool = False) -> l
     http = zone.settings.observability.http
     specs: list[ChildSpec] = []
     for service in ServiceName:
-        count = zone.settings.instances.of(service)
+        count = zone.settings.processes(service)
         if service is ServiceName.DELIVERY and zone.settings.instances.delivery is None:
             count = int(zone.settings.has_hooks or (durable and bool(zone.settings.scu.remote_aes)))
         for index in range(count):

@@ -31,9 +31,7 @@ from dimse_mesh.runtime.settings_errors import ConfigurationError
 from dimse_mesh.runtime.supervised import new_instance
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
-from dimse_mesh.schemas.service import ServiceName
-
-HANDLERS = (ServiceName.STORE, ServiceName.QUERY_RETRIEVE, ServiceName.N_SERVICE)
+from dimse_mesh.schemas.service import HANDLERS, ServiceName
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-from unittest.mock import PropertyMock, create_autospec
+from unittest.mock import Mock, PropertyMock, create_autospec
 
 import pytest
 
@@ -13,9 +14,11 @@ from dimse_mesh.endpoint.carrier import Carrier
 from dimse_mesh.endpoint.courier import Courier
 from dimse_mesh.endpoint.patrol import Patrol, Patrolled
 from dimse_mesh.endpoint.ports import Half
-from dimse_mesh.mesh import InvalidSubject, Turn
+from dimse_mesh.mesh import InvalidSubject, Message, Turn
 from dimse_mesh.schemas.addresses import HalfAddress
+from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.subjects import Subjects
+from dimse_mesh.streams.outbound import Lane, Segment
 from tests.unit.endpoint.joined import EXECUTOR, FRONT, SETTINGS, Joined, joined
 from tests.unit.endpoint.test_half_limits import store
 from tests.unit.endpoint.virtual_time import run
@@ -106,3 +109,30 @@ def test_rounds_go_on_past_an_association_that_raises(caplog: pytest.LogCaptureF
 
     run(main())
     assert "a round over the associations raised KeyError" in caplog.text
+
+
+def test_a_handler_in_this_process_that_raises_is_a_lost_message(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        mesh = create_autospec(Carrier, instance=True)
+        mesh.turn, mesh.subjects, mesh.connected = Turn(), Subjects("DIMSE", FRONT), True
+        subject = Courier(mesh).handler_subject(FRONT.zone, ServiceName.STORE)
+        asked = Segment(0, 0, Lane.HANDLER, b"an operation", subject=subject)
+        taken: list[bytes] = []
+        hosted: dict[str, Callable[[Message], None]] = {
+            subject: lambda message: taken.append(message.payload)
+        }
+        courier = Courier(mesh, hosted)
+        assert courier.send(EXECUTOR, asked)
+        assert taken == [b"an operation"]
+        mesh.connected = False
+        assert not courier.send(EXECUTOR, asked), "it would approve in vain"
+        mesh.connected = True
+        hosted[subject] = Mock(side_effect=KeyError("handle"))
+        assert courier.send(EXECUTOR, asked)
+        assert mesh.publish.call_count == 0
+        del hosted[subject]
+        courier.send(EXECUTOR, asked)
+        assert mesh.publish.call_args.args[0] == subject, "nobody is here: the queue group is asked"
+
+    run(main())
+    assert "a handler in this process raised KeyError" in caplog.text

@@ -8,6 +8,7 @@ import pytest
 
 from dimse_mesh.nats_server.permissions import ZoneFacts, crossing, meeting, permissions_of
 from dimse_mesh.schemas.addresses import Role
+from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects, StateKind
 
 HOSPITAL = ZoneFacts("DIMSE", "hospital", ("MODALITY",))
@@ -174,3 +175,12 @@ def test_what_crosses_for_a_durable_route_is_what_a_delivery_needs() -> None:
     }
     (_, destination) = meeting([source, CLOUD])
     assert back <= set(permissions_of(destination, Role.DELIVERY).publish)
+
+
+def test_an_endpoint_that_hosts_handlers_has_their_permissions_and_no_more() -> None:
+    hosting = replace(HOSPITAL, hosted={Role.ASSOCIATION: (ServiceName.STORE,)})
+    both = permissions_of(HOSPITAL, Role.ASSOCIATION) | permissions_of(HOSPITAL, Role.STORE)
+    assert permissions_of(hosting, Role.ASSOCIATION) == both
+    for role in set(Role) - {Role.ASSOCIATION}:
+        assert permissions_of(hosting, role) == permissions_of(HOSPITAL, role)
+    assert crossing(hosting, CLOUD) == crossing(HOSPITAL, CLOUD)

@@ -9,7 +9,7 @@ import yaml
 
 from dimse_mesh.runtime.settings import ZoneSettings, dump_complete, load_settings
 from dimse_mesh.runtime.settings_errors import ConfigurationError, without_password
-from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.service import HANDLERS, ServiceName
 
 EXAMPLE = """
 zone: hospital
@@ -54,6 +54,19 @@ def test_zone_alone_has_defaults_for_everything_else(tmp_path: Path) -> None:
     assert settings.subject_root == "DIMSE"
     assert settings.association.max_associations == 4096
     assert settings.instances.of(ServiceName.QUERY_RETRIEVE) == 1
+
+
+def test_a_hosted_handler_has_no_process_of_its_own_unless_that_is_asked_for(tmp_path: Path) -> None:
+    text = "zone: a\nassociation: {hosted_handlers: [store]}\nscu: {hosted_handlers: [n_service]}\n"
+    settings = load_settings(write(tmp_path, text))
+    assert settings.hosted_by(ServiceName.ASSOCIATION) == (ServiceName.STORE,)
+    assert settings.hosted_by(ServiceName.STORE) == ()
+    counts = [settings.processes(service) for service in HANDLERS]
+    assert counts == [0, 1, 0]
+    beside = load_settings(write(tmp_path, text + "instances: {store: 2}\n"))
+    assert [beside.processes(service) for service in HANDLERS] == [2, 1, 0]
+    assert "stands here twice" in problems(tmp_path, "zone: a\nscu: {hosted_handlers: [store, store]}")[0]
+    assert "hosted_handlers" in problems(tmp_path, "zone: a\nscu: {hosted_handlers: [scu]}")[0]
 
 
 def test_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 
 from dimse_mesh.app.local_keys import with_local_keys
+from dimse_mesh.delivery.report import IDLE
 from dimse_mesh.mesh import JetStream, open_mesh
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings
@@ -230,6 +231,8 @@ def sentence_of(summary: SpoolSummary) -> str:
     if status.next_attempt is not None:
         wait = max(0.0, status.next_attempt - time.time())
         return f"{summary.waiting} wait: {status.sentence}; next attempt in {wait:.0f} s"
+    if status.sentence == IDLE:  # its word is from before they came
+        return f"{summary.waiting} wait, and the delivery service has not seen them yet: is the line to its zone up?"
     return f"{summary.waiting} wait: {status.sentence}"
 
 

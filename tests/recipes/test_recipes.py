@@ -1,0 +1,33 @@
+"""Every recipe, by exactly the commands of its page, with real peers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.recipes.page import ROOT, blocks_of, matches, run_page
+
+TOOLS = ("/usr/sbin/Orthanc", "/usr/bin/storescu", "/usr/bin/socat", "/usr/bin/curl")
+RECIPES = sorted(page.stem for page in (ROOT / "docs" / "recipes").glob("*.md") if page.stem != "README")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    took = run_page(tmp_path, name, example=name, tools=TOOLS)
+    with capsys.disabled():
+        print(f"\n{name}: from nothing to its result in {took:.1f} s")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_page_ends_with_what_to_do_when_it_fails(name: str) -> None:
+    page = (ROOT / "docs" / "recipes" / f"{name}.md").read_text()
+    headings = [line for line in page.splitlines() if line.startswith("## ")]
+    assert headings[-1] == "## When it doesn't work"
+
+
+def test_what_is_printed_is_compared() -> None:
+    (block,) = blocks_of("```sh\necho 40\n```\n\n```text\n40\n...\n```\n")
+    assert block.prints is not None
+    assert matches("40\n3 studies\n", block.prints)
+    assert not matches("39\n", block.prints)

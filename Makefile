@@ -14,7 +14,7 @@ SEED ?=
 LOWEST_TESTS ?= tests/unit tests/property tests/conformance/dimse tests/conformance/upper_layer tests/interop/mesh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-cluster cluster soak-operator check lint format lock lowest bench bench-quick bench-scale bench-durable soak soak-durable differential fuzz clean
+.PHONY: help demo up test test-cluster cluster soak-operator check lint format lock lowest bench bench-quick bench-scale bench-line bench-durable soak soak-durable differential fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ bench-quick: .venv/.developing ## A few rows against two relays; fails above gen
 
 bench-scale: .venv/.developing ## Cost per operation from 1 to 1,000 associations and to 1,000,000 operations
 	@$(RUN) tests.bench.scale
+
+bench-line: .venv/.developing ## 2 x 200 MB over round trips of 0, 80 and 200 ms, beside a direct association
+	@$(RUN) tests.bench.long_line
 
 bench-durable: .venv/.developing ## Durable delivery: destination down, Orthanc, a line of 80 ms, 100,000 objects
 	@$(RUN) tests.bench.durable

@@ -149,8 +149,8 @@ def echo(way: WayUnderTest, *, count: int) -> Sample:
     return _with_costs(way, run)
 
 
-def huge(way: WayUnderTest, *, size: int) -> Sample:
-    """Time one C-STORE of `size` bytes from a raw client to a raw target: what it is for is `Sample.grown`."""
+def huge(way: WayUnderTest, *, size: int, objects: int = 1) -> Sample:
+    """Time C-STOREs of `size` bytes on one association, from a raw client to a raw target."""
 
     def run() -> Sample:
         with Client.open(
@@ -159,14 +159,15 @@ def huge(way: WayUnderTest, *, size: int) -> Sample:
             piece = bytes(client.peer_max_length - 6)
             started = time.perf_counter()
             whole, rest = divmod(size, len(piece))
-            pieces = itertools.chain(itertools.repeat(piece, whole), [piece[:rest]])
-            for data in p_data_in_pieces(store_rq(1, "1.2.3", b"", context_id=STORE), pieces):
-                client.send(data)
-            if client.receive_message().status != 0:
-                raise RunFailed(f"C-STORE of {size} bytes through {way.title}")
+            for number in range(1, objects + 1):
+                pieces = itertools.chain(itertools.repeat(piece, whole), [piece[:rest]])
+                for data in p_data_in_pieces(store_rq(number, "1.2.3", b"", context_id=STORE), pieces):
+                    client.send(data)
+                if client.receive_message().status != 0:
+                    raise RunFailed(f"C-STORE of {size} bytes through {way.title}")
             seconds = time.perf_counter() - started
             client.release()
-        return Sample(seconds, 1, size / 1e9)
+        return Sample(seconds, objects, objects * size / 1e9)
 
     return _with_costs(way, run)
 

@@ -101,7 +101,8 @@ class AssociationHalf:
         """Whether our peer isn't read because it has as many operations outstanding as it may have."""
         self.state = HalfState.OPENING
         tracing = OperationTracing(instance.telemetry)
-        inbound = Inbound(instance.settings.window, slack=_READ_SLACK)
+        settings = instance.settings
+        inbound = Inbound(settings.largest_window, slack=_READ_SLACK, owing=settings.window // 4)
         self._deadlines = Deadlines(self)
         self._outcomes = Outcomes(self, tracing)
         self.sender = Sender(

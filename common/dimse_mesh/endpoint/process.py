@@ -52,6 +52,7 @@ async def open_router(
         hosted=context.hosted,
         settings=HalfSettings(
             window=mesh.window,
+            largest_window=max(mesh.window, mesh.largest_window),
             max_buffered=mesh.max_buffered,
             chunk_size=min(mesh.chunk_size, largest),
             inline_limit=min(mesh.inline_limit, largest // 2),

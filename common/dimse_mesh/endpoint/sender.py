@@ -114,7 +114,7 @@ class Sender:
         self._streaming = False
         self._deferred: list[Callable[[], None]] = []
         self.operations = operations
-        self.outbound = Outbound(0, budget)
+        self.outbound = Outbound(settings.window, budget)
         self.answers = 0
         """Final responses of the peer."""
         self.progress_at = 0.0

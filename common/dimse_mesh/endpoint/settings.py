@@ -10,7 +10,9 @@ class HalfSettings:
     """Bounds of one half. Sizes in bytes, times in seconds."""
 
     window: int
-    """Unconsumed bytes that this endpoint is ready to hold for a half."""
+    """Bytes that a half has in flight, where the way to the other instance isn't long."""
+    largest_window: int
+    """Unconsumed bytes that this endpoint is ready to hold for a half; not less than `window`."""
     max_buffered: int
     """Bytes that all halves of the instance may have in flight together, before each is held to a fair share."""
     chunk_size: int

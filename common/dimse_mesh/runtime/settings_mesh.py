@@ -23,6 +23,13 @@ class MeshSettings(SettingsModel):
         le=1024 * KIB * KIB,
         description="bytes in flight per direction of an association",
     )
+    largest_window: int = Field(
+        default=48 * KIB * KIB,
+        ge=256 * KIB,
+        le=1024 * KIB * KIB,
+        description="bytes to which that grows where the round trip between two instances is long; "
+        "at window or below it: never",
+    )
     chunk_size: int = Field(
         default=124 * KIB,
         ge=4 * KIB,

@@ -7,6 +7,7 @@ peers whose data would be too much are not read meanwhile; they are read one aft
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -22,6 +23,12 @@ to send."""
 _SMALLEST_READ = 64 * 1024
 _READS = 4
 """A read may fill this part of the window."""
+_LINES = 2
+"""How often the line's content one link may have in flight: with less its next acknowledgement came too late."""
+_RATE_AGE = 10.0
+"""Seconds for which the highest rate counts."""
+_ROUND_AGE = 60.0
+"""Seconds after which the shortest round is looked for anew, the last one beside it: the way may have become longer."""
 
 
 class Timer(Protocol):
@@ -54,6 +61,9 @@ class CongestionWindow:
     no round        sent       -> a round, until all that is under way now has arrived
     in a round      it has     -> no round; the window is what would have arrived in a second: at once if the
                                   round took longer, else only if that is more than it was
+
+    The shortest round is the round trip, nearly: times the highest rate it is what the line between the instances
+    holds. A longer round is one that waited in a queue, and more in flight would only make the queue longer.
     """
 
     __slots__ = (
@@ -63,9 +73,15 @@ class CongestionWindow:
         "_clock",
         "_goal",
         "_looking",
+        "_rate",
+        "_rate_at",
         "_reading",
         "_sent",
+        "_shortest",
+        "_shortest_before",
+        "_shortest_since",
         "_waiting",
+        "line",
         "read_size",
         "window",
     )
@@ -84,6 +100,14 @@ class CongestionWindow:
         self._waiting: dict[Source, None] = {}
         """Sources that wait for room, the first one first."""
         self._looking: Timer | None = None
+        self._rate = 0.0
+        """Bytes a second in the fastest round of late, and when that was."""
+        self._rate_at = 0.0
+        self._shortest = self._shortest_before = math.inf
+        """Seconds of the shortest round since `_shortest_since`, and in the time before that."""
+        self._shortest_since = clock.time()
+        self.line = 0
+        """Bytes that one link may have in flight to keep the line full."""
         self.window = 0
         """Bytes that may be under way."""
         self.read_size = 0
@@ -130,10 +154,22 @@ class CongestionWindow:
         in_round = self._goal > self._arrived
         self._arrived += size
         if in_round and self._arrived >= self._goal:
-            seconds = self._clock.time() - self._began
-            window = int((self._arrived - self._at) * _ENOUGH / max(seconds, 1e-6))
+            now = self._clock.time()
+            seconds = max(now - self._began, 1e-6)
+            rate = (self._arrived - self._at) / seconds
+            self._measure(rate, seconds, now)
+            window = int(rate * _ENOUGH)
             if seconds > _ENOUGH or window > self.window:
                 self._open(window)
+
+    def _measure(self, rate: float, seconds: float, now: float) -> None:
+        """Find out from a round what the line holds."""
+        if rate >= self._rate or now - self._rate_at > _RATE_AGE:
+            self._rate, self._rate_at = rate, now
+        if now - self._shortest_since > _ROUND_AGE:
+            self._shortest_before, self._shortest, self._shortest_since = self._shortest, seconds, now
+        self._shortest = min(self._shortest, seconds)
+        self.line = int(_LINES * self._rate * min(self._shortest, self._shortest_before))
 
     def reads(self, source: Source) -> None:
         """Call `source.regulate` when there is no room any more."""

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from dimse_mesh.schemas.frames import FrameKind
 
+_FIRST_OWING = 64 * 1024
+"""Consumed bytes of which the other side is told first; then of twice as much each time."""
+
 
 @dataclass(slots=True)
 class Arrival:
@@ -33,22 +36,28 @@ class WindowOverrun(Exception):
 
 
 class Inbound:
-    """The receiving end. `window` is what we granted, in bytes; `slack` is what one read may add to it."""
+    """The receiving end.
+
+    Args:
+        window: what we granted, in bytes.
+        slack: what one read may add to it.
+        owing: bytes consumed that the other side is told of at once; the first ones sooner.
+    """
 
     __slots__ = (
         "_early",
         "_limit",
+        "_owing",
         "_ready",
         "_told",
         "acknowledged",
         "arrived",
         "consumed",
         "received",
-        "window",
     )
 
-    def __init__(self, window: int, *, slack: int) -> None:
-        self.window = window
+    def __init__(self, window: int, *, slack: int, owing: int) -> None:
+        self._owing = owing
         self.received = 0
         """Everything below this position has arrived."""
         self.consumed = 0
@@ -128,8 +137,11 @@ class Inbound:
 
     @property
     def must_acknowledge(self) -> bool:
-        """Whether so much was consumed that the other side should know now (a quarter of the window)."""
-        return self.consumed - self.acknowledged >= self.window // 4
+        """Whether so much was consumed that the other side should know now.
+
+        In the beginning that is little: its congestion window opens by what it is told.
+        """
+        return self.consumed - self.acknowledged >= min(self._owing, max(_FIRST_OWING, self.acknowledged))
 
     def clear(self) -> None:
         """Forget what has not been written."""

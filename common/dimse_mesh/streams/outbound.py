@@ -71,22 +71,29 @@ class Budget:
 
 
 class Outbound:
-    """The sending end of one direction. `window` is what the other side agreed to hold, in bytes."""
+    """The sending end of one direction.
+
+    Args:
+        usual: bytes that may be in flight, where the way to the other instance isn't long.
+    """
 
     __slots__ = (
         "_budget",
+        "_granted",
         "_segments",
         "_under_way",
+        "_usual",
         "congestion",
         "consumed",
         "position",
         "received",
-        "window",
     )
 
-    def __init__(self, window: int, budget: Budget) -> None:
+    def __init__(self, usual: int, budget: Budget) -> None:
         self._budget = budget
-        self.window = window
+        self._usual = usual
+        self._granted = 0
+        """Bytes that the other side agreed to hold."""
         self.congestion: CongestionWindow | None = None
         """Of what goes to the other instance, once that is known."""
         self._under_way = 0
@@ -97,10 +104,18 @@ class Outbound:
         self.received = 0
         self._segments: deque[Segment] = deque()
 
-    def open(self, window: int, congestion: CongestionWindow) -> None:
+    def open(self, granted: int, congestion: CongestionWindow) -> None:
         """Note what the other side agreed to hold, in bytes, and the congestion window of what goes to it."""
-        self.window = window
+        self._granted = granted
         self.congestion = congestion
+
+    @property
+    def window(self) -> int:
+        """Bytes that may be in flight: more than usual where it takes more to fill a long line."""
+        wanted = self._usual
+        if self.congestion is not None and self.congestion.line > wanted:
+            wanted = self.congestion.line
+        return min(wanted, self._granted)
 
     @property
     def in_flight(self) -> int:

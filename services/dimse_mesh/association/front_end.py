@@ -314,7 +314,7 @@ class FrontEnd:
                     called_ae=identity.called_ae,
                     calling_ae=identity.calling_ae,
                     delivery=route.delivery.value,
-                    window=self.router.settings.window,
+                    window=self.router.settings.largest_window,
                     deadline=self._settings.open_timeout,
                 ),
                 _rewritten(client.pdu, request, route, callback),

@@ -256,5 +256,7 @@ class Executor:
             operations=accepted.operations_window[1],
         )
         return OpenReply(
-            result=OpenResult.ACCEPTED, channel=identity.local.channel, window=self._router.settings.window
+            result=OpenResult.ACCEPTED,
+            channel=identity.local.channel,
+            window=self._router.settings.largest_window,
         )

@@ -21,7 +21,7 @@ class OrderAndCredit(RuleBasedStateMachine):
         super().__init__()
         self.budget = Budget(10_000)
         self.outbound = Outbound(WINDOW, self.budget)
-        self.inbound = Inbound(WINDOW, slack=LARGEST)
+        self.inbound = Inbound(WINDOW, slack=LARGEST, owing=WINDOW // 4)
         self.bag: list[Segment] = []
         self.acks: list[tuple[int, int]] = []
         self.sent: dict[int, Segment] = {}

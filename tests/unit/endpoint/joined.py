@@ -31,6 +31,7 @@ ARTIM = 10.0
 CONTEXTS = frozenset((1, 3, 5))
 SETTINGS = HalfSettings(
     window=16 * 1024,
+    largest_window=16 * 1024,
     max_buffered=1024 * 1024,
     chunk_size=1000,
     inline_limit=300,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from dimse_mesh.schemas.frames import FrameKind
 from dimse_mesh.streams.congestion import CongestionWindow, CongestionWindows
+from dimse_mesh.streams.inbound import Arrival, Inbound
+from dimse_mesh.streams.outbound import Budget, Outbound
 from tests.support.bus import address
 from tests.unit.endpoint.virtual_time import run
 
@@ -153,3 +156,60 @@ def test_paths_that_nothing_uses_are_forgotten_in_the_end() -> None:
         assert paths.to(BUSY) is not busy
 
     run(main())
+
+
+def test_the_line_holds_what_arrives_in_its_shortest_round_trip() -> None:
+    async def main() -> None:
+        path = CongestionWindow(asyncio.get_running_loop())
+        await carry(path, 100 * KIB, 0.1)
+        assert abs(path.line - 2 * 100 * KIB) < KIB
+        await carry(path, 8000 * KIB, 0.1)
+        assert abs(path.line - 2 * 8000 * KIB) < KIB
+        await carry(path, 8000 * KIB, 0.4)  # it waited in a queue: no reason for more
+        assert abs(path.line - 2 * 8000 * KIB) < KIB
+        await carry(path, 100, 0.001)  # a neighbour, after all
+        assert abs(path.line - 2 * 80 * KIB) < KIB
+        await asyncio.sleep(20)
+        await carry(path, 100 * KIB, 0.1)
+        assert path.line < 10 * KIB, "the rate of long ago is forgotten"
+
+    run(main())
+
+
+def test_a_line_that_has_become_longer_is_found_out() -> None:
+    async def main() -> None:
+        path = CongestionWindow(asyncio.get_running_loop())
+        await carry(path, 100 * KIB, 0.001)
+        for _ in range(1500):
+            await carry(path, 1000 * KIB, 0.1)
+        assert abs(path.line - 2 * 1000 * KIB) < KIB
+
+    run(main())
+
+
+def test_a_link_has_more_than_usual_in_flight_on_a_long_line_alone_and_never_more_than_granted() -> None:
+    async def main() -> None:
+        path = CongestionWindow(asyncio.get_running_loop())
+        outbound = Outbound(1000 * KIB, Budget(1 << 30))
+        assert outbound.window == 0
+        outbound.open(5000 * KIB, path)
+        assert outbound.window == 1000 * KIB
+        await carry(path, 1000 * KIB, 0.1)
+        assert abs(outbound.window - 2 * 1000 * KIB) < KIB
+        await carry(path, 8000 * KIB, 0.1)
+        assert outbound.window == 5000 * KIB
+        outbound.open(100 * KIB, path)
+        assert outbound.window == 100 * KIB
+
+    run(main())
+
+
+def test_the_first_bytes_are_acknowledged_soon() -> None:
+    inbound = Inbound(1 << 30, slack=0, owing=1000 * KIB)
+    told = []
+    for number in range(100):
+        inbound.accept(Arrival(number * 32 * KIB, 32 * KIB, FrameKind.DATA, 0, 0, memoryview(b"")))
+        inbound.consumed_next()
+        if inbound.must_acknowledge:
+            told.append(inbound.take_acknowledgement() // KIB)
+    assert told == [64, 128, 256, 512, 1024, 2048, 3072]

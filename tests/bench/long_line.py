@@ -1,0 +1,166 @@
+"""One association over a line with a long round trip between the zones' nats-servers, beside a direct one over it.
+
+    python -m tests.bench.long_line                  round trips of 0, 80 and 200 ms, three rounds
+    python -m tests.bench.long_line --rtt 80 --rounds 1
+
+C-STORE of 2 x 200 MB by a raw client to a raw target, and responses of a C-FIND the other way. Meanwhile another
+association sends C-ECHOs, one at a time. The leaf link doesn't compress. Fails when a median is above its limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.bench import measure
+from tests.bench.durable.site import QUIET, spread
+from tests.bench.raw_peer import CONTEXTS, echo_request
+from tests.bench.scale import row
+from tests.bench.ways import RAW, WayUnderTest
+from tests.support.mesh import Ae, Mesh, zone_config
+from tests.support.nats import NatsServer
+from tests.support.ports import reserve_port
+from tests.support.process import Child
+from tests.support.scripted import Client
+
+OBJECTS, SIZE = 2, 200_000_000
+RESPONSES = 400_000
+"""Of about 300 bytes each."""
+LIMITS = {80: 3.0, 200: 3.5}
+"""Seconds for the objects, by round trip in milliseconds."""
+MESH, DIRECT = "mesh", "direct"
+
+
+@contextmanager
+def far_apart(directory: Path, target: int, seconds: float) -> Iterator[Mesh]:
+    """Run a hospital at a nats-server that joins the cloud's over a line of so many seconds one way."""
+    with ExitStack() as stack:
+        leafs, line = reserve_port(), reserve_port()
+        hub = NatsServer(
+            directory / "hub",
+            config="max_pending: 128MB\n"
+            f'leafnodes {{ listen: "127.0.0.1:{leafs}", no_advertise: true, compression: off }}',
+        )
+        leaf = NatsServer(
+            directory / "leaf",
+            config="max_pending: 128MB\n"
+            f'leafnodes {{ remotes: [{{ url: "nats-leaf://127.0.0.1:{line}", compression: off }}] }}',
+        )
+        hub.start()
+        stack.callback(hub.stop)
+        start_relay(stack, directory, line, leafs, seconds)
+        leaf.start()
+        stack.callback(leaf.stop)
+        cloud = zone_config(
+            "cloud", remote_aes=[Ae(RAW, target, "cloud")], more={**QUIET, "nats": {"servers": [hub.url]}}
+        )
+        hospital = zone_config(
+            "hospital", listener=reserve_port(), more={**QUIET, "nats": {"servers": [leaf.url]}}
+        )
+        stack.enter_context(Mesh.start(directory / "far", [cloud], nats_port=hub.port))
+        yield stack.enter_context(Mesh.start(directory / "near", [hospital], nats_port=leaf.port))
+
+
+def start_relay(stack: ExitStack, directory: Path, listen: int, target: int, seconds: float) -> None:
+    """Run the relay that delays, from one port to another."""
+    command = [sys.executable, "-m", "tests.bench.delay", str(listen), str(target), str(seconds)]
+    stack.enter_context(Child(command, log=directory / f"delay-{listen}.log")).wait_for_port(listen)
+
+
+@contextmanager
+def echoes(way: WayUnderTest) -> Iterator[list[float]]:
+    """Send C-ECHOs for the length of the block, one after the other; yield the seconds that each took."""
+    took: list[float] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        with Client.open(way.entry[RAW], called=RAW, contexts=CONTEXTS, timeout=120) as client:
+            number = 0
+            while not ended.wait(0.02):
+                number += 1
+                started = time.perf_counter()
+                client.send(echo_request(number))
+                client.read_pdu()
+                took.append(time.perf_counter() - started)
+            client.release()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield took
+    finally:
+        ended.set()
+        asking.join()
+
+
+def store(way: WayUnderTest, *, beside: bool) -> tuple[float, list[float]]:
+    """Store the objects on one association; return the seconds, and those of C-ECHOs beside."""
+    with ExitStack() as stack:
+        took = stack.enter_context(echoes(way)) if beside else []
+        seconds = measure.huge(way, size=SIZE, objects=OBJECTS).seconds
+    return seconds, took
+
+
+def compare(directory: Path, target: int, rtt: int, rounds: int) -> bool:
+    """Measure one round trip time; return whether its limit holds."""
+    directory.mkdir()
+    with ExitStack() as stack:
+        direct = reserve_port()
+        start_relay(stack, directory, direct, target, rtt / 2000)
+        mesh = stack.enter_context(far_apart(directory, target, rtt / 2000))
+        ways = [
+            WayUnderTest(DIRECT, "direct", {RAW: direct}),
+            WayUnderTest(MESH, "mesh", {RAW: mesh.listeners["hospital"]}),
+        ]
+        stored: dict[str, list[float]] = {way.name: [] for way in ways}
+        found: dict[str, list[float]] = {way.name: [] for way in ways}
+        beside: dict[str, list[float]] = {way.name: [] for way in ways}
+        echoed: dict[str, list[float]] = {way.name: [] for way in ways}
+        for _ in range(rounds):
+            for way in ways:
+                stored[way.name].append(store(way, beside=False)[0])
+                found[way.name].append(measure.find(way, responses=RESPONSES, count=1).seconds)
+                seconds, took = store(way, beside=True)
+                beside[way.name].append(seconds)
+                echoed[way.name] += took
+        for way in ways:
+            row(
+                f"{rtt} ms",
+                way.title,
+                spread(stored[way.name], " s"),
+                spread(found[way.name], " s"),
+                spread(beside[way.name], " s"),
+                spread([took * 1000 for took in echoed[way.name]], " ms"),
+            )
+    limit = LIMITS.get(rtt)
+    return limit is None or statistics.median(stored[MESH]) <= limit
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the bench; 1: a limit is broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.long_line", description=__doc__)
+    parser.add_argument("--rtt", type=int, nargs="*", default=[0, 80, 200], help="round trips, milliseconds")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args(arguments)
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dimse-mesh-line-")))
+        target = reserve_port()
+        raw = Child([sys.executable, "-m", "tests.bench.raw_peer", str(target)], log=directory / "raw.log")
+        stack.enter_context(raw).wait_for_port(target)
+        row("round trip", "way", f"{OBJECTS} x {SIZE // 10**6} MB", "C-FIND", "with C-ECHOs beside", "C-ECHO")
+        row("--:", "---", "--:", "--:", "--:", "--:")
+        held = {rtt: compare(directory / str(rtt), target, rtt, options.rounds) for rtt in options.rtt}
+    for rtt in held.keys() & LIMITS.keys():
+        print(f"{'ok    ' if held[rtt] else 'BROKEN'} {rtt} ms: the objects in {LIMITS[rtt]:g} s at most")
+    return int(not all(held.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

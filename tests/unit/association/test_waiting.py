@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dimse_mesh.association.waiting import RESERVED_DESCRIPTORS, Waiting, WaitingRoom
+from dimse_mesh.association.waiting import GRACE, RESERVED_DESCRIPTORS, Waiting, WaitingRoom
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.settings_limits import AssociationLimits
 
@@ -73,9 +73,9 @@ def test_who_holds_too_many_loses_those_that_are_silent_longest(
     for name in ("b1", "a1", "a2", "a3", "a4"):
         enter(name)
     assert closed == [], "they have a moment to say something"
-    clock.pass_(0.5)
+    clock.pass_(GRACE / 2)
     enter("a5")
-    clock.pass_(0.5)
+    clock.pass_(GRACE / 2)
     assert closed == ["a1", "a2"]
     clock.pass_(5)
     assert closed == ["a1", "a2"]
@@ -145,9 +145,9 @@ def test_the_log_is_not_filled(
 ) -> None:
     for number in range(6):
         enter(f"a{number}")
-    clock.pass_(1)
+    clock.pass_(GRACE)
     for number in range(3):
         enter(f"a{number}")
-    clock.pass_(1)
+    clock.pass_(GRACE)
     assert caplog.text.count("closed a connection from a without an association: too-many-from-address") == 1
     assert counters.connections_dropped["too-many-from-address"] == 6

@@ -41,6 +41,37 @@ class Row:
             mine.seconds / other.seconds for mine, other in pairs if mine is not None and other is not None
         ]
 
+    def cpu_ratios(self, way: str, against: str) -> list[float]:
+        """Return the ratio of the CPU time of all processes, of each round in which both succeeded."""
+        pairs = zip(self.results.get(way, ()), self.results.get(against, ()), strict=False)
+        return [
+            sum(mine.cpu.values()) / sum(other.cpu.values())
+            for mine, other in pairs
+            if mine is not None and other is not None and mine.cpu and other.cpu
+        ]
+
+    def cost(self, way: str) -> float | None:
+        """Return the median CPU time of all processes: seconds per GB or microseconds per operation, as `per_gb`."""
+        samples = [sample for sample in self.results.get(way, ()) if sample is not None and sample.cpu]
+        if not samples:
+            return None
+        each = [
+            sum(one.cpu.values()) / one.gigabytes
+            if self.per_gb
+            else sum(one.cpu.values()) / one.operations * 1e6
+            for one in samples
+        ]
+        return statistics.median(each)
+
+    @property
+    def per_gb(self) -> bool:
+        """Whether bytes count in this row, and not operations."""
+        return any(
+            sample is not None and sample.gigabytes > 0.05
+            for samples in self.results.values()
+            for sample in samples
+        )
+
     def cpu(self, way: str) -> dict[str, float]:
         """Return the median CPU seconds of each process."""
         return self._by_process(way, lambda sample: sample.cpu, statistics.median)
@@ -82,7 +113,7 @@ def judge(rows: Sequence[Row], *, leniency: float = 1.0) -> list[Verdict]:
     verdicts = []
     for row in rows:
         for limit in row.cell.limits:
-            ratios = row.ratios(limit.way, limit.against)
+            ratios = (row.cpu_ratios if limit.cpu else row.ratios)(limit.way, limit.against)
             if not ratios:
                 if limit.way in row.results and limit.against in row.results:
                     text = f"{limit.way} against {limit.against}: not measured"
@@ -91,6 +122,13 @@ def judge(rows: Sequence[Row], *, leniency: float = 1.0) -> list[Verdict]:
             ratio = statistics.median(ratios)
             passed, aimed = ratio <= limit.must * leniency, ratio <= limit.aim
             verdicts.append(Verdict(row.cell.title, _spell(limit, ratio), passed, aimed))
+        for cpu_limit in row.cell.cpu_limits:
+            cost = row.cost(cpu_limit.way)
+            if cost is not None:
+                figure, unit = (f"{cost:.2f}", "s/GB") if row.per_gb else (f"{cost:.0f}", "us/op")
+                text = f"{cpu_limit.way}: CPU {figure} {unit} (<= {cpu_limit.must:g}, aim {cpu_limit.aim:g})"
+                passed, aimed = cost <= cpu_limit.must * leniency, cost <= cpu_limit.aim
+                verdicts.append(Verdict(row.cell.title, text, passed, aimed))
         mesh = row.seconds("mesh")
         if row.cell.must_seconds is not None and mesh:
             median, must = statistics.median(mesh), row.cell.must_seconds
@@ -118,7 +156,9 @@ def _spell(limit: Limit, ratio: float) -> str:
             f"{1 / ratio:.1f}x faster than {limit.against} "
             f"(>= {1 / limit.must:.0f}x, aim {1 / limit.aim:.0f}x)"
         )
-    return f"{ratio:.2f}x of {limit.against} (<= {limit.must:g}x, aim {limit.aim:g}x)"
+    who = "" if limit.way == "mesh" else f"{limit.way}: "
+    what = "CPU " if limit.cpu else ""
+    return f"{who}{what}{ratio:.2f}x of {limit.against} (<= {limit.must:g}x, aim {limit.aim:g}x)"
 
 
 def duration(seconds: float) -> str:
@@ -126,6 +166,25 @@ def duration(seconds: float) -> str:
     if seconds < 0.0995:
         return f"{seconds * 1000:.3g} ms"
     return f"{seconds:.3g} s"
+
+
+def quartiles(ratios: Sequence[float]) -> str:
+    """Return the median, and the quartiles if there are enough figures for them."""
+    median = f"{statistics.median(ratios):.2f}"
+    if len(ratios) < 3:
+        return median
+    low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    return f"{median} ({low:.2f} - {high:.2f})"
+
+
+def noise(rows: Sequence[Row]) -> str:
+    """Return what the same mesh, started twice, differs from itself: the least that a difference has to be."""
+    lines = ["| the same mesh twice: the second divided by the first | time | CPU |", "|---|--:|--:|"]
+    for row in rows:
+        seconds, cpu = row.ratios("mesh-again", "mesh"), row.cpu_ratios("mesh-again", "mesh")
+        if seconds and cpu:
+            lines.append(f"| {row.cell.title} | {quartiles(seconds)} | {quartiles(cpu)} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
 def table(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
@@ -139,7 +198,7 @@ def table(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
                 lines.append(f"| {label} | {titles[way]} | failed | | |")
                 continue
             ratios = row.ratios(way, "relay")
-            ratio = f"{statistics.median(ratios):.2f}" if ratios else ""
+            ratio = quartiles(ratios) if ratios else ""
             spread = f"{duration(min(seconds))} - {duration(max(seconds))}"
             accepted = [s.accepted for s in row.results[way] if s is not None and s.accepted is not None]
             note = f" (accepted after {duration(statistics.median(accepted))})" if accepted else ""
@@ -159,7 +218,7 @@ def cost_table(rows: Sequence[Row], way: str) -> str:
         cpu, sample = row.cpu(way), row.sample(way)
         if sample is None:
             continue
-        if sample.gigabytes > 0.05:
+        if row.per_gb:
             unit, scale = "s/GB", 1 / sample.gigabytes
         else:
             unit, scale = "us/op", 1e6 / sample.operations
@@ -194,6 +253,7 @@ def machine() -> dict[str, str]:
     return {
         "processor": f"{os.cpu_count()} cores, {model.group(1) if model else platform.machine()}",
         "speed now": f"a million additions in Python take {_additions() * 1000:.0f} ms",
+        "idle states": _idle_states(),
         "memory": f"{int(memory.group(1)) >> 20} GiB" if memory else "unknown",
         "system": f"Linux {platform.release()}, Python {platform.python_version()} of {sys.base_prefix}",
         "DCMTK": _version(["/usr/bin/storescp", "--version"], r"v([\d.]+)"),
@@ -202,6 +262,15 @@ def machine() -> dict[str, str]:
         ),
         "socat": _version(["/usr/bin/socat", "-V"], r"version ([\d.]+)"),
     }
+
+
+def _idle_states() -> str:
+    """Return which idle states the kernel uses: from a deep one a process wakes up late, and cold."""
+    names = [
+        path.read_text().strip()
+        for path in sorted(Path("/sys/devices/system/cpu/cpu0/cpuidle").glob("*/name"))
+    ]
+    return ", ".join(names) or "not shown to this machine"
 
 
 def _additions() -> float:

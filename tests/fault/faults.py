@@ -16,6 +16,8 @@ from tests.fault.relay import Relay
 from tests.fault.report import HEALED_WITHIN, Row
 
 STOPPED = 2.0
+THIN, LONG, BAD = 1_000_000, 0.1, 4.0
+"""A leaf link of so many bytes a second; or so many seconds long, one way; and for how many seconds."""
 PAIRS = {
     "association": "hospital",
     "store": "hospital",
@@ -61,6 +63,8 @@ class Faults:
             Fault(Row(f"a zone's nats-server killed for {OUTAGE:g} s"), self._restart_nats),
             Fault(Row(f"leaf link cut for {OUTAGE:g} s"), self._cut),
             Fault(Row(f"leaf link silent for {OUTAGE:g} s"), self._freeze),
+            Fault(Row(f"leaf link of {THIN / 1e6:g} MB/s for {BAD:g} s"), self._thin),
+            Fault(Row(f"leaf link with a round trip of {2000 * LONG:g} ms for {BAD:g} s"), self._lengthen),
             Fault(Row("instance of any service drained"), self._drain, tuple(PAIRS)),
         ]
 
@@ -151,3 +155,17 @@ class Faults:
     def _freeze(self, _: str) -> None:
         self._check_relay()
         outage(self._relay.freeze, self._relay.heal)
+
+    def _thin(self, _: str) -> None:
+        def narrow() -> None:
+            self._relay.rate = THIN
+
+        self._check_relay()
+        outage(narrow, self._relay.heal, seconds=BAD)
+
+    def _lengthen(self, _: str) -> None:
+        def lengthen() -> None:
+            self._relay.delay = LONG
+
+        self._check_relay()
+        outage(lengthen, self._relay.heal, seconds=BAD)

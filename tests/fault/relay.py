@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 from types import TracebackType
 from typing import Self
 
@@ -20,17 +21,25 @@ def _piece(rate: float) -> int:
     return int(min(_PIECE, max(1, rate * _PIECE_SECONDS)))
 
 
+def _until(under_way: deque[tuple[float, socket.socket, bytes]]) -> float | None:
+    """Return the seconds until the first of what is under way arrives; None: nothing is."""
+    return max(under_way[0][0] - time.monotonic(), 0.0) if under_way else None
+
+
 class Relay:
     """Listens on 127.0.0.1 and passes bytes on to `target`.
 
-    `cut` ends every connection and refuses new ones; `freeze` keeps them but passes nothing on, as a dead link
-    does; `heal` undoes both. `reset_after` resets one connection in the middle of what it carries.
+    `rate` and `delay` make it thin and long. `cut` ends every connection and refuses new ones; `freeze` keeps them but
+    passes nothing on, as a dead link does; `heal` undoes all of that. `reset_after` resets one connection in the middle
+    of what it carries.
     """
 
     def __init__(self, target: int, *, port: int = 0) -> None:
         self._target = target
         self.rate = float("inf")
         """Bytes per second that a connection carries, both ways together."""
+        self.delay = 0.0
+        """Seconds that bytes are on their way; half of a round trip."""
         self._whole = threading.Event()
         self._whole.set()
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
@@ -74,20 +83,27 @@ class Relay:
 
     def _carry(self, near: socket.socket, far: socket.socket) -> None:
         reset = False
+        under_way: deque[tuple[float, socket.socket, bytes]] = deque()
         with selectors.DefaultSelector() as selector, contextlib.suppress(OSError, ValueError):
             selector.register(near, selectors.EVENT_READ, far)
             selector.register(far, selectors.EVENT_READ, near)
             room = memoryview(bytearray(_PIECE))
             while not reset:
-                for key, _ in selector.select():
+                for key, _ in selector.select(_until(under_way)):
                     assert isinstance(key.fileobj, socket.socket)
                     count = key.fileobj.recv_into(room, _piece(self.rate))
                     self._whole.wait()
                     if not count:
                         raise OSError
                     time.sleep(count / self.rate)
-                    key.data.sendall(room[:count])
+                    if self.delay or under_way:
+                        under_way.append((time.monotonic() + self.delay, key.data, bytes(room[:count])))
+                    else:
+                        key.data.sendall(room[:count])
                     reset |= self._count(count)
+                while under_way and under_way[0][0] <= time.monotonic():
+                    _, to, piece = under_way.popleft()
+                    to.sendall(piece)
         self._end((near, far), reset=reset)
 
     def _count(self, count: int) -> bool:
@@ -133,8 +149,9 @@ class Relay:
         self._whole.clear()
 
     def heal(self) -> None:
-        """Work again."""
+        """Work again, at full speed."""
         self._refusing = False
+        self.rate, self.delay = float("inf"), 0.0
         self._whole.set()
 
     def close(self) -> None:

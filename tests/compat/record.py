@@ -49,6 +49,7 @@ from dimse_mesh.schemas.spool import (
     QueueStatus,
     SpoolMade,
     SpoolRoom,
+    StudyOrigin,
 )
 from dimse_mesh.schemas.version import VERSION
 
@@ -116,6 +117,7 @@ MODELS: tuple[BaseModel, ...] = (
     DeadLetter(
         manifest=MANIFEST, cause="rejected", detail="calling AE", status=0xA700, attempts=3, failed=2.5
     ),
+    StudyOrigin(source="hospital", calling_ae="CT1", seen=1.5),
     SpoolMade(nats_server="2.15.0", when=1.5),
     SpoolRoom(refusing="full", since=1.5),
     KnownContexts(

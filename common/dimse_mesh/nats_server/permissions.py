@@ -57,10 +57,10 @@ class ZoneFacts:
         return tuple(PlacedSpool(spool, self.domain) for spool in self.spools)
 
     def is_for(self, spool: SpoolSubjects) -> bool:
-        """Tell whether this zone reads a spool: its destination is an AE of it, or the hooks of its own routes."""
+        """Tell whether this zone reads a spool: its destination is an AE of it, or it is on its way from there."""
         if spool.root != self.root:
             return False
-        if spool.is_before_hooks:
+        if spool.is_on_its_way:
             return spool.zone == self.zone
         if spool.kind is DestinationKind.ZONE:
             return self.has_default and spool.name == self.zone

@@ -16,10 +16,13 @@ from dimse_mesh.schemas.addresses import Role
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.spool_subjects import (
     PROBE_OBJECT,
+    DestinationKind,
     SpoolSubjects,
     StateKind,
     commitment_request,
     commitment_stream,
+    origin_stream,
+    study_origin,
 )
 from dimse_mesh.schemas.subjects import jetstream_api
 
@@ -38,7 +41,10 @@ class PlacedSpool:
     def making(self) -> Iterator[str]:
         """Yield the requests that make a spool, and the streams of its zone that go with it."""
         spool = self.spool
-        for stream in (spool.stream, spool.state_stream, spool.receipt_stream, self._commitments):
+        streams = [spool.stream, spool.state_stream, spool.receipt_stream, self._commitments]
+        if spool.kind is DestinationKind.ORIGIN:
+            streams.append(origin_stream(spool.root, spool.zone))
+        for stream in streams:
             for verb in ("INFO", "CREATE", "UPDATE"):
                 yield f"{jetstream_api(self.domain)}.STREAM.{verb}.{stream}"
 
@@ -62,6 +68,20 @@ class PlacedSpool:
     def seeing_commitments(self) -> Iterator[str]:
         """Yield the request for what is to be reported."""
         yield f"{jetstream_api(self.domain)}.DIRECT.GET.{self._commitments}"
+
+    def noting_origins(self) -> Iterator[str]:
+        """Yield what is needed to remember which zone a study came from, where a route goes by that."""
+        if self.spool.kind is DestinationKind.ORIGIN:
+            yield study_origin(self.spool.root, self.spool.zone)
+
+    def by_origin(self, own: Iterable[PlacedSpool]) -> Iterator[str]:
+        """Yield what is needed to take objects on by where their study came from."""
+        if self.spool.kind is not DestinationKind.ORIGIN:
+            return
+        yield f"{jetstream_api(self.domain)}.DIRECT.GET.{origin_stream(self.spool.root, self.spool.zone)}"
+        for placed in own:
+            if not placed.spool.is_on_its_way:
+                yield from (placed.spool.chunk("*"), placed.spool.object(), placed.spool.broken("*"))
 
     def removing(self) -> Iterator[str]:
         """Yield the requests that remove messages."""
@@ -103,9 +123,14 @@ def durable_publishing(
             yield from placed.words(StateKind.STATUS, StateKind.PAUSE)
             yield from placed.seeing_commitments()
             yield from (*placed.reading(), *placed.removing(), *placed.api("STREAM.INFO"))
+    elif role is Role.SCU:
+        for placed in own:
+            yield from placed.noting_origins()
     elif role is Role.DELIVERY:
         for placed in incoming:
             spool = placed.spool
+            yield from placed.noting_origins()
+            yield from placed.by_origin(own)
             yield from (spool.failed(), spool.state(StateKind.STATUS))
             yield from (spool.receipt(None), spool.state(StateKind.PROGRESS))
             yield from placed.words(StateKind.PAUSE)

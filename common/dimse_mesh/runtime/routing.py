@@ -84,6 +84,11 @@ class Route(SettingsModel):
     also: tuple[Destination, ...] = Field(
         default=(), description="durable: more destinations of each object; `to` may be a list of all instead"
     )
+    by_origin: Mapping[Token, Destination] = Field(
+        default_factory=dict,
+        description="durable: destination of objects whose study has come from that zone, {ZONE: {ae: TITLE}}; `to` "
+        "gets those of other studies (docs/delivery.md)",
+    )
     delivery: Delivery = Field(
         default=Delivery.LIVE,
         description="live: the client gets the target's own status; durable: C-STORE succeeds when it is on disk here",
@@ -129,6 +134,10 @@ class Route(SettingsModel):
             raise ValueError("several destinations need delivery: durable")
         if self.hooks and self.delivery is not Delivery.DURABLE:
             raise ValueError("hooks need delivery: durable")
+        if self.by_origin and self.delivery is not Delivery.DURABLE:
+            raise ValueError("by_origin needs delivery: durable")
+        if self.by_origin and (self.also or self.hooks):
+            raise ValueError("by_origin goes with neither hooks nor several destinations")
         return self
 
     @property
@@ -138,8 +147,9 @@ class Route(SettingsModel):
 
     @property
     def destinations(self) -> tuple[Destination, ...]:
-        """All destinations that it names."""
-        return self.also if self.to is None else (self.to, *self.also)
+        """All destinations that it names, each once."""
+        named = (*self.also, *self.by_origin.values())
+        return tuple(dict.fromkeys(named if self.to is None else (self.to, *named)))
 
     def allows(self, service: DimseService) -> bool:
         """Tell whether a client's operations of `service` may pass."""

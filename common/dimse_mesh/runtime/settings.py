@@ -152,6 +152,16 @@ class ZoneSettings(BaseSettings):
         """Whether some route has hooks."""
         return any(route.hooks for route in self.routes)
 
+    @property
+    def has_routes_by_origin(self) -> bool:
+        """Whether some route leads to where a study came from."""
+        return any(route.by_origin for route in self.routes)
+
+    @property
+    def takes_on(self) -> bool:
+        """Whether its delivery service takes objects of its own routes on to their destinations' queues."""
+        return self.has_hooks or self.has_routes_by_origin
+
     @model_validator(mode="after")
     def _paced_aes_are_there(self) -> Self:
         titles = [pace.ae for pace in self.delivery.pace]

@@ -97,6 +97,12 @@ class SpoolSettings(SettingsModel):
         ge=300,
         description="seconds that deliveries are remembered for storage commitment, and that a report is tried",
     )
+    origin_days: int = Field(
+        default=90,
+        ge=1,
+        le=3650,
+        description="days that it is remembered which zone a study came from, for routes by origin",
+    )
     sweep_interval: Seconds = Field(
         default=3600.0,
         description="seconds between looks for pieces of objects that were never whole; two in a row, and they go",

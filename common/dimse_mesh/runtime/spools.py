@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dimse_mesh.runtime.routing import Delivery, Destination, Route
 from dimse_mesh.runtime.settings import ZoneSettings
-from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
+from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects, origin_spool
 
 
 def spool_of(settings: ZoneSettings, destination: Destination) -> SpoolSubjects:
@@ -15,7 +15,12 @@ def spool_of(settings: ZoneSettings, destination: Destination) -> SpoolSubjects:
 
 
 def entrances_of(settings: ZoneSettings, route: Route) -> list[SpoolSubjects]:
-    """Return the spools that a route's objects are written into: those before hooks, where it has hooks."""
+    """Return the spools that a route's objects are written into.
+
+    Those of its destinations; before hooks, where it has hooks; one for all, where they are chosen by origin.
+    """
+    if route.by_origin:
+        return [origin_spool(settings.subject_root, settings.zone)]
     spools = [spool_of(settings, destination) for destination in route.destinations]
     return [spool.before_hooks for spool in spools] if route.hooks else spools
 
@@ -23,10 +28,12 @@ def entrances_of(settings: ZoneSettings, route: Route) -> list[SpoolSubjects]:
 def spools_of(settings: ZoneSettings) -> tuple[SpoolSubjects, ...]:
     """Return the spools of a zone's durable routes, each once, in the order of the routes."""
     durable = [route for route in settings.routes if route.delivery is Delivery.DURABLE]
-    spools = [
-        spool
-        for route in durable
-        for entrance in entrances_of(settings, route)
-        for spool in ((entrance, entrance.behind_hooks) if route.hooks else (entrance,))
-    ]
+    spools: list[SpoolSubjects] = []
+    for route in durable:
+        entrances = entrances_of(settings, route)
+        spools += entrances
+        if route.hooks:
+            spools += [entrance.behind_hooks for entrance in entrances]
+        elif route.by_origin:
+            spools += [spool_of(settings, destination) for destination in route.destinations]
     return tuple(dict.fromkeys(spools))

@@ -23,10 +23,13 @@ from dimse_mesh.schemas.spool_subjects import (
     StateKind,
     commitment_request,
     commitment_stream,
+    origin_spool,
+    origin_stream,
     receipt_interest,
     receipt_stream,
     state_interest,
     state_stream,
+    study_origin,
 )
 
 log = logging.getLogger(__name__)
@@ -39,6 +42,8 @@ STATE_BYTES = 16 << 20
 COMMITMENT_BYTES = 256 << 20
 RECEIPT_BYTES = 1 << 30
 """At most; and a part of what a spool may take, since JetStream reserves them on the disk."""
+ORIGIN_BYTES = 256 << 20
+"""At most: of about a million studies."""
 SECOND = 1_000_000_000
 """In nanoseconds, as JetStream counts."""
 LOOK_INTERVAL = 0.2
@@ -92,6 +97,18 @@ def receipt_config(root: str, zone: str, settings: SpoolSettings) -> dict[str, A
     )
 
 
+def origin_config(root: str, zone: str, settings: SpoolSettings) -> dict[str, Any]:
+    """Return the configuration of the stream of where studies came from: the oldest go first."""
+    return _newest(
+        origin_stream(root, zone),
+        study_origin(root, zone),
+        settings,
+        discard="old",
+        max_bytes=min(ORIGIN_BYTES, settings.max_bytes // 8),
+        max_age=settings.origin_days * 86400 * SECOND,
+    )
+
+
 def _in_files(name: str, subjects: list[str], settings: SpoolSettings, **more: Any) -> dict[str, Any]:
     """Return what all streams of a source zone have in common, and more."""
     return {
@@ -126,6 +143,9 @@ async def ensure_streams(
     try:
         await _ensure(jetstream, config)
         for config in (commitment_config(root, zone, settings), receipt_config(root, zone, settings)):
+            await _ensure(jetstream, config)
+        if origin_spool(root, zone) in spools:
+            config = origin_config(root, zone, settings)
             await _ensure(jetstream, config)
         for spool in spools:
             config = spool_config(spool, settings)

@@ -70,6 +70,17 @@ class DeadLetter(WireModel):
     """When it was given up: seconds since 1970."""
 
 
+class StudyOrigin(WireModel):
+    """A zone's memory that a study came to it from another zone. The subject says which study and which zone."""
+
+    source: Annotated[str, Field(max_length=64)]
+    """The zone that it came from: that of the front-end which its sender called."""
+    calling_ae: AeTitle
+    """Its sender."""
+    seen: float
+    """When an object of it came last, within an hour: seconds since 1970."""
+
+
 class SpoolMade(WireModel):
     """The keeper's word that a spool stands, and keeps what it acknowledges."""
 

@@ -27,6 +27,8 @@ class DestinationKind(StrEnum):
     AE_HOOKS = "ae_hooks"
     """Hooks of the source zone, whose outcome is for an AE."""
     ZONE_HOOKS = "zone_hooks"
+    ORIGIN = "origin"
+    """No destination yet: that of each object follows from where its study came from."""
 
 
 _BEFORE = {
@@ -72,7 +74,7 @@ class SpoolSubjects(NamedTuple):
     """The source zone: where the object was acknowledged and is kept."""
     kind: DestinationKind
     name: str
-    """The destination's AE title, or the name of the zone whose default target it is."""
+    """The destination's AE title, or the name of the zone whose default target it is; its own zone's, of `ORIGIN`."""
 
     def __str__(self) -> str:
         return f"{self.zone} to {self.kind.value} {self.name}"
@@ -87,11 +89,18 @@ class SpoolSubjects(NamedTuple):
                 return f"zone:{self.name}"
             case DestinationKind.AE_HOOKS | DestinationKind.ZONE_HOOKS:
                 return f"hooks:{self.behind_hooks.label}"
+            case DestinationKind.ORIGIN:
+                return f"origin:{self.name}"
 
     @property
     def is_before_hooks(self) -> bool:
         """Whether what it holds is for the hooks of its own zone, and its destination isn't to have it as it is."""
         return self.kind in _BEHIND
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether its own zone's delivery service takes its objects on, to the spools of destinations."""
+        return self.is_before_hooks or self.kind is DestinationKind.ORIGIN
 
     @property
     def before_hooks(self) -> SpoolSubjects:
@@ -182,6 +191,22 @@ def receipt_stream(root: str, zone: str) -> str:
 def receipt_interest(root: str, zone: str) -> str:
     """All subjects of that stream."""
     return f"{root}.receipt.{encode_token(zone)}.{ANY_TOKEN}.{ANY_TOKEN}.{ANY_TOKEN}"
+
+
+def origin_spool(root: str, zone: str) -> SpoolSubjects:
+    """Return the spool of a zone's objects whose destination follows from where their study came from."""
+    return SpoolSubjects(root, zone, DestinationKind.ORIGIN, zone)
+
+
+def origin_stream(root: str, zone: str) -> str:
+    """Name of the stream of where the studies came from that a zone has received."""
+    return f"{encode_token(root)}~{encode_token(zone)}~origins"
+
+
+def study_origin(root: str, zone: str, *, study: str = ANY_TOKEN, source: str | None = None) -> str:
+    """Return where a zone remembers that a study came from another zone; None: from any."""
+    token = ANY_TOKEN if source is None else encode_token(source)
+    return f"{root}.origin.{encode_token(zone)}.{study}.{token}"
 
 
 def commitment_stream(root: str, zone: str) -> str:

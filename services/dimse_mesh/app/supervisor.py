@@ -113,7 +113,7 @@ def children_of(zone: Zone, nats: dict[str, str], *, durable: bool = False) -> l
     for service in ServiceName:
         count = zone.settings.processes(service)
         if service is ServiceName.DELIVERY and zone.settings.instances.delivery is None:
-            count = int(zone.settings.has_hooks or (durable and bool(zone.settings.scu.remote_aes)))
+            count = int(zone.settings.takes_on or (durable and bool(zone.settings.scu.remote_aes)))
         for index in range(count):
             environment = dict(nats)
             if http is not None and http.port:

@@ -105,6 +105,16 @@ class DurableFrontEnd:
 
         return known
 
+    def _known_to_one(self, spools: Sequence[SpoolSubjects]) -> Known:
+        """Return what is known of a context where one of the destinations gets an object: rejected if all reject it."""
+
+        def known(sop_class: str, transfer_syntax: str) -> KnownContext | None:
+            words = [self._known[spool].get(sop_class, transfer_syntax) for spool in spools]
+            rejected = all(word is not None and not word.accepted for word in words)
+            return next((word for word in words if word is not None and word.accepted is not rejected), None)
+
+        return known
+
     def _writer(self, spools: Sequence[SpoolSubjects], tasks: TaskGroup) -> FanOutWriter:
         return FanOutWriter(
             [
@@ -171,7 +181,7 @@ class DurableFrontEnd:
         commitments = None if route.commitment is CommitmentMode.NONE else self._commitments
         contexts = answer_contexts(
             request,
-            known=self._known_to_all(spools),
+            known=self._known_to_one(spools) if route.by_origin else self._known_to_all(spools),
             configured=route.accepts,
             commitment=commitments is not None,
         )
@@ -198,7 +208,7 @@ class DurableFrontEnd:
                 if context.accepted
             },
             writer=partial(self._writer, entrances),
-            route=route.key if route.hooks else None,
+            route=route.key if route.hooks or route.by_origin else None,
             commitment=None
             if commitments is None
             else partial(commitments.take, titles=(request.called_ae, request.calling_ae), spools=entrances),

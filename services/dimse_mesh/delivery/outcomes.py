@@ -35,6 +35,8 @@ class DeliveryCause(StrEnum):
     FAILURE = "failure-status"
     """Any other status of failure."""
     HOOK_FAILED = "hook-failed"
+    ORIGIN_UNKNOWN = "origin-unknown"
+    """Nobody has said yet where the object's study came from."""
     DAMAGED = "damaged"
     """What the spool holds is not what was acknowledged."""
 
@@ -60,6 +62,7 @@ class DeliveryOutcome:
 
     Attributes:
         detail: in words; may hold the destination's own.
+        redirected_to: the destination whose queue has the object now.
         tried: whether the destination was sent the object, or a part of it.
     """
 
@@ -68,6 +71,7 @@ class DeliveryOutcome:
     status: int | None = None
     tried: bool = False
     scope: Scope = Scope.NOBODY
+    redirected_to: str = ""
 
     @property
     def public(self) -> str:

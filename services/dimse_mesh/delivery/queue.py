@@ -214,7 +214,7 @@ class DestinationQueue:
     def _delivered(self, settling: Settling, spooled: SpooledObject, outcome: DeliveryOutcome) -> None:
         self._failures = 0
         self._attempts.pop(spooled.manifest.object_id, None)
-        settling.remove(spooled)
+        settling.remove(spooled, redirected_to=outcome.redirected_to)
         self._report.delivered(spooled.manifest, outcome)
 
     async def _bury(

@@ -1,5 +1,5 @@
 """The delivery service from its start to its drained stop: a queue for each spool that is for an AE of this zone, and
-for each one that waits for the hooks of this zone's own routes."""
+for each one whose objects it takes on to their destinations' queues: behind hooks, or by the origin of their study."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.delivery.hook_stage import HookStage
+from dimse_mesh.delivery.origin_stage import OriginStage, RememberingTaker
 from dimse_mesh.delivery.pace import Pace
 from dimse_mesh.delivery.progress import ProgressReport
 from dimse_mesh.delivery.queue import DestinationQueue
@@ -28,6 +29,7 @@ from dimse_mesh.schemas.spool_subjects import (
     every_spool,
     parse_stream,
 )
+from dimse_mesh.spool import Origins
 from dimse_mesh.transcoding import Transcoder
 
 log = logging.getLogger(__name__)
@@ -39,14 +41,21 @@ async def run(context: ServiceContext) -> None:
     Raises:
         StartError: a TLS file of a target is unusable.
     """
-    service = DeliveryService(context)
     settings = context.settings
     domains = dict.fromkeys(settings.delivery.domains)
-    if settings.has_hooks:
+    if settings.takes_on:
         domains[settings.spool.domain] = None
-    stores = [JetStream(context.mesh, domain=domain, deadline=settings.spool.deadline) for domain in domains]
+    by_domain = {
+        domain: JetStream(context.mesh, domain=domain, deadline=settings.spool.deadline) for domain in domains
+    }
+    stores = list(by_domain.values())
     for store in stores:
         await store.start()
+    origins = None
+    if settings.has_routes_by_origin:
+        kept = by_domain[settings.spool.domain]
+        origins = Origins(kept, root=settings.subject_root, zone=settings.zone)
+    service = DeliveryService(context, origins)
     context.ready()
     async with anyio.create_task_group() as queues:
         async with anyio.create_task_group() as looking:
@@ -70,10 +79,15 @@ class Measured(Protocol):
 
 
 class DeliveryService:
-    """Finds the spools of this zone's AEs and keeps a queue for each."""
+    """Finds the spools of this zone's AEs and keeps a queue for each.
 
-    def __init__(self, context: ServiceContext) -> None:
+    Args:
+        origins: where it is remembered which zone a study came from; None: no route goes by that.
+    """
+
+    def __init__(self, context: ServiceContext, origins: Origins | None) -> None:
         self._context = context
+        self._origins = origins
         self._queues: dict[tuple[JetStream, SpoolSubjects], DestinationQueue] = {}
 
         self._reports: defaultdict[JetStream, list[Measured]] = defaultdict(list)
@@ -109,16 +123,24 @@ class DeliveryService:
     def _taker_for(self, store: JetStream, spool: SpoolSubjects) -> Taker | None:
         """Return who takes the objects of a spool; None: nobody in this zone."""
         context = self._context
-        if spool.is_before_hooks:
-            own = spool.zone == context.settings.zone
+        if spool.is_on_its_way:
+            if spool.zone != context.settings.zone:
+                return None
             max_payload = context.mesh.max_payload
-            return HookStage(store, spool, context.settings, max_payload=max_payload) if own else None
+            if spool.is_before_hooks:
+                return HookStage(store, spool, context.settings, max_payload=max_payload)
+            if self._origins is None:  # no route goes by origin any more
+                return None
+            return OriginStage(store, spool, context.settings, self._origins, max_payload=max_payload)
         remote = self._remote_of(spool)
         if remote is None:
             return None
         settings = context.settings.delivery
         transcoder = Transcoder(settings.transcoding)
-        return Target(remote, transcoder, response_timeout=settings.response_timeout)
+        target = Target(remote, transcoder, response_timeout=settings.response_timeout)
+        if self._origins is None:
+            return target
+        return RememberingTaker(target, self._origins, source=spool.zone)
 
     def _remote_of(self, spool: SpoolSubjects) -> RemoteAe | None:
         """Return the AE of this zone that a spool is for; None: it is for none."""
@@ -133,7 +155,7 @@ class DeliveryService:
 
     def _pace_of(self, spool: SpoolSubjects) -> Pace:
         """Return when, and how fast, the objects of a spool are delivered."""
-        remote = None if spool.is_before_hooks else self._remote_of(spool)
+        remote = None if spool.is_on_its_way else self._remote_of(spool)
         found = (
             pace for pace in self._context.settings.delivery.pace if remote and pace.ae == remote.ae_title
         )

@@ -41,10 +41,10 @@ class Settling:
         """Tell whether an object that is still read in the spool is done with."""
         return sequence in self._under_way
 
-    def remove(self, spooled: SpooledObject) -> None:
-        """Remove a delivered object."""
+    def remove(self, spooled: SpooledObject, *, redirected_to: str = "") -> None:
+        """Remove a delivered object, or one that another destination's queue has now."""
         self._under_way.add(spooled.sequence)
-        self._tasks.start_soon(self._remove, spooled, True)
+        self._tasks.start_soon(self._remove, spooled, True, redirected_to)
 
     async def bury(self, spooled: SpooledObject, outcome: DeliveryOutcome, attempts: int) -> None:
         """Put an object among the dead letters; return when it stands there. Its pieces stay where they are.
@@ -69,7 +69,7 @@ class Settling:
         )
         await self._note(spooled, Fate.FAILED, outcome.cause.value)
         self._under_way.add(spooled.sequence)
-        self._tasks.start_soon(self._remove, spooled, False)
+        self._tasks.start_soon(self._remove, spooled, False, "")
 
     async def settled(self) -> None:
         """Wait until everything is removed."""
@@ -81,7 +81,9 @@ class Settling:
         while len(self._under_way) >= AT_ONCE:
             await self._free.wait()
 
-    async def _note(self, spooled: SpooledObject, fate: Fate, cause: str = "") -> None:
+    async def _note(
+        self, spooled: SpooledObject, fate: Fate, cause: str = "", redirected_to: str = ""
+    ) -> None:
         """Write a receipt. Where there is no room for it the object goes all the same, and makes some.
 
         Its client is told then that it isn't committed, and sends it again.
@@ -90,16 +92,20 @@ class Settling:
             MeshError: NATS is away.
         """
         try:
-            await self._receipts.write(spooled.manifest, spooled.sequence, fate, cause=cause)
+            await self._receipts.write(
+                spooled.manifest, spooled.sequence, fate, cause=cause, redirected_to=redirected_to
+            )
         except JetStreamRefusal as error:
             log.warning("%s: no receipt for storage commitment: %s", self._spool, error)
 
-    async def _remove(self, spooled: SpooledObject, is_delivered: bool) -> None:
+    async def _remove(self, spooled: SpooledObject, is_delivered: bool, redirected_to: str) -> None:
         manifest = spooled.manifest
         try:
             while True:
                 try:
-                    if is_delivered:
+                    if redirected_to:
+                        await self._note(spooled, Fate.REDIRECTED, redirected_to=redirected_to)
+                    elif is_delivered:
                         await self._note(spooled, Fate.DELIVERED)
                     await self._jetstream.delete(self._spool.stream, spooled.sequence)
                     break

@@ -9,7 +9,14 @@ import pytest
 from dimse_mesh.nats_server.permissions import ZoneFacts, crossing, meeting, permissions_of
 from dimse_mesh.schemas.addresses import Role
 from dimse_mesh.schemas.service import ServiceName
-from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects, StateKind
+from dimse_mesh.schemas.spool_subjects import (
+    DestinationKind,
+    SpoolSubjects,
+    StateKind,
+    origin_spool,
+    origin_stream,
+    study_origin,
+)
 
 HOSPITAL = ZoneFacts("DIMSE", "hospital", ("MODALITY",))
 CLOUD = ZoneFacts("DIMSE", "cloud", ("PA.CS",), has_default=True)
@@ -149,6 +156,23 @@ def test_what_waits_for_hooks_is_its_own_zones_alone() -> None:
         assert may_publish(source, role, SPOOL.chunk("1f")) == writes
     assert not may_publish(source, Role.DELIVERY, before.object(calling_ae="CT", study="2e"))
     assert not may_publish(source, Role.DELIVERY, f"$JS.API.DIRECT.GET.{SPOOL.stream}")
+
+
+def test_where_studies_came_from_is_noted_and_read_in_the_own_zone_alone() -> None:
+    waits = origin_spool("DIMSE", "hospital")
+    source, other = meeting([replace(HOSPITAL, spools=(waits, SPOOL)), CLOUD])
+    note = study_origin("DIMSE", "hospital", study="2e", source="cloud")
+    read = f"$JS.API.DIRECT.GET.{origin_stream('DIMSE', 'hospital')}"
+    for role in Role:
+        assert may_publish(source, role, note) == (role in {Role.DELIVERY, Role.SCU})
+        assert may_publish(source, role, read) == (role is Role.DELIVERY)
+        assert not may_publish(other, role, note)
+        assert not may_publish(other, role, read)
+        assert not may_publish(other, role, f"$JS.API.DIRECT.GET.{waits.stream}")
+        assert not any(
+            pattern.startswith("DIMSE.origin") for pattern in permissions_of(HOSPITAL, role).publish
+        )
+    assert may_publish(source, Role.DELIVERY, SPOOL.object(calling_ae="AI", study="2e"))
 
 
 def test_what_crosses_for_a_durable_route_is_what_a_delivery_needs() -> None:

@@ -97,7 +97,7 @@ def run_page(
     folder = checkout(directory / "checkout", example, ports)
     blocks = blocks_of(page)
     assert blocks, f"{name}.md has no commands"
-    script = ["set -euo pipefail"]
+    script = ["set -eu"]
     for number, block in enumerate(blocks):
         script += [f"echo '{MARK}{number}'", block.commands]
     path = directory / "commands.sh"

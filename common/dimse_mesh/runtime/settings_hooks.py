@@ -40,6 +40,8 @@ def _entry_point(value: str) -> str:
 
 AttributePath = Annotated[str, AfterValidator(_attribute_path)]
 EntryPoint = Annotated[str, AfterValidator(_entry_point)]
+KeyFile = Annotated[Path, AfterValidator(Path.absolute)]
+"""May be given relative to where the service is started: the process of the hooks has another folder."""
 Scalar = str | int | float
 Value = Scalar | tuple[Scalar, ...] | None
 
@@ -66,7 +68,7 @@ class HashHook(SettingsModel):
     """Replaces values by a keyed hash: the same value always becomes the same; without the key nobody can undo it."""
 
     attributes: tuple[AttributePath, ...] = Field(min_length=1, description="UIDs become UIDs, others text")
-    key_file: Path = Field(description="file of at least 32 bytes that only its owner can read")
+    key_file: KeyFile = Field(description="file of at least 32 bytes that only its owner can read")
     prefix: str = Field(default="", max_length=32, description="before the hash, not for UIDs")
     length: int = Field(default=16, ge=8, le=52, description="characters of the hash, not for UIDs")
 
@@ -99,7 +101,7 @@ class BurnedIn(StrEnum):
 class DeidentifyHook(SettingsModel):
     """De-identification by the Basic Application Level Confidentiality Profile (PS3.15 Annex E)."""
 
-    key_file: Path = Field(description="file of at least 32 bytes that only its owner can read")
+    key_file: KeyFile = Field(description="file of at least 32 bytes that only its owner can read")
     options: frozenset[ProfileOption] = Field(default=frozenset(), description="options of PS3.15 §E.3")
     pseudonyms: tuple[AttributePath, ...] = Field(
         default=("PatientID", "PatientName"),

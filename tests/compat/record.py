@@ -18,6 +18,11 @@ from dimse_mesh.mesh import pack
 from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
 from dimse_mesh.schemas.callbacks import CallbackNotice
 from dimse_mesh.schemas.commitment import (
+    AnswerOutcome,
+    CommitmentAnswer,
+    CommitmentHeard,
+    CommitmentHeardReply,
+    CommitmentQuestion,
     CommitmentRequest,
     Fate,
     QueueProgress,
@@ -129,7 +134,13 @@ MODELS: tuple[BaseModel, ...] = (
     QueuePause(paused=True, reason="night", until=4.0),
     *(
         Receipt(
-            sop_class="1.2", sop_instance="1.2.3", fate=fate, cause="rejected", redirected_to="OTHER", at=5.0
+            sop_class="1.2",
+            sop_instance="1.2.3",
+            fate=fate,
+            cause="rejected",
+            redirected_to="OTHER",
+            stored_as=("1.2", "1.2.4"),
+            at=5.0,
         )
         for fate in Fate
     ),
@@ -139,7 +150,7 @@ MODELS: tuple[BaseModel, ...] = (
         transfer_syntax="1.2.840.10008.1.2",
         called_ae="ARCHIVE",
         calling_ae="CT1",
-        destinations=(WaitedFor(destination="ARCHIVE", horizon=7),),
+        destinations=(WaitedFor(destination="ARCHIVE", horizon=7, confirms=True),),
         instances=3,
         received=1.5,
         owner="hospital.association.0123456789abcdef",
@@ -147,7 +158,16 @@ MODELS: tuple[BaseModel, ...] = (
         first_attempt=2.5,
         next_attempt=3.5,
         trouble="nobody there",
+        secret="1e" * 16,
+        awaits="ARCHIVE: it was asked",
     ),
+    CommitmentQuestion(question_id="0f" * 16, asked=1.5),
+    *(
+        CommitmentAnswer(question_id="0f" * 16, outcome=outcome, detail="aborted", at=2.5)
+        for outcome in AnswerOutcome
+    ),
+    CommitmentHeard(heard_id="0f" * 16, transfer_syntax="1.2.840.10008.1.2"),
+    CommitmentHeardReply(heard_id="0f" * 16, status=0x0110),
 )
 BODIES: dict[FrameKind, tuple[bytes, ...]] = {
     FrameKind.MESSAGE: (encode_message_payload(b"command", b"data"),),

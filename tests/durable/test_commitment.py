@@ -2,130 +2,29 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
-from pynetdicom import build_role, evt
-from pynetdicom.association import Association
-from pynetdicom.events import Event
+from pynetdicom import build_role
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at import time
     ModalityPerformedProcedureStep,
     StorageCommitmentPushModel,
-    StorageCommitmentPushModelInstance,
 )
 
 from tests.durable.operator import dead_letters, queue
-from tests.durable.site import ARCHIVE, PATIENCE, Inbox, Site, site, store
+from tests.durable.requestor import MODALITY, Report, Reports, ask, asking, listening, stored
+from tests.durable.site import ARCHIVE, Inbox, Site, site
 from tests.durable.test_observed import families
-from tests.support.files import DicomFile, synthetic
+from tests.support.files import synthetic
 from tests.support.ports import reserve_port, reserve_ports
-from tests.support.pynet import entity, scp, scu
-from tests.support.wire import CT_STORAGE, EXPLICIT_LE, IMPLICIT_LE
+from tests.support.pynet import entity, scu
+from tests.support.wire import CT_STORAGE
 
-MODALITY = "CT1"
 HOOKED = "HOOKED"
 """Called AE title of a route with hooks."""
-SYNTAXES = (EXPLICIT_LE, IMPLICIT_LE)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """An N-EVENT-REPORT as the modality got it."""
-
-    event_type: int
-    transaction: str
-    committed: list[str]
-    failed: dict[str, int]
-    called_back_by: str
-    """The AE title that has called; nothing: it came on the association that asked."""
-
-
-@dataclass(slots=True)
-class Reports:
-    """The reports that a modality got, and the status that it answers."""
-
-    status: int = 0
-    got: list[Report] = field(default_factory=list)
-    changed: threading.Condition = field(default_factory=threading.Condition)
-
-    def handle(self, event: Event) -> tuple[int, None]:
-        """Take a report."""
-        information = event.event_information
-        is_acceptor = event.assoc.is_acceptor
-        report = Report(
-            event.event_type or 0,
-            str(information.TransactionUID),
-            [str(item.ReferencedSOPInstanceUID) for item in information.get("ReferencedSOPSequence", ())],
-            {
-                str(item.ReferencedSOPInstanceUID): int(item.FailureReason)
-                for item in information.get("FailedSOPSequence", ())
-            },
-            str(event.assoc.requestor.ae_title) if is_acceptor else "",
-        )
-        with self.changed:
-            self.got.append(report)
-            self.changed.notify_all()
-        return self.status, None
-
-    def wait_for(self, count: int = 1, *, timeout: float = PATIENCE) -> Report:
-        """Return the newest once there are so many."""
-        with self.changed:
-            assert self.changed.wait_for(lambda: len(self.got) >= count, timeout), "no report"
-            return self.got[-1]
-
-    @property
-    def handlers(self) -> list[tuple[evt.EventType, object]]:
-        return [(evt.EVT_N_EVENT_REPORT, self.handle)]
-
-
-@contextmanager
-def listening(reports: Reports, port: int) -> Iterator[None]:
-    """Be the modality's own listener."""
-    ae = entity(MODALITY)
-    ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
-    with scp(ae, reports.handlers, port=port):  # type: ignore[arg-type] # pynetdicom's own types
-        yield
-
-
-@contextmanager
-def asking(
-    where: Site, reports: Reports, *, calling: str = MODALITY, called: str = ARCHIVE
-) -> Iterator[Association]:
-    """Associate for storage commitment."""
-    ae = entity(calling)
-    ae.add_requested_context(StorageCommitmentPushModel)
-    with scu(ae, where.entry, called=called, handlers=reports.handlers) as assoc:  # type: ignore[arg-type]
-        assert assoc.is_established
-        yield assoc
-
-
-def ask(assoc: Association, wanted: list[tuple[str, str]], *, action_type: int = 1) -> tuple[Dataset, str]:
-    """Send an N-ACTION; return the status and the transaction."""
-    information, items = Dataset(), []
-    for sop_class, sop_instance in wanted:
-        item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, sop_instance
-        items.append(item)
-    information.TransactionUID, information.ReferencedSOPSequence = generate_uid(), items
-    status, _ = assoc.send_n_action(
-        information, action_type, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
-    )
-    return status, str(information.TransactionUID)
-
-
-def stored(where: Site, contents: list[DicomFile], *, called: str = ARCHIVE) -> list[tuple[str, str]]:
-    """Store objects; return what is to be asked for."""
-    with where.open(calling=MODALITY, called=called) as client:
-        for content in contents:
-            assert store(client, content) == 0
-        client.release()
-    return [(CT_STORAGE, content.sop_instance) for content in contents]
 
 
 @dataclass(slots=True)

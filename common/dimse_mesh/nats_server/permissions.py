@@ -167,6 +167,10 @@ def _grants(patterns: SubjectPatterns) -> Iterator[_Grant]:
         yield _to(patterns, Kind.DATA, Role.SCU)
         for service in HANDLERS:
             yield _operations(patterns, service, home=True)
+        if role is Role.ASSOCIATION:
+            yield _to(patterns, Kind.COMMITMENT, Role.DELIVERY, home=True)
+    elif role is Role.DELIVERY:
+        yield _to(patterns, Kind.COMMITMENT, Role.ASSOCIATION, home=True)
     elif role is Role.SCU:
         for front_end in sorted(FRONT_ENDS):
             yield _to(patterns, Kind.LINK, front_end)
@@ -177,7 +181,7 @@ def _grants(patterns: SubjectPatterns) -> Iterator[_Grant]:
         yield _to(patterns, Kind.SLOTS, Role.SCU, home=True)
         yield _to(patterns, Kind.CALLBACK, Role.ASSOCIATION, home=True)
         yield _replies(patterns, Role.SCU, home=True)
-    elif role is not Role.DELIVERY:
+    else:
         for kind in (Kind.OP, Kind.REFUSED):
             yield _to(patterns, kind, Role.SCU)
             for front_end in sorted(FRONT_ENDS):

@@ -107,6 +107,7 @@ def durable_publishing(
         for placed in own:
             spool = placed.spool
             yield from (spool.chunk("*"), spool.object(), spool.broken("*"), spool.state(StateKind.KNOWN))
+            yield spool.question("*")
             yield from placed.words(StateKind.MADE, StateKind.KNOWN, StateKind.ROOM)
             yield from placed.committing()
     elif role is Role.STORE:

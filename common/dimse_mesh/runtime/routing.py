@@ -27,6 +27,8 @@ class CommitmentMode(StrEnum):
     """Never: the service is not offered."""
     DELIVERED = "delivered"
     """When their destinations have answered their C-STORE with success."""
+    TARGET = "target"
+    """When their destinations, asked for their own storage commitment, have said so too."""
 
 
 class DimseService(StrEnum):
@@ -103,7 +105,8 @@ class Route(SettingsModel):
     )
     commitment: CommitmentMode = Field(
         default=CommitmentMode.DELIVERED,
-        description="durable: storage commitment is reported when the destinations have the objects; none: not offered",
+        description="durable: storage commitment is reported when the destinations have answered C-STORE (delivered), "
+        "or have confirmed it by their own storage commitment (target); none: not offered",
     )
     called_ae: AeTitle | None = Field(
         default=None, description="called AE title to send instead of the client's"

@@ -7,7 +7,14 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from dimse_mesh.runtime.settings_fields import Count, CountOrUnlimited, Seconds, SettingsModel, Token
+from dimse_mesh.runtime.settings_fields import (
+    AeTitle,
+    Count,
+    CountOrUnlimited,
+    Seconds,
+    SettingsModel,
+    Token,
+)
 from dimse_mesh.runtime.settings_hooks import HooksSettings
 from dimse_mesh.runtime.settings_pace import PaceSettings
 
@@ -141,6 +148,25 @@ class TranscodingSettings(SettingsModel):
     )
 
 
+class DestinationCommitmentSettings(SettingsModel):
+    """How destinations are asked for their own storage commitment (routes with `commitment: target`)."""
+
+    ae_title: AeTitle = Field(
+        default="DIMSE-MESH",
+        description="AE title that asks, and that a destination calls to report: at a listener of this zone",
+    )
+    linger: Seconds = Field(
+        default=10.0, description="seconds that a report is awaited on the association that has asked"
+    )
+    ask_again: Seconds = Field(
+        default=3600.0, description="seconds without a report after which a destination is asked again"
+    )
+    timeout: Seconds = Field(
+        default=86400.0,
+        description="seconds without a report after which the instances count as not committed",
+    )
+
+
 class DeliverySettings(SettingsModel):
     """The service that takes objects out of the spools and sends them to this zone's AEs."""
 
@@ -172,6 +198,10 @@ class DeliverySettings(SettingsModel):
     transcoding: TranscodingSettings = Field(
         default_factory=TranscodingSettings,
         description="what is done where a destination no longer takes the transfer syntax of an object",
+    )
+    commitment: DestinationCommitmentSettings = Field(
+        default_factory=DestinationCommitmentSettings,
+        description="how destinations are asked for their own storage commitment",
     )
     drain_timeout: Seconds = Field(
         default=10.0, description="seconds that the object being sent gets when the service stops"

@@ -8,6 +8,7 @@ known       what destinations accept
 receipts    what has become of objects that are gone
 commitments requests for storage commitment that wait for a report
 origins     which zone a study came from
+questions   to destinations, for their own storage commitment
 inspection  what an operator sees and decides
 """
 
@@ -15,6 +16,7 @@ from dimse_mesh.spool.commitments import CommitmentStore, PendingCommitment
 from dimse_mesh.spool.inspection import Buried, SpoolInspector, SpoolSummary, pause_in
 from dimse_mesh.spool.known import Knowledge
 from dimse_mesh.spool.origins import Origins
+from dimse_mesh.spool.questions import OpenQuestion, QuestionAnswer, Questions
 from dimse_mesh.spool.reader import DamagedObject, SpooledObject, Unreadable, parse_object, read_data_set
 from dimse_mesh.spool.receipts import Receipts
 from dimse_mesh.spool.store import ensure_streams, spool_config, state_config, until_made
@@ -28,9 +30,12 @@ __all__ = [
     "CommitmentStore",
     "DamagedObject",
     "FanOutWriter",
+    "QuestionAnswer",
     "Knowledge",
     "ObjectWriter",
     "Origins",
+    "OpenQuestion",
+    "Questions",
     "PendingCommitment",
     "Receipts",
     "SpooledObject",

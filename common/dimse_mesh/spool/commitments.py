@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -48,7 +49,7 @@ class CommitmentStore:
             commitment_request(self._root, self._zone, request.request_id),
             pack(request),
             information,
-            message_id=f"{request.request_id}.{request.owner}.{request.received}.{request.attempts}",
+            message_id=uuid.uuid4().hex,
             replaces=replaces,
         )
 

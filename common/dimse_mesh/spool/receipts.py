@@ -29,13 +29,15 @@ class Receipts:
         """
         if not manifest.receipt:
             return
-        sop_class, sop_instance = manifest.receipt_for or (manifest.sop_class, manifest.sop_instance)
+        stored_as = (manifest.sop_class, manifest.sop_instance)
+        sop_class, sop_instance = manifest.receipt_for or stored_as
         receipt = Receipt(
             sop_class=sop_class,
             sop_instance=sop_instance,
             fate=fate,
             cause=cause,
             redirected_to=redirected_to,
+            stored_as=None if manifest.receipt_for is None else stored_as,
             at=time.time(),
         )
         await self._jetstream.publish(

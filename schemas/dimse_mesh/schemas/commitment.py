@@ -37,6 +37,8 @@ class Receipt(WireModel):
     cause: Annotated[str, Field(max_length=64)] = ""
     """Why it failed, as the dead letter names it."""
     redirected_to: Label = ""
+    stored_as: tuple[Uid, Uid] | None = None
+    """SOP class and instance under which the destination has it, where hooks have given it others."""
     at: float
     """Seconds since 1970."""
 
@@ -56,6 +58,8 @@ class WaitedFor(WireModel):
     """The spool before the hooks, where there are hooks; else that of the destination."""
     horizon: Annotated[int, Field(ge=0)]
     """The entrance's last sequence number then: what is asked for and was ever received stands before it."""
+    confirms: bool = False
+    """Whether the destination is asked for its own storage commitment, too."""
 
 
 class CommitmentRequest(WireModel):
@@ -80,3 +84,55 @@ class CommitmentRequest(WireModel):
     next_attempt: float | None = None
     trouble: Annotated[str, Field(max_length=256)] = ""
     """Why the last report was not taken."""
+    secret: RequestId | None = None
+    """What the ids of the questions to its destinations are made of, so that no destination can guess another's."""
+    awaits: Annotated[str, Field(max_length=256)] = ""
+    """What a destination has said that was asked for its own storage commitment."""
+
+
+class CommitmentQuestion(WireModel):
+    """A source zone asks the zone of a destination whether that is committed to instances.
+
+    The tail is the data set of the N-ACTION (explicit VR little endian), but for its transaction.
+    """
+
+    question_id: RequestId
+    asked: float
+    """Seconds since 1970."""
+
+
+class AnswerOutcome(StrEnum):
+    """What has become of a question."""
+
+    PENDING = "pending"
+    """It isn't known yet; the detail says what it waits for."""
+    REPORTED = "reported"
+    """The destination has reported; the tail is its Event Information (explicit VR little endian)."""
+    NOT_OFFERED = "not-offered"
+    """The destination doesn't offer storage commitment."""
+    NO_REPORT = "no-report"
+    """It hasn't reported in time."""
+
+
+class CommitmentAnswer(WireModel):
+    """The newest word about a question, from the delivery service of the destination's zone."""
+
+    question_id: RequestId
+    outcome: AnswerOutcome
+    detail: Annotated[str, Field(max_length=200)] = ""
+    at: float
+    """Seconds since 1970."""
+
+
+class CommitmentHeard(WireModel):
+    """A destination's report that a front-end of its zone has got; the tail is its Event Information."""
+
+    heard_id: RequestId
+    transfer_syntax: Uid
+
+
+class CommitmentHeardReply(WireModel):
+    """What the destination is answered."""
+
+    heard_id: RequestId
+    status: Annotated[int, Field(ge=0, le=0xFFFF)]

@@ -139,10 +139,14 @@ class SpoolSubjects(NamedTuple):
         """Dead letters: manifests of objects that are not tried again by themselves."""
         return f"{self._prefix}.failed.{_calling(calling_ae)}.{ANY_TOKEN if study is None else study}"
 
+    def question(self, question_id: str) -> str:
+        """Whether the destination is committed to some instances: a question of the source zone's front-ends."""
+        return f"{self._prefix}.question.{question_id}"
+
     @property
     def interest(self) -> tuple[str, ...]:
         """All subjects of the stream."""
-        return self.chunk(ANY_TOKEN), self.object(), self.failed()
+        return self.chunk(ANY_TOKEN), self.object(), self.failed(), self.question(ANY_TOKEN)
 
     @property
     def spooled(self) -> str:
@@ -161,6 +165,10 @@ class SpoolSubjects(NamedTuple):
         """What has become of an instance that was to go to the destination; None: of each."""
         token = ANY_TOKEN if sop_instance is None else instance_token(sop_instance)
         return f"{self.root}.receipt.{self._tokens}.{token}"
+
+    def answer(self, question_id: str) -> str:
+        """The newest word about such a question; it stands among the receipts."""
+        return f"{self.root}.receipt.{self._tokens}.{question_id}"
 
     @property
     def state_stream(self) -> str:

@@ -69,6 +69,8 @@ class Kind(StrEnum):
     """Replies of JetStream; a number of the request stands behind it."""
     CALLBACK = "callback"
     """What a target may call back for, with rewritten AE titles."""
+    COMMITMENT = "commitment"
+    """A destination's report of storage commitment, for the delivery service of its zone; and what that answers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,6 @@ async def show_commitments(queues: Queues, *, as_json: bool) -> int:
 
 def _state_of(request: CommitmentRequest) -> str:
     if not request.attempts or request.next_attempt is None:
-        return "some are not settled yet, or it is being reported"
+        return request.awaits or "some are not settled yet, or it is being reported"
     wait = max(0.0, request.next_attempt - time.time())
     return f"{request.attempts} reports failed: {request.trouble}; next attempt in {wait:.0f} s"

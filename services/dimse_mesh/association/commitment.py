@@ -11,11 +11,13 @@ import asyncio
 import hashlib
 import logging
 import time
+import uuid
 from collections.abc import Sequence
 
 import anyio
 from anyio.abc import TaskGroup
 
+from dimse_mesh.association.commitment_confirming import Confirming
 from dimse_mesh.association.commitment_fates import Fates, decide, redirected
 from dimse_mesh.association.commitment_report import AssociationAsked, Reporter, ReportFailed
 from dimse_mesh.association.durable_session import DurableSession
@@ -80,6 +82,7 @@ class Commitments:
         self._receipts = {spool.label: Receipts(jetstream, spool) for spool in spools}
         self._store = CommitmentStore(jetstream, settings.subject_root, settings.zone)
         self._reporter = reporter
+        self._confirming = Confirming(jetstream, spools, self._counters)
         self._me = context.mesh.address.tokens
         self._own: dict[str, PendingCommitment] = {}
         self._looked: dict[str, float] = {}
@@ -103,6 +106,7 @@ class Commitments:
         transfer_syntax: str,
         titles: tuple[str, str],
         spools: Sequence[SpoolSubjects],
+        confirms: bool,
     ) -> tuple[int, str | None]:
         """Take a request; return its status and an error comment.
 
@@ -110,6 +114,7 @@ class Commitments:
             information: its data set; None: it has none, or a very long one.
             titles: called and calling AE title, as the requestor has said them.
             spools: that the route's objects are written into.
+            confirms: whether the destinations are asked for their own storage commitment, too.
         """
         try:
             action = self._check(command, information, transfer_syntax, requestor=titles[1])
@@ -120,6 +125,7 @@ class Commitments:
                 transfer_syntax=transfer_syntax,
                 titles=titles,
                 spools=spools,
+                confirms=confirms,
             )
         except RefusedRequest as refused:
             self._counters.count(refused.outcome)
@@ -160,6 +166,7 @@ class Commitments:
         transfer_syntax: str,
         titles: tuple[str, str],
         spools: Sequence[SpoolSubjects],
+        confirms: bool,
     ) -> None:
         """Keep a request on disk.
 
@@ -180,6 +187,7 @@ class Commitments:
                             destination=(spool.behind_hooks if spool.is_before_hooks else spool).label,
                             entrance=spool.label if spool.is_before_hooks else "",
                             horizon=await self._receipts[spool.label].horizon(),
+                            confirms=confirms,
                         )
                         for spool in spools
                     ]
@@ -187,6 +195,7 @@ class Commitments:
                 instances=len(action.references),
                 received=time.time(),
                 owner=self._me,
+                secret=uuid.uuid4().hex if confirms else None,
             )
             sequence = await self._store.put(request, information)
         except MeshError as error:
@@ -276,12 +285,18 @@ class Commitments:
             await self._remove(pending, "lost")
             return
         fates = [
-            await self._fates(waited_for, action)
+            (await self._fates(waited_for, action), waited_for.confirms)
             for waited_for in request.destinations
             if {waited_for.destination, waited_for.entrance or waited_for.destination}
             <= self._receipts.keys()
         ]
-        result = decide(action, fates, is_over=age > self._context.settings.spool.commitment_age)
+        is_over = age > self._context.settings.spool.commitment_age
+        result = decide(action, [each for each, _ in fates], is_over=is_over)
+        if result is not None:
+            confirming = [each for each, confirms in fates if confirms]
+            result, awaits = await self._confirming.confirm(request, result, confirming, is_over=is_over)
+            if result is None and awaits[:256] != request.awaits:
+                await self._update(pending, request.model_copy(update={"awaits": awaits[:256]}))
         if result is not None:
             self._reporting.add(request.request_id)
             tasks.start_soon(self._report, pending, result)
@@ -293,11 +308,14 @@ class Commitments:
         settled = await entrance.progress() >= waited_for.horizon  # before the receipts: they come first
         before_hooks = await entrance.find(instances) if waited_for.entrance else {}
         found = await receipts.find(instances)
+        holders = dict.fromkeys(found, waited_for.destination)
         for _ in range(MOST_REDIRECTIONS):
             for destination, elsewhere in redirected(found).items():
                 if destination in self._receipts:
-                    found |= await self._receipts[destination].find(elsewhere)
-        return Fates(found, settled, before_hooks)
+                    moved = await self._receipts[destination].find(elsewhere)
+                    found |= moved
+                    holders |= dict.fromkeys(moved, destination)
+        return Fates(found, settled, before_hooks, holders)
 
     async def _report(self, pending: PendingCommitment, result: CommitmentResult) -> None:
         request = pending.request

@@ -31,6 +31,8 @@ class Fates:
     receipts: Mapping[str, Receipt]
     settled: bool
     before_hooks: Mapping[str, Receipt] = field(default_factory=dict)
+    holders: Mapping[str, str] = field(default_factory=dict)
+    """The destination that each receipt is of: another one where an operator has redirected the instance."""
 
     def receipt(self, sop_instance: str) -> Receipt | None:
         """Return the last that is known of an instance; None: nothing, or that it has just passed the hooks."""
@@ -57,6 +59,49 @@ def redirected(receipts: Mapping[str, Receipt]) -> dict[str, list[str]]:
         if receipt.fate is Fate.REDIRECTED:
             found.setdefault(receipt.redirected_to, []).append(sop_instance)
     return found
+
+
+def to_be_confirmed(result: CommitmentResult, fates: Fates) -> dict[str, dict[str, Reference]]:
+    """Return which instances a destination is asked for: by destination, then by SOP Instance UID, as it has them.
+
+    Those are the committed ones: of the others it is known already that they failed.
+    """
+    wanted: dict[str, dict[str, Reference]] = {}
+    for reference in result.committed:
+        receipt = fates.receipts.get(reference.sop_instance)
+        if receipt is None:
+            continue
+        stored = reference if receipt.stored_as is None else Reference(*receipt.stored_as)
+        holder = fates.holders[reference.sop_instance]
+        wanted.setdefault(holder, {})[reference.sop_instance] = stored
+    return wanted
+
+
+def without(result: CommitmentResult, failed: Mapping[str, int]) -> CommitmentResult:
+    """Return a result in which some instances have failed, too: by SOP Instance UID, with their reasons."""
+    return CommitmentResult(
+        result.transaction,
+        tuple(each for each in result.committed if each.sop_instance not in failed),
+        (
+            *result.failed,
+            *((each, failed[each.sop_instance]) for each in result.committed if each.sop_instance in failed),
+        ),
+    )
+
+
+def not_confirmed(asked: Mapping[str, Reference], report: CommitmentResult) -> dict[str, int]:
+    """Return which instances a destination's report doesn't commit it to, with its reasons.
+
+    Args:
+        asked: by the SOP Instance UID that the requestor knows, as the destination has them.
+    """
+    committed = {each.sop_instance for each in report.committed}
+    reasons = {each.sop_instance: reason for each, reason in report.failed}
+    return {
+        known: reasons.get(stored.sop_instance) or Status.PROCESSING_FAILURE
+        for known, stored in asked.items()
+        if stored.sop_instance not in committed or stored.sop_instance in reasons
+    }
 
 
 def decide(action: CommitmentAction, fates: Sequence[Fates], *, is_over: bool) -> CommitmentResult | None:

@@ -9,6 +9,7 @@ from functools import partial
 
 from anyio.abc import TaskGroup
 
+from dimse_mesh.association.accepting import OwnAssociations
 from dimse_mesh.association.acceptor import Acceptor
 from dimse_mesh.association.commitment import Commitments
 from dimse_mesh.association.commitment_report import Reporter
@@ -24,7 +25,6 @@ from dimse_mesh.association.durable_contexts import (
 from dimse_mesh.association.durable_room import RoomBoard
 from dimse_mesh.association.durable_session import DurableSession
 from dimse_mesh.endpoint import Router
-from dimse_mesh.endpoint.own import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dimse_mesh.mesh import JetStream
 from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.context import ServiceContext
@@ -34,12 +34,9 @@ from dimse_mesh.runtime.spools import entrances_of, spool_of, spools_of
 from dimse_mesh.schemas.spool import KnownContext
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
 from dimse_mesh.spool import FanOutWriter, Knowledge, ObjectWriter, until_made
-from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, RoleSelection, significant_uid
+from dimse_mesh.upper_layer import AssociateRQ, RoleSelection, significant_uid
 
 log = logging.getLogger(__name__)
-
-ECHOED = "ECHOED"
-"""Stands where the A-ASSOCIATE-AC repeats the titles of its request, whatever they are (PS3.8 §9.3.3)."""
 
 
 class DurableFrontEnd:
@@ -53,7 +50,7 @@ class DurableFrontEnd:
         self._spool_settings = context.settings.spool
         self._known: dict[SpoolSubjects, Knowledge] = {}
         self._askers: dict[SpoolSubjects, Asker] = {}
-        self._sessions: set[DurableSession] = set()
+        self._associations = OwnAssociations(context)
         self._commitments: Commitments | None = None
         self._room = RoomBoard()
         context.readiness.needs(self._room.lack)
@@ -93,8 +90,7 @@ class DurableFrontEnd:
 
     def drain(self) -> None:
         """Abort each association as soon as no operation is under way."""
-        for session in self._sessions:
-            session.drain()
+        self._associations.drain()
 
     def _known_to_all(self, spools: Sequence[SpoolSubjects]) -> Known:
         """Return what is known of a context: rejected where one of the destinations rejects it."""
@@ -185,21 +181,6 @@ class DurableFrontEnd:
             configured=route.accepts,
             commitment=commitments is not None,
         )
-        answer = AssociateAC.build(
-            called_ae=ECHOED,
-            calling_ae=ECHOED,
-            contexts=contexts,
-            maximum_length=self._settings.max_pdu_length,
-            implementation_class_uid=IMPLEMENTATION_CLASS_UID,
-            implementation_version_name=IMPLEMENTATION_VERSION_NAME,
-            user_items=[
-                RoleSelection(role.sop_class_uid, scu_role=role.scu_role, scp_role=0)
-                for role in request.user_items(RoleSelection)
-            ],
-        )
-        acceptor.peer.accept(
-            answer.with_ae_title_bytes(request.called_ae_bytes, request.calling_ae_bytes).encode()
-        )
         session = DurableSession(
             acceptor.peer,
             contexts={
@@ -211,7 +192,12 @@ class DurableFrontEnd:
             route=route.key if route.hooks or route.by_origin else None,
             commitment=None
             if commitments is None
-            else partial(commitments.take, titles=(request.called_ae, request.calling_ae), spools=entrances),
+            else partial(
+                commitments.take,
+                titles=(request.called_ae, request.calling_ae),
+                spools=entrances,
+                confirms=route.commitment is CommitmentMode.TARGET,
+            ),
             no_room=partial(self._room.objection, entrances),
             objection=objection,
             called_ae=called,
@@ -221,21 +207,16 @@ class DurableFrontEnd:
             idle_timeout=self._settings.idle_timeout,
             traceparent=traceparent,
         )
-        acceptor.peer.join(
-            session, max_pdu=request.maximum_length or 0, max_length=self._settings.max_pdu_length
+        return await self._associations.serve(
+            acceptor,
+            request,
+            session,
+            contexts=contexts,
+            roles=[
+                RoleSelection(role.sop_class_uid, scu_role=role.scu_role, scp_role=0)
+                for role in request.user_items(RoleSelection)
+            ],
         )
-        acceptor.peer.resume_reading()
-        self._sessions.add(session)
-        self._context.counters.association_opened()
-        code = "cancelled"
-        try:
-            code = await session.run()
-        finally:
-            self._sessions.discard(session)
-            self._context.counters.association_closed(code)
-            if code == "cancelled":
-                session.abort(code)
-        return code
 
 
 @asynccontextmanager

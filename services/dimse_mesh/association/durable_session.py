@@ -61,7 +61,7 @@ class Ended(Exception):
 
 
 class TakeCommitment(Protocol):
-    """Takes a request for storage commitment."""
+    """Takes a request for storage commitment, or a report of it."""
 
     async def __call__(
         self,
@@ -82,6 +82,7 @@ class DurableSession:
         contexts: transfer syntax by id of the accepted presentation contexts.
         writer: makes the writer of an object; its pieces are stored in the given task group.
         commitment: takes requests for storage commitment; None: they are not offered.
+        report: takes reports of storage commitment, from a destination that was asked; None: it is a client.
         objection: what the policy says of an operation, by its command field.
         called_ae, calling_ae: by which the object is delivered.
         route: whose hooks the objects are for; None: it has none.
@@ -97,6 +98,7 @@ class DurableSession:
         contexts: Mapping[int, str],
         writer: Callable[[TaskGroup], FanOutWriter],
         commitment: TakeCommitment | None,
+        report: TakeCommitment | None = None,
         objection: Callable[[int], PolicyRefusal | None],
         called_ae: str,
         calling_ae: str,
@@ -111,6 +113,7 @@ class DurableSession:
         self._contexts = contexts
         self._writer = writer
         self._commitment = commitment
+        self._report = report
         self._requests = OwnRequests(peer)
         self._objection = objection
         self._called_ae = called_ae
@@ -310,12 +313,8 @@ class DurableSession:
             self._answer(received, command, status, lack)
         elif field == CommandField.C_STORE_RQ and received.head.has_data_set:
             status = await self._store(received, command)
-        elif (
-            field == CommandField.N_ACTION_RQ
-            and command.requested_sop_class_uid == STORAGE_COMMITMENT
-            and self._commitment is not None
-        ):
-            status, comment = await self._commitment(
+        elif (taker := self._taker_of(command)) is not None:
+            status, comment = await taker(
                 self,
                 received,
                 command,
@@ -331,6 +330,15 @@ class DurableSession:
         self._counters.operation_finished(
             dimse_service(field), outcome, time.monotonic() - began, traceparent=self._traceparent
         )
+
+    def _taker_of(self, command: CommandSet) -> TakeCommitment | None:
+        """Return who takes a message of storage commitment; None: it is none, or nobody does."""
+        field = command.command_field
+        if field == CommandField.N_ACTION_RQ and command.requested_sop_class_uid == STORAGE_COMMITMENT:
+            return self._commitment
+        if field == CommandField.N_EVENT_REPORT_RQ and command.affected_sop_class_uid == STORAGE_COMMITMENT:
+            return self._report
+        return None
 
     async def _store(self, received: CommandReceived, command: CommandSet) -> int:
         """Store an object and answer; return the status.

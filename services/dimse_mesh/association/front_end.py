@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
+from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -14,6 +16,7 @@ from anyio.abc import TaskGroup
 from dimse_mesh.association.acceptor import Acceptor
 from dimse_mesh.association.admission import Admission
 from dimse_mesh.association.callbacks import Callback, Callbacks
+from dimse_mesh.association.commitment_hearing import ReportHearing
 from dimse_mesh.association.durable import DurableFrontEnd
 from dimse_mesh.association.opening import Accepted, Opener, Refused
 from dimse_mesh.association.waiting import WaitingRoom
@@ -83,6 +86,16 @@ class _Admitted:
     leave: Callable[[], None]
 
 
+class Serve(Protocol):
+    """Serves an association that is accepted here to its end."""
+
+    async def __call__(
+        self, *, objection: Callable[[int], PolicyRefusal | None], traceparent: str | None
+    ) -> str:
+        """Return the code of its end."""
+        ...
+
+
 class FrontEnd:
     """Opens the associations of clients who are let in, through the mesh.
 
@@ -108,6 +121,7 @@ class FrontEnd:
         self._policy = policy
         self._opener = Opener(context.mesh, context.liveness, router)
         self._durable = durable
+        self.hearing = ReportHearing(context)
         self.callbacks = Callbacks(context.settings.scu.remote_aes)
         self._admission = Admission(context.settings, policy, context.counters)
         self.tls_troubles = TlsTroubles(context.counters, TlsSide.LISTENER)
@@ -205,10 +219,15 @@ class FrontEnd:
             routes = () if client.lead is Lead.DIRECT else self._context.settings.routes
             route = route_for(routes, called=called, calling=calling)
             is_routed = client.lead is Lead.ROUTED
-            if is_routed and self._durable is not None and self._durable.takes(request, route):
+            if is_routed and self.hearing.takes(request):
+                acceptor.on_gone = None
+                await self._serve_here(client, request, partial(self.hearing.serve, acceptor, request))
+            elif is_routed and self._durable is not None and self._durable.takes(request, route):
                 acceptor.on_gone = None
                 told = request if callback is None else request.with_ae_titles(called, calling)
-                await self._serve_durable(self._durable, client, told, route)
+                live = partial(self.in_process, Lead.LIVE)
+                serve = partial(self._durable.serve, acceptor, told, route, live=live)
+                await self._serve_here(client, told, serve)
             else:
                 await self._open(client, route, callback)
         if not begun:
@@ -230,12 +249,11 @@ class FrontEnd:
     def _press(self) -> None:
         """Abort each association as soon as no operation is under way."""
         self.router.patrol.drain()
+        self.hearing.drain()
         if self._durable is not None:
             self._durable.drain()
 
-    async def _serve_durable(
-        self, durable: DurableFrontEnd, client: _Admitted, request: AssociateRQ, route: Route
-    ) -> None:
+    async def _serve_here(self, client: _Admitted, request: AssociateRQ, serve: Serve) -> None:
         """Accept an association here, and serve it to its end."""
         telemetry = self._context.telemetry
         span = telemetry.start_span(
@@ -251,13 +269,9 @@ class FrontEnd:
         enter_trace(telemetry.traceparent(span))
         code = "cancelled"
         try:
-            code = await durable.serve(
-                client.acceptor,
-                request,
-                route,
+            code = await serve(
                 objection=self._objection(request.called_ae, request.calling_ae),
                 traceparent=telemetry.traceparent(span),
-                live=lambda: self.in_process(Lead.LIVE),
             )
         finally:
             client.leave()

@@ -79,6 +79,7 @@ async def listening(
         if context.draining.is_set():  # before the spools were made, perhaps
             front_end.stop_admitting()
         await front_end.callbacks.listen(context.mesh)
+        await front_end.hearing.listen()
         if durable is not None:
             reporter = Reporter(lambda: front_end.in_process(Lead.DIRECT))
             tasks.start_soon(durable.report_commitments, reporter)

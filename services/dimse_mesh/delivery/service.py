@@ -10,6 +10,8 @@ from typing import Protocol
 import anyio
 from anyio.abc import TaskGroup
 
+from dimse_mesh.delivery.confirmation import Confirmation
+from dimse_mesh.delivery.hearing import Hearing
 from dimse_mesh.delivery.hook_stage import HookStage
 from dimse_mesh.delivery.origin_stage import OriginStage, RememberingTaker
 from dimse_mesh.delivery.pace import Pace
@@ -29,7 +31,7 @@ from dimse_mesh.schemas.spool_subjects import (
     every_spool,
     parse_stream,
 )
-from dimse_mesh.spool import Origins
+from dimse_mesh.spool import Origins, Questions
 from dimse_mesh.transcoding import Transcoder
 
 log = logging.getLogger(__name__)
@@ -56,9 +58,12 @@ async def run(context: ServiceContext) -> None:
         kept = by_domain[settings.spool.domain]
         origins = Origins(kept, root=settings.subject_root, zone=settings.zone)
     service = DeliveryService(context, origins)
+    hearing = Hearing(context.mesh, service.confirmations)
+    await hearing.listen()
     context.ready()
     async with anyio.create_task_group() as queues:
         async with anyio.create_task_group() as looking:
+            looking.start_soon(hearing.run)
             for store in stores:
                 looking.start_soon(service.look, store, queues)
             await context.draining.wait()
@@ -91,6 +96,8 @@ class DeliveryService:
         self._queues: dict[tuple[JetStream, SpoolSubjects], DestinationQueue] = {}
 
         self._reports: defaultdict[JetStream, list[Measured]] = defaultdict(list)
+        self.confirmations: list[Confirmation] = []
+        """Of the destinations whose queues are here; grows."""
 
     def drain(self) -> None:
         """Stop each queue after the object that is being sent."""
@@ -190,11 +197,18 @@ class DeliveryService:
         self._queues[store, spool] = queue
         self._reports[store] += [report, ProgressReport(store, spool)]
         log.info("delivering %s", spool)
-        tasks.start_soon(_deliver, queue, report)
+        remote = None if spool.is_on_its_way else self._remote_of(spool)
+        confirmation: Confirmation | None = None
+        if remote is not None:
+            confirmation = Confirmation(Questions(store, spool), spool, remote, settings)
+            self.confirmations.append(confirmation)
+        tasks.start_soon(_deliver, queue, report, confirmation)
 
 
-async def _deliver(queue: DestinationQueue, report: QueueReport) -> None:
+async def _deliver(queue: DestinationQueue, report: QueueReport, confirmation: Confirmation | None) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(report.publish)
+        if confirmation is not None:
+            tasks.start_soon(confirmation.run)
         await queue.run()
         tasks.cancel_scope.cancel()

@@ -13,8 +13,8 @@ from dimse_mesh.client import (
     Context,
     DicomClient,
     Proposal,
-    connect_tcp,
 )
+from dimse_mesh.delivery.dialer import Dialer
 from dimse_mesh.delivery.outcomes import (
     DeliveryCause,
     DeliveryOutcome,
@@ -25,7 +25,6 @@ from dimse_mesh.delivery.outcomes import (
 )
 from dimse_mesh.delivery.storage_line import StorageLine
 from dimse_mesh.dimse import Tag
-from dimse_mesh.endpoint.tls import TlsContext, remote_context
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.spool import DamagedObject, SpooledObject
 from dimse_mesh.storage import StorageTarget
@@ -46,7 +45,7 @@ class Target:
         self._remote = remote
         self._transcoder = transcoder
         self._response_timeout = response_timeout
-        self._tls: TlsContext | None = None if remote.tls is None else remote_context(remote.tls)
+        self._dialer = Dialer(remote)
         self._place = None if remote.storage is None else StorageTarget(remote)
         self._client: DicomClient | None = None
         self._titles: tuple[str, str] | None = None
@@ -227,14 +226,7 @@ class Target:
         """
         if self._place is not None:
             return DicomClient(StorageLine(self._place))
-        host, port = self._remote.endpoint
-        return await connect_tcp(
-            host,
-            port,
-            timeout=self._remote.connect_timeout,
-            tls=None if self._tls is None else self._tls.now(),
-            server_name=None if self._remote.tls is None else self._remote.tls.server_name,
-        )
+        return await self._dialer.connect()
 
 
 def _unchangeable(why: str) -> DeliveryOutcome:

@@ -70,8 +70,8 @@ class Route(ResourceModel):
     )
     commitment: CommitmentMode | None = Field(
         default=None,
-        description="Durable: storage commitment is reported when the destinations have the objects (`delivered`, the "
-        "default), or not offered (`none`).",
+        description="Durable: storage commitment is reported when the destinations have answered C-STORE (`delivered`, "
+        "the default), or have confirmed it by their own storage commitment (`target`), or not offered (`none`).",
     )
     called_ae: AeTitle | None = Field(
         default=None, alias="calledAE", description="Called AE title to send instead of the client's."

@@ -1,0 +1,69 @@
+"""Accept an association at the front-end itself, and serve it to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dimse_mesh.association.acceptor import Acceptor
+from dimse_mesh.association.durable_session import DurableSession
+from dimse_mesh.endpoint.own import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, PresentationContextAC, RoleSelection
+
+ECHOED = "ECHOED"
+"""Stands where the A-ASSOCIATE-AC repeats the titles of its request, whatever they are (PS3.8 §9.3.3)."""
+
+
+class OwnAssociations:
+    """The associations that a front-end has accepted by itself."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
+        self._sessions: set[DurableSession] = set()
+
+    def drain(self) -> None:
+        """Abort each association as soon as no operation is under way."""
+        for session in self._sessions:
+            session.drain()
+
+    async def serve(
+        self,
+        acceptor: Acceptor,
+        request: AssociateRQ,
+        session: DurableSession,
+        *,
+        contexts: Sequence[PresentationContextAC],
+        roles: Iterable[RoleSelection],
+    ) -> str:
+        """Answer A-ASSOCIATE-AC and serve the association; return the code of its end.
+
+        Args:
+            session: of the acceptor's peer.
+            contexts, roles: the answer's.
+        """
+        max_length = self._context.settings.association.max_pdu_length
+        answer = AssociateAC.build(
+            called_ae=ECHOED,
+            calling_ae=ECHOED,
+            contexts=contexts,
+            maximum_length=max_length,
+            implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+            implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+            user_items=list(roles),
+        )
+        acceptor.peer.accept(
+            answer.with_ae_title_bytes(request.called_ae_bytes, request.calling_ae_bytes).encode()
+        )
+        acceptor.peer.join(session, max_pdu=request.maximum_length or 0, max_length=max_length)
+        acceptor.peer.resume_reading()
+        self._sessions.add(session)
+        self._context.counters.association_opened()
+        code = "cancelled"
+        try:
+            code = await session.run()
+        finally:
+            self._sessions.discard(session)
+            self._context.counters.association_closed(code)
+            if code == "cancelled":
+                session.abort(code)
+        return code

@@ -56,6 +56,7 @@ from dimse_mesh.schemas.spool import (
     SpoolRoom,
     StudyOrigin,
 )
+from dimse_mesh.schemas.spool_subjects import RoutePriority
 from dimse_mesh.schemas.version import VERSION
 
 FOLDER = Path(__file__).parent / "recorded"
@@ -74,6 +75,7 @@ MANIFEST = Manifest(
     command_length=6,
     received=1.5,
     traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    priority=RoutePriority.HIGH,
 )
 MODELS: tuple[BaseModel, ...] = (
     OpenRequest(

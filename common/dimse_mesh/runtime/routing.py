@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from dimse_mesh.runtime.settings_fields import AePattern, AeTitle, SettingsModel, Token
 from dimse_mesh.runtime.settings_hooks import Hook
+from dimse_mesh.schemas.spool_subjects import RoutePriority
 
 
 class Delivery(StrEnum):
@@ -108,6 +109,10 @@ class Route(SettingsModel):
         description="durable: storage commitment is reported when the destinations have answered C-STORE (delivered), "
         "or have confirmed it by their own storage commitment (target); none: not offered",
     )
+    priority: RoutePriority = Field(
+        default=RoutePriority.MEDIUM,
+        description="durable: which objects a destination gets first: those of routes with high, medium or low",
+    )
     called_ae: AeTitle | None = Field(
         default=None, description="called AE title to send instead of the client's"
     )
@@ -141,6 +146,8 @@ class Route(SettingsModel):
             raise ValueError("by_origin needs delivery: durable")
         if self.by_origin and (self.also or self.hooks):
             raise ValueError("by_origin goes with neither hooks nor several destinations")
+        if self.priority is not RoutePriority.MEDIUM and self.delivery is not Delivery.DURABLE:
+            raise ValueError("priority needs delivery: durable")
         return self
 
     @property

@@ -121,7 +121,9 @@ class SpoolInspector:
         """Put a dead letter at the end of the queue."""
         manifest = buried.letter.manifest
         await self._jetstream.publish(
-            self.spool.object(calling_ae=manifest.calling_ae, study=manifest.study),
+            self.spool.object(
+                calling_ae=manifest.calling_ae, study=manifest.study, priority=manifest.priority
+            ),
             pack(manifest, buried.spooled.command.encode()),
             bytes(buried.spooled.tail),
             message_id=f"{manifest.object_id}.again.{buried.sequence}",

@@ -17,7 +17,7 @@ from dimse_mesh.dimse import CommandSet
 from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, pack
 from dimse_mesh.runtime.settings_durable import SpoolSettings
 from dimse_mesh.schemas.spool import Manifest, RouteKey
-from dimse_mesh.schemas.spool_subjects import SpoolSubjects, study_token
+from dimse_mesh.schemas.spool_subjects import RoutePriority, SpoolSubjects, study_token
 from dimse_mesh.spool.study import study_instance_uid
 
 ROOM_FOR_HEADERS = 16 * 1024
@@ -34,6 +34,7 @@ class ObjectFacts(TypedDict):
     traceparent: str | None
     route: NotRequired[RouteKey | None]
     origin: NotRequired[str]
+    priority: RoutePriority
     receipt: bool
     receipt_for: NotRequired[tuple[str, str] | None]
 
@@ -129,7 +130,9 @@ class ObjectWriter:
         self._may_stand = True
         try:
             await self._jetstream.publish(
-                self._spool.object(calling_ae=facts["calling_ae"], study=manifest.study),
+                self._spool.object(
+                    calling_ae=manifest.calling_ae, study=manifest.study, priority=manifest.priority
+                ),
                 pack(manifest, encoded),
                 tail,
                 message_id=self.object_id,

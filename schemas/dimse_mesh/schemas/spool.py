@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from dimse_mesh.schemas.service import AeTitle, WireModel
+from dimse_mesh.schemas.spool_subjects import RoutePriority
 
 ObjectId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Uid = Annotated[str, Field(max_length=128)]
@@ -50,6 +51,8 @@ class Manifest(WireModel):
     """Before hooks: the route whose hooks it is for."""
     origin: ObjectId | None = None
     """Behind hooks: which object they made it of."""
+    priority: RoutePriority = RoutePriority.MEDIUM
+    """Of the route by which it came."""
     receipt: bool = False
     """Whether a receipt is wanted when it is settled, for storage commitment."""
     receipt_for: tuple[Uid, Uid] | None = None

@@ -56,6 +56,14 @@ class StateKind(StrEnum):
     """Up to where the objects of its spool are settled."""
 
 
+class RoutePriority(StrEnum):
+    """Which objects of a spool are delivered first; the highest stands first."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
 def study_token(study: str) -> str:
     """Return a subject token for a Study Instance UID; the UID can't be read from it."""
     return hashlib.blake2b(study.encode(), digest_size=_STUDY_TOKEN_BYTES).hexdigest()
@@ -131,9 +139,16 @@ class SpoolSubjects(NamedTuple):
         """Pieces of one object's data set, in order."""
         return f"{self._prefix}.chunk.{object_id}"
 
-    def object(self, *, calling_ae: str | None = None, study: str | None = None) -> str:
-        """Manifests of objects that wait; without an argument those of every calling AE or study."""
-        return f"{self._prefix}.object.{_calling(calling_ae)}.{ANY_TOKEN if study is None else study}"
+    def object(
+        self,
+        *,
+        calling_ae: str | None = None,
+        study: str | None = None,
+        priority: RoutePriority | None = None,
+    ) -> str:
+        """Manifests of objects that wait; without an argument those of every calling AE, study or priority."""
+        tokens = (_calling(calling_ae), study or ANY_TOKEN, priority.value if priority else ANY_TOKEN)
+        return f"{self._prefix}.object.{'.'.join(tokens)}"
 
     def failed(self, *, calling_ae: str | None = None, study: str | None = None) -> str:
         """Dead letters: manifests of objects that are not tried again by themselves."""
@@ -179,6 +194,14 @@ class SpoolSubjects(NamedTuple):
     def receipt_stream(self) -> str:
         """Name of the source zone's stream of receipts."""
         return receipt_stream(self.root, self.zone)
+
+
+def priority_in(subject: str) -> RoutePriority | None:
+    """Return the priority of the object whose manifest is stored on a subject; None: it is no manifest's."""
+    try:
+        return RoutePriority(subject.rpartition(".")[2])
+    except ValueError:
+        return None
 
 
 def state_stream(root: str, zone: str) -> str:
@@ -229,7 +252,7 @@ def commitment_request(root: str, zone: str, request_id: str = ANY_TOKEN) -> str
 
 def every_spool(root: str) -> str:
     """A subject that the stream of every spool under a root takes."""
-    return f"{root}.spool.{ANY_TOKEN}.{ANY_TOKEN}.{ANY_TOKEN}.object.{ANY_TOKEN}.{ANY_TOKEN}"
+    return f"{root}.spool.{ANY_TOKEN}.{ANY_TOKEN}.{ANY_TOKEN}.object.{ANY_TOKEN}.{ANY_TOKEN}.{ANY_TOKEN}"
 
 
 def parse_stream(root: str, stream: str) -> SpoolSubjects | None:

@@ -73,6 +73,7 @@ async def _copy(queues: Queues, source: SpoolSubjects, target: SpoolSubjects, sp
                 calling_ae=manifest.calling_ae,
                 received=manifest.received,
                 traceparent=manifest.traceparent,
+                priority=manifest.priority,
                 receipt=manifest.receipt,
                 receipt_for=manifest.receipt_for,
                 route=manifest.route,

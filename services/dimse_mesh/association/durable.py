@@ -190,6 +190,7 @@ class DurableFrontEnd:
             },
             writer=partial(self._writer, entrances),
             route=route.key if route.hooks or route.by_origin else None,
+            priority=route.priority,
             commitment=None
             if commitments is None
             else partial(

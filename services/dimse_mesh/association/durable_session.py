@@ -37,6 +37,7 @@ from dimse_mesh.mesh import MeshError, StreamFull
 from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.schemas.spool import RouteKey
+from dimse_mesh.schemas.spool_subjects import RoutePriority
 from dimse_mesh.spool import FanOutWriter
 from dimse_mesh.upper_layer import Abort, AbortReason
 
@@ -86,6 +87,7 @@ class DurableSession:
         objection: what the policy says of an operation, by its command field.
         called_ae, calling_ae: by which the object is delivered.
         route: whose hooks the objects are for; None: it has none.
+        priority: of the route.
         no_room: returns what a client is told when a queue takes nothing now, or None.
         stalled_timeout: seconds that a client may pause in the middle of a message.
         idle_timeout: seconds that it may pause between messages; 0: without end.
@@ -103,6 +105,7 @@ class DurableSession:
         called_ae: str,
         calling_ae: str,
         route: RouteKey | None,
+        priority: RoutePriority = RoutePriority.MEDIUM,
         no_room: Callable[[], str | None],
         counters: Counters,
         stalled_timeout: float,
@@ -119,6 +122,7 @@ class DurableSession:
         self._called_ae = called_ae
         self._calling_ae = calling_ae
         self._route = route
+        self._priority = priority
         self._no_room = no_room
         self._counters = counters
         self._stalled_timeout = stalled_timeout
@@ -359,6 +363,7 @@ class DurableSession:
                     received=time.time(),
                     traceparent=self._traceparent,
                     route=self._route,
+                    priority=self._priority,
                     receipt=self._commitment is not None,
                 )
             except (MeshError, Ended) as error:

@@ -164,6 +164,7 @@ class HookStage:
                     received=manifest.received,
                     traceparent=manifest.traceparent,
                     origin=manifest.object_id,
+                    priority=manifest.priority,
                     receipt=manifest.receipt,
                     receipt_for=(manifest.sop_class, manifest.sop_instance),
                 )

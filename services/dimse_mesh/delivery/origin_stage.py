@@ -197,6 +197,7 @@ class OriginStage:
                     received=manifest.received,
                     traceparent=manifest.traceparent,
                     origin=manifest.object_id,
+                    priority=manifest.priority,
                     receipt=manifest.receipt,
                     receipt_for=manifest.receipt_for,
                 )

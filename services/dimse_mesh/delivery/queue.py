@@ -14,6 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.delivery.holds import HoldKey, HoldKind, Holds
+from dimse_mesh.delivery.lanes import Lanes
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.delivery.pace import Pace
 from dimse_mesh.delivery.report import QueueReport
@@ -23,11 +24,16 @@ from dimse_mesh.delivery.taker import Taker
 from dimse_mesh.mesh import JetStream, MeshError
 from dimse_mesh.runtime.backoff import pause_after
 from dimse_mesh.runtime.settings_durable import DeliverySettings
-from dimse_mesh.schemas.spool import QueuePause
-from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+from dimse_mesh.schemas.spool import Manifest, QueuePause
+from dimse_mesh.schemas.spool_subjects import RoutePriority, SpoolSubjects, priority_in
 from dimse_mesh.spool import SpooledObject, Unreadable, pause_in
 
 log = logging.getLogger(__name__)
+
+MOST_STUDIES = 4096
+"""Studies of which is remembered that nothing older waits in another lane."""
+MOST_EARLY = 4096
+"""Objects settled before their turn, after which those whose turn has come are forgotten."""
 
 
 class DestinationQueue:
@@ -62,10 +68,17 @@ class DestinationQueue:
         self._awake = asyncio.Event()
         self._drained = asyncio.Event()
         self._unreadable: set[int] = set()
+        self._lanes: Lanes | None = None
+        self._early: dict[int, RoutePriority] = {}
+        """Sequence numbers of objects that are settled, before their turn in their own lane."""
+        self._in_order: dict[str, int] = {}
+        """Of a study, up to which sequence number no older object of it waits in another lane."""
         self._paused: QueuePause | None = None
 
-    def wake(self) -> None:
-        """Say that something was stored, or that waiting is over."""
+    def stored(self, subject: str) -> None:
+        """Note that a manifest was stored, and on which subject; empty: it isn't known."""
+        if self._lanes is not None:
+            self._lanes.stored(priority_in(subject))
         self._awake.set()
 
     def set_pause(self, payload: bytes) -> None:
@@ -82,16 +95,20 @@ class DestinationQueue:
         """Deliver; returns when drained."""
         async with anyio.create_task_group() as tasks:
             settling = Settling(self._jetstream, self._spool, tasks)
-            main = self._scan(tasks, self._spool.object())
+            lanes = self._lanes = Lanes(
+                lambda priority: self._scan(tasks, self._spool.object(priority=priority)),
+                tasks,
+                look_interval=self._settings.look_interval,
+            )
             try:
                 while not self._drained.is_set():
                     try:
-                        await self._step(tasks, main, settling)
+                        await self._step(tasks, lanes, settling)
                     except MeshError as error:
                         self._target.abort()
                         self._failures += 1
                         await self._pause(f"the spool can't be read: {error}", "")
-                        main.back_to(main.position)
+                        lanes.start_again()
                 await settling.settled()
             finally:
                 with anyio.CancelScope(shield=True):
@@ -103,7 +120,7 @@ class DestinationQueue:
             self._jetstream, self._spool, self._settings, tasks, subject=subject, first=first, end=end
         )
 
-    async def _step(self, tasks: TaskGroup, main: ObjectScan, settling: Settling) -> None:
+    async def _step(self, tasks: TaskGroup, lanes: Lanes, settling: Settling) -> None:
         """Deliver the next object, or try a hold again, or wait for something to do."""
         if self._paused is not None:
             await self._stay_paused(self._paused)
@@ -115,13 +132,69 @@ class DestinationQueue:
         due = self._holds.due(asyncio.get_running_loop().time())
         if due is not None:
             key, hold = due
-            await self._try_hold(tasks, main, settling, key, hold.first)
+            await self._try_hold(tasks, lanes, settling, key, hold.first)
             return
-        item = await main.next()
-        if item is None:
+        found = await lanes.next()
+        if found is None:
             await self._rest()
-        elif not await self._handle(item, main, settling, trying=None):
-            main.back_to(_sequence(item))
+            return
+        priority, item = found
+        scan = lanes.scan(priority)
+        if not await self._older_first(tasks, lanes, settling, item) or not await self._handle(
+            item, scan, settling, trying=None
+        ):
+            lanes.back_to(priority, _sequence(item))
+
+    async def _older_first(
+        self, tasks: TaskGroup, lanes: Lanes, settling: Settling, item: AheadObject | Unreadable
+    ) -> bool:
+        """Deliver what waits in other lanes and is older than an object of its study; False: as `_handle`."""
+        if isinstance(item, Unreadable):
+            return True
+        manifest, sequence = item.spooled.manifest, item.spooled.sequence
+        study, priority = manifest.study, manifest.priority
+        if not lanes.others_may_wait(priority) or sequence <= self._in_order.get(study, 0):
+            return True
+        # In this order: what other lanes have before that is stored already.
+        read_to = lanes.scan(priority).read_to
+        oldest = await self._oldest_elsewhere(manifest)
+        if oldest is not None and oldest < sequence:
+            scan = self._scan(tasks, self._spool.object(study=study), first=oldest, end=sequence)
+            while (older := await scan.next()) is not None:
+                if not await self._handle(older, scan, settling, trying=None):
+                    return False
+            return True
+        if len(self._in_order) >= MOST_STUDIES:
+            self._in_order.clear()
+        self._in_order[study] = read_to - 1 if oldest is None else min(read_to, oldest) - 1
+        return True
+
+    async def _oldest_elsewhere(self, manifest: Manifest) -> int | None:
+        """Return the sequence number of the oldest object of a study that has another priority; None: there is none.
+
+        Raises:
+            MeshError: the spool can't be read.
+        """
+        found = []
+        for priority in RoutePriority:
+            if priority is not manifest.priority:
+                subject = self._spool.object(study=manifest.study, priority=priority)
+                batch = await self._jetstream.read(self._spool.stream, subject, count=1, max_bytes=1)
+                found += [message.sequence for message in batch.messages]
+        return min(found, default=None)
+
+    def _note_settled(self, spooled: SpooledObject) -> None:
+        """Note an object that is settled before its turn in its own lane, where it will be met again."""
+        lanes = self._lanes
+        if lanes is None or lanes.has_passed(spooled.manifest.priority, spooled.sequence):
+            return
+        if len(self._early) >= MOST_EARLY:
+            self._early = {
+                sequence: priority
+                for sequence, priority in self._early.items()
+                if not lanes.has_passed(priority, sequence)
+            }
+        self._early[spooled.sequence] = spooled.manifest.priority
 
     async def _stay_paused(self, pause: QueuePause) -> None:
         """Wait until an operator says something else, or the pause is over."""
@@ -143,14 +216,14 @@ class DestinationQueue:
         self._awake.clear()
 
     async def _try_hold(
-        self, tasks: TaskGroup, main: ObjectScan, settling: Settling, key: HoldKey, first: int
+        self, tasks: TaskGroup, lanes: Lanes, settling: Settling, key: HoldKey, first: int
     ) -> None:
         """Deliver what was held back by `key`, up to where the queue is; the first failure ends that."""
         kind, value = key
         calling = value if kind is HoldKind.CALLING_AE else None
         study = value if kind is HoldKind.STUDY else None
         subject = self._spool.object(calling_ae=calling, study=study)
-        scan = self._scan(tasks, subject, first=first, end=main.position)
+        scan = self._scan(tasks, subject, first=first, end=lanes.furthest)
         failures = self._holds.failures(key)
         while (
             not self._drained.is_set() and self._paused is None and not self._pace.closed_until(time.time())
@@ -175,7 +248,7 @@ class DestinationQueue:
             return True
         spooled = item.spooled
         manifest = spooled.manifest
-        if settling.is_settled(spooled.sequence):
+        if settling.is_settled(spooled.sequence) or spooled.sequence in self._early:
             return True
         if self._holds.holds_back(manifest, spooled.sequence, trying=trying):
             return True
@@ -215,6 +288,7 @@ class DestinationQueue:
         self._failures = 0
         self._attempts.pop(spooled.manifest.object_id, None)
         settling.remove(spooled, redirected_to=outcome.redirected_to)
+        self._note_settled(spooled)
         self._report.delivered(spooled.manifest, outcome)
 
     async def _bury(
@@ -222,6 +296,7 @@ class DestinationQueue:
     ) -> bool:
         self._failures = 0
         await settling.bury(spooled, outcome, attempts)
+        self._note_settled(spooled)
         self._attempts.pop(spooled.manifest.object_id, None)
         log.error(
             "%s: object %s is a dead letter: %s",

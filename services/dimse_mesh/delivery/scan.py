@@ -116,6 +116,11 @@ class ObjectScan:
         """The sequence number that the next object has at least."""
         return self._first
 
+    @property
+    def read_to(self) -> int:
+        """The sequence number up to which it was read."""
+        return self._read_to
+
     def contexts_ahead(self) -> Iterator[Context]:
         """Yield the presentation contexts that the objects read ahead need."""
         for item in self._ahead:
@@ -148,6 +153,12 @@ class ObjectScan:
             return None
         self._first = sequence + 1
         return item
+
+    async def look(self) -> bool:
+        """Read on if nothing was read ahead; return whether something is."""
+        if not self._ahead:
+            await self._read_on_quietly()
+        return bool(self._ahead)
 
     def back_to(self, sequence: int) -> None:
         """Go on with the object of that sequence number, read anew."""

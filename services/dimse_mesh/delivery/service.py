@@ -178,8 +178,8 @@ class DeliveryService:
         )
         queue = DestinationQueue(store, spool, target, settings, report, pace=pace)
 
-        def stored(_: Message) -> None:
-            queue.wake()
+        def stored(message: Message) -> None:
+            queue.stored((message.headers or {}).get("Nats-Subject", ""))
 
         def paused(message: Message) -> None:
             queue.set_pause(message.payload)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from dimse_mesh.operator.fields import AeTitle, ResourceModel, Token, refused_by
 from dimse_mesh.runtime.routing import CommitmentMode, Delivery, DimseService
+from dimse_mesh.schemas.spool_subjects import RoutePriority
 
 
 class Destination(ResourceModel):
@@ -72,6 +73,11 @@ class Route(ResourceModel):
         default=None,
         description="Durable: storage commitment is reported when the destinations have answered C-STORE (`delivered`, "
         "the default), or have confirmed it by their own storage commitment (`target`), or not offered (`none`).",
+    )
+    priority: RoutePriority | None = Field(
+        default=None,
+        description="Durable: which objects a destination gets first: those of routes with `high`, `medium` (the "
+        "default) or `low`.",
     )
     called_ae: AeTitle | None = Field(
         default=None, alias="calledAE", description="Called AE title to send instead of the client's."

@@ -49,7 +49,7 @@ def test_every_token_of_a_subject_is_explained() -> None:
     ]
     for kind in DestinationKind:
         spool = SpoolSubjects("ROOT", "ZONE", kind, "AE")
-        subjects += [*spool.interest, spool.spooled, spool.broken("*")]
+        subjects += [*spool.interest, spool.spooled, spool.broken("*"), spool.released("*")]
         subjects += [spool.state(what) for what in StateKind]
         subjects += [spool.receipt(None), commitment_request("ROOT", "ZONE")]
     tokens = {token for subject in subjects for token in subject.split(".")} - {"ROOT", "AE", "ZONE", "*"}

@@ -1,11 +1,20 @@
-"""One route, three destinations: each gets everything, whatever the others do."""
+"""One route, three destinations: each gets everything, whatever the others do, and the bytes stand on disk once."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
-from tests.durable.operator import queue
-from tests.durable.site import ARCHIVE, Inbox, served, site, store
+import anyio
+
+from dimse_mesh.app.queue import open_queues
+from dimse_mesh.runtime.settings import load_settings
+from dimse_mesh.runtime.spools import shares_of, spools_of
+from tests.durable.modality import Modality, check, has_all
+from tests.durable.operator import numbers, queue
+from tests.durable.site import ARCHIVE, Inbox, Site, served, site, store
 from tests.support.files import synthetic
 from tests.support.mesh import Ae
 from tests.support.ports import reserve_port
@@ -39,3 +48,107 @@ def test_three_destinations_of_which_one_hangs(tmp_path: Path) -> None:
         with where.destination(inboxes[0]):
             arrived = inboxes[0].wait_for(len(sent), timeout=60)
         assert [got.data for got in arrived] == [content.data for content in sent]
+
+
+ALONE = "ALONE"
+"""Called AE title of a route to one of the destinations alone."""
+
+
+@contextmanager
+def three(directory: Path) -> Iterator[tuple[Site, list[int]]]:
+    """Start a site with three destinations; yield the ports where they are expected."""
+    others = [Ae(name, reserve_port(), "cloud") for name in ("SECOND", "THIRD")]
+    destinations = [{"ae": ARCHIVE}, *({"ae": other.title} for other in others)]
+    alone = {"called": ALONE, "to": {"ae": ARCHIVE}, "delivery": "durable"}
+    with site(
+        directory,
+        route={"to": destinations},
+        more_aes=others,
+        more_routes=[alone],
+        hospital={"spool": {"max_bytes": 1 << 30, "sweep_interval": 1.0}},
+    ) as where:
+        yield where, [where.port, *(other.port for other in others)]
+
+
+async def _kept(where: Site) -> tuple[int, int]:
+    """Return how many bytes nats-server keeps for all destinations, and how many messages of shared pieces."""
+    settings = load_settings(where.hospital)
+    shared = [share.spool for share in shares_of(settings)]
+    size = pieces = 0
+    async with open_queues(settings) as queues:
+        for spool in (*spools_of(settings), *shared):
+            state = (await queues.jetstream.request(f"STREAM.INFO.{spool.stream}"))["state"]
+            size += state["bytes"]
+            pieces += state["messages"] if spool in shared else 0
+    return size, pieces
+
+
+def kept(where: Site) -> tuple[int, int]:
+    """As `_kept`."""
+    return anyio.run(partial(_kept, where))
+
+
+def has_let_go(where: Site) -> bool:
+    """Tell whether no shared pieces are kept any more."""
+    return kept(where)[1] == 0
+
+
+def test_bytes_stand_on_disk_once_until_the_last_destination_has_them(tmp_path: Path) -> None:
+    sent = [synthetic(number, size, study=number) for number, size in enumerate((525_000, 60_000, 2_500_000))]
+    with three(tmp_path) as (where, ports):
+        with where.open(called=ALONE) as client:
+            for content in sent:
+                assert store(client, content) == 0
+        once, _ = kept(where)
+        with where.open() as client:
+            for content in sent:
+                assert store(client, content) == 0
+        both, pieces = kept(where)
+        assert both - once < 1.05 * once
+        assert pieces == 5
+        first = Inbox()
+        with served(ports[0], first.script):
+            first.wait_for(2 * len(sent))
+        where.wait_until(
+            lambda: "ARCHIVE: nothing waits" in queue(where, "why"), "one of them has everything"
+        )
+        assert kept(where)[1] == pieces
+        inboxes = Inbox(), Inbox()
+        with served(ports[1], inboxes[0].script), served(ports[2], inboxes[1].script):
+            for inbox in inboxes:
+                arrived = inbox.wait_for(len(sent))
+                assert [got.data for got in arrived] == [content.data for content in sent]
+            where.wait_until(partial(has_let_go, where), "the pieces are removed")
+
+
+def test_whoever_is_killed_each_gets_everything_and_no_pieces_stay(tmp_path: Path) -> None:
+    inboxes = [Inbox() for _ in range(3)]
+    with three(tmp_path) as (where, ports), ExitStack() as stack:
+        for port, inbox in zip(ports, inboxes, strict=True):
+            stack.enter_context(served(port, inbox.script))
+        with Modality(where, "CT1", 1) as modality:
+            for victim in ("hospital/store", "cloud/delivery", "nats-server"):
+                seen = len(modality.acknowledged)
+                where.kill(victim)
+                where.wait_until(partial(modality.has_more_than, seen + 8), "it stores again")
+        for inbox in inboxes:
+            where.wait_until(partial(has_all, inbox, modality), "everything acknowledged arrives")
+            check(inbox, modality)
+        where.wait_until(partial(has_let_go, where), "no pieces stay")
+
+
+def test_what_an_operator_drops_or_sends_elsewhere_is_let_go(tmp_path: Path) -> None:
+    content = synthetic(1, 200_000)
+    inbox, refusing = Inbox(), Inbox(status=0xC000)
+    with three(tmp_path) as (where, ports):
+        with where.open() as client:
+            assert store(client, content) == 0
+        queue(where, "pause", "SECOND", "--reason", "it moves")
+        queue(where, "redirect", "SECOND", "THIRD", "--waiting")
+        with where.destination(inbox), served(ports[2], refusing.script):
+            assert inbox.wait_for(1)[0].data == content.data
+            where.wait_until(lambda: numbers(where, "THIRD")["failed"] == 2, "there are dead letters")
+        assert [got.data for got in refusing.objects] == [content.data] * 2
+        assert kept(where)[1] == 1, "a dead letter needs its pieces"
+        queue(where, "drop", "THIRD", "--yes")
+        where.wait_until(partial(has_let_go, where), "the pieces are removed")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from dimse_mesh.nats_server.permissions_durable import PlacedSpool, durable_hearing, durable_publishing
 from dimse_mesh.schemas.addresses import FRONT_ENDS, Role
 from dimse_mesh.schemas.service import HANDLERS, ServiceName
-from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
+from dimse_mesh.schemas.spool_subjects import DestinationKind, Share, SpoolSubjects
 from dimse_mesh.schemas.subjects import (
     TOOLS_ASK,
     TOOLS_INBOX,
@@ -37,6 +37,7 @@ class ZoneFacts:
         ae_titles: that its executors serve.
         has_default: one of them is the zone's default target.
         spools: of its own durable routes.
+        shares: what several of their destinations share.
         hosted: handlers that run in the processes of a role, which so has their permissions, too.
         domain: JetStream domain of the nats-servers that keep those.
         incoming: spools, of any zone, whose destinations it serves; `meeting` finds them.
@@ -47,6 +48,7 @@ class ZoneFacts:
     ae_titles: tuple[str, ...] = ()
     has_default: bool = False
     spools: tuple[SpoolSubjects, ...] = ()
+    shares: tuple[Share, ...] = ()
     domain: str | None = None
     hosted: Mapping[Role, tuple[ServiceName, ...]] = field(default_factory=dict)
     incoming: tuple[PlacedSpool, ...] = ()
@@ -54,7 +56,16 @@ class ZoneFacts:
     @property
     def placed(self) -> tuple[PlacedSpool, ...]:
         """Its own spools, and where they are kept."""
-        return tuple(PlacedSpool(spool, self.domain) for spool in self.spools)
+        streams = (*self.spools, *(share.spool for share in self.shares))
+        return tuple(PlacedSpool(spool, self.domain) for spool in streams)
+
+    def placed_for(self, reader: ZoneFacts) -> tuple[PlacedSpool, ...]:
+        """Those of its own spools whose destinations another zone serves, and what these share with others."""
+        streams = (
+            *(spool for spool in self.spools if reader.is_for(spool)),
+            *(share.spool for share in self.shares if any(map(reader.is_for, share.members))),
+        )
+        return tuple(PlacedSpool(spool, self.domain) for spool in streams)
 
     def is_for(self, spool: SpoolSubjects) -> bool:
         """Tell whether this zone reads a spool: its destination is an AE of it, or it is on its way from there."""
@@ -69,8 +80,10 @@ class ZoneFacts:
 
 def meeting(zones: Sequence[ZoneFacts]) -> list[ZoneFacts]:
     """Return the facts of zones that meet on one bus, each with the spools of all of them that are for it."""
-    placed = [one for zone in zones for one in zone.placed]
-    return [replace(zone, incoming=tuple(one for one in placed if zone.is_for(one.spool))) for zone in zones]
+    return [
+        replace(reader, incoming=tuple(placed for zone in zones for placed in zone.placed_for(reader)))
+        for reader in zones
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +158,9 @@ def crossing(source: ZoneFacts, destination: ZoneFacts) -> tuple[str, ...]:
 
 def _deliveries(source: ZoneFacts, destination: ZoneFacts) -> Iterator[str]:
     """Yield what crosses for durable routes, where either zone keeps what is for the other one."""
-    there = [placed for placed in destination.placed if source.is_for(placed.spool)]
+    there = destination.placed_for(source)
     yield from durable_publishing(Role.DELIVERY, own=(), incoming=there)
-    here = [placed for placed in source.placed if destination.is_for(placed.spool)]
+    here = source.placed_for(destination)
     yield from durable_hearing(Role.DELIVERY, own=(), incoming=here)
     if here:  # replies, which nats-server alone publishes
         yield SubjectPatterns(destination.root, destination.zone, Role.DELIVERY).jetstream

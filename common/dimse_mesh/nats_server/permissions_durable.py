@@ -80,7 +80,7 @@ class PlacedSpool:
             return
         yield f"{jetstream_api(self.domain)}.DIRECT.GET.{origin_stream(self.spool.root, self.spool.zone)}"
         for placed in own:
-            if not placed.spool.is_on_its_way:
+            if not (placed.spool.is_on_its_way or placed.spool.is_shared):
                 yield from (placed.spool.chunk("*"), placed.spool.object(), placed.spool.broken("*"))
 
     def removing(self) -> Iterator[str]:
@@ -107,19 +107,20 @@ def durable_publishing(
         for placed in own:
             spool = placed.spool
             yield from (spool.chunk("*"), spool.object(), spool.broken("*"), spool.state(StateKind.KNOWN))
-            yield spool.question("*")
+            yield from (spool.question("*"), spool.reference("*"))
             yield from placed.words(StateKind.MADE, StateKind.KNOWN, StateKind.ROOM)
             yield from placed.committing()
     elif role is Role.STORE:
         for placed in own:
             yield from (placed.spool.state(StateKind.MADE), placed.spool.state(StateKind.ROOM))
             yield placed.spool.chunk(PROBE_OBJECT)
-            yield from (*placed.making(), *placed.reading(), *placed.api("STREAM.PURGE"))
+            yield from (*placed.making(), *placed.reading(), *placed.api("STREAM.PURGE", "STREAM.MSG.GET"))
             yield from placed.words(StateKind.STATUS, StateKind.PAUSE)
     elif role is Role.COMMAND:
         for placed in own:
             spool = placed.spool
             yield from (spool.chunk("*"), spool.object(), spool.broken("*"), spool.receipt(None))
+            yield spool.released("*")
             yield spool.state(StateKind.PAUSE)
             yield from placed.words(StateKind.STATUS, StateKind.PAUSE)
             yield from placed.seeing_commitments()
@@ -130,6 +131,10 @@ def durable_publishing(
     elif role is Role.DELIVERY:
         for placed in incoming:
             spool = placed.spool
+            if spool.is_shared:
+                # It is read, and let go: removing is the keeper's, who knows whether others need it.
+                yield from (*placed.reading(), spool.released("*"))
+                continue
             yield from placed.noting_origins()
             yield from placed.by_origin(own)
             yield from (spool.failed(), spool.state(StateKind.STATUS))
@@ -152,6 +157,10 @@ def durable_hearing(
     elif role is Role.STORE:
         for placed in own:
             yield f"{placed.spool.broken('*')} {ServiceName.STORE.value}"
+            if placed.spool.is_shared:
+                yield f"{placed.spool.released('*')} {ServiceName.STORE.value}"
     elif role is Role.DELIVERY:
         for placed in incoming:
+            if placed.spool.is_shared:
+                continue
             yield from (placed.spool.spooled, placed.spool.state(StateKind.PAUSE))

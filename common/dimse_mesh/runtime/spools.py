@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dimse_mesh.runtime.routing import Delivery, Destination, Route
 from dimse_mesh.runtime.settings import ZoneSettings
-from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects, origin_spool
+from dimse_mesh.schemas.spool_subjects import DestinationKind, Share, SpoolSubjects, origin_spool, share_of
 
 
 def spool_of(settings: ZoneSettings, destination: Destination) -> SpoolSubjects:
@@ -37,3 +39,16 @@ def spools_of(settings: ZoneSettings) -> tuple[SpoolSubjects, ...]:
         elif route.by_origin:
             spools += [spool_of(settings, destination) for destination in route.destinations]
     return tuple(dict.fromkeys(spools))
+
+
+def shares_of(settings: ZoneSettings) -> tuple[Share, ...]:
+    """Return what the destinations of a zone's durable routes share, each set of destinations once."""
+    entrances = (
+        entrances_of(settings, route) for route in settings.routes if route.delivery is Delivery.DURABLE
+    )
+    return tuple(dict.fromkeys(share_of(spools) for spools in entrances if len(set(spools)) > 1))
+
+
+def written_by(spools: Sequence[SpoolSubjects]) -> list[SpoolSubjects]:
+    """Return the streams that an object for these spools is written into: they, and what they share."""
+    return [*spools, share_of(spools).spool] if len(set(spools)) > 1 else list(spools)

@@ -3,6 +3,7 @@
 study       which study an object is of
 store       the streams of a source zone
 writer      one object in: pieces first, the manifest last
+sharing     pieces that several destinations share
 reader      objects out, checked against their digests
 known       what destinations accept
 receipts    what has become of objects that are gone
@@ -19,8 +20,9 @@ from dimse_mesh.spool.origins import Origins
 from dimse_mesh.spool.questions import OpenQuestion, QuestionAnswer, Questions
 from dimse_mesh.spool.reader import DamagedObject, SpooledObject, Unreadable, parse_object, read_data_set
 from dimse_mesh.spool.receipts import Receipts
+from dimse_mesh.spool.sharing import SharedPieces, remove_pieces
 from dimse_mesh.spool.store import ensure_streams, spool_config, state_config, until_made
-from dimse_mesh.spool.writer import FanOutWriter, ObjectWriter
+from dimse_mesh.spool.writer import ObjectWriter
 
 __all__ = [
     "Buried",
@@ -29,7 +31,8 @@ __all__ = [
     "pause_in",
     "CommitmentStore",
     "DamagedObject",
-    "FanOutWriter",
+    "SharedPieces",
+    "remove_pieces",
     "QuestionAnswer",
     "Knowledge",
     "ObjectWriter",

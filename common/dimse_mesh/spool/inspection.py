@@ -14,6 +14,7 @@ from dimse_mesh.schemas.spool import DeadLetter, QueuePause, QueueStatus
 from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, SpoolSubjects, StateKind
 from dimse_mesh.spool.reader import SpooledObject, Unreadable, parse_object
 from dimse_mesh.spool.receipts import Receipts
+from dimse_mesh.spool.sharing import remove_pieces
 
 BATCH = 256
 BATCH_BYTES = 8 << 20
@@ -89,12 +90,14 @@ class SpoolInspector:
                 yield buried
 
     async def orphans(self) -> dict[str, int]:
-        """Return the pieces that no manifest tells of: how many, by object id.
+        """Return the pieces, and references to pieces, that no manifest tells of: how many, by object id.
 
         An object that is coming in now is among them.
         """
-        counts = await self._jetstream.counts(self.spool.stream, self.spool.chunk(ANY_TOKEN))
-        found = {subject.rpartition(".")[2]: count for subject, count in counts.items()}
+        found: dict[str, int] = {}
+        for kind in (self.spool.chunk(ANY_TOKEN), self.spool.reference(ANY_TOKEN)):
+            counts = await self._jetstream.counts(self.spool.stream, kind)
+            found |= {subject.rpartition(".")[2]: count for subject, count in counts.items()}
         if found:
             # In this order: a manifest that is stored meanwhile is seen.
             async for spooled in self.objects():
@@ -105,7 +108,9 @@ class SpoolInspector:
 
     async def remove_broken(self, object_id: str) -> bool:
         """Remove the pieces of an object, unless a manifest tells of them; return whether there were any."""
-        piece = await self._jetstream.last(self.spool.stream, self.spool.chunk(object_id))
+        stream = self.spool.stream
+        piece = await self._jetstream.last(stream, self.spool.chunk(object_id))
+        piece = piece or await self._jetstream.last(stream, self.spool.reference(object_id))
         if piece is None:
             return False
         # A manifest stands behind the pieces. In this order: one that becomes a dead letter meanwhile is seen.
@@ -115,7 +120,12 @@ class SpoolInspector:
         async for buried in self.dead_letters(first=piece.sequence):
             if buried.letter.manifest.object_id == object_id:
                 return False
-        return await self._jetstream.purge(self.spool.stream, self.spool.chunk(object_id)) > 0
+        return await self.purge_pieces(object_id) > 0
+
+    async def purge_pieces(self, object_id: str) -> int:
+        """Remove the pieces of an object, and its references to shared ones; return how many messages those were."""
+        pieces = await self._jetstream.purge(self.spool.stream, self.spool.chunk(object_id))
+        return pieces + await self._jetstream.purge(self.spool.stream, self.spool.reference(object_id))
 
     async def retry(self, buried: Buried) -> None:
         """Put a dead letter at the end of the queue."""
@@ -141,7 +151,7 @@ class SpoolInspector:
         receipts = Receipts(self._jetstream, self.spool)
         await receipts.write(manifest, spooled.sequence, fate, redirected_to=redirected_to)
         await self._jetstream.delete(self.spool.stream, spooled.sequence)
-        await self._jetstream.purge(self.spool.stream, self.spool.chunk(manifest.object_id))
+        await remove_pieces(self._jetstream, self.spool, manifest)
 
     async def status(self) -> QueueStatus | None:
         """Return the delivery service's newest word; None: it has never said one."""

@@ -91,11 +91,12 @@ async def _pieces(
 ) -> AsyncIterator[bytes | memoryview]:
     """Yield the pieces in order; while some are yielded, the next ones are on their way."""
     manifest = spooled.manifest
-    subject = spool.chunk(manifest.object_id)
+    source = spool if manifest.shared is None else spool.sharing(manifest.shared)
+    subject = source.chunk(manifest.object_id)
 
     def ask(first: int) -> asyncio.Task[Batch]:
         return asyncio.ensure_future(
-            jetstream.read(spool.stream, subject, first=first, count=CHUNK_BATCH, max_bytes=CHUNK_BYTES)
+            jetstream.read(source.stream, subject, first=first, count=CHUNK_BATCH, max_bytes=CHUNK_BYTES)
         )
 
     early: dict[int, bytes] = {}

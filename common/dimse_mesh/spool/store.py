@@ -57,13 +57,16 @@ def spool_config(spool: SpoolSubjects, settings: SpoolSettings) -> dict[str, Any
 
     Nothing is ever removed by nats-server itself: only the delivery that has succeeded, or an operator, removes.
     """
+    more: dict[str, Any] = {}
+    if not spool.is_shared:
+        more["republish"] = {"src": spool.object(), "dest": spool.spooled, "headers_only": True}
     return _in_files(
         spool.stream,
         list(spool.interest),
         settings,
         discard="new",
         max_bytes=settings.max_bytes,
-        republish={"src": spool.object(), "dest": spool.spooled, "headers_only": True},
+        **more,
     )
 
 

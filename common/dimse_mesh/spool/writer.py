@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NotRequired, TypedDict, Unpack
 
 import anyio
@@ -17,9 +17,11 @@ from dimse_mesh.dimse import CommandSet
 from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, pack
 from dimse_mesh.runtime.settings_durable import SpoolSettings
 from dimse_mesh.schemas.spool import Manifest, RouteKey
-from dimse_mesh.schemas.spool_subjects import RoutePriority, SpoolSubjects, study_token
+from dimse_mesh.schemas.spool_subjects import RoutePriority, SpoolSubjects, share_of, study_token
 from dimse_mesh.spool.study import study_instance_uid
 
+SHARED_INLINE_LIMIT = 2048
+"""Bytes of a data set that stands with the manifest in the spool of each of several destinations."""
 ROOM_FOR_HEADERS = 16 * 1024
 """Bytes of a message that its headers, its manifest and its command set may take."""
 
@@ -43,6 +45,7 @@ class ObjectWriter:
     """Takes an object's data set piece by piece; `commit` returns when the object is safe.
 
     Args:
+        spools: that get its manifest; of several the pieces stand in the stream that they share.
         max_payload: bytes of a message that nats-server accepts.
         tasks: in which pieces are sent while the next ones come.
         object_id: of an object that may be written again; None: a new one.
@@ -51,19 +54,23 @@ class ObjectWriter:
     def __init__(
         self,
         jetstream: JetStream,
-        spool: SpoolSubjects,
+        spools: Sequence[SpoolSubjects],
         settings: SpoolSettings,
         tasks: TaskGroup,
         *,
         max_payload: int,
         object_id: str | None = None,
     ) -> None:
+        self._spools = tuple(dict.fromkeys(spools))
+        self._is_shared = len(self._spools) > 1
+        pieces_in = share_of(self._spools).spool if self._is_shared else self._spools[0]
         self.object_id = object_id or uuid.uuid4().hex
         self._jetstream = jetstream
-        self._spool = spool
+        self._spool = pieces_in
         self._tasks = tasks
         self._chunk_size = min(settings.chunk_size, max_payload - ROOM_FOR_HEADERS) & ~1
-        self._inline_limit = min(settings.inline_limit, max_payload - ROOM_FOR_HEADERS)
+        inline_limit = min(settings.inline_limit, max_payload - ROOM_FOR_HEADERS)
+        self._inline_limit = min(inline_limit, SHARED_INLINE_LIMIT) if self._is_shared else inline_limit
         self._window = anyio.Semaphore(max(2, settings.window // self._chunk_size))
         self._digest = hashlib.sha256()
         self._parts: list[bytes] = []
@@ -116,6 +123,7 @@ class ObjectWriter:
         while self._under_way and self._failure is None:
             await self._settled.wait()
         self._raise_failure()
+        is_shared = self._is_shared and self._chunks > 0
         manifest = Manifest(
             object_id=self.object_id,
             sop_class=command.affected_sop_class_uid or "",
@@ -126,21 +134,60 @@ class ObjectWriter:
             digest=self._digest.hexdigest(),
             chunks=self._chunks,
             command_length=len(encoded),
+            shared=self._spool.name if is_shared else None,
         )
+        if is_shared:
+            # All of them before the first manifest: no destination takes the pieces away from another one.
+            await self._in_each(self._refer)
         self._may_stand = True
-        try:
+        message = pack(manifest, encoded)
+
+        async def announce(spool: SpoolSubjects) -> None:
             await self._jetstream.publish(
-                self._spool.object(
+                spool.object(
                     calling_ae=manifest.calling_ae, study=manifest.study, priority=manifest.priority
                 ),
-                pack(manifest, encoded),
+                message,
                 tail,
                 message_id=self.object_id,
             )
+
+        try:
+            await self._in_each(announce)
         except JetStreamRefusal:
-            self._may_stand = False
+            self._may_stand = self._is_shared  # another spool may have taken its own
             raise
         return manifest
+
+    async def _refer(self, spool: SpoolSubjects) -> None:
+        """Say in a spool that it needs the pieces.
+
+        Raises:
+            MeshError: it couldn't be stored.
+        """
+        await self._jetstream.publish(
+            spool.reference(self.object_id), b"", message_id=f"{self.object_id}.reference"
+        )
+
+    async def _in_each(self, store: Callable[[SpoolSubjects], Awaitable[None]]) -> None:
+        """Store a message in each spool at once.
+
+        Raises:
+            MeshError: one of them could not take it.
+        """
+        failures: list[MeshError] = []
+
+        async def attempt(spool: SpoolSubjects) -> None:
+            try:
+                await store(spool)
+            except MeshError as error:
+                failures.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for spool in self._spools:
+                tasks.start_soon(attempt, spool)
+        if failures:
+            raise next((each for each in failures if not isinstance(each, JetStreamRefusal)), failures[0])
 
     def discard(self) -> None:
         """Tell the keeper that an object will not be committed, so that its pieces are removed.
@@ -148,7 +195,8 @@ class ObjectWriter:
         Where the manifest was sent and no answer came, the object may be: then it stays whole, and is delivered.
         """
         if bool(self._chunks) != self._may_stand:  # without pieces it says that a spool may be frozen
-            self._jetstream.tell(self._spool.broken(self.object_id))
+            for spool in dict.fromkeys((*self._spools, self._spool)):
+                self._jetstream.tell(spool.broken(self.object_id))
 
     async def _send_chunk(self) -> None:
         self._raise_failure()
@@ -176,33 +224,3 @@ class ObjectWriter:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
-
-
-class FanOutWriter:
-    """Writes one object into the spools of several destinations: it is safe when it is in all of them."""
-
-    def __init__(self, writers: Sequence[ObjectWriter]) -> None:
-        self._writers = writers
-
-    async def write(self, piece: bytes) -> None:
-        """Take the next piece.
-
-        Raises:
-            MeshError: as `ObjectWriter.write`.
-        """
-        for writer in self._writers:
-            await writer.write(piece)
-
-    async def commit(self, command: CommandSet, **facts: Unpack[ObjectFacts]) -> None:
-        """Store what is left and the manifests.
-
-        Raises:
-            MeshError: a spool could not take it; others may have it all the same, and deliver it.
-        """
-        for writer in self._writers:
-            await writer.commit(command, **facts)
-
-    def discard(self) -> None:
-        """Tell the keeper that an object will not be committed, so that its pieces are removed."""
-        for writer in self._writers:
-            writer.discard()

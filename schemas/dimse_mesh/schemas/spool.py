@@ -51,6 +51,8 @@ class Manifest(WireModel):
     """Before hooks: the route whose hooks it is for."""
     origin: ObjectId | None = None
     """Behind hooks: which object they made it of."""
+    shared: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
+    """Name of the shared stream in which its pieces stand; None: they stand in the spool itself."""
     priority: RoutePriority = RoutePriority.MEDIUM
     """Of the route by which it came."""
     receipt: bool = False

@@ -7,6 +7,7 @@ what is known and decided about its destinations.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ class DestinationKind(StrEnum):
     ZONE_HOOKS = "zone_hooks"
     ORIGIN = "origin"
     """No destination yet: that of each object follows from where its study came from."""
+    SHARED = "shared"
+    """Several destinations: the pieces of what all of them get. The manifests stand in the spool of each."""
 
 
 _BEFORE = {
@@ -99,6 +102,8 @@ class SpoolSubjects(NamedTuple):
                 return f"hooks:{self.behind_hooks.label}"
             case DestinationKind.ORIGIN:
                 return f"origin:{self.name}"
+            case DestinationKind.SHARED:
+                return f"shared:{self.name}"
 
     @property
     def is_before_hooks(self) -> bool:
@@ -109,6 +114,15 @@ class SpoolSubjects(NamedTuple):
     def is_on_its_way(self) -> bool:
         """Whether its own zone's delivery service takes its objects on, to the spools of destinations."""
         return self.is_before_hooks or self.kind is DestinationKind.ORIGIN
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it holds pieces for several destinations, and no manifests."""
+        return self.kind is DestinationKind.SHARED
+
+    def sharing(self, name: str) -> SpoolSubjects:
+        """The stream in which pieces of objects stand that this destination shares with others."""
+        return self._replace(kind=DestinationKind.SHARED, name=name)
 
     @property
     def before_hooks(self) -> SpoolSubjects:
@@ -139,6 +153,10 @@ class SpoolSubjects(NamedTuple):
         """Pieces of one object's data set, in order."""
         return f"{self._prefix}.chunk.{object_id}"
 
+    def reference(self, object_id: str) -> str:
+        """Says that the destination needs the pieces of an object that stand in a shared stream."""
+        return f"{self._prefix}.reference.{object_id}"
+
     def object(
         self,
         *,
@@ -161,7 +179,15 @@ class SpoolSubjects(NamedTuple):
     @property
     def interest(self) -> tuple[str, ...]:
         """All subjects of the stream."""
-        return self.chunk(ANY_TOKEN), self.object(), self.failed(), self.question(ANY_TOKEN)
+        if self.is_shared:
+            return (self.chunk(ANY_TOKEN),)
+        return (
+            self.chunk(ANY_TOKEN),
+            self.reference(ANY_TOKEN),
+            self.object(),
+            self.failed(),
+            self.question(ANY_TOKEN),
+        )
 
     @property
     def spooled(self) -> str:
@@ -171,6 +197,10 @@ class SpoolSubjects(NamedTuple):
     def broken(self, object_id: str) -> str:
         """Where a front-end tells the keepers that an object will never be whole. No stream keeps it."""
         return f"{self.root}.broken.{self._tokens}.{object_id}"
+
+    def released(self, object_id: str) -> str:
+        """Where a destination tells the keepers that it needs no pieces of an object in this shared stream any more."""
+        return f"{self.root}.released.{self._tokens}.{object_id}"
 
     def state(self, what: StateKind) -> str:
         """The newest word about the destination, of one kind."""
@@ -194,6 +224,21 @@ class SpoolSubjects(NamedTuple):
     def receipt_stream(self) -> str:
         """Name of the source zone's stream of receipts."""
         return receipt_stream(self.root, self.zone)
+
+
+class Share(NamedTuple):
+    """The pieces of what several destinations get, and the spools that have the manifests."""
+
+    spool: SpoolSubjects
+    members: tuple[SpoolSubjects, ...]
+
+
+def share_of(members: Iterable[SpoolSubjects]) -> Share:
+    """Return what these spools of one zone share. Its name tells the set of destinations, and no other one's."""
+    ordered = tuple(sorted(set(members)))
+    text = "\0".join(spool.stream for spool in ordered)
+    name = hashlib.blake2b(text.encode(), digest_size=_STUDY_TOKEN_BYTES).hexdigest()
+    return Share(ordered[0].sharing(name), ordered)
 
 
 def priority_in(subject: str) -> RoutePriority | None:

@@ -20,7 +20,7 @@ from dimse_mesh.nats_server.permissions import ZoneFacts
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings
 from dimse_mesh.runtime.settings_errors import ConfigurationError
-from dimse_mesh.runtime.spools import spools_of
+from dimse_mesh.runtime.spools import shares_of, spools_of
 from dimse_mesh.schemas.addresses import Role
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.tokens import encode_token
@@ -65,6 +65,7 @@ def facts_of(settings: ZoneSettings) -> ZoneFacts:
         ae_titles=tuple(remote.ae_title for remote in settings.scu.remote_aes),
         has_default=settings.scu.default_ae is not None,
         spools=spools_of(settings),
+        shares=shares_of(settings),
         domain=settings.spool.domain,
         hosted={Role(service.value): settings.hosted_by(service) for service in ServiceName},
     )

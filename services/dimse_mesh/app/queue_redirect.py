@@ -57,7 +57,7 @@ async def _copy(queues: Queues, source: SpoolSubjects, target: SpoolSubjects, sp
     async with anyio.create_task_group() as tasks:
         writer = ObjectWriter(
             queues.jetstream,
-            target,
+            [target],
             queues.settings,
             tasks,
             max_payload=queues.max_payload,

@@ -25,7 +25,7 @@ from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.commitment import CommitmentHeard, CommitmentHeardReply
 from dimse_mesh.schemas.subjects import Kind
-from dimse_mesh.spool import FanOutWriter
+from dimse_mesh.spool import ObjectWriter
 from dimse_mesh.upper_layer import (
     AssociateRQ,
     ContextResult,
@@ -163,7 +163,7 @@ class ReportHearing:
             future.set_result(reply.status)
 
 
-def _no_writer(_: TaskGroup) -> FanOutWriter:
+def _no_writer(_: TaskGroup) -> ObjectWriter:
     raise AssertionError("no context for storage is accepted here")
 
 

@@ -30,10 +30,10 @@ from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.logging import described
 from dimse_mesh.runtime.routing import CommitmentMode, Delivery, Route
-from dimse_mesh.runtime.spools import entrances_of, spool_of, spools_of
+from dimse_mesh.runtime.spools import entrances_of, shares_of, spool_of, spools_of, written_by
 from dimse_mesh.schemas.spool import KnownContext
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
-from dimse_mesh.spool import FanOutWriter, Knowledge, ObjectWriter, until_made
+from dimse_mesh.spool import Knowledge, ObjectWriter, until_made
 from dimse_mesh.upper_layer import AssociateRQ, RoleSelection, significant_uid
 
 log = logging.getLogger(__name__)
@@ -69,11 +69,19 @@ class DurableFrontEnd:
         """
         if spool in self._known:
             return
-        await self._room.follow(self._context.mesh, self._jetstream, spool)
+        await self.follow_room(spool)
         knowledge = Knowledge(self._jetstream, spool)
         await knowledge.load()
         self._known[spool] = knowledge
         self._askers[spool] = Asker(knowledge, self._spool_settings, spool)
+
+    async def follow_room(self, spool: SpoolSubjects) -> None:
+        """Hear whether a spool takes more objects, from now on.
+
+        Raises:
+            MeshError: it can't be heard.
+        """
+        await self._room.follow(self._context.mesh, self._jetstream, spool)
 
     @staticmethod
     def takes(request: AssociateRQ, route: Route) -> bool:
@@ -111,19 +119,9 @@ class DurableFrontEnd:
 
         return known
 
-    def _writer(self, spools: Sequence[SpoolSubjects], tasks: TaskGroup) -> FanOutWriter:
-        return FanOutWriter(
-            [
-                ObjectWriter(
-                    self._jetstream,
-                    spool,
-                    self._spool_settings,
-                    tasks,
-                    max_payload=self._context.mesh.max_payload,
-                )
-                for spool in spools
-            ]
-        )
+    def _writer(self, spools: Sequence[SpoolSubjects], tasks: TaskGroup) -> ObjectWriter:
+        max_payload = self._context.mesh.max_payload
+        return ObjectWriter(self._jetstream, spools, self._spool_settings, tasks, max_payload=max_payload)
 
     async def serve(
         self,
@@ -199,7 +197,7 @@ class DurableFrontEnd:
                 spools=entrances,
                 confirms=route.commitment is CommitmentMode.TARGET,
             ),
-            no_room=partial(self._room.objection, entrances),
+            no_room=partial(self._room.objection, written_by(entrances)),
             objection=objection,
             called_ae=called,
             calling_ae=calling,
@@ -235,7 +233,10 @@ async def durable_front_end(context: ServiceContext, router: Router) -> AsyncIte
     jetstream = JetStream(context.mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
     await jetstream.start()
     front_end = DurableFrontEnd(context, router, jetstream)
-    if await until_made(jetstream, spools, context.draining):
+    shared = [share.spool for share in shares_of(settings)]
+    if await until_made(jetstream, [*spools, *shared], context.draining):
         for spool in spools:
             await front_end.open(spool)
+        for spool in shared:
+            await front_end.follow_room(spool)
     yield front_end

@@ -38,7 +38,7 @@ from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.schemas.spool import RouteKey
 from dimse_mesh.schemas.spool_subjects import RoutePriority
-from dimse_mesh.spool import FanOutWriter
+from dimse_mesh.spool import ObjectWriter
 from dimse_mesh.upper_layer import Abort, AbortReason
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class DurableSession:
         peer: DicomPeer,
         *,
         contexts: Mapping[int, str],
-        writer: Callable[[TaskGroup], FanOutWriter],
+        writer: Callable[[TaskGroup], ObjectWriter],
         commitment: TakeCommitment | None,
         report: TakeCommitment | None = None,
         objection: Callable[[int], PolicyRefusal | None],
@@ -385,7 +385,7 @@ class DurableSession:
 
     _data_set_open = False
 
-    async def _receive_into(self, writer: FanOutWriter) -> None:
+    async def _receive_into(self, writer: ObjectWriter) -> None:
         self._data_set_open = True
         while self._data_set_open:
             event = await self._next(self._stalled_timeout)

@@ -145,7 +145,7 @@ class HookStage:
         async with anyio.create_task_group() as tasks:
             writer = ObjectWriter(
                 self._jetstream,
-                self._spool.behind_hooks,
+                [self._spool.behind_hooks],
                 self._settings.spool,
                 tasks,
                 max_payload=self._max_payload,

@@ -180,7 +180,7 @@ class OriginStage:
         async with anyio.create_task_group() as tasks:
             writer = ObjectWriter(
                 self._jetstream,
-                target,
+                [target],
                 self._settings.spool,
                 tasks,
                 max_payload=self._max_payload,

@@ -13,7 +13,7 @@ from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, pack
 from dimse_mesh.schemas.commitment import Fate
 from dimse_mesh.schemas.spool import DeadLetter
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
-from dimse_mesh.spool import Receipts, SpooledObject
+from dimse_mesh.spool import Receipts, SpooledObject, remove_pieces
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +112,8 @@ class Settling:
                 except MeshError as error:
                     log.warning("%s: a settled object can't be removed yet: %s", self._spool, error)
                 await anyio.sleep(PAUSE)
-            if manifest.chunks and is_delivered:
-                await self._jetstream.purge(self._spool.stream, self._spool.chunk(manifest.object_id))
+            if is_delivered:
+                await remove_pieces(self._jetstream, self._spool, manifest)
         except MeshError as error:
             log.warning("%s: pieces of a delivered object stay for the keeper: %s", self._spool, error)
         finally:

@@ -11,20 +11,22 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
 
 from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, Message
 from dimse_mesh.runtime.context import ServiceContext
-from dimse_mesh.runtime.spools import spools_of
+from dimse_mesh.runtime.spools import shares_of, spools_of
 from dimse_mesh.schemas.service import ServiceName
-from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, PROBE_OBJECT, SpoolSubjects
-from dimse_mesh.spool import SpoolInspector, ensure_streams
+from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, PROBE_OBJECT, Share, SpoolSubjects
+from dimse_mesh.spool import SharedPieces, SpoolInspector, ensure_streams
 
 log = logging.getLogger(__name__)
 
+MOST_RELEASED = 100_000
+"""Shared objects that keepers were told of and that wait to be looked at; further ones are found by looking."""
 MOST_BROKEN = 1000
 """Objects that keepers were told of and that wait to be removed; further ones are found by looking."""
 PROBE_SECONDS = 6.0
@@ -32,11 +34,18 @@ PROBE_SECONDS = 6.0
 
 
 class Keeper:
-    """Looks after the spools of a zone's durable routes."""
+    """Looks after the spools of a zone's durable routes, and what several destinations share."""
 
-    def __init__(self, jetstream: JetStream, spools: tuple[SpoolSubjects, ...]) -> None:
+    def __init__(
+        self, jetstream: JetStream, spools: tuple[SpoolSubjects, ...], shares: tuple[Share, ...]
+    ) -> None:
         self._jetstream = jetstream
-        self._spools = spools
+        self._spools: dict[SpoolSubjects, SpoolInspector | SharedPieces] = {
+            spool: SpoolInspector(jetstream, spool) for spool in spools
+        }
+        self._shared = {share.spool: SharedPieces(jetstream, share) for share in shares}
+        self._spools |= self._shared
+        self._released: deque[tuple[SharedPieces, str]] = deque()
         self._suspects: dict[SpoolSubjects, dict[str, int]] = {}
         """Pieces without a manifest at the last look, by object id."""
         self._broken: deque[tuple[SpoolSubjects, str]] = deque()
@@ -52,17 +61,40 @@ class Keeper:
             self._broken.append((spool, object_id))
             self._told.set()
 
-    async def remove_broken(self) -> None:
-        """Remove the pieces of objects that will never be whole, one after the other, until cancelled."""
+    def released(self, spool: SpoolSubjects, object_id: str) -> None:
+        """Note that a destination needs the shared pieces of an object no more."""
+        shared = self._shared.get(spool)
+        if shared is not None and len(self._released) < MOST_RELEASED:
+            self._released.append((shared, object_id))
+            self._told.set()
+
+    async def remove_what_is_told(self) -> None:
+        """Remove the pieces of objects that will never be whole, or that nobody needs any more, until cancelled."""
         while True:
             await self._told.wait()
             self._told = anyio.Event()
-            while self._broken:
-                spool, object_id = self._broken.popleft()
+            while self._broken or self._released:
                 try:
-                    await SpoolInspector(self._jetstream, spool).remove_broken(object_id)
+                    if self._broken:
+                        spool, object_id = self._broken.popleft()
+                        await self._remove_broken(spool, object_id)
+                    else:
+                        shared, object_id = self._released.popleft()
+                        await shared.release(object_id)
                 except MeshError as error:
-                    log.debug("pieces of a broken object stay until the next look: %s", error)
+                    log.debug("pieces of an object stay until the next look: %s", error)
+
+    async def _remove_broken(self, spool: SpoolSubjects, object_id: str) -> None:
+        """Remove the pieces of an object that will never be whole.
+
+        Raises:
+            MeshError: they stay.
+        """
+        inspector = self._spools[spool]
+        if isinstance(inspector, SharedPieces):
+            await inspector.release(object_id)
+        else:
+            await inspector.remove_broken(object_id)
 
     async def is_frozen(self, spool: SpoolSubjects) -> bool:
         """Tell whether nats-server has stopped writing a spool after an error, as it does since 2.14.
@@ -105,12 +137,12 @@ class Keeper:
             MeshError: a spool can't be seen.
         """
         removed = 0
-        for spool in self._spools:
-            found = await SpoolInspector(self._jetstream, spool).orphans()
+        for spool, inspector in self._spools.items():
+            found = await inspector.orphans()
             before = self._suspects.get(spool, {})
             for object_id, count in found.items():
                 if before.get(object_id) == count:
-                    await self._jetstream.purge(spool.stream, spool.chunk(object_id))
+                    await inspector.purge_pieces(object_id)
                     removed += 1
             self._suspects[spool] = found
         return removed
@@ -127,28 +159,35 @@ async def keeping(context: ServiceContext) -> AsyncIterator[Keeper | None]:
         MeshError: NATS went away meanwhile.
     """
     settings = context.settings
-    spools = spools_of(settings)
+    spools, shares = spools_of(settings), shares_of(settings)
     if not spools:
         yield None
         return
+    streams = (*spools, *(share.spool for share in shares))
     jetstream = JetStream(context.mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
     await jetstream.start()
-    keeper = Keeper(jetstream, spools)
-    for spool in spools:
-        await _hear_of_broken(context, keeper, spool)
-    await ensure_streams(jetstream, settings.subject_root, settings.zone, spools, settings.spool)
+    keeper = Keeper(jetstream, spools, shares)
+    for spool in streams:
+        await _hear(context, spool, spool.broken(ANY_TOKEN), keeper.broken)
+    for share in shares:
+        await _hear(context, share.spool, share.spool.released(ANY_TOKEN), keeper.released)
+    await ensure_streams(jetstream, settings.subject_root, settings.zone, streams, settings.spool)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(keeper.remove_broken)
+        tasks.start_soon(keeper.remove_what_is_told)
         tasks.start_soon(_look_again_and_again, keeper, settings.spool.sweep_interval)
         yield keeper
         tasks.cancel_scope.cancel()
 
 
-async def _hear_of_broken(context: ServiceContext, keeper: Keeper, spool: SpoolSubjects) -> None:
-    def told(message: Message) -> None:
-        keeper.broken(spool, message.subject.rpartition(".")[2])
+async def _hear(
+    context: ServiceContext, spool: SpoolSubjects, subject: str, take: Callable[[SpoolSubjects, str], None]
+) -> None:
+    """Let what is told of an object of a spool be taken."""
 
-    await context.mesh.subscribe(spool.broken(ANY_TOKEN), told, queue=ServiceName.STORE.value)
+    def told(message: Message) -> None:
+        take(spool, message.subject.rpartition(".")[2])
+
+    await context.mesh.subscribe(subject, told, queue=ServiceName.STORE.value)
 
 
 async def _look_again_and_again(keeper: Keeper, interval: float) -> None:

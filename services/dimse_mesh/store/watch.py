@@ -18,7 +18,7 @@ from dimse_mesh.mesh import JetStream, MeshError, pack
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.counters_durable import QueueKey, SpoolCounters, SpoolState
 from dimse_mesh.runtime.settings_durable import SpoolSettings
-from dimse_mesh.runtime.spools import spools_of
+from dimse_mesh.runtime.spools import shares_of, spools_of
 from dimse_mesh.schemas.spool import QueuePause, QueueStatus, SpoolRoom
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects, StateKind
 from dimse_mesh.spool import SpoolInspector, Unreadable, parse_object
@@ -153,7 +153,7 @@ class SpoolWatch:
 async def watch(context: ServiceContext, keeper: Keeper) -> None:
     """Look into the spools of this zone again and again, until cancelled."""
     settings = context.settings
-    spools = spools_of(settings)
+    spools = (*spools_of(settings), *(share.spool for share in shares_of(settings)))
     jetstream = JetStream(context.mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
     await jetstream.start()
     watches = []

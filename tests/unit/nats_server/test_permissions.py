@@ -15,6 +15,7 @@ from dimse_mesh.schemas.spool_subjects import (
     StateKind,
     origin_spool,
     origin_stream,
+    share_of,
     study_origin,
 )
 
@@ -140,6 +141,35 @@ def test_a_spool_is_written_by_its_zone_and_read_by_the_zone_of_its_destination(
         assert (SPOOL.spooled in permissions_of(destination, role).subscribe) == delivers
         for facts in (HOSPITAL, CLOUD):  # without a durable route
             assert not any(pattern.startswith("$JS") for pattern in permissions_of(facts, role).publish)
+
+
+def test_shared_pieces_are_read_by_the_zones_that_share_them_and_removed_by_none_of_them() -> None:
+    other, stranger = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, "OTHER"), "STRANGER"
+    share = share_of((SPOOL, other))
+    apart = share_of((SPOOL, SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, stranger)))
+    zones = [
+        replace(HOSPITAL, spools=(SPOOL, other), shares=(share, apart)),
+        CLOUD,
+        ZoneFacts("DIMSE", "depot", ("OTHER",)),
+        ZoneFacts("DIMSE", "afar", (stranger,)),
+    ]
+    source, *readers = meeting(zones)
+    api = "$JS.API"
+    for reader, reads in zip(readers, (True, True, False), strict=True):
+        for role in Role:
+            may = reads and role is Role.DELIVERY
+            assert may_publish(reader, role, f"{api}.DIRECT.GET.{share.spool.stream}") == may
+            assert may_publish(reader, role, share.spool.released("1f")) == may
+            for verb in ("STREAM.PURGE", "STREAM.MSG.DELETE", "STREAM.INFO", "STREAM.UPDATE"):
+                assert not may_publish(reader, role, f"{api}.{verb}.{share.spool.stream}")
+            assert not may_publish(reader, role, share.spool.chunk("1f"))
+            assert not may_publish(reader, role, SPOOL.reference("1f"))
+    for role in Role:
+        writes = role in {Role.ASSOCIATION, Role.COMMAND}
+        assert may_publish(source, role, share.spool.chunk("1f")) == writes
+        assert may_publish(source, role, SPOOL.reference("1f")) == (role is Role.ASSOCIATION)
+        removes = f"{api}.STREAM.PURGE.{share.spool.stream}"
+        assert may_publish(source, role, removes) == (role in {Role.STORE, Role.COMMAND})
 
 
 def test_what_waits_for_hooks_is_its_own_zones_alone() -> None:

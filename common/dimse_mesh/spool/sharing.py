@@ -1,0 +1,62 @@
+"""Pieces that several destinations share: there as long as one of them needs them.
+
+Each destination that has the manifest of an object has a reference to its pieces, too, in its own spool. References
+are written before the first manifest, and removed behind it. So pieces to which no destination refers any more are
+nothing.
+"""
+
+from __future__ import annotations
+
+from dimse_mesh.mesh import JetStream
+from dimse_mesh.schemas.spool import Manifest
+from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, Share, SpoolSubjects
+
+
+class SharedPieces:
+    """What one set of destinations shares. Every method raises `MeshError` when it can't be reached."""
+
+    def __init__(self, jetstream: JetStream, share: Share) -> None:
+        self._jetstream = jetstream
+        self._spool = share.spool
+        self._members = share.members
+
+    async def release(self, object_id: str) -> bool:
+        """Remove the pieces of an object if no destination refers to them; return whether there were any."""
+        for member in self._members:
+            # As the stream's leader knows it: another replica might not have the reference yet.
+            if await self._jetstream.first_sequence(member.stream, member.reference(object_id)) is not None:
+                return False
+        return await self.purge_pieces(object_id) > 0
+
+    async def purge_pieces(self, object_id: str) -> int:
+        """Remove the pieces of an object; return how many there were."""
+        return await self._jetstream.purge(self._spool.stream, self._spool.chunk(object_id))
+
+    async def orphans(self) -> dict[str, int]:
+        """Return the pieces to which no destination refers: how many, by object id.
+
+        An object that is coming in now is among them.
+        """
+        counts = await self._jetstream.counts(self._spool.stream, self._spool.chunk(ANY_TOKEN))
+        found = {subject.rpartition(".")[2]: count for subject, count in counts.items()}
+        for member in (
+            self._members if found else ()
+        ):  # in this order: a reference that is stored meanwhile is seen
+            for subject in await self._jetstream.counts(member.stream, member.reference(ANY_TOKEN)):
+                found.pop(subject.rpartition(".")[2], None)
+        return found
+
+
+async def remove_pieces(jetstream: JetStream, spool: SpoolSubjects, manifest: Manifest) -> None:
+    """Remove the pieces of an object that a destination has done with; shared ones when all have.
+
+    Raises:
+        MeshError: they stay for the keeper.
+    """
+    if not manifest.chunks:
+        return
+    if manifest.shared is None:
+        await jetstream.purge(spool.stream, spool.chunk(manifest.object_id))
+        return
+    await jetstream.purge(spool.stream, spool.reference(manifest.object_id))
+    jetstream.tell(spool.sharing(manifest.shared).released(manifest.object_id))

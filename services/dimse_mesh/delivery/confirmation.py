@@ -93,7 +93,7 @@ class Confirmation:
         Raises:
             MeshError: it can't be kept.
         """
-        question_id = _question_of(report.transaction)
+        question_id = question_of(report.transaction)
         if question_id is None:
             return False
         if question_id not in self._open:
@@ -188,7 +188,9 @@ class Confirmation:
             MeshError: as `_look`.
         """
         question = asking.question
-        action = CommitmentAction(_transaction_of(question.question.question_id), question.references)
+        action = CommitmentAction(
+            transaction_of(question.question.question_id, now=int(time.time())), question.references
+        )
         context_id, _ = client.context(STORAGE_COMMITMENT)
         response = await client.call(
             context_id, action_request(client.next_message_id()), encode_action(action, syntax)
@@ -289,14 +291,18 @@ class Confirmation:
         self._answered.set()
 
 
-def _transaction_of(question_id: str) -> str:
-    """Return a Transaction UID for a question; another one each time: a destination may refuse one that it knows."""
-    return f"{_ROOT}.{int(question_id, 16)}.{int(time.time())}"
+def transaction_of(question_id: str, *, now: int) -> str:
+    """Return a Transaction UID for a question; another one each time: a destination may refuse one that it knows.
+
+    Args:
+        now: seconds since 1970.
+    """
+    return f"{_ROOT}.{int(question_id, 16)}.{now}"
 
 
-def _question_of(transaction: str) -> str | None:
+def question_of(transaction: str) -> str | None:
     """Return the id of the question that a Transaction UID was made for; None: it is none of ours."""
     number = transaction.removeprefix(f"{_ROOT}.").partition(".")[0]
-    if not transaction.startswith(f"{_ROOT}.") or not number.isdecimal() or len(number) > 39:
+    if not transaction.startswith(f"{_ROOT}.") or not (number.isascii() and number.isdecimal()):
         return None
-    return f"{int(number):032x}"
+    return f"{int(number):032x}" if int(number) < 1 << 128 else None

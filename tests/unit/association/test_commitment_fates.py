@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from dimse_mesh.association.commitment_fates import Fates, decide, redirected
+from dimse_mesh.association.commitment_fates import (
+    Fates,
+    decide,
+    not_confirmed,
+    redirected,
+    to_be_confirmed,
+    without,
+)
 from dimse_mesh.dimse.commitment import CommitmentAction, CommitmentResult, Reference
 from dimse_mesh.schemas.commitment import Fate, Receipt
 
@@ -79,3 +86,42 @@ def test_what_hooks_have_passed_on_is_waited_for_and_what_they_failed_has_failed
 
 def test_what_still_waits_in_the_end_has_failed() -> None:
     assert answer(Fates({}, settled=False), over=True) == CommitmentResult("9", (), ((ONE, 0x0110),))
+
+
+# --- the destination's own storage commitment
+
+COMMITTED = CommitmentResult("9", (ONE, TWO))
+
+
+def test_a_destination_is_asked_for_what_it_has_by_the_names_that_it_knows() -> None:
+    stored = {
+        uid: each.model_copy(update={"stored_as": (MR, f"2.{uid}")} if uid == TWO.sop_instance else {})
+        for uid, each in BOTH.items()
+    }
+    fates = Fates(stored, settled=True, holders={ONE.sop_instance: "A", TWO.sop_instance: "B"})
+    assert to_be_confirmed(COMMITTED, fates) == {
+        "A": {ONE.sop_instance: ONE},
+        "B": {TWO.sop_instance: Reference(MR, f"2.{TWO.sop_instance}")},
+    }
+    failed = CommitmentResult("9", (), ((ONE, 0x0110),))
+    assert to_be_confirmed(failed, fates) == {}
+
+
+@pytest.mark.parametrize(
+    ("report", "missing"),
+    [
+        (CommitmentResult("1", (ONE, TWO)), {}),
+        (CommitmentResult("1", (ONE,), ((TWO, 0x0213),)), {TWO.sop_instance: 0x0213}),
+        (CommitmentResult("1", (ONE, TWO), ((TWO, 0x0112),)), {TWO.sop_instance: 0x0112}),
+        (CommitmentResult("1", (ONE,), ((TWO, 0),)), {TWO.sop_instance: 0x0110}),
+        (CommitmentResult("1", (TWO,)), {ONE.sop_instance: 0x0110}),
+    ],
+)
+def test_what_a_destination_does_not_commit_itself_to_has_failed(
+    report: CommitmentResult, missing: dict[str, int]
+) -> None:
+    asked = {each.sop_instance: each for each in (ONE, TWO)}
+    assert not_confirmed(asked, report) == missing
+    told = without(COMMITTED, missing)
+    assert {each.sop_instance for each in told.committed} == asked.keys() - missing.keys()
+    assert {each.sop_instance: reason for each, reason in told.failed} == missing

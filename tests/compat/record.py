@@ -29,6 +29,12 @@ from dimse_mesh.schemas.commitment import (
     Receipt,
     WaitedFor,
 )
+from dimse_mesh.schemas.events import (
+    AssociationEnded,
+    AssociationOpened,
+    AssociationRejected,
+    ObjectStored,
+)
 from dimse_mesh.schemas.frames import (
     LAST,
     WHOLE,
@@ -170,6 +176,43 @@ MODELS: tuple[BaseModel, ...] = (
     ),
     CommitmentHeard(heard_id="0f" * 16, transfer_syntax="1.2.840.10008.1.2"),
     CommitmentHeardReply(heard_id="0f" * 16, status=0x0110),
+    AssociationOpened(
+        id="0e" * 16, at=1.5, association="0f" * 16, calling_ae="CT1", called_ae="PACS", delivery="live"
+    ),
+    AssociationEnded(
+        id="0e" * 16,
+        at=2.5,
+        association="0f" * 16,
+        calling_ae="CT1",
+        called_ae="PACS",
+        delivery="durable",
+        code="released",
+        seconds=1.0,
+    ),
+    AssociationRejected(
+        id="0e" * 16,
+        at=1.5,
+        calling_ae="CT1",
+        called_ae="PACS",
+        code="admission",
+        result=1,
+        source=1,
+        reason=3,
+    ),
+    ObjectStored(
+        id="0e" * 16,
+        at=1.5,
+        ae="PACS",
+        calling_ae="CT1",
+        called_ae="PACS",
+        from_zone="hospital",
+        association="0f" * 16,
+        sop_class="1.2.840.10008.5.1.4.1.1.2",
+        sop_instance="1.2.3",
+        study="1.2",
+        status=0,
+        delivery="live",
+    ),
 )
 BODIES: dict[FrameKind, tuple[bytes, ...]] = {
     FrameKind.MESSAGE: (encode_message_payload(b"command", b"data"),),

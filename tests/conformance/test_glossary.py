@@ -6,6 +6,8 @@ import ast
 import re
 from pathlib import Path
 
+from dimse_mesh.schemas.event_subjects import event_interest
+from dimse_mesh.schemas.events import EventKind
 from dimse_mesh.schemas.frames import FrameKind
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects, StateKind, commitment_request
@@ -52,6 +54,7 @@ def test_every_token_of_a_subject_is_explained() -> None:
         subjects += [*spool.interest, spool.spooled, spool.broken("*"), spool.released("*")]
         subjects += [spool.state(what) for what in StateKind]
         subjects += [spool.receipt(None), commitment_request("ROOT", "ZONE")]
+    subjects += [event_interest("ROOT", "ZONE", kind) for kind in EventKind]
     tokens = {token for subject in subjects for token in subject.split(".")} - {"ROOT", "AE", "ZONE", "*"}
     assert explained("Tokens of subjects") == tokens | {kind.value for kind in Kind} | {"live", "dead", "i"}
 

@@ -21,7 +21,7 @@ from dimse_mesh.endpoint.half_state import HalfState
 from dimse_mesh.endpoint.identity import AssociationIdentity
 from dimse_mesh.endpoint.operations import Operation, OperationTable
 from dimse_mesh.endpoint.outcomes import Outcomes
-from dimse_mesh.endpoint.peer import PROVIDER_ABORT, DicomPeer
+from dimse_mesh.endpoint.peer import PROVIDER_ABORT, DicomPeer, PeerWatch
 from dimse_mesh.endpoint.peer_side import PeerSide
 from dimse_mesh.endpoint.ports import Instance
 from dimse_mesh.endpoint.receiver import Receiver
@@ -59,6 +59,7 @@ class AssociationHalf:
         objection: to requests of our peer that no handler is asked about; None: there is none.
         translate: changes command sets of our peer; None: none is changed.
         on_request: told of each request before our peer gets it.
+        watch: sees what our peer is asked and answers.
     """
 
     __slots__ = (
@@ -89,6 +90,7 @@ class AssociationHalf:
         objection: Objection | None = None,
         translate: Translation | None = None,
         on_request: Callable[[CommandHead, memoryview], None] | None = None,
+        watch: PeerWatch | None = None,
     ) -> None:
         self._on_end = on_end
         self.instance = instance
@@ -116,6 +118,7 @@ class AssociationHalf:
             on_void_complete=self._outcomes.answer_void,
             objection=objection,
             translate=translate,
+            watch=watch,
         )
         self._peer_side = PeerSide(self, peer=peer, sender=self.sender)
         self.receiver = Receiver(
@@ -130,6 +133,7 @@ class AssociationHalf:
             on_close=self._peer_side.close,
             on_cancel=self.sender.send_cancelled,
             on_request=on_request,
+            watch=watch,
         )
         self._remote_side = RemoteSide(self, peer=peer, sender=self.sender, receiver=self.receiver)
 

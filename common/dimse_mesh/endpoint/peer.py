@@ -9,10 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from dimse_mesh.dimse import CommandHead
 from dimse_mesh.policy import PeerCertificate
 from dimse_mesh.upper_layer import Abort, AbortReason, AbortSource, AssociateAC, AssociateRJ, AssociateRQ
 
 PROVIDER_ABORT = Abort(AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED)
+
+
+class PeerWatch(Protocol):
+    """Sees what a half's peer is asked, and what it answers. It changes nothing."""
+
+    def request_passed_on(self, head: CommandHead, command: bytes | memoryview, context_id: int) -> None:
+        """Note a request that the peer has got."""
+
+    def data_passed_on(self, piece: bytes | memoryview) -> None:
+        """Note a piece of the data set of the last message that the peer has got; not to be kept."""
+
+    def answered(self, head: CommandHead) -> None:
+        """Note a response of the peer."""
 
 
 class DicomPeer(Protocol):

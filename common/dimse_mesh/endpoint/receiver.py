@@ -20,7 +20,7 @@ from dimse_mesh.dimse import (
 )
 from dimse_mesh.endpoint.identity import AssociationIdentity, handler_of
 from dimse_mesh.endpoint.operations import Operation, OperationTable
-from dimse_mesh.endpoint.peer import DicomPeer
+from dimse_mesh.endpoint.peer import DicomPeer, PeerWatch
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.schemas.frames import (
     LAST,
@@ -53,6 +53,7 @@ class Receiver:
         "_operations",
         "_peer",
         "_tracing",
+        "_watch",
         "bytes_written",
         "data_at",
         "inbound",
@@ -73,6 +74,7 @@ class Receiver:
         on_close: Callable[[int], None],
         on_cancel: Callable[[int], None],
         on_request: Callable[[CommandHead, memoryview], None] | None = None,
+        watch: PeerWatch | None = None,
     ) -> None:
         self._peer = peer
         self._identity = identity
@@ -84,6 +86,7 @@ class Receiver:
         self._on_close = on_close
         self._on_cancel = on_cancel
         self._on_request = on_request
+        self._watch = watch
         self._blocked = True
         self._mid_message = False
         self._dropping = False
@@ -137,6 +140,8 @@ class Receiver:
                 if not self._mid_message:
                     raise FrameError("data set without its command")
                 self.bytes_written += self._peer.write_data(arrival.context_id, arrival.payload, last=last)
+                if self._watch is not None:
+                    self._watch.data_passed_on(arrival.payload)
             if last:
                 self._mid_message = False
                 self._dropping = False
@@ -185,6 +190,10 @@ class Receiver:
         self.bytes_written += self._peer.write_message(
             arrival.context_id, command, data if head.has_data_set and whole else None
         )
+        if self._watch is not None and not head.is_response:
+            self._watch.request_passed_on(head, command, arrival.context_id)
+            if not self._mid_message:
+                self._watch.data_passed_on(data)
 
     def _pass_on_pdus(self, arrival: Arrival) -> None:
         """Pass on whole pending responses."""

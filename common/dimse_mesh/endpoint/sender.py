@@ -29,6 +29,7 @@ from dimse_mesh.endpoint.chunks import ChunkGatherer
 from dimse_mesh.endpoint.courier import Courier
 from dimse_mesh.endpoint.identity import AssociationIdentity, dimse_service, handler_of
 from dimse_mesh.endpoint.operations import Operation, OperationTable
+from dimse_mesh.endpoint.peer import PeerWatch
 from dimse_mesh.endpoint.pending import PendingResponses, Run
 from dimse_mesh.endpoint.settings import HalfSettings
 from dimse_mesh.endpoint.tracing import OperationTracing
@@ -71,6 +72,7 @@ class Sender:
         "_streaming",
         "_tracing",
         "_translate",
+        "_watch",
         "answers",
         "operations",
         "outbound",
@@ -91,6 +93,7 @@ class Sender:
         on_void_complete: Callable[[Operation], None],
         objection: Objection | None = None,
         translate: Translation | None = None,
+        watch: PeerWatch | None = None,
     ) -> None:
         self._courier = courier
         self._identity = identity
@@ -100,6 +103,7 @@ class Sender:
         self._on_void_complete = on_void_complete
         self._objection = objection
         self._translate = translate
+        self._watch = watch
         self._assembler = MessageAssembler()
         # An even size, so that the other side makes fragments of even length (PS3.8 §9.3.5.1).
         self._gatherer = ChunkGatherer(settings.chunk_size & ~1)
@@ -270,6 +274,8 @@ class Sender:
             subject=self._subject(head.command_field),
         )
         self._send(segment)
+        if self._watch is not None and head.is_response:
+            self._watch.answered(head)
 
     def _subject(self, command_field: int) -> str | None:
         service = handler_of(command_field)

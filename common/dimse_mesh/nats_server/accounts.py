@@ -20,12 +20,15 @@ from dimse_mesh.nats_server.permissions import (
     crossing,
     meeting,
     permissions_of,
+    permissions_of_listener,
     permissions_of_monitor,
 )
 from dimse_mesh.schemas.addresses import Role
 
 MONITOR = "monitor"
 """The user of tools that only watch."""
+LISTENER = "events"
+"""The user of programs that act on a zone's events."""
 ONE_ACCOUNT = "MESH"
 
 PublicKey = Callable[[str, str], str]
@@ -93,6 +96,9 @@ def _users(zone: ZoneFacts, key: PublicKey) -> Iterator[str]:
         yield from _user(key(zone.zone, role.value), permissions_of(zone, role))
     yield f"# {zone.zone}: tools that watch"
     yield from _user(key(zone.zone, MONITOR), permissions_of_monitor(zone.root))
+    if zone.has_events:
+        yield f"# {zone.zone}: programs that act on its events"
+        yield from _user(key(zone.zone, LISTENER), permissions_of_listener(zone))
 
 
 def _guest_users(guests: Sequence[Guest], key: PublicKey) -> Iterator[str]:

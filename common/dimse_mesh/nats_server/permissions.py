@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 
 from dimse_mesh.nats_server.permissions_durable import PlacedSpool, durable_hearing, durable_publishing
 from dimse_mesh.schemas.addresses import FRONT_ENDS, Role
+from dimse_mesh.schemas.event_subjects import all_events, event_grant, event_replies
+from dimse_mesh.schemas.events import EventKind
 from dimse_mesh.schemas.service import HANDLERS, ServiceName
 from dimse_mesh.schemas.spool_subjects import DestinationKind, Share, SpoolSubjects
 from dimse_mesh.schemas.subjects import (
@@ -25,6 +27,15 @@ from dimse_mesh.schemas.subjects import (
     described_at,
 )
 
+_EVENTS = {
+    Role.ASSOCIATION: (
+        EventKind.ASSOCIATION_OPENED,
+        EventKind.ASSOCIATION_ENDED,
+        EventKind.ASSOCIATION_REJECTED,
+    ),
+    Role.SCU: (EventKind.OBJECT_STORED,),
+}
+"""Events that a role publishes about its own zone."""
 _SERVICES = {Role(service.value): service for service in ServiceName}
 
 
@@ -41,6 +52,7 @@ class ZoneFacts:
         hosted: handlers that run in the processes of a role, which so has their permissions, too.
         domain: JetStream domain of the nats-servers that keep those.
         incoming: spools, of any zone, whose destinations it serves; `meeting` finds them.
+        has_events: its services publish events.
     """
 
     root: str
@@ -52,6 +64,7 @@ class ZoneFacts:
     domain: str | None = None
     hosted: Mapping[Role, tuple[ServiceName, ...]] = field(default_factory=dict)
     incoming: tuple[PlacedSpool, ...] = ()
+    has_events: bool = False
 
     @property
     def placed(self) -> tuple[PlacedSpool, ...]:
@@ -125,6 +138,11 @@ def _permissions_of(facts: ZoneFacts, role: Role) -> Permissions:
         publish += [patterns.ae_open(), patterns.zone_open()]
     publish += dict.fromkeys(durable_publishing(role, own=facts.placed, incoming=facts.incoming))
     subscribe += dict.fromkeys(durable_hearing(role, own=facts.placed, incoming=facts.incoming))
+    if facts.has_events:
+        publish += [
+            event_grant(facts.root, facts.zone, kind, sender_zone=facts.zone, role=role)
+            for kind in _EVENTS.get(role, ())
+        ]
     if role is not Role.SUPERVISOR:
         shared = ServiceSubjects(facts.root)
         subscribe += [shared.all_live, shared.all_dead]
@@ -138,6 +156,12 @@ def permissions_of_monitor(root: str) -> Permissions:
     """Return what a tool may do that only watches, such as `nats micro ls`."""
     heard = ServiceSubjects(root)
     return Permissions((TOOLS_ASK,), (TOOLS_INBOX, heard.all_live, heard.all_dead))
+
+
+def permissions_of_listener(facts: ZoneFacts) -> Permissions:
+    """Return what a program may do that acts on the events of a zone."""
+    replies = event_replies(facts.zone)
+    return Permissions((replies,), (all_events(facts.root, facts.zone), replies))
 
 
 def crossing(source: ZoneFacts, destination: ZoneFacts) -> tuple[str, ...]:

@@ -121,6 +121,9 @@ class Counters:
     """Segments sent again over the mesh."""
     mesh_outages: int = 0
     """How often the connection to NATS was lost."""
+    events_published: int = 0
+    events_lost: int = 0
+    """Events that could not be published while NATS was away, since too many waited."""
     queues: dict[QueueKey, QueueCounters] = field(default_factory=dict)
     """Of durable routes, in a delivery service."""
     spools: dict[QueueKey, SpoolCounters] = field(default_factory=dict)

@@ -186,6 +186,18 @@ INSTRUMENTS = (
     ),
     Instrument(
         "counter",
+        "dimse_mesh.events.lost",
+        "Events that were not published: NATS was away, and too many waited",
+        _number(lambda counters: counters.events_lost),
+    ),
+    Instrument(
+        "counter",
+        "dimse_mesh.events.published",
+        "Events published, of all kinds",
+        _number(lambda counters: counters.events_published),
+    ),
+    Instrument(
+        "counter",
         "dimse_mesh.retransmissions",
         "Segments sent again over the mesh",
         _number(lambda counters: counters.retransmissions),

@@ -21,6 +21,7 @@ from dimse_mesh.runtime.routing import Delivery, Route
 from dimse_mesh.runtime.settings_association import AssociationSettings
 from dimse_mesh.runtime.settings_durable import DeliverySettings, SpoolSettings
 from dimse_mesh.runtime.settings_errors import ConfigurationError, problems_of, without_password
+from dimse_mesh.runtime.settings_events import EventsSettings
 from dimse_mesh.runtime.settings_fields import SettingsModel, SubjectRoot, Token
 from dimse_mesh.runtime.settings_mesh import MeshSettings
 from dimse_mesh.runtime.settings_observability import ObservabilitySettings
@@ -94,6 +95,10 @@ class ZoneSettings(BaseSettings):
     )
     delivery: DeliverySettings = Field(
         default_factory=DeliverySettings, description="deliveries of durable routes to this zone's AEs"
+    )
+    events: EventsSettings = Field(
+        default_factory=EventsSettings,
+        description="what happens in this zone, published for whoever acts on it",
     )
     mesh: MeshSettings = Field(default_factory=MeshSettings, description="streams over NATS")
     liveness: LivenessSettings = Field(default_factory=LivenessSettings, description="who is alive")

@@ -22,6 +22,7 @@ from dimse_mesh.spool.reader import DamagedObject, SpooledObject, Unreadable, pa
 from dimse_mesh.spool.receipts import Receipts
 from dimse_mesh.spool.sharing import SharedPieces, remove_pieces
 from dimse_mesh.spool.store import ensure_streams, spool_config, state_config, until_made
+from dimse_mesh.spool.study import study_instance_uid
 from dimse_mesh.spool.writer import ObjectWriter
 
 __all__ = [
@@ -48,5 +49,6 @@ __all__ = [
     "read_data_set",
     "spool_config",
     "state_config",
+    "study_instance_uid",
     "until_made",
 ]

@@ -68,6 +68,7 @@ def facts_of(settings: ZoneSettings) -> ZoneFacts:
         shares=shares_of(settings),
         domain=settings.spool.domain,
         hosted={Role(service.value): settings.hosted_by(service) for service in ServiceName},
+        has_events=settings.events.enabled,
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from dimse_mesh.association.acceptor import Acceptor
+from dimse_mesh.association.association_events import says_nothing
 from dimse_mesh.association.durable_session import DurableSession
 from dimse_mesh.endpoint.own import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dimse_mesh.runtime.context import ServiceContext
@@ -34,12 +35,14 @@ class OwnAssociations:
         *,
         contexts: Sequence[PresentationContextAC],
         roles: Iterable[RoleSelection],
+        opened: Callable[[], Callable[[str], None]] = lambda: says_nothing,
     ) -> str:
         """Answer A-ASSOCIATE-AC and serve the association; return the code of its end.
 
         Args:
             session: of the acceptor's peer.
             contexts, roles: the answer's.
+            opened: is told that the association stands; what it returns, that it is over.
         """
         max_length = self._context.settings.association.max_pdu_length
         answer = AssociateAC.build(
@@ -58,12 +61,14 @@ class OwnAssociations:
         acceptor.peer.resume_reading()
         self._sessions.add(session)
         self._context.counters.association_opened()
+        ended = opened()
         code = "cancelled"
         try:
             code = await session.run()
         finally:
             self._sessions.discard(session)
             self._context.counters.association_closed(code)
+            ended(code)
             if code == "cancelled":
                 session.abort(code)
         return code

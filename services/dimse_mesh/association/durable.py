@@ -131,17 +131,25 @@ class DurableFrontEnd:
         *,
         objection: Callable[[int], PolicyRefusal | None],
         traceparent: str | None,
+        opened: Callable[[], Callable[[str], None]],
         live: Live,
     ) -> str:
         """Accept an association and serve it to its end; return the code of its end.
 
         Args:
             objection: what the policy says of an operation, by its command field.
+            opened: is told that the association stands; what it returns, that it is over.
             live: makes a client in this process that is to go to the destination itself.
         """
         try:
             return await self._serve(
-                acceptor, request, route, objection=objection, traceparent=traceparent, live=live
+                acceptor,
+                request,
+                route,
+                objection=objection,
+                traceparent=traceparent,
+                opened=opened,
+                live=live,
             )
         except Exception as error:  # noqa: BLE001 - one client's association must not end the others'
             why = described(error)  # never its text, which may be private
@@ -158,6 +166,7 @@ class DurableFrontEnd:
         *,
         objection: Callable[[int], PolicyRefusal | None],
         traceparent: str | None,
+        opened: Callable[[], Callable[[str], None]],
         live: Live,
     ) -> str:
         spools = [spool_of(self._context.settings, destination) for destination in route.destinations]
@@ -215,6 +224,7 @@ class DurableFrontEnd:
                 RoleSelection(role.sop_class_uid, scu_role=role.scu_role, scp_role=0)
                 for role in request.user_items(RoleSelection)
             ],
+            opened=opened,
         )
 
 

@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 
 from dimse_mesh.association.acceptor import Acceptor
 from dimse_mesh.association.admission import Admission
+from dimse_mesh.association.association_events import AssociationEvents, says_nothing
 from dimse_mesh.association.callbacks import Callback, Callbacks
 from dimse_mesh.association.commitment_hearing import ReportHearing
 from dimse_mesh.association.durable import DurableFrontEnd
@@ -42,7 +43,7 @@ from dimse_mesh.policy import (
 from dimse_mesh.policy.rejections import CONGESTION
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.logging import enter_trace
-from dimse_mesh.runtime.routing import Route, route_for
+from dimse_mesh.runtime.routing import Delivery, Route, route_for
 from dimse_mesh.runtime.settings_association import Listener
 from dimse_mesh.schemas.addresses import HalfAddress
 from dimse_mesh.schemas.association import OpenReply, OpenRequest
@@ -124,6 +125,7 @@ class FrontEnd:
         self.hearing = ReportHearing(context)
         self.callbacks = Callbacks(context.settings.scu.remote_aes)
         self._admission = Admission(context.settings, policy, context.counters)
+        self._events = AssociationEvents(context)
         self.tls_troubles = TlsTroubles(context.counters, TlsSide.LISTENER)
 
     def connected(self, connection: PeerConnection, listener: Listener) -> None:
@@ -166,7 +168,9 @@ class FrontEnd:
         def requested(acceptor: Acceptor, request: AssociateRQ, pdu: bytes) -> None:
             refusal = None if lead is Lead.DIRECT else self._admission.refusal_of(acceptor, request, listener)
             if refusal is not None:
-                acceptor.reject(refusal.rejection or CONGESTION)
+                rejection = refusal.rejection or CONGESTION
+                self._events.rejected(request, rejection, refusal.code)
+                acceptor.reject(rejection)
                 return
             admitted()
             leave = self._admission.enter(acceptor, request)
@@ -187,6 +191,7 @@ class FrontEnd:
 
     def _reject(self, acceptor: Acceptor, request: AssociateRQ, rejection: AssociateRJ, code: str) -> None:
         self._context.counters.association_rejected(rejection.result, rejection.source, rejection.reason)
+        self._events.rejected(request, rejection, code)
         log.warning(
             "rejected %s (%s) to %s: %s (%s)",
             request.calling_ae,
@@ -219,15 +224,24 @@ class FrontEnd:
             routes = () if client.lead is Lead.DIRECT else self._context.settings.routes
             route = route_for(routes, called=called, calling=calling)
             is_routed = client.lead is Lead.ROUTED
+            association = uuid.uuid4().hex
             if is_routed and self.hearing.takes(request):
                 acceptor.on_gone = None
-                await self._serve_here(client, request, partial(self.hearing.serve, acceptor, request))
+                serve: Serve = partial(self.hearing.serve, acceptor, request)
+                await self._serve_here(client, request, serve, association)
             elif is_routed and self._durable is not None and self._durable.takes(request, route):
                 acceptor.on_gone = None
                 told = request if callback is None else request.with_ae_titles(called, calling)
                 live = partial(self.in_process, Lead.LIVE)
-                serve = partial(self._durable.serve, acceptor, told, route, live=live)
-                await self._serve_here(client, told, serve)
+                opened = partial(
+                    self._events.opened,
+                    association,
+                    calling_ae=told.calling_ae,
+                    called_ae=told.called_ae,
+                    delivery=Delivery.DURABLE,
+                )
+                serve = partial(self._durable.serve, acceptor, told, route, opened=opened, live=live)
+                await self._serve_here(client, told, serve, association)
             else:
                 await self._open(client, route, callback)
         if not begun:
@@ -253,7 +267,9 @@ class FrontEnd:
         if self._durable is not None:
             self._durable.drain()
 
-    async def _serve_here(self, client: _Admitted, request: AssociateRQ, serve: Serve) -> None:
+    async def _serve_here(
+        self, client: _Admitted, request: AssociateRQ, serve: Serve, association: str
+    ) -> None:
         """Accept an association here, and serve it to its end."""
         telemetry = self._context.telemetry
         span = telemetry.start_span(
@@ -261,7 +277,7 @@ class FrontEnd:
             kind="server",
             root=True,
             attributes={
-                "dicom.association": uuid.uuid4().hex,
+                "dicom.association": association,
                 "dicom.ae.calling": request.calling_ae,
                 "dicom.ae.called": request.called_ae,
             },
@@ -302,9 +318,12 @@ class FrontEnd:
         )
         enter_trace(telemetry.traceparent(span))
 
+        tell_end: Callable[[str], None] = says_nothing
+
         def ended(code: str) -> None:
             client.leave()
             self._context.counters.association_closed(code)
+            tell_end(code)
             telemetry.end(span, error_code=None if code == "released" else code)
 
         half = AssociationHalf(
@@ -351,6 +370,13 @@ class FrontEnd:
                     return
                 linked = True
                 acceptor.peer.accept(accept_pdu)
+                if client.lead is Lead.ROUTED:
+                    tell_end = self._events.opened(
+                        identity.association,
+                        calling_ae=identity.calling_ae,
+                        called_ae=identity.called_ae,
+                        delivery=Delivery.LIVE,
+                    )
                 self._join(request, half, outcome)
         finally:
             if not linked:

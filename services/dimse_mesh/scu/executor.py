@@ -14,6 +14,7 @@ from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT, with_own_items
 from dimse_mesh.endpoint.peer import DicomPeer
 from dimse_mesh.endpoint.tls import TlsContext, remote_context
 from dimse_mesh.endpoint.tls_trouble import TlsSide, TlsTroubles
+from dimse_mesh.events import event_publisher
 from dimse_mesh.mesh import Message
 from dimse_mesh.policy import OpeningQuestion, Policy, PolicyRefusal, Side
 from dimse_mesh.policy.rejections import CALLING_NOT_RECOGNIZED
@@ -23,6 +24,7 @@ from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.runtime.tracing import traceparent_in
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.association import CLOSED_BY_TARGET, OpenReply, OpenRequest, OpenResult
+from dimse_mesh.scu.arrivals import arrival_watch
 from dimse_mesh.scu.callbacks import CallbackTeller
 from dimse_mesh.scu.requestor import Answer, OpeningFailed, connect, request_association
 from dimse_mesh.scu.slots import Slots
@@ -66,6 +68,7 @@ class Executor:
         )
         self._tls_troubles = TlsTroubles(context.counters, TlsSide.TARGET)
         self._callbacks = CallbackTeller(context.mesh, context.liveness)
+        self._events = event_publisher(context)
         self.occupancy = Occupancy()
         self.draining = False
 
@@ -230,6 +233,9 @@ class Executor:
             identity=identity,
             on_end=ended,
             on_request=on_request,
+            watch=None
+            if self._events is None
+            else arrival_watch(self._events, identity, remote.ae_title, accepted),
         )
         self._router.register(half)
         loop = asyncio.get_running_loop()

@@ -11,23 +11,25 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from time import perf_counter
 from typing import Protocol, cast
 
+from dimse_mesh.endpoint.time_shares import TimeShares
 from dimse_mesh.mesh import Turn, TurnWriter
 from dimse_mesh.policy import PeerCertificate
-from dimse_mesh.upper_layer import Framer, UpperLayerError
+from dimse_mesh.upper_layer import PDU_HEADER_LENGTH, Framer, FramingError, UpperLayerError
 
 RECEIVE_BUFFER_SIZE = 512 * 1024
 """Bytes read at once. One buffer serves every connection of an instance."""
 WRITE_HIGH_WATER = 512 * 1024
 """Bytes in the write buffer above which a connection is not writable."""
-LONG_TURN = 0.002
-"""Seconds that a read may take; beyond it, the peer's next reads are smaller."""
-FAIR_TURN = 0.001
-"""Seconds that they should take then."""
-LEAST_READ = 2048
+LEAST_READ = 512
 """Bytes that are read at once in any case."""
+DISCARDED_AT_ONCE = 32 * 1024
+"""Bytes that are read of what nobody wants any more,"""
+DISCARDING_PAUSE = 0.001
+"""and seconds until more of them are: a peer that goes on sending after an A-ABORT costs next to nothing."""
+_A_READ = 2048
+"""Bytes that cost as much as a read of none."""
 _KEPT_AT_MOST = WRITE_HIGH_WATER // 2
 """Bytes kept until the end of a turn: with more, the transport must say whether it takes them."""
 
@@ -37,11 +39,19 @@ _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None) if sys.platform ==
 class PduReceiver(Protocol):
     """Whoever handles what the peer sends."""
 
-    def pdus_received(self, pdus: list[tuple[int, memoryview]]) -> None:
-        """Handle the PDUs of one read. The views are valid until this returns."""
+    def pdus_received(self, pdus: list[tuple[int, memoryview]], start: int, until: float) -> int:
+        """Handle PDUs of one read. The views are valid until this returns.
+
+        Args:
+            start: index of the first that was not handled yet.
+            until: when others want their turn, as `perf_counter` says.
+
+        Returns:
+            The index behind the last that was handled: one at least. The rest is handed in again.
+        """
 
     def protocol_error(self, error: UpperLayerError) -> None:
-        """Handle a PDU that breaks PS3.8; nothing more will be received."""
+        """Handle a PDU that breaks PS3.8; nothing more will be received, and what came before it was handled."""
 
     def input_ended(self) -> bool:
         """Handle the peer's FIN; return whether it is to be written to any longer. Not called with TLS."""
@@ -67,7 +77,8 @@ class PeerConnection(asyncio.BufferedProtocol):
     """One connection to a DICOM peer, either way round.
 
     Args:
-        receive_buffer: shared by all connections of the event loop: a read is handled before the next one starts.
+        receive_buffer: shared by all connections of the event loop: what isn't handled in a read's turn is copied.
+        shares: of the event loop's time.
         turn: shared by all sockets of the event loop: what is written in a turn leaves at its end.
         max_length: longest PDU body accepted, in bytes; assign `max_length` to change it with the state.
         on_connected: called once with this connection when the transport stands.
@@ -77,14 +88,23 @@ class PeerConnection(asyncio.BufferedProtocol):
         "_broken",
         "_buffer",
         "_closing",
+        "_discarded",
+        "_discarding",
         "_framer",
+        "_going_on",
+        "_left",
+        "_left_bytes",
+        "_left_from",
         "_lent",
         "_limit",
         "_lost",
         "_on_connected",
         "_quickack",
         "_reading",
+        "_resting",
         "_share",
+        "_shares",
+        "_taking",
         "_transport",
         "_turn",
         "_writer",
@@ -99,6 +119,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         self,
         receive_buffer: bytearray,
         turn: Turn,
+        shares: TimeShares,
         *,
         max_length: int,
         on_connected: Callable[[PeerConnection], None] | None = None,
@@ -108,14 +129,25 @@ class PeerConnection(asyncio.BufferedProtocol):
         self._limit = self._share = len(self._buffer)
         """Bytes of one read at most, as the owner says; and as what the last reads have cost allows."""
         self._turn = turn
+        self._shares = shares
         self._framer = Framer(max_length=max_length)
         self._on_connected = on_connected
         self._transport: asyncio.Transport | None = None
         self._writer: TurnWriter | None = None
         self._quickack: socket.socket | None = None
-        self._reading = True
+        self._reading = self._taking = True
+        """Whether the owner wants more; whether the transport reads."""
+        self._left: list[tuple[int, memoryview]] = []
+        self._left_from = 0
+        """PDUs that have come, and from which on they wait for the next turn."""
+        self._left_bytes = memoryview(b"")
+        self._going_on = False
+        self._discarding = False
+        self._discarded = 0
+        self._resting: asyncio.TimerHandle | None = None
         self._lost = False
-        self._broken = False
+        self._broken: UpperLayerError | None = None
+        """What came instead of a PDU: nothing more is read."""
         self._closing: asyncio.TimerHandle | None = None
         self.receiver: PduReceiver | None = None
         self.writable = True
@@ -136,12 +168,17 @@ class PeerConnection(asyncio.BufferedProtocol):
     @property
     def contiguous(self) -> memoryview:
         """The bytes of the PDUs that lay wholly in the last read."""
-        return self._framer.contiguous
+        return self._left_bytes if self._left else self._framer.contiguous
 
     @property
     def reading(self) -> bool:
         """Whether the socket is read: not held back."""
         return self._reading
+
+    @property
+    def contended(self) -> bool:
+        """Whether other connections want the event loop's time, too."""
+        return self._shares.contended(self)
 
     @property
     def in_mid_pdu(self) -> bool:
@@ -217,8 +254,12 @@ class PeerConnection(asyncio.BufferedProtocol):
             # A peer with Nagle on waits for our ACK before it sends its next small segment (docs/adr/0003); not
             # one that has filled our buffer.
             self._quickack.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-        receiver = self.receiver
-        if receiver is None or self._lost or self._broken:
+        if self._discarding and not self._lost:
+            self._discarded += max(nbytes, _A_READ)
+            if self._discarded >= DISCARDED_AT_ONCE:
+                self._discarded = 0
+                self._rest(DISCARDING_PAUSE)
+        if self.receiver is None or self._lost or self._broken is not None:
             return
         self.bytes_received += nbytes
         if self.meter is not None and not self.meter.read(nbytes):
@@ -226,25 +267,94 @@ class PeerConnection(asyncio.BufferedProtocol):
             return
         try:
             pdus = self._framer.feed(self._buffer[:nbytes])
-        except UpperLayerError as error:
-            self._broken = True
-            receiver.protocol_error(error)
-            return
-        if pdus or self._limit < len(self._buffer):
-            begun = perf_counter()
-            with self._turn:
-                receiver.pdus_received(pdus)
-            self._take_turns(nbytes, perf_counter() - begun)
+        except FramingError as error:
+            self._broken = error
+            pdus = error.completed
+        if self._left:  # the transport had this already when it was told to stop
+            self._left += [(kind, memoryview(bytes(body))) for kind, body in pdus]
+        elif pdus or self._broken is not None or self._limit < len(self._buffer):
+            self._take_turn(pdus, nbytes)
 
-    def _take_turns(self, nbytes: int, seconds: float) -> None:
-        """Read less at once from a peer whose bytes take long, so that others get their turn in between."""
-        if seconds > LONG_TURN and nbytes > LEAST_READ:
-            self._share = max(int(nbytes * FAIR_TURN / seconds), LEAST_READ)
-        elif self._share < len(self._buffer) and seconds < FAIR_TURN:
+    def _take_turn(self, pdus: list[tuple[int, memoryview]], nbytes: int) -> None:
+        """Hand on what was read, or what fits into a turn; and read less at once if that wasn't all of it."""
+        until = self._shares.begin(self)
+        end = self._hand_on(pdus, 0, until)
+        if end < len(pdus):
+            self._keep(pdus, end)
+            self._share = max(min(self._share, nbytes) // 2, LEAST_READ)
+            self._lend()
+        elif self._share < len(self._buffer):
             self._share = min(self._share * 2, len(self._buffer))
+            self._lend()
+
+    def _hand_on(self, pdus: list[tuple[int, memoryview]], start: int, until: float) -> int:
+        receiver = self.receiver
+        if receiver is None:
+            return len(pdus)
+        with self._turn:
+            end = receiver.pdus_received(pdus, start, until)
+        rest = self._shares.end(self, until)
+        if rest and not self._lost:
+            self._rest(rest)
+        if end >= len(pdus) and self._broken is not None and self.receiver is not None:
+            self.receiver.protocol_error(self._broken)
+        return end
+
+    def _keep(self, pdus: list[tuple[int, memoryview]], start: int) -> None:
+        """Copy what has to wait for the next turn, and read nothing until then."""
+        rest, contiguous = pdus[start:], self._framer.contiguous
+        size = sum(len(body) + PDU_HEADER_LENGTH for _, body in rest)
+        if size <= len(contiguous):
+            self._left_bytes = memoryview(bytes(contiguous[len(contiguous) - size :]))
+            at = 0
+            for kind, body in rest:
+                begin, at = at + PDU_HEADER_LENGTH, at + PDU_HEADER_LENGTH + len(body)
+                self._left.append((kind, self._left_bytes[begin:at]))
         else:
+            self._left_bytes = memoryview(b"")
+            self._left = [(kind, memoryview(bytes(body))) for kind, body in rest]
+        self._left_from = 0
+        self._read_or_not()
+        self._go_on_later()
+
+    def _go_on_later(self) -> None:
+        if not self._going_on:
+            self._going_on = True
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Hand on what was left, as far as it fits into a turn."""
+        self._going_on = False
+        if self._lost or not self._reading or self._resting is not None or not self._left:
             return
-        self._lend()
+        self._left_from = self._hand_on(self._left, self._left_from, self._shares.begin(self))
+        if self._left_from < len(self._left):
+            self._go_on_later()
+        else:
+            self._left, self._left_bytes = [], memoryview(b"")
+            self._read_or_not()
+
+    def _rest(self, seconds: float) -> None:
+        if self._resting is None:
+            self._resting = asyncio.get_running_loop().call_later(seconds, self._rested)
+            self._read_or_not()
+
+    def _rested(self) -> None:
+        self._resting = None
+        if self._left:
+            self._go_on_later()
+        else:
+            self._read_or_not()
+
+    def _read_or_not(self) -> None:
+        wanted = self._reading and not self._left and self._resting is None
+        if self._transport is None or self._lost or wanted == self._taking:
+            return
+        self._taking = wanted
+        if wanted:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
 
     def _lend(self) -> None:
         self._lent = self._buffer[: min(self._limit, self._share)]
@@ -261,8 +371,9 @@ class PeerConnection(asyncio.BufferedProtocol):
         self._lost = True
         self.lost_by = exc
         self.writable = False
-        if self._closing is not None:
-            self._closing.cancel()
+        for timer in (self._closing, self._resting):
+            if timer is not None:
+                timer.cancel()
         if self._quickack is not None:
             self._quickack.close()
             self._quickack = None
@@ -312,13 +423,22 @@ class PeerConnection(asyncio.BufferedProtocol):
         """Stop reading the socket, so that TCP slows the peer."""
         if self._reading and self._transport is not None and not self._lost:
             self._reading = False
-            self._transport.pause_reading()
+            self._read_or_not()
 
     def resume_reading(self) -> None:
         """Read the socket again."""
         if not self._reading and self._transport is not None and not self._lost:
             self._reading = True
-            self._transport.resume_reading()
+            if self._left:
+                self._go_on_later()
+            else:
+                self._read_or_not()
+
+    def discard(self) -> None:
+        """Read on, but slowly: nothing that comes is of interest, but for the end."""
+        self._discarding = True
+        self.limit_reads(DISCARDED_AT_ONCE)
+        self.resume_reading()
 
     def end_output(self) -> bool:
         """Let the peer know that nothing more comes, when what was written is out; False: TLS can't."""

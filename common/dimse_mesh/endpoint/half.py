@@ -45,6 +45,10 @@ _SHORTEST_PDU = 7
 
 MOST_OPERATIONS = 4096
 """Operations that a peer may have outstanding, whatever was negotiated."""
+FEW_OPERATIONS = 4
+"""Operations that a peer may have outstanding beyond what was negotiated, while others want the process' time."""
+MANY_OPERATIONS = 32
+"""Operations that it may have outstanding then, whatever was negotiated."""
 ENDING = (UpperLayerError, DimseError, FrameError, WindowOverrun, OutboundError, PayloadTooLarge)
 """What a peer or the other endpoint may do wrong."""
 
@@ -69,6 +73,7 @@ class AssociationHalf:
         "_outcomes",
         "_peer_side",
         "_remote_side",
+        "_shared_operations",
         "full",
         "identity",
         "instance",
@@ -98,7 +103,7 @@ class AssociationHalf:
         self.peer = peer
         self.identity = identity
         self.operations = OperationTable()
-        self._most_operations = 1
+        self._most_operations = self._shared_operations = 1
         self.full = False
         """Whether our peer isn't read because it has as many operations outstanding as it may have."""
         self.state = HalfState.OPENING
@@ -221,6 +226,8 @@ class AssociationHalf:
         self._most_operations = max(
             self.settings.max_operations, min(operations or MOST_OPERATIONS, MOST_OPERATIONS)
         )
+        shared = max(min(operations or MANY_OPERATIONS, MANY_OPERATIONS), FEW_OPERATIONS)
+        self._shared_operations = min(shared, self._most_operations)
         self.state = HalfState.LINKED
         self.instance.linked(self)
         if 0 < max_pdu < _SHORTEST_PDU:
@@ -251,7 +258,10 @@ class AssociationHalf:
     def _has_too_many_operations(self) -> bool:
         """Whether our peer has to wait. While it owes answers it is read: they may be for one of its operations."""
         count = len(self.operations)
-        return count >= self._most_operations and (count >= MOST_OPERATIONS or not self.owed_answers)
+        if count < self._shared_operations:
+            return False
+        most = self._shared_operations if self.peer.contended else self._most_operations
+        return count >= most and (count >= MOST_OPERATIONS or not self.owed_answers)
 
     def regulate(self, *, waited: bool = False) -> None:
         """Read our peer, or hold it back until what it has sent gets away.

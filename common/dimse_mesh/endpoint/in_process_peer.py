@@ -135,6 +135,11 @@ class InProcessPeer:
         return self._may_send.is_set()
 
     @property
+    def contended(self) -> bool:
+        """Whether others want the time that it takes: it is one of our own."""
+        return False
+
+    @property
     def in_mid_pdu(self) -> bool:
         """Never: it sends no PDUs."""
         return False

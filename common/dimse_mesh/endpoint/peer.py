@@ -41,6 +41,10 @@ class DicomPeer(Protocol):
         """Whether it is read: not held back."""
 
     @property
+    def contended(self) -> bool:
+        """Whether others want the time that it takes."""
+
+    @property
     def in_mid_pdu(self) -> bool:
         """Whether it has begun a PDU and not ended it."""
 

@@ -24,6 +24,7 @@ from dimse_mesh.endpoint.pending_aborts import PendingAborts
 from dimse_mesh.endpoint.ports import Half
 from dimse_mesh.endpoint.settings import HalfSettings
 from dimse_mesh.endpoint.strangers import Strangers
+from dimse_mesh.endpoint.time_shares import TimeShares
 from dimse_mesh.endpoint.timers import HalfTimers
 from dimse_mesh.mesh import EnvelopeError, Message, unpack
 from dimse_mesh.mesh.complaints import Complaints
@@ -79,6 +80,8 @@ class Router:
         self.budget = Budget(settings.max_buffered)
         self._congestion = CongestionWindows(self._loop)
         self._receive_buffer = bytearray(RECEIVE_BUFFER_SIZE)
+        self.shares = TimeShares()
+        """Of the event loop, between the connections."""
         self._halves: dict[int, Half] = {}
         self._next_channel = random.getrandbits(31)
         self._pending_aborts = PendingAborts(self.courier)
@@ -126,7 +129,11 @@ class Router:
     ) -> PeerConnection:
         """Return the protocol of a connection to a DICOM peer, for the event loop to connect."""
         return PeerConnection(
-            self._receive_buffer, self._mesh.turn, max_length=max_length, on_connected=on_connected
+            self._receive_buffer,
+            self._mesh.turn,
+            self.shares,
+            max_length=max_length,
+            on_connected=on_connected,
         )
 
     # halves

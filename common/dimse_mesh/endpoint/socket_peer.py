@@ -7,7 +7,9 @@ and nowhere else. ARTIM runs here. `OpeningUser` and `PeerUser` are told what co
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
+from time import perf_counter
 from typing import Self
 
 from dimse_mesh.dimse import COMMAND_FLAG, data_parts, encode_message
@@ -32,7 +34,6 @@ from dimse_mesh.upper_layer import (
     AssociationMachine,
     Event,
     Framer,
-    FramingError,
     PduType,
     State,
     UpperLayerError,
@@ -160,6 +161,11 @@ class SocketPeer:
         return self._connection.reading
 
     @property
+    def contended(self) -> bool:
+        """Whether others want the time that it takes."""
+        return self._connection.contended
+
+    @property
     def in_mid_pdu(self) -> bool:
         """Whether it has begun a PDU and not ended it."""
         return self._connection.in_mid_pdu
@@ -189,7 +195,7 @@ class SocketPeer:
         self._connection.max_length = max_length
         kept, self._kept = self._kept, []
         if kept:
-            self.pdus_received(kept)
+            self.pdus_received(kept, 0, math.inf)
 
     def accept(self, pdu: bytes) -> None:
         """Answer A-ASSOCIATE-AC."""
@@ -275,10 +281,10 @@ class SocketPeer:
 
     # the connection's side
 
-    def pdus_received(self, pdus: list[tuple[int, memoryview]]) -> None:
-        """Handle the PDUs of one read."""
+    def pdus_received(self, pdus: list[tuple[int, memoryview]], start: int, until: float) -> int:
+        """Handle the PDUs of one read, until others want their turn; return the index behind the last of them."""
         machine, contiguous = self._machine, self._connection.contiguous
-        index, count = 0, len(pdus)
+        index, count = start, len(pdus)
         while index < count:
             user = self._user
             pdu_type, body = pdus[index]
@@ -296,12 +302,15 @@ class SocketPeer:
             elif user is None and machine.state is State.STA6:
                 self._kept += [(kind, memoryview(bytes(body))) for kind, body in pdus[index:]]
                 self._connection.pause_reading()
-                return
+                return count
             else:
                 self._pdu(pdu_type, body)
                 index += 1
+            if perf_counter() > until:
+                break
         if self._user is not None:
             self._user.read_ended()
+        return index
 
     def _pdu(self, pdu_type: int, body: memoryview) -> None:
         """Handle a PDU that isn't data in order."""
@@ -339,9 +348,7 @@ class SocketPeer:
             user.released()
 
     def protocol_error(self, error: UpperLayerError) -> None:
-        """Abort, since what came is no PDU; handle the whole PDUs before it."""
-        if isinstance(error, FramingError) and error.completed:
-            self.pdus_received(error.completed)
+        """Abort, since what came is no PDU."""
         if self._machine.state is not State.STA1:
             self._invalid(error)
 
@@ -383,7 +390,7 @@ class SocketPeer:
         elif action in CLOSES_TRANSPORT or (self._machine.state is State.STA13 and self._input_ended):
             connection.close(within=self._artim_timeout)
         elif self._machine.state is State.STA13:
-            connection.resume_reading()
+            connection.discard()
         return action
 
     def _invalid(self, error: UpperLayerError) -> None:

@@ -10,6 +10,7 @@ import pytest
 from dimse_mesh.association.acceptor import Acceptor
 from dimse_mesh.endpoint import PeerConnection, SocketPeer
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
+from dimse_mesh.endpoint.time_shares import TimeShares
 from dimse_mesh.mesh import Turn
 from dimse_mesh.policy.rejections import CALLED_NOT_RECOGNIZED, CALLING_NOT_RECOGNIZED
 from dimse_mesh.upper_layer import AssociateRQ
@@ -43,7 +44,7 @@ class Client:
     gone: int = 0
 
     def __post_init__(self) -> None:
-        self.connection = PeerConnection(bytearray(65536), Turn(), max_length=ASSOCIATE_LIMIT)
+        self.connection = PeerConnection(bytearray(65536), Turn(), TimeShares(), max_length=ASSOCIATE_LIMIT)
         self.transport = MemoryTransport(self.connection, self.read.extend, self._closed)
         self.acceptor = Acceptor(
             lambda opening: SocketPeer.connecting_in(self.connection, artim_timeout=ARTIM, opening=opening),

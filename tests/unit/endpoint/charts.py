@@ -43,6 +43,7 @@ class ChartPeer:
         self.user: PeerUser | None = None
         self.bytes_received = 0
         self.reading = True
+        self.contended = False
         self.in_mid_pdu = False
         self.writable = True
         self.backlog = 0

@@ -11,9 +11,16 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dimse_mesh.endpoint.connection import LEAST_READ, WRITE_HIGH_WATER, PeerConnection
+from dimse_mesh.endpoint.connection import (
+    DISCARDED_AT_ONCE,
+    DISCARDING_PAUSE,
+    LEAST_READ,
+    WRITE_HIGH_WATER,
+    PeerConnection,
+)
+from dimse_mesh.endpoint.time_shares import TimeShares
 from dimse_mesh.mesh import Turn
-from dimse_mesh.upper_layer import FramingError, PduTooLong, UnrecognizedPdu, UpperLayerError
+from dimse_mesh.upper_layer import PduTooLong, UnrecognizedPdu, UpperLayerError
 from tests.support.wire import RELEASE_RQ_PDU, abort, pdu
 
 pytestmark = pytest.mark.anyio
@@ -32,23 +39,26 @@ class Notes:
 
     pdus: list[tuple[int, bytes]] = field(default_factory=list)
     errors: list[UpperLayerError] = field(default_factory=list)
-    completed: list[tuple[int, bytes]] = field(default_factory=list)
     lost: int = 0
     writable: int = 0
     ended: int = 0
     keeps_open: bool = False
     on_pdus: Callable[[], None] = lambda: None
+    most: int = 1 << 30
+    """PDUs that it handles in a turn."""
+    turns: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def pdus_received(self, pdus: list[tuple[int, memoryview]]) -> None:
-        self.pdus += [(kind, bytes(body)) for kind, body in pdus]
+    def pdus_received(self, pdus: list[tuple[int, memoryview]], start: int, until: float) -> int:  # noqa: ARG002
+        end = min(len(pdus), start + self.most)
+        self.pdus += [(kind, bytes(body)) for kind, body in pdus[start:end]]
+        self.turns += 1
         self.changed.set()
         self.on_pdus()
+        return end
 
     def protocol_error(self, error: UpperLayerError) -> None:
         self.errors.append(error)
-        if isinstance(error, FramingError):
-            self.completed += [(kind, bytes(body)) for kind, body in error.completed]
         self.changed.set()
 
     def input_ended(self) -> bool:
@@ -101,7 +111,8 @@ async def connected(*, buffer: int = 4096, max_length: int = 10_000) -> AsyncIte
         server.setblocking(False)
         notes = Notes()
         _, connection = await loop.create_connection(
-            lambda: PeerConnection(bytearray(buffer), Turn(), max_length=max_length), *server.getsockname()
+            lambda: PeerConnection(bytearray(buffer), Turn(), TimeShares(), max_length=max_length),
+            *server.getsockname(),
         )
         connection.receiver = notes
         peer, _ = await loop.sock_accept(server)
@@ -292,7 +303,7 @@ async def test_a_pdu_begun_before_the_handover_goes_to_the_next_receiver() -> No
         assert pair.connection.in_mid_pdu
         await pair.send(b"\0\x03abc\x04\0\0\0\0\x04")
         await second.until(lambda: bool(second.errors))
-        assert second.completed == [(4, b"abc")]
+        assert second.pdus == [(4, b"abc")]
         assert isinstance(second.errors[0], PduTooLong)
 
 
@@ -301,8 +312,7 @@ async def test_an_oversized_pdu_is_an_error_at_its_header_and_what_came_before_c
         await pair.send(RELEASE_RQ_PDU + b"\x04\0\x7f\xff\xff\xff")
         await pair.notes.until(lambda: bool(pair.notes.errors))
         assert isinstance(pair.notes.errors[0], PduTooLong)
-        assert pair.notes.completed == [(5, bytes(4))]
-        assert pair.notes.pdus == []
+        assert pair.notes.pdus == [(5, bytes(4))]
 
 
 async def test_what_is_no_pdu_is_an_error() -> None:
@@ -329,19 +339,77 @@ async def test_the_duplicated_descriptor_is_closed_with_the_connection() -> None
         assert duplicate is None or duplicate.fileno() == -1
 
 
-def test_a_peer_whose_bytes_take_long_is_read_in_smaller_pieces_and_then_again_in_larger_ones() -> None:
-    connection = PeerConnection(bytearray(64 * 1024), Turn(), max_length=1000)
+async def test_what_does_not_fit_into_a_turn_waits_for_the_next_one_and_keeps_its_order() -> None:
+    async with connected(buffer=2048) as pair:
+        notes, others = pair.notes, 0
 
-    def lent() -> int:
-        return len(connection.get_buffer(0))
+        def other() -> None:
+            nonlocal others
+            others += 1
+            asyncio.get_running_loop().call_soon(other)
 
-    connection._take_turns(64 * 1024, 0.008)
-    assert lent() == 8 * 1024
-    connection._take_turns(8 * 1024, 0.008)
-    assert lent() == LEAST_READ
-    connection.limit_reads(1024)
-    assert lent() == 1024, "the owner's limit holds, too"
-    connection.limit_reads(64 * 1024)
-    for _ in range(5):
-        connection._take_turns(LEAST_READ, 0.0001)
-    assert lent() == 64 * 1024
+        notes.most = 3
+        sent = [pdu(4, bytes([number])) for number in range(200)]
+        other()
+        await pair.send(b"".join(sent))
+        await notes.until(lambda: len(notes.pdus) == 200)
+        assert [pdu(kind, body) for kind, body in notes.pdus] == sent
+        assert notes.turns >= 67
+        assert others >= 66, "others had their turns in between"
+
+
+async def test_what_waits_for_its_turn_waits_on_while_reading_is_paused() -> None:
+    async with connected() as pair:
+        notes = pair.notes
+        notes.most, notes.on_pdus = 4, pair.connection.pause_reading
+        await pair.send(RELEASE_RQ_PDU * 25)
+        for handled in (4, 8, 12, 16, 20, 24, 25):
+            await notes.until(lambda handled=handled: len(notes.pdus) == handled)  # type: ignore[misc]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert len(notes.pdus) == handled
+            pair.connection.resume_reading()
+        await pair.send(RELEASE_RQ_PDU)
+        await notes.until(lambda: len(notes.pdus) == 26)
+
+
+async def test_what_is_no_pdu_is_told_behind_what_waits_for_its_turn() -> None:
+    async with connected() as pair:
+        pair.notes.most = 2
+        await pair.send(RELEASE_RQ_PDU * 9 + b"GET / HTTP/1.1\r\n")
+        await pair.notes.until(lambda: bool(pair.notes.errors))
+        assert len(pair.notes.pdus) == 9
+        assert len(pair.notes.errors) == 1
+
+
+async def test_a_peer_whose_bytes_take_long_is_read_in_smaller_pieces_and_then_again_in_larger_ones() -> None:
+    async with connected() as pair:
+
+        def lent() -> int:
+            return len(pair.connection.get_buffer(0))
+
+        async def send(count: int) -> None:
+            before = len(pair.notes.pdus)
+            await pair.send(RELEASE_RQ_PDU * count)
+            await pair.notes.until(lambda: len(pair.notes.pdus) == before + count)
+
+        pair.notes.most = 1
+        for _ in range(12):
+            await send(2)
+        assert lent() == LEAST_READ
+        pair.connection.limit_reads(100)
+        assert lent() == 100, "the owner's limit holds, too"
+        pair.connection.limit_reads(4096)
+        pair.notes.most = 10
+        for _ in range(12):
+            await send(2)
+        assert lent() == 4096
+
+
+async def test_what_nobody_wants_any_more_is_read_slowly() -> None:
+    async with connected(buffer=512 * 1024, max_length=2 << 20) as pair:
+        pair.connection.discard()
+        begun = asyncio.get_running_loop().time()
+        await pair.send(pdu(4, bytes(40 * DISCARDED_AT_ONCE - 6)))
+        await pair.notes.until(lambda: len(pair.notes.pdus) == 1)
+        assert asyncio.get_running_loop().time() - begun > 39 * DISCARDING_PAUSE

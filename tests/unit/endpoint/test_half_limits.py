@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from dimse_mesh.endpoint.half import FEW_OPERATIONS
 from dimse_mesh.schemas.frames import FIRST_CONTROL, FrameKind, encode_frame, encode_u32
 from dimse_mesh.schemas.subjects import Kind
 from dimse_mesh.streams.outbound import Lane, Segment
@@ -222,5 +223,27 @@ def test_a_peer_that_owes_answers_is_read_whatever_it_has_outstanding() -> None:
             both.client.send(response(both.client.received[0]))
             await both.settle(1)
             assert both.target.received[-1] == both.client.sent[-1]
+
+    run(main())
+
+
+def test_a_peer_gets_no_more_operations_under_way_than_its_share_while_another_wants_the_process() -> None:
+    """No more than a few beyond what was negotiated, and what came in the turn that went beyond."""
+
+    async def main() -> None:
+        async with joined() as both:
+            other = both.front.router.new_connection(max_length=1000)
+            shares = both.front.router.shares
+            shares.begin(other)
+            for number in range(1, 21):
+                both.client.send(request(Command.C_ECHO, number, VERIFICATION))
+                await both.settle(0.1)
+                shares.begin(other)
+            assert both.target.received == both.client.sent[:FEW_OPERATIONS]
+            while len(both.target.received) < len(both.client.sent):
+                answered = len(both.target.received)
+                both.target.send(response(both.target.received[-1]))
+                await both.settle(1)
+                assert len(both.target.received) > answered
 
     run(main())

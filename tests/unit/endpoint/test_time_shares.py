@@ -1,0 +1,72 @@
+"""How long a turn may last, alone and beside others."""
+
+from __future__ import annotations
+
+import pytest
+
+from dimse_mesh.endpoint import time_shares
+from dimse_mesh.endpoint.time_shares import ALONE, LATELY, PAID_BACK, SHARED, TimeShares
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time_shares, "perf_counter", clock)
+    return clock
+
+
+def test_a_connection_alone_has_long_turns(clock: Clock) -> None:
+    shares, bulk = TimeShares(), object()
+    for _ in range(3):
+        assert shares.begin(bulk) == clock.now + ALONE
+        assert not shares.contended(bulk)
+        clock.now += 0.001
+
+
+def test_turns_are_short_while_another_connection_has_turns(clock: Clock) -> None:
+    shares, flood, honest = TimeShares(), object(), object()
+    shares.begin(flood)
+    assert shares.begin(honest) == clock.now + SHARED
+    for _ in range(5):
+        assert shares.begin(flood) == clock.now + SHARED
+        assert shares.contended(flood)
+        assert shares.contended(honest)
+        clock.now += LATELY / 10
+
+
+def test_turns_are_long_again_once_the_other_has_been_quiet(clock: Clock) -> None:
+    shares, flood, honest = TimeShares(), object(), object()
+    shares.begin(honest)
+    shares.begin(flood)
+    clock.now += LATELY * 1.01
+    assert shares.begin(flood) == clock.now + ALONE
+    assert not shares.contended(flood)
+    assert shares.contended(honest)
+
+
+def test_who_takes_too_long_again_and_again_beside_others_rests(clock: Clock) -> None:
+    shares, flood, honest = TimeShares(), object(), object()
+
+    def turn(seconds: float) -> float:
+        until = shares.begin(flood)
+        clock.now += seconds
+        return shares.end(flood, until)
+
+    for _ in range(3):
+        assert turn(0.01) == 0, "it is alone"
+    shares.end(honest, shares.begin(honest))
+    assert turn(SHARED) == 0
+    assert turn(0.01) == 0, "the machine may have been busy"
+    assert turn(0.01) == pytest.approx(0.01 * PAID_BACK)
+    assert turn(SHARED) == 0
+    assert turn(0.01) == 0

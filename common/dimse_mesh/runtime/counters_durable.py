@@ -60,6 +60,8 @@ class SpoolCounters:
     """Seconds that the oldest object has waited; 0: none waits."""
     bytes_kept: int = 0
     bytes_limit: int = 0
+    disk_share: float = 0.0
+    """Share of its disk that is in use, whoever uses it; 0: the disk isn't seen."""
     state: str = ""
     """A `SpoolState`, or a cause as in `QueueCounters.attempts`; empty: not seen yet."""
     refusing: str = ""

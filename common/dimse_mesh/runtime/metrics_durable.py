@@ -37,6 +37,10 @@ def _refusing(counters: Counters, _: Load | None) -> Values:
     ]
 
 
+def _disk_shares(counters: Counters, _: Load | None) -> Values:
+    return [(spool.disk_share, key._asdict()) for key, spool in counters.spools.items() if spool.disk_share]
+
+
 def _attempts(counters: Counters, _: Load | None) -> Values:
     return [
         (count, {**key._asdict(), "cause": cause})
@@ -144,6 +148,12 @@ DURABLE_INSTRUMENTS = (
         "Bytes that a spool may take, as its own zone sees it",
         _spools(lambda spool: spool.bytes_limit),
         "By",
+    ),
+    Instrument(
+        "gauge",
+        "dimse_mesh.spool.disk_used_ratio",
+        "Share of the disk of a spool (spool.store_dir) that is in use, whoever uses it, where it can be seen",
+        _disk_shares,
     ),
     Instrument(
         "gauge",

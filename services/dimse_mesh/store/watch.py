@@ -134,11 +134,12 @@ class SpoolWatch:
             MeshError: NATS is away.
         """
         counters = self._counters
+        counters.disk_share = disk_share(self._settings.store_dir)
         counters.refusing = refusing(
             counters.refusing,
             self._settings.high_water,
             spool_share=counters.bytes_kept / counters.bytes_limit if counters.bytes_limit > 0 else 0.0,
-            disk_share=disk_share(self._settings.store_dir),
+            disk_share=counters.disk_share,
             frozen=await self._keeper.is_frozen(self._spool),
         )
         if counters.refusing == self._said:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import yaml
 
+from k8s.dashboards.generate import rendered
 from tests.interop.observability.observed import DEAD, Observed
 from tests.interop.observability.traffic import a_bit_of_everything
 from tests.support.process import require_tool, wait_until
@@ -23,6 +23,8 @@ DASHBOARDS = Path("k8s/dashboards")
 FILES = sorted(DASHBOARDS.glob("*.json"))
 MEASURED = [file for file in FILES if file.stem != "traces"]
 """Those that show what the processes measure; test_jaeger.py asks what the other one shows."""
+LIVE = [file for file in MEASURED if file.stem != "durable"]
+"""Those of live routes; tests/durable/test_dashboard.py asks what the other one shows."""
 RANGE = "15s"
 """What stands for Grafana's $__rate_interval where the scrape interval is a second."""
 
@@ -32,14 +34,14 @@ def panels(file: Path) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", json.loads(file.read_text())["panels"])
 
 
-def expressions() -> dict[str, str]:
-    """Return every expression of every dashboard by its place, variables filled in."""
+def expressions(files: Sequence[Path]) -> dict[str, str]:
+    """Return every expression of these dashboards by its place, variables filled in."""
     return {
         f"{file.stem}: {panel['title']} ({target['refId']})": target["expr"]
         .replace("$__rate_interval", RANGE)
         .replace("[1h]", f"[{RANGE}]")
         .replace("$zone", "hospital|cloud")
-        for file in MEASURED
+        for file in files
         for panel in panels(file)
         for target in panel["targets"]
     }
@@ -51,9 +53,9 @@ def rules() -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", group["rules"])
 
 
-def scraping(watched: Observed) -> dict[str, Any]:
-    """Return a configuration that scrapes all processes of a mesh every second."""
-    targets = [f"127.0.0.1:{port}" for port in watched.ports.values()]
+def scraping(ports: Iterable[int]) -> dict[str, Any]:
+    """Return a configuration that scrapes processes every second."""
+    targets = [f"127.0.0.1:{port}" for port in ports]
     job = {"job_name": "dimse-mesh", "scrape_interval": "1s", "static_configs": [{"targets": targets}]}
     return {"scrape_configs": [job], "rule_files": [str((DASHBOARDS / "alerts.yaml").absolute())]}
 
@@ -71,7 +73,7 @@ def scraped(watched: Observed, tmp_path_factory: pytest.TempPathFactory) -> Iter
         except BaseException as error:  # noqa: BLE001 - raised again below
             failures.append(error)
 
-    with prometheus(tmp_path_factory.mktemp("prometheus"), scraping(watched)) as server:
+    with prometheus(tmp_path_factory.mktemp("prometheus"), scraping(watched.ports.values())) as server:
         worker = threading.Thread(target=work, daemon=True)
         worker.start()
         try:
@@ -84,10 +86,10 @@ def scraped(watched: Observed, tmp_path_factory: pytest.TempPathFactory) -> Iter
     assert not failures, failures
 
 
-@pytest.mark.parametrize("place", expressions())
+@pytest.mark.parametrize("place", expressions(LIVE))
 def test_every_panel_shows_something(scraped: Prometheus, place: str) -> None:
-    found = scraped.value(expressions()[place])
-    assert found, f"{place} is empty: {expressions()[place]}"
+    found = scraped.value(expressions(LIVE)[place])
+    assert found, f"{place} is empty: {expressions(LIVE)[place]}"
     for series in found:
         assert float(series["value"][1]) == float(series["value"][1]), "not a number"
 
@@ -142,12 +144,7 @@ def test_alerts_fire_when_they_must_and_not_otherwise(tmp_path: Path) -> None:
 
 
 def test_dashboards_are_what_their_generator_writes() -> None:
-    spec = importlib.util.spec_from_file_location("generate", DASHBOARDS / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert {file.name: file.read_text() for file in FILES} == module.rendered()
+    assert {file.name: file.read_text() for file in FILES} == rendered()
     listed = yaml.safe_load((DASHBOARDS / "kustomization.yaml").read_text())["configMapGenerator"][0]["files"]
     assert set(listed) == {file.name for file in FILES}
 
@@ -169,7 +166,7 @@ def test_panels_lie_beside_each_other() -> None:
 
 def test_expressions_name_only_metrics_that_exist(watched: Observed) -> None:
     served = {sample.name for where in watched.ports for sample in watched.samples(where)}
-    text = " ".join([*expressions().values(), *(rule["expr"] for rule in rules())])
+    text = " ".join([*expressions(MEASURED).values(), *(rule["expr"] for rule in rules())])
     named = set(re.findall(r"\b(?:dimse_mesh|process|target)_[a-z_]+\b(?=[^=~\"]*)", text))
     labels = {"dimse_mesh_zone"}
     durable = set(re.findall(r"^\| `(dimse_mesh_\w+)`", Path("docs/delivery.md").read_text(), re.MULTILINE))

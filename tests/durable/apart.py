@@ -10,15 +10,23 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
+from pydantic import SecretStr
+
+from dimse_mesh.mesh import JetStream, NatsSettings
+from dimse_mesh.schemas.addresses import InstanceAddress, Role
+from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
 from tests.durable.site import ARCHIVE
 from tests.fault.fleet import Fleet, fleet
 from tests.fault.relay import Relay
+from tests.support.bus import join
 from tests.support.mesh import zone_config
 from tests.support.nats import NatsServer, nats_server
-from tests.support.permitted import Bus
+from tests.support.permitted import TEST_USER, Bus
 from tests.support.ports import reserve_port
 
 DOMAIN = "ward"
+SPOOL = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, ARCHIVE)
 SERVICES = (("hospital", "store"), ("hospital", "association"), ("cloud", "scu"), ("cloud", "delivery"))
 
 
@@ -33,6 +41,20 @@ class Sites:
     """What the hospital's server joins the hub through."""
     entry: int
     """Port of the hospital's listener."""
+
+    def kept(self) -> int:
+        """Return how many messages are in the spool: of objects, dead letters, pieces."""
+
+        async def count() -> int:
+            settings = NatsSettings(
+                servers=[self.servers["hospital"].url], user=TEST_USER, password=SecretStr(TEST_USER)
+            )
+            async with join(settings, InstanceAddress("hospital", Role.COMMAND, "counting")) as mesh:
+                jetstream = JetStream(mesh, domain=DOMAIN, deadline=10)
+                await jetstream.start()
+                return await jetstream.count(SPOOL.stream, ">")
+
+        return anyio.run(count)
 
     def denials(self) -> list[str]:
         """Return what the servers have refused."""
@@ -56,7 +78,10 @@ def sites(directory: Path, *, target: int, cloud_has_leaf: bool = False) -> Iter
             "hospital",
             listener=entry,
             routes=[{"to": {"ae": ARCHIVE}, "delivery": "durable"}],
-            more={"spool": {"domain": DOMAIN, "max_bytes": 1 << 30}},
+            more={
+                "spool": {"domain": DOMAIN, "max_bytes": 1 << 30, "sweep_interval": 10.0, "deadline": 15.0},
+                "association": {"stalled_read_timeout": 5.0},
+            },
         ),
         zone_config(
             "cloud",

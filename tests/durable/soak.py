@@ -17,6 +17,7 @@ from tests.durable.faults import Faults, Row, Stage
 from tests.durable.scanner import Scanner
 from tests.durable.site import ARCHIVE
 from tests.fault.relay import Relay
+from tests.support.process import wait_until
 
 CLIENTS = ("CT1", "MR1")
 PATIENCE = 180.0
@@ -29,6 +30,8 @@ class Report:
 
     rows: Sequence[Row]
     balance: Balance
+    left: int
+    """Messages that were in the spool when everything was delivered: pieces for the keeper to remove."""
     seconds: float
 
     def __str__(self) -> str:
@@ -49,7 +52,8 @@ class Report:
             f"In {self.seconds:.0f} s: {sum(row.times for row in self.rows)} faults, "
             f"{balance.acknowledged} objects acknowledged, {len(balance.lost)} lost, "
             f"{len(balance.damaged)} damaged, {len(balance.disordered)} clients' out of order, "
-            f"{balance.again} delivered more than once, identical each time.",
+            f"{balance.again} delivered more than once, identical each time. When all was delivered, {self.left} "
+            "pieces were left in the spool; the keeper removed them.",
         ]
         return "\n".join(lines)
 
@@ -63,6 +67,7 @@ def soak(
     *,
     faults: int,
     longest: float = 3.0,
+    until_empty: bool = True,
     seed: int = 1,
     say: Callable[[str], None] = print,
 ) -> Report:
@@ -70,6 +75,7 @@ def soak(
 
     Args:
         longest: seconds that what is broken is gone at most.
+        until_empty: wait until nothing is left in the spool: no dead letter, no piece that a kill has left.
     """
     began = time.monotonic()
     books = Books()
@@ -100,4 +106,7 @@ def soak(
                     f"clients paused for {row.paused[-1]:.1f} s, delivered after {row.delivered[-1]:.1f} s"
                 )
         books.wait_for_arrival(books.everything(), timeout=PATIENCE)
-    return Report(tried.rows, books.balance(), time.monotonic() - began)
+        left = where.kept()
+        if until_empty:
+            wait_until(lambda: where.kept() == 0, "nothing is left in the spool", timeout=PATIENCE)
+    return Report(tried.rows, books.balance(), left, time.monotonic() - began)

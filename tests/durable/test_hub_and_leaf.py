@@ -10,16 +10,14 @@ from pydantic import SecretStr
 
 from dimse_mesh.mesh import JetStream, NatsSettings, NoResponders
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
-from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects, every_spool
-from tests.durable.apart import DOMAIN, Sites, sites
+from dimse_mesh.schemas.spool_subjects import every_spool
+from tests.durable.apart import DOMAIN, SPOOL, Sites, sites
 from tests.durable.site import ARCHIVE, CONTEXTS, Inbox, served, store
 from tests.support.bus import join
 from tests.support.files import synthetic
 from tests.support.permitted import TEST_USER
 from tests.support.ports import reserve_port
 from tests.support.scripted import Client
-
-SPOOL = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, ARCHIVE)
 
 
 @pytest.mark.parametrize("cloud_has_leaf", [False, True], ids=["cloud at the hub", "cloud at its own leaf"])

@@ -26,7 +26,11 @@ async def _orphans(where: Site) -> int:
 def test_what_a_killed_front_end_has_left(tmp_path: Path) -> None:
     waiting = synthetic(1, 3_000_000)
     half = p_data(message_of(synthetic(2, 8_000_000)), max_pdu=65536)
-    with site(tmp_path, hospital={"spool": {"max_bytes": 1 << 30, "sweep_interval": 1.0}}) as where:
+    hospital = {
+        "spool": {"max_bytes": 1 << 30, "sweep_interval": 1.0, "deadline": 2.0},
+        "association": {"stalled_read_timeout": 1.0},
+    }
+    with site(tmp_path, hospital=hospital) as where:
         with where.open() as client:
             assert store(client, waiting) == 0
         broken = where.open()

@@ -334,7 +334,9 @@ class JetStream:
         if message.status:
             raise NoResponders(f"stream {stream} can't be read: status {message.status}")
         headers = message.headers or {}
-        return StoredMessage(int(headers.get("Nats-Sequence", 0)), subject, message.payload)
+        return StoredMessage(
+            int(headers.get("Nats-Sequence", 0)), subject, message.payload, headers.get("Nats-Msg-Id", "")
+        )
 
     async def delete(self, stream: str, sequence: int) -> None:
         """Remove a message; that it is gone already is no error.

@@ -65,6 +65,11 @@ class PlacedSpool:
         yield f"{api}.STREAM.MSG.DELETE.{self._commitments}"
         yield from self.words(StateKind.PROGRESS)
 
+    def newest_receipt(self) -> str:
+        """Return the request for what has become of one of the destination's objects."""
+        spool = self.spool
+        return f"{jetstream_api(self.domain)}.DIRECT.GET.{spool.receipt_stream}.{spool.receipt(None)}"
+
     def seeing_commitments(self) -> Iterator[str]:
         """Yield the request for what is to be reported."""
         yield f"{jetstream_api(self.domain)}.DIRECT.GET.{self._commitments}"
@@ -140,6 +145,7 @@ def durable_publishing(
             yield from (spool.failed(), spool.state(StateKind.STATUS))
             yield from (spool.receipt(None), spool.state(StateKind.PROGRESS))
             yield from placed.words(StateKind.PAUSE)
+            yield placed.newest_receipt()
             yield from (*placed.reading(), *placed.removing())
             yield from placed.api("STREAM.INFO", "STREAM.MSG.GET")
             yield f"{jetstream_api(placed.domain)}.STREAM.NAMES"

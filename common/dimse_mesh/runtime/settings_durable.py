@@ -111,8 +111,9 @@ class SpoolSettings(SettingsModel):
         description="days that it is remembered which zone a study came from, for routes by origin",
     )
     sweep_interval: Seconds = Field(
-        default=3600.0,
-        description="seconds between looks for pieces of objects that were never whole; two in a row, and they go",
+        default=300.0,
+        description="seconds between looks for pieces that no manifest tells of; two in a row, and they go; at least "
+        "association.stalled_read_timeout and spool.deadline together",
     )
 
 

@@ -29,8 +29,7 @@ class Receipts:
         """
         if not manifest.receipt:
             return
-        stored_as = (manifest.sop_class, manifest.sop_instance)
-        sop_class, sop_instance = manifest.receipt_for or stored_as
+        sop_class, sop_instance = _known_as(manifest)
         receipt = Receipt(
             sop_class=sop_class,
             sop_instance=sop_instance,
@@ -43,8 +42,20 @@ class Receipts:
         await self._jetstream.publish(
             self._spool.receipt(sop_instance),
             pack(receipt),
-            message_id=f"{manifest.object_id}.{fate.value}.{sequence}",
+            message_id=_receipt_id(manifest, sequence, fate),
         )
+
+    async def says_delivered(self, manifest: Manifest, sequence: int) -> bool:
+        """Tell whether the newest receipt of an object's instance says that this very object was delivered.
+
+        Args:
+            sequence: of its manifest.
+        """
+        if not manifest.receipt:
+            return False
+        subject = self._spool.receipt(_known_as(manifest)[1])
+        newest = await self._jetstream.last(self._spool.receipt_stream, subject)
+        return newest is not None and newest.message_id == _receipt_id(manifest, sequence, Fate.DELIVERED)
 
     async def find(self, sop_instances: Iterable[str]) -> dict[str, Receipt]:
         """Return the newest receipt of each instance that has one."""
@@ -78,3 +89,12 @@ class Receipts:
         sequence = await self._jetstream.publish(self._spool.chunk(mark), b"\0", message_id=f"{mark}.0")
         self._jetstream.tell(self._spool.broken(mark))
         return sequence
+
+
+def _known_as(manifest: Manifest) -> tuple[str, str]:
+    """Return SOP class and instance that the object's client knows it by."""
+    return manifest.receipt_for or (manifest.sop_class, manifest.sop_instance)
+
+
+def _receipt_id(manifest: Manifest, sequence: int, fate: Fate) -> str:
+    return f"{manifest.object_id}.{fate.value}.{sequence}"

@@ -145,7 +145,7 @@ class Lanes:
         """The sequence number before which an object that was passed over stands."""
         return max(scan.position for scan in self._scans)
 
-    def start_again(self) -> None:
-        """Read every lane anew, from where it is."""
+    def start_again(self, *, from_first: bool) -> None:
+        """Read every lane anew, from its first object or from where it is."""
         for scan in self._scans:
-            scan.back_to(scan.position)
+            scan.back_to(1 if from_first else scan.position)

@@ -16,7 +16,7 @@ class DeliveryCause(StrEnum):
     DELIVERED = "delivered"
     WARNING = "delivered-with-warning"
     DUPLICATE = "already-there"
-    """The destination has the instance (0111H)."""
+    """The destination has the instance: it says so (0111H), or a receipt does."""
     REJECTED = "rejected"
     """A-ASSOCIATE-RJ; result, source and reason stand in the detail."""
     ABORTED = "aborted"

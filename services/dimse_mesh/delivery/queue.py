@@ -108,12 +108,19 @@ class DestinationQueue:
                         self._target.abort()
                         self._failures += 1
                         await self._pause(f"the spool can't be read: {error}", "")
-                        lanes.start_again()
+                        self._read_anew(lanes)
                 await settling.settled()
             finally:
                 with anyio.CancelScope(shield=True):
                     await self._target.close()
             tasks.cancel_scope.cancel()
+
+    def _read_anew(self, lanes: Lanes) -> None:
+        """Read the spool from its first object again, or from where it was read to while objects are held back.
+
+        From the first, because nats-server, when it is killed, may bring removed messages back.
+        """
+        lanes.start_again(from_first=not len(self._holds))
 
     def _scan(self, tasks: TaskGroup, subject: str, *, first: int = 1, end: int | None = None) -> ObjectScan:
         return ObjectScan(
@@ -137,6 +144,7 @@ class DestinationQueue:
         found = await lanes.next()
         if found is None:
             await self._rest()
+            self._read_anew(lanes)
             return
         priority, item = found
         scan = lanes.scan(priority)
@@ -261,6 +269,8 @@ class DestinationQueue:
                 attempts=attempts,
                 ahead=list(scan.contexts_ahead()),
             )
+            if outcome.cause is DeliveryCause.DAMAGED and await settling.was_delivered(spooled):
+                outcome = DeliveryOutcome(DeliveryCause.DUPLICATE)
             span.outcome = outcome
         self._report.attempted(outcome)
         if outcome.tried:

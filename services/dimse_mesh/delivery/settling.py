@@ -9,7 +9,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.delivery.outcomes import DeliveryOutcome
-from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, pack
+from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, NotPermitted, pack
 from dimse_mesh.schemas.commitment import Fate
 from dimse_mesh.schemas.spool import DeadLetter
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
@@ -70,6 +70,22 @@ class Settling:
         await self._note(spooled, Fate.FAILED, outcome.cause.value)
         self._under_way.add(spooled.sequence)
         self._tasks.start_soon(self._remove, spooled, False, "")
+
+    async def was_delivered(self, spooled: SpooledObject) -> bool:
+        """Tell whether an object whose pieces are missing was delivered before.
+
+        When nats-server is killed it may bring a removed message back, a manifest whose pieces are gone, for example.
+
+        Raises:
+            MeshError: NATS is away.
+        """
+        try:
+            return await self._receipts.says_delivered(spooled.manifest, spooled.sequence)
+        except NotPermitted as error:
+            log.warning(
+                "%s: receipts can't be read, write the server's configuration anew: %s", self._spool, error
+            )
+            return False
 
     async def settled(self) -> None:
         """Wait until everything is removed."""

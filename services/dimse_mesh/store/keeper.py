@@ -2,8 +2,9 @@
 
 A front-end whose client breaks off in the middle of an object tells the keepers so, and one of them removes its pieces.
 A front-end that is killed leaves its pieces without a word; a delivery service that is killed between two removals,
-too. Those are removed when two looks, `spool.sweep_interval` apart, have found the same pieces without a manifest: an
-object that is still coming grows.
+too, and so does a nats-server that is killed, since it may bring removed messages back. Those are removed when two
+looks, `spool.sweep_interval` apart, have found the same pieces without a manifest: an object that is still coming
+grows.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ MOST_BROKEN = 1000
 """Objects that keepers were told of and that wait to be removed; further ones are found by looking."""
 PROBE_SECONDS = 6.0
 """Seconds for a probe to be acknowledged; a stream that takes longer counts as frozen."""
+MOST_OF_THE_TIME = 0.01
+"""Share of the time that looks may take: a deep queue is looked at less often."""
 
 
 class Keeper:
@@ -174,7 +177,9 @@ async def keeping(context: ServiceContext) -> AsyncIterator[Keeper | None]:
     await ensure_streams(jetstream, settings.subject_root, settings.zone, streams, settings.spool)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(keeper.remove_what_is_told)
-        tasks.start_soon(_look_again_and_again, keeper, settings.spool.sweep_interval)
+        # While a client pauses in the middle of an object, or NATS is away, its pieces don't grow.
+        pause = settings.association.stalled_read_timeout + settings.spool.deadline
+        tasks.start_soon(_look_again_and_again, keeper, max(settings.spool.sweep_interval, pause))
         yield keeper
         tasks.cancel_scope.cancel()
 
@@ -191,12 +196,16 @@ async def _hear(
 
 
 async def _look_again_and_again(keeper: Keeper, interval: float) -> None:
+    took = 0.0
     while True:
-        await anyio.sleep(interval)
+        await anyio.sleep(max(interval, took / MOST_OF_THE_TIME))
+        began = anyio.current_time()
         try:
             removed = await keeper.sweep()
         except MeshError as error:
             log.debug("the spools can't be swept: %s", error)
             continue
+        finally:
+            took = anyio.current_time() - began
         if removed:
             log.info("removed the pieces of %d objects that were never whole", removed)

@@ -219,6 +219,7 @@ def test_what_crosses_for_a_durable_route_is_what_a_delivery_needs() -> None:
     }
     assert {subject for subject in back if subject.startswith("$JS")} == {
         f"{api}.STREAM.NAMES",
+        f"{api}.DIRECT.GET.{SPOOL.receipt_stream}.{SPOOL.receipt(None)}",
         f"{api}.STREAM.INFO.{SPOOL.stream}",
         f"{api}.STREAM.PURGE.{SPOOL.stream}",
         f"{api}.STREAM.MSG.DELETE.{SPOOL.stream}",

@@ -1,8 +1,9 @@
-"""Write the Grafana dashboards from the tables in panels/: python -m k8s.dashboards.generate"""
+"""Write the Grafana dashboards from the tables in panels/: python -m k8s.dashboards.generate [FOLDER]"""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from k8s.dashboards.grafana import dashboard_model
@@ -12,7 +13,6 @@ from k8s.dashboards.panels.mesh import MESH
 from k8s.dashboards.panels.operations import OPERATIONS
 from k8s.dashboards.panels.traces import TRACED
 
-HERE = Path(__file__).parent
 DASHBOARDS = {
     "front-end": ("DIMSE mesh: association front-end", FRONT_END),
     "operations": ("DIMSE mesh: operations", OPERATIONS),
@@ -22,14 +22,12 @@ DASHBOARDS = {
 }
 
 
-def rendered() -> dict[str, str]:
-    """Return the files by name."""
-    return {
-        f"{name}.json": json.dumps(dashboard_model(name, title, panels), indent=2) + "\n"
-        for name, (title, panels) in DASHBOARDS.items()
-    }
+def write(folder: Path) -> None:
+    """Write each dashboard into a file of its name."""
+    for name, (title, panels) in DASHBOARDS.items():
+        text = json.dumps(dashboard_model(name, title, panels), indent=2) + "\n"
+        (folder / f"{name}.json").write_text(text)
 
 
 if __name__ == "__main__":
-    for file, text in rendered().items():
-        (HERE / file).write_text(text)
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.durable.requestor import Reports, ask, asking
 from tests.durable.site import ARCHIVE, Inbox, site, store
-from tests.durable.test_commitment import Reports, ask, asking
 from tests.interop.observability.test_dashboards import DASHBOARDS, expressions, scraping
 from tests.support.files import synthetic
 from tests.support.mesh import Ae

@@ -36,7 +36,7 @@ class Receipts:
             fate=fate,
             cause=cause,
             redirected_to=redirected_to,
-            stored_as=None if manifest.receipt_for is None else stored_as,
+            stored_as=None if manifest.receipt_for is None else (manifest.sop_class, manifest.sop_instance),
             at=time.time(),
         )
         await self._jetstream.publish(

@@ -33,7 +33,10 @@ class Hospitals:
         self._stack = ExitStack()
         for title, inbox in self.inboxes.items():
             self._stack.enter_context(served(ports[title], inbox.script))
-        to_ai: list[dict[str, Any]] = [{"called": AI, "to": {"ae": AI}, "delivery": "durable"}]
+        to_ai: list[dict[str, Any]] = [
+            {"called": AI, "to": {"ae": AI}, "delivery": "durable"},
+            {"called": "AI-LIVE", "to": {"ae": AI}},
+        ]
         back: dict[str, Any] = {
             "calling": AI,
             "to": {"ae": OTHER},
@@ -75,6 +78,12 @@ class Hospitals:
         """Have a hospital send a study to the AI node, and wait until it has it."""
         expected = len(self.inboxes[AI].instances) + 1
         self.store(zone, synthetic(expected, 20_000, study=study), called=AI, calling="CT1")
+        self.inboxes[AI].wait_for(expected)
+
+    def send_live(self, zone: str, study: int) -> None:
+        """Have a hospital send a study to the AI node with no durable route between."""
+        expected = len(self.inboxes[AI].instances) + 1
+        self.store(zone, synthetic(expected, 20_000, study=study), called="AI-LIVE", calling="CT1")
         self.inboxes[AI].wait_for(expected)
 
     def send_result(self, study: int, *, size: int = 5000) -> str:
@@ -120,3 +129,13 @@ def test_results_go_where_their_study_came_from(hospitals: Hospitals) -> None:
     assert "its study came from several zones: hospital-a, hospital-b" in log
     assert "nobody knows its study" in log
     assert "Violation" not in log
+
+
+def test_a_study_that_came_live_is_remembered_too(hospitals: Hospitals) -> None:
+    hospitals.send_live("hospital-a", 5)
+    hospitals.send_live("hospital-b", 6)
+    results = [hospitals.send_result(study) for study in (5, 6)]
+    assert [hospitals.inboxes[PACS_A].wait_for(1)[0].instance] == results[:1]
+    assert [hospitals.inboxes[PACS_B].wait_for(1)[0].instance] == results[1:]
+    assert not hospitals.inboxes[OTHER].instances
+    assert "Violation" not in hospitals.mesh.log.read_text()

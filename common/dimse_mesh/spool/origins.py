@@ -31,12 +31,17 @@ class Origins:
         self._zone = zone
         self._noted: dict[tuple[str, str], float] = {}
 
+    def knows(self, study: str, source: str) -> bool:
+        """Tell whether nothing is to be noted of a study (its token) from a zone: it was, lately, or it needn't be."""
+        if study == NO_STUDY or source == self._zone:
+            return True
+        return time.time() < self._noted.get((study, source), 0.0) + AGAIN
+
     async def note(self, study: str, *, source: str, calling_ae: str) -> None:
         """Remember that an object of a study (its token) came from another zone; returns when that is on disk."""
-        key = (study, source)
-        now = time.time()
-        if study == NO_STUDY or source == self._zone or now < self._noted.get(key, 0.0) + AGAIN:
+        if self.knows(study, source):
             return
+        key, now = (study, source), time.time()
         origin = StudyOrigin(source=source, calling_ae=calling_ae, seen=now)
         subject = study_origin(self._root, self._zone, study=study, source=source)
         await self._jetstream.publish(subject, pack(origin), message_id=uuid.uuid4().hex)

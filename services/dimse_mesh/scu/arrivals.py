@@ -1,8 +1,9 @@
-"""Tells by events which objects the AEs of this zone have answered that they have."""
+"""Sees which objects the AEs of this zone get, and of which study; tells by events which they answer that they have."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,14 +34,22 @@ class ArrivalWatch:
     """Of one association with an AE of this zone.
 
     Args:
+        events: None: they aren't wanted.
+        on_study: called with the Study Instance UID of each object that the AE gets.
         ae: the AE's title in the configuration.
         syntaxes: transfer syntax by id of the accepted presentation contexts.
     """
 
     def __init__(
-        self, events: EventPublisher, identity: AssociationIdentity, ae: str, syntaxes: dict[int, str]
+        self,
+        events: EventPublisher | None,
+        on_study: Callable[[str], None] | None,
+        identity: AssociationIdentity,
+        ae: str,
+        syntaxes: dict[int, str],
     ) -> None:
         self._events = events
+        self._on_study = on_study
         self._identity = identity
         self._ae = ae
         self._syntaxes = syntaxes
@@ -61,12 +70,14 @@ class ArrivalWatch:
         if self._begun is not None:
             study = study_instance_uid(bytes(piece[:LONGEST_HEAD]), self._begun.transfer_syntax)
             self._begun.study = event_uid(study)
+            if self._on_study is not None:
+                self._on_study(study)
             self._begun = None
 
     def answered(self, head: CommandHead) -> None:
         """Publish that the AE has an object."""
         sent = self._sent.pop(head.responded_to, None)
-        if sent is None or category(head.status) not in _STORED:
+        if self._events is None or sent is None or category(head.status) not in _STORED:
             return
         identity = self._identity
         self._events.publish(
@@ -89,12 +100,18 @@ class ArrivalWatch:
 
 
 def arrival_watch(
-    events: EventPublisher, identity: AssociationIdentity, ae: str, accepted: AssociateAC
-) -> PeerWatch:
-    """Return what watches an association with an AE of this zone, that has accepted these contexts."""
+    events: EventPublisher | None,
+    on_study: Callable[[str], None] | None,
+    identity: AssociationIdentity,
+    ae: str,
+    accepted: AssociateAC,
+) -> PeerWatch | None:
+    """Return what watches an association with an AE of this zone, that has accepted these contexts; None: nothing."""
+    if events is None and on_study is None:
+        return None
     syntaxes = {
         context.context_id: significant_uid(context.transfer_syntax)
         for context in accepted.presentation_contexts
         if context.accepted
     }
-    return ArrivalWatch(events, identity, ae, syntaxes)
+    return ArrivalWatch(events, on_study, identity, ae, syntaxes)

@@ -26,6 +26,7 @@ from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.association import CLOSED_BY_TARGET, OpenReply, OpenRequest, OpenResult
 from dimse_mesh.scu.arrivals import arrival_watch
 from dimse_mesh.scu.callbacks import CallbackTeller
+from dimse_mesh.scu.origins import LiveOrigins
 from dimse_mesh.scu.requestor import Answer, OpeningFailed, connect, request_association
 from dimse_mesh.scu.slots import Slots
 from dimse_mesh.scu.storage import StoragePlaces
@@ -43,15 +44,24 @@ class Executor:
     Args:
         policy: of this zone.
         places: the AEs that are places.
+        origins: hears of which zone a study comes from; None: no route goes by that.
 
     Raises (from the constructor):
         StartError: a TLS file of a target is unusable.
     """
 
     def __init__(
-        self, context: ServiceContext, router: Router, slots: Slots, policy: Policy, places: StoragePlaces
+        self,
+        context: ServiceContext,
+        router: Router,
+        slots: Slots,
+        policy: Policy,
+        places: StoragePlaces,
+        *,
+        origins: LiveOrigins | None,
     ) -> None:
         self._context = context
+        self._origins = origins
         self._places = places
         self._settings = context.settings.scu
         self._router = router
@@ -233,9 +243,13 @@ class Executor:
             identity=identity,
             on_end=ended,
             on_request=on_request,
-            watch=None
-            if self._events is None
-            else arrival_watch(self._events, identity, remote.ae_title, accepted),
+            watch=arrival_watch(
+                self._events,
+                None if self._origins is None else self._origins.listener(identity),
+                identity,
+                remote.ae_title,
+                accepted,
+            ),
         )
         self._router.register(half)
         loop = asyncio.get_running_loop()

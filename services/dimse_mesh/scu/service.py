@@ -13,6 +13,7 @@ from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.schemas.association import OpenReply, OpenRequest
 from dimse_mesh.schemas.subjects import Subject
 from dimse_mesh.scu.executor import Executor
+from dimse_mesh.scu.origins import LiveOrigins, live_origins
 from dimse_mesh.scu.slots import Slots
 from dimse_mesh.scu.storage import StoragePlaces
 
@@ -25,13 +26,12 @@ async def run(context: ServiceContext) -> None:
     """
     settings = context.settings.scu
     async with anyio.create_task_group() as tasks:
-        await _serve(
-            context, StoragePlaces(settings.remote_aes, tasks, max_pdu_length=settings.max_pdu_length)
-        )
+        places = StoragePlaces(settings.remote_aes, tasks, max_pdu_length=settings.max_pdu_length)
+        await _serve(context, places, await live_origins(context, tasks))
         tasks.cancel_scope.cancel()
 
 
-async def _serve(context: ServiceContext, places: StoragePlaces) -> None:
+async def _serve(context: ServiceContext, places: StoragePlaces, origins: LiveOrigins | None) -> None:
     settings = context.settings.scu
     async with open_router(
         context,
@@ -46,7 +46,7 @@ async def _serve(context: ServiceContext, places: StoragePlaces) -> None:
         )
         await slots.start()
         policy = DecisionPoint(ConfiguredPolicy.of(context.settings), (refusal_log(),))
-        executor = Executor(context, router, slots, policy, places)
+        executor = Executor(context, router, slots, policy, places, origins=origins)
         subjects = context.mesh.subjects
         subscriptions: list[Subscription] = []
         for remote in settings.remote_aes:

@@ -91,6 +91,10 @@ bench-line: .venv/.developing ## 2 x 200 MB over round trips of 0, 80 and 200 ms
 bench-durable: .venv/.developing ## Durable delivery: destination down, Orthanc, a line of 80 ms, 100,000 objects
 	@$(RUN) tests.bench.durable
 
+.PHONY: bench-storage
+bench-storage: .venv/.developing ## Places: the same objects into a folder, a bucket and storescp; one of 4 GB
+	@$(RUN) tests.bench.storage
+
 soak: .venv/.developing ## Half an hour of load with random kills, restarts and partitions; prints the table
 	@$(RUN) tests.fault.soak --rounds $(SOAK_ROUNDS) --large $(SOAK_ROUNDS)
 

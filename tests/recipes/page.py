@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MARK = "@@ block "
 _FENCE = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PORT = re.compile(r"(?<![\w.])1[0-9]{4}(?![\w.])")
-_CONFIGURATION = {".yaml", ".json", ".conf"}
+_CONFIGURATION = {".yaml", ".json", ".conf", ".sh"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def checkout(directory: Path, example: str, ports: dict[str, str]) -> Path:
 
 
 def run_page(
-    directory: Path, name: str, *, example: str, tools: Sequence[str], timeout: float = 120
+    directory: Path, name: str, *, example: str, tools: Sequence[str], timeout: float = 300
 ) -> float:
     """Run the commands of docs/recipes/`name`.md; return how many seconds they took.
 

@@ -61,8 +61,9 @@ def stores(
     routes: Sequence[Mapping[str, Any]] = (),
     remote_aes: Sequence[Mapping[str, Any]] = (),
     env: Mapping[str, str] | None = None,
+    instances: Mapping[str, int] | None = None,
 ) -> Iterator[Stores]:
-    """Start the two zones; `places` are the settings of `storage` by AE title."""
+    """Start the two zones; `places` are the settings of `storage` by AE title, `instances` the cloud's."""
     quick = {"retry": {"first": 0.2, "longest": 1.0}, "look_interval": 0.5}
     configs = [
         zone_config("hospital", listener=reserve_port(), routes=routes),
@@ -73,7 +74,7 @@ def stores(
                 *({"ae_title": title, "storage": dict(place)} for title, place in places.items()),
                 *remote_aes,
             ],
-            more={"delivery": quick},
+            more={"delivery": quick, "instances": dict(instances or {})},
         ),
     ]
     with Mesh.start(directory, configs, env=env) as mesh:

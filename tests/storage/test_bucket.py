@@ -78,7 +78,7 @@ def test_objects_of_every_size_and_syntax(running: Stores, server: S3Server) -> 
 
 def test_wrong_credentials_and_a_missing_bucket(running: Stores) -> None:
     content = synthetic(1, 100_000)
-    assert "access-denied: HTTP 403" in refused(running, content, "STRANGER")
+    assert "access-denied: SignatureDoesNotMatch" in refused(running, content, "STRANGER")
     assert "missing: NoSuchBucket" in refused(running, content, "NOWHERE")
     for called in ("STRANGER", "NOWHERE"):
         with running.open(called, content) as client:

@@ -151,6 +151,8 @@ class Bucket:
         except PlaceError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 return None
+            if error.trouble is Trouble.DENIED:
+                await self.check()  # the answer to HEAD has no body that says why; this one has
             raise
 
     def write(self, name: str, *, staged: bool) -> ObjectWriting:

@@ -10,6 +10,7 @@ both of its halves alike. What the flood got done is printed, too: a flood that 
 from __future__ import annotations
 
 import argparse
+import signal
 import statistics
 import sys
 import tempfile
@@ -160,6 +161,8 @@ def main() -> int:
     parser.add_argument("--flood", help="be the hostile client", choices=FLOODS)
     parser.add_argument("--port", type=int, help="of the listener that is flooded")
     options = parser.parse_args()
+    # So that everything started is stopped when `timeout` ends the bench.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.flood:
         threading.Thread(target=_report, daemon=True).start()
         FLOODS[options.flood](options.port)

@@ -11,7 +11,7 @@ import pytest
 from tests.support import dcmtk
 from tests.support.mesh import Ae, Mesh, zone_config
 from tests.support.ports import reserve_port
-from tests.support.scripted import Client, Rejected, Server, ServerPeer, success
+from tests.support.scripted import Aborted, Client, Rejected, Server, ServerPeer, success
 from tests.support.way import Way
 from tests.support.wire import CT_STORAGE, Context, request, store_rq
 
@@ -87,6 +87,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
         ),
         zone_config(
             "cloud",
+            more={"scu": {"stalled_read_timeout": 8}},  # rounds each 2 s
             remote_aes=[
                 {"ae_title": archive.title, "host": "127.0.0.1", "port": archive.port, "default": True},
                 {
@@ -94,6 +95,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
                     "host": "127.0.0.1",
                     "port": narrow.port,
                     "max_associations": 1,
+                    "idle_timeout": 2,
                     "called_ae": "TARGETS OWN",
                 },
                 {
@@ -168,6 +170,20 @@ def test_limit_of_a_target_is_a_transient_reject_until_one_leaves(guarded: Mesh)
         first.release()
         server.join()
         with Client.open(guarded.listeners["hospital"], called="NARROW", calling="FRIEND") as second:
+            assert second.echo() == 0
+            second.release()
+
+
+def test_who_holds_the_slot_of_a_target_and_does_nothing_loses_it(guarded: Mesh) -> None:
+    """After 600 s, unless the target's idle_timeout says otherwise."""
+    port = guarded.listeners["hospital"]
+    with Server(port=guarded.aes["NARROW"].port) as server:
+        with Client.open(port, called="NARROW", calling="FRIEND") as idle:
+            assert rejected(port, called="NARROW", calling="FRIEND") in TRANSIENT
+            with pytest.raises(Aborted):
+                idle.receive_message()
+        server.join()
+        with Client.open(port, called="NARROW", calling="FRIEND") as second:
             assert second.echo() == 0
             second.release()
 

@@ -64,6 +64,7 @@ class AssociationHalf:
         translate: changes command sets of our peer; None: none is changed.
         on_request: told of each request before our peer gets it.
         watch: sees what our peer is asked and answers.
+        idle_timeout: seconds that it may be at rest; None: what the instance's settings say.
     """
 
     __slots__ = (
@@ -76,6 +77,7 @@ class AssociationHalf:
         "_shared_operations",
         "full",
         "identity",
+        "idle_timeout",
         "instance",
         "operations",
         "peer",
@@ -96,8 +98,11 @@ class AssociationHalf:
         translate: Translation | None = None,
         on_request: Callable[[CommandHead, memoryview], None] | None = None,
         watch: PeerWatch | None = None,
+        idle_timeout: float | None = None,
     ) -> None:
         self._on_end = on_end
+        self.idle_timeout = instance.settings.idle_timeout if idle_timeout is None else idle_timeout
+        """How long it may be at rest, with nothing moving, in seconds; 0: for ever."""
         self.instance = instance
         self.settings = instance.settings
         self.peer = peer

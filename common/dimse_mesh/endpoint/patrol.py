@@ -29,6 +29,10 @@ class Patrolled(Protocol):
         """Whether the peer owes us the rest of a message, and is not held back by us."""
 
     @property
+    def idle_timeout(self) -> float:
+        """How long it may be at rest, with nothing moving, in seconds; 0: for ever."""
+
+    @property
     def at_rest(self) -> bool:
         """Whether no operation is under way, in either direction."""
 
@@ -45,7 +49,6 @@ class Patrol:
 
     def __init__(self, halves: Mapping[int, Patrolled], settings: HalfSettings) -> None:
         self._halves = halves
-        self._idle_timeout = settings.idle_timeout
         self._stalled_read_timeout = settings.stalled_read_timeout
         self._loop = asyncio.get_running_loop()
         self._least_read = settings.least_read_rate * settings.stalled_read_timeout
@@ -75,7 +78,8 @@ class Patrol:
     def _interval(self) -> float:
         if self._draining:
             return DRAIN_INTERVAL
-        return min(self._stalled_read_timeout, self._idle_timeout or self._stalled_read_timeout) / 4
+        longest = self._stalled_read_timeout
+        return min([longest, *(half.idle_timeout or longest for half in self._halves.values())]) / 4
 
     def _round(self) -> None:
         self._next_round = None
@@ -109,5 +113,5 @@ class Patrol:
             half.abort("stalled-in-mid-message")
         elif slow:
             half.abort("too-slow-in-mid-message")
-        elif self._idle_timeout and silence >= self._idle_timeout and half.at_rest:
+        elif half.idle_timeout and silence >= half.idle_timeout and half.at_rest:
             half.abort("idle-timeout")

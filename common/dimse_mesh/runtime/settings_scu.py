@@ -15,6 +15,7 @@ from dimse_mesh.runtime.settings_fields import (
     Host,
     Port,
     Seconds,
+    SecondsOrOff,
     SettingsModel,
     TlsFile,
     TlsProfile,
@@ -75,6 +76,11 @@ class RemoteAe(SettingsModel):
     max_associations: CountOrUnlimited = Field(
         default=0,
         description="associations to it from the whole zone; more are rejected, transient; 0: no limit",
+    )
+    idle_timeout: SecondsOrOff | None = Field(
+        default=None,
+        description="seconds without traffic and without an operation under way before A-ABORT; 0: off; "
+        "none: scu.idle_timeout, but 600 at most where there is max_associations",
     )
     connect_timeout: Seconds = Field(default=10.0, description="seconds for TCP and TLS to stand")
     association_timeout: Seconds = Field(

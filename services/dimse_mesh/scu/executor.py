@@ -34,6 +34,8 @@ from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, UpperLayerError
 
 log = logging.getLogger(__name__)
 
+IDLE_WITH_SLOTS = 600.0
+"""Seconds that an association with a target of few slots may be idle, unless the settings say otherwise."""
 ATTACH_INTERVAL = 1.0
 """Seconds between questions to a front-end that doesn't say that it wants the association opened for it."""
 
@@ -218,6 +220,15 @@ class Executor:
         )
         return reply, answer.pdu
 
+    def _patience_with(self, remote: RemoteAe) -> float:
+        """Return how long an association may be idle, in seconds; 0: for ever."""
+        general = self._settings.idle_timeout
+        if remote.idle_timeout is not None:
+            return remote.idle_timeout
+        if not remote.max_associations:
+            return general
+        return min(general, IDLE_WITH_SLOTS) if general else IDLE_WITH_SLOTS
+
     def _join(
         self,
         remote: RemoteAe,
@@ -250,6 +261,7 @@ class Executor:
                 remote.ae_title,
                 accepted,
             ),
+            idle_timeout=self._patience_with(remote),
         )
         self._router.register(half)
         loop = asyncio.get_running_loop()

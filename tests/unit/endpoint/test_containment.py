@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock, PropertyMock, create_autospec
 
@@ -101,7 +100,8 @@ def test_rounds_go_on_past_an_association_that_raises(caplog: pytest.LogCaptureF
         bad, idle = create_autospec(Patrolled, instance=True), create_autospec(Patrolled, instance=True)
         type(bad).traffic = PropertyMock(side_effect=KeyError("traffic"))
         idle.traffic, idle.in_mid_message, idle.at_rest = 1, False, True
-        patrol = Patrol({1: bad, 2: idle}, replace(SETTINGS, idle_timeout=10.0))
+        bad.idle_timeout, idle.idle_timeout = 0.0, 10.0
+        patrol = Patrol({1: bad, 2: idle}, SETTINGS)
         patrol.begin()
         await asyncio.sleep(20)
         idle.abort.assert_called_with("idle-timeout")

@@ -27,6 +27,7 @@ from dimse_mesh.endpoint.ports import Instance
 from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.remote_side import RemoteSide
 from dimse_mesh.endpoint.sender import Objection, Sender, Translation
+from dimse_mesh.endpoint.summary import OperationSummary
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.mesh import PayloadTooLarge
 from dimse_mesh.runtime.counters import Load
@@ -85,6 +86,7 @@ class AssociationHalf:
         "sender",
         "settings",
         "state",
+        "summary",
     )
 
     def __init__(
@@ -109,6 +111,7 @@ class AssociationHalf:
         self.identity = identity
         self.operations = OperationTable()
         self._most_operations = self._shared_operations = 1
+        self.summary = OperationSummary()
         self.full = False
         """Whether our peer isn't read because it has as many operations outstanding as it may have."""
         self.state = HalfState.OPENING
@@ -153,6 +156,11 @@ class AssociationHalf:
     def traffic(self) -> int:
         """A number that changes with every byte to or from the peer."""
         return self.peer.bytes_received + self.receiver.bytes_written
+
+    @property
+    def carried(self) -> tuple[int, int]:
+        """Bytes from the peer so far, and to it."""
+        return self.peer.bytes_received, self.receiver.bytes_written
 
     @property
     def in_mid_message(self) -> bool:
@@ -427,7 +435,7 @@ class AssociationHalf:
             in_order: the other endpoint gets what was sent, the end itself included.
         """
         if self.state is HalfState.LINKED:
-            self.instance.counters.carried(self.peer.bytes_received, self.receiver.bytes_written)
+            self.instance.counters.carried(*self.carried)
         self.state = HalfState.ENDED
         if self.sender.outbound.congestion is not None:
             self.sender.outbound.congestion.leave(self)

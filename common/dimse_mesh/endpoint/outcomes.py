@@ -64,9 +64,11 @@ class Outcomes:
         self._tracing.close()
 
     def _count(self, operation: Operation, outcome: str) -> None:
-        instance = self._half.instance
+        instance, head = self._half.instance, operation.head
+        service = dimse_service(head.command_field)
+        self._half.summary.add(service, outcome, head.sop_class)
         instance.counters.operation_finished(
-            dimse_service(operation.head.command_field),
+            service,
             outcome,
             instance.now() - operation.started,
             traceparent=operation.traceparent,

@@ -18,6 +18,7 @@ from dimse_mesh.endpoint.peer import DicomPeer
 from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.sender import Sender
 from dimse_mesh.endpoint.settings import HalfSettings
+from dimse_mesh.endpoint.summary import OperationSummary
 from dimse_mesh.runtime.counters import Counters, Load
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
@@ -130,6 +131,7 @@ class Half(HalfEvents, Protocol):
     sender: Sender
     settings: HalfSettings
     state: HalfState
+    summary: OperationSummary
 
     @property
     def owed_answers(self) -> bool:

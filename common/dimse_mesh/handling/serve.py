@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dimse_mesh.handling.handler import OperationHandler
-from dimse_mesh.policy import ConfiguredPolicy, DecisionPoint, count_operations, refusal_log
+from dimse_mesh.policy import ConfiguredPolicy, DecisionPoint, audit_refusals, count_operations, refusal_log
 from dimse_mesh.runtime.context import ServiceContext
 
 
@@ -18,7 +18,8 @@ async def serve_operations(context: ServiceContext) -> None:
         mesh=context.mesh,
         telemetry=context.telemetry,
         policy=DecisionPoint(
-            ConfiguredPolicy.of(context.settings), (refusal_log(), count_operations(context.counters))
+            ConfiguredPolicy.of(context.settings),
+            (refusal_log(), count_operations(context.counters), *audit_refusals(context.audit)),
         ),
     )
     subject = context.mesh.subjects.operations(context.settings.zone, context.service)

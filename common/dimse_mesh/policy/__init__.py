@@ -1,5 +1,6 @@
 """One policy, asked at admission, at opening and at each operation; every decision is an event."""
 
+from dimse_mesh.policy.auditing import audit_refusals
 from dimse_mesh.policy.configured import ConfiguredPolicy, Verdict
 from dimse_mesh.policy.decision import Decision, DecisionPoint, Policy, PolicyRefusal, Subscriber
 from dimse_mesh.policy.questions import (
@@ -24,6 +25,7 @@ __all__ = [
     "Side",
     "Subscriber",
     "Verdict",
+    "audit_refusals",
     "count_operations",
     "count_rejections",
     "refusal_log",

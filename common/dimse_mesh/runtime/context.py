@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import anyio
 
+    from dimse_mesh.audit import AuditRecorder
     from dimse_mesh.mesh.connection import Mesh
     from dimse_mesh.mesh.liveness import Liveness
     from dimse_mesh.mesh.wire import Message
@@ -81,6 +82,8 @@ class ServiceContext:
     """Handlers in this process, by the subject on which its endpoint would ask them (ADR 2)."""
     host: InstanceAddress | None = None
     """Of a handler: the endpoint whose process it shares, and which asks it by `hosted`; None: a process of its own."""
+    audit: AuditRecorder | None = None
+    """The audit trail; None: none is kept."""
 
     def ready(self) -> None:
         """Note that this service's listeners and subscriptions are in place."""

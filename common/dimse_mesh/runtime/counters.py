@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import NamedTuple
 
+from dimse_mesh.audit import AuditNumbers
 from dimse_mesh.runtime.counters_durable import CommitmentCounters, QueueCounters, QueueKey, SpoolCounters
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -136,6 +137,8 @@ class Counters:
     """What the process holds now; set when NATS was connected for the first time."""
     mesh_connected: Callable[[], bool] | None = None
     """Whether NATS is connected; set when it was for the first time."""
+    audit: Callable[[], AuditNumbers] | None = None
+    """What the audit trail has written and lost; None: there is none."""
 
     def association_opened(self) -> None:
         """Count an accepted association."""

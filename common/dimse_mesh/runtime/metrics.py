@@ -22,6 +22,7 @@ from prometheus_client.samples import Exemplar
 
 from dimse_mesh.runtime.counters import SECONDS, Counters, Durations, Held, Load, TracedDuration
 from dimse_mesh.runtime.instrument import Instrument, Values
+from dimse_mesh.runtime.metrics_audit import AUDIT_INSTRUMENTS
 from dimse_mesh.runtime.metrics_durable import DURABLE_INSTRUMENTS
 from dimse_mesh.upper_layer.reasons import REJECT_REASONS, RejectResult, RejectSource
 
@@ -282,7 +283,7 @@ class Metrics:
             shutdown_on_exit=False,
         )
         meter = self._provider.get_meter("dimse_mesh")
-        for instrument in (*INSTRUMENTS, *DURABLE_INSTRUMENTS):
+        for instrument in (*INSTRUMENTS, *DURABLE_INSTRUMENTS, *AUDIT_INSTRUMENTS):
             self._create(meter, instrument)
         self._registry.register(_DurationCollector(counters))
         ProcessCollector(registry=self._registry)

@@ -16,10 +16,12 @@ from functools import partial
 import anyio
 import anyio.abc
 
+from dimse_mesh.audit import AuditRecorder
 from dimse_mesh.mesh.connection import open_mesh
 from dimse_mesh.mesh.discovery import EndpointStats, ServiceDescription, ServiceEndpoint, announce
 from dimse_mesh.mesh.errors import MeshError
 from dimse_mesh.mesh.liveness import open_liveness
+from dimse_mesh.runtime.auditing import auditing
 from dimse_mesh.runtime.context import Readiness, ServiceContext
 from dimse_mesh.runtime.counters import APPROVED, Counters, Held
 from dimse_mesh.runtime.errors import StartError, first_of
@@ -113,7 +115,10 @@ async def _serve(
         async with anyio.create_task_group() as tasks:
             if settings.observability.http is not None:
                 await tasks.start(_health(settings, readiness, telemetry).serve)
-            await _connected(service, settings, main, supervised, counters, telemetry, readiness=readiness)
+            async with auditing(settings, service.value, counters) as audit:
+                await _connected(
+                    service, settings, main, supervised, counters, telemetry, readiness=readiness, audit=audit
+                )
             tasks.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):
@@ -129,6 +134,7 @@ async def _connected(  # noqa: PLR0917 - all of them are what a context is made 
     telemetry: Telemetry,
     *,
     readiness: Readiness,
+    audit: AuditRecorder | None,
 ) -> None:
     """Connect to the mesh, run `main`, disconnect."""
     draining = anyio.Event()
@@ -162,6 +168,7 @@ async def _connected(  # noqa: PLR0917 - all of them are what a context is made 
             readiness=readiness,
             draining=draining,
             associations_by_ae=by_ae,
+            audit=audit,
         )
         await announce(mesh, describe(service, settings, counters))
         readiness.depends_on(lambda: mesh.connected)

@@ -19,6 +19,7 @@ from dimse_mesh.mesh.failure_detector import LivenessSettings
 from dimse_mesh.mesh.settings import NatsSettings
 from dimse_mesh.runtime.routing import Delivery, Route
 from dimse_mesh.runtime.settings_association import AssociationSettings
+from dimse_mesh.runtime.settings_audit import AuditSettings
 from dimse_mesh.runtime.settings_durable import DeliverySettings, SpoolSettings
 from dimse_mesh.runtime.settings_errors import ConfigurationError, problems_of, without_password
 from dimse_mesh.runtime.settings_events import EventsSettings
@@ -105,6 +106,7 @@ class ZoneSettings(BaseSettings):
     observability: ObservabilitySettings = Field(
         default_factory=ObservabilitySettings, description="logs, traces, metrics, health"
     )
+    audit: AuditSettings | None = Field(default=None, description="audit trail; none: none is kept")
     instances: Instances = Field(default_factory=Instances, description="processes per service under up")
 
     @classmethod

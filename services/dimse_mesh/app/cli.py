@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from dimse_mesh.app.audit_commands import audit_app
 from dimse_mesh.app.cohort_commands import cohort_app
 from dimse_mesh.app.extras import advice
 from dimse_mesh.app.failures import FAILED, failures, leave
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(queue_app, name="queue")
 app.add_typer(cohort_app, name="cohort")
+app.add_typer(audit_app, name="audit")
 
 
 class Service(StrEnum):
@@ -208,11 +210,18 @@ def send(
     calling: CallingOption = "DIMSE-MESH",
 ) -> None:
     """Store files (C-STORE) from the mesh itself, with a progress bar."""
+    from dimse_mesh.app.audited import audited
     from dimse_mesh.app.send import send as send_paths
     from dimse_mesh.app.way_in import WayIn
+    from dimse_mesh.audit.codes import AuditedKind
 
     with failures():
-        raise SystemExit(send_paths(WayIn.of(config, nats, subject_root, calling), ae_title, paths))
+        way = WayIn.of(config, nats, subject_root, calling)
+        raise SystemExit(
+            audited(
+                way.settings, "send", AuditedKind.NODE, ae_title, lambda: send_paths(way, ae_title, paths)
+            )
+        )
 
 
 @app.command()
@@ -230,13 +239,23 @@ def find(
     calling: CallingOption = "DIMSE-MESH",
 ) -> None:
     """Query (C-FIND) from the mesh itself; prints a table. Ctrl-C cancels."""
+    from dimse_mesh.app.audited import audited
     from dimse_mesh.app.find import find as find_in
     from dimse_mesh.app.way_in import WayIn
+    from dimse_mesh.audit.codes import AuditedKind
 
     with failures():
         way = WayIn.of(config, nats, subject_root, calling)
         raise SystemExit(
-            find_in(way, ae_title, keys or [], level=level, model=model, limit=limit, as_json=as_json)
+            audited(
+                way.settings,
+                "find",
+                AuditedKind.NODE,
+                ae_title,
+                lambda: find_in(
+                    way, ae_title, keys or [], level=level, model=model, limit=limit, as_json=as_json
+                ),
+            )
         )
 
 
@@ -254,13 +273,25 @@ def move(
     calling: CallingOption = "DIMSE-MESH",
 ) -> None:
     """Have an AE send objects to another (C-MOVE), with a progress bar. Ctrl-C cancels."""
+    from dimse_mesh.app.audited import audited
     from dimse_mesh.app.retrieve import Retrieval
     from dimse_mesh.app.retrieve import move as move_to
     from dimse_mesh.app.way_in import WayIn
+    from dimse_mesh.audit.codes import AuditedKind
 
     with failures():
         way = WayIn.of(config, nats, subject_root, calling)
-        raise SystemExit(move_to(way, Retrieval(ae_title, keys or [], level, model), to))
+        retrieval = Retrieval(ae_title, keys or [], level, model)
+        raise SystemExit(
+            audited(
+                way.settings,
+                "move",
+                AuditedKind.NODE,
+                ae_title,
+                lambda: move_to(way, retrieval, to),
+                details={"to": to},
+            )
+        )
 
 
 @app.command()
@@ -281,14 +312,23 @@ def get(
     calling: CallingOption = "DIMSE-MESH",
 ) -> None:
     """Retrieve objects into files (C-GET), with a progress bar. Ctrl-C cancels."""
+    from dimse_mesh.app.audited import audited
     from dimse_mesh.app.retrieve import Retrieval
     from dimse_mesh.app.retrieve import get as get_into
     from dimse_mesh.app.way_in import WayIn
+    from dimse_mesh.audit.codes import AuditedKind
 
     with failures():
         way = WayIn.of(config, nats, subject_root, calling)
         raise SystemExit(
-            get_into(way, Retrieval(ae_title, keys or [], level, model), output, sop_class or [])
+            audited(
+                way.settings,
+                "get",
+                AuditedKind.NODE,
+                ae_title,
+                lambda: get_into(way, Retrieval(ae_title, keys or [], level, model), output, sop_class or []),
+                details={"to": str(output.resolve())},
+            )
         )
 
 

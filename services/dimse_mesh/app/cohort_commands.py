@@ -69,20 +69,30 @@ def pull(
     calling: CallingOption = "DIMSE-MESH",
 ) -> None:
     """Pull the studies of a list; again after a kill or for what is new. Exit code 1: some are not complete."""
+    from dimse_mesh.app.audited import audited
     from dimse_mesh.app.cohort import pull_cohort
     from dimse_mesh.app.way_in import WayIn
+    from dimse_mesh.audit.codes import AuditedKind
 
     with failures():
+        way = WayIn.of(config, nats, subject_root, calling)
         raise SystemExit(
-            pull_cohort(
-                WayIn.of(config, nats, subject_root, calling),
-                listed,
-                destination=to,
-                folder=output,
-                sop_classes=sop_class or (),
-                attempts=attempts,
-                wait=wait,
-                wait_for_hours=wait_for_hours,
+            audited(
+                way.settings,
+                "cohort pull",
+                AuditedKind.COHORT,
+                str(listed),
+                lambda: pull_cohort(
+                    way,
+                    listed,
+                    destination=to,
+                    folder=output,
+                    sop_classes=sop_class or (),
+                    attempts=attempts,
+                    wait=wait,
+                    wait_for_hours=wait_for_hours,
+                ),
+                details={"to": to or str(output)},
             )
         )
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 
+from dimse_mesh.app.audited import audited
 from dimse_mesh.app.local_keys import with_local_keys
+from dimse_mesh.audit.codes import AuditedKind
 from dimse_mesh.delivery.report import IDLE
 from dimse_mesh.mesh import JetStream, open_mesh
 from dimse_mesh.runtime.errors import StartError
@@ -83,8 +85,29 @@ def with_queues(config: Path, do: Callable[[Queues], Awaitable[int]]) -> int:
     Raises:
         ConfigurationError, MeshError, StartError: it can't be done.
     """
-    settings = load_settings(config)
+    return _run(load_settings(config), do)
 
+
+def decide(
+    config: Path,
+    action: str,
+    destination: str,
+    do: Callable[[Queues], Awaitable[int]],
+    *,
+    ids: Sequence[str] = (),
+    details: Mapping[str, str] | None = None,
+) -> int:
+    """Run a command that changes a queue, or takes objects out of it; the audit trail says who has done so.
+
+    Raises:
+        ConfigurationError, MeshError, StartError: it can't be done.
+    """
+    settings = load_settings(config)
+    told = {"objects": f"{len(ids)} named" if ids else "all"} | dict(details or {})
+    return audited(settings, action, AuditedKind.QUEUE, destination, lambda: _run(settings, do), details=told)
+
+
+def _run(settings: ZoneSettings, do: Callable[[Queues], Awaitable[int]]) -> int:
     async def main() -> int:
         async with open_queues(settings) as queues:
             return await do(queues)

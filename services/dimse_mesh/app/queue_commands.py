@@ -87,11 +87,19 @@ def commitments(*, config: ConfigOption, as_json: Json = False) -> None:
 @queue_app.command()
 def retry(destination: Destination, ids: Ids = None, *, config: ConfigOption) -> None:
     """Put dead letters at the end of the queue."""
+    from dimse_mesh.app.queue import decide
     from dimse_mesh.app.queue import retry as put_back
-    from dimse_mesh.app.queue import with_queues
 
     with failures():
-        raise SystemExit(with_queues(config, lambda queues: put_back(queues, destination, ids or [])))
+        raise SystemExit(
+            decide(
+                config,
+                "queue retry",
+                destination,
+                lambda queues: put_back(queues, destination, ids or []),
+                ids=ids or [],
+            )
+        )
 
 
 @queue_app.command()
@@ -104,13 +112,18 @@ def redirect(
     waiting: Annotated[bool, typer.Option("--waiting", help="Objects that wait, not dead letters.")] = False,
 ) -> None:
     """Send dead letters to another destination instead. Pause DEST before you redirect what waits."""
-    from dimse_mesh.app.queue import with_queues
+    from dimse_mesh.app.queue import decide
     from dimse_mesh.app.queue_redirect import redirect as send_elsewhere
 
     with failures():
         raise SystemExit(
-            with_queues(
-                config, lambda queues: send_elsewhere(queues, destination, other, ids or [], waiting=waiting)
+            decide(
+                config,
+                "queue redirect",
+                destination,
+                lambda queues: send_elsewhere(queues, destination, other, ids or [], waiting=waiting),
+                ids=ids or [],
+                details={"to": other},
             )
         )
 
@@ -125,15 +138,21 @@ def drop(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
     """Remove dead letters for good."""
+    from dimse_mesh.app.queue import decide
     from dimse_mesh.app.queue import drop as remove
-    from dimse_mesh.app.queue import with_queues
 
     if not yes:
         what = "objects that wait" if waiting else "dead letters"
         typer.confirm(f"Remove {len(ids) if ids else 'all'} {what} for {destination} for good?", abort=True)
     with failures():
         raise SystemExit(
-            with_queues(config, lambda queues: remove(queues, destination, ids or [], waiting=waiting))
+            decide(
+                config,
+                "queue drop",
+                destination,
+                lambda queues: remove(queues, destination, ids or [], waiting=waiting),
+                ids=ids or [],
+            )
         )
 
 
@@ -146,13 +165,19 @@ def export(
     failed: Annotated[bool, typer.Option("--failed", help="The dead letters.")] = False,
 ) -> None:
     """Write the objects that wait, or the dead letters, as DICOM files."""
+    from dimse_mesh.app.queue import decide
     from dimse_mesh.app.queue import export as write
-    from dimse_mesh.app.queue import with_queues
 
     with failures():
         folder.mkdir(parents=True, exist_ok=True)
         raise SystemExit(
-            with_queues(config, lambda queues: write(queues, destination, folder, failed=failed))
+            decide(
+                config,
+                "queue export",
+                destination,
+                lambda queues: write(queues, destination, folder, failed=failed),
+                details={"to": str(folder.resolve())},
+            )
         )
 
 
@@ -165,18 +190,28 @@ def pause(
     minutes: Annotated[float | None, typer.Option(min=0, help="Then it goes on. None: until resume.")] = None,
 ) -> None:
     """Let nothing be delivered for now; clients are served on."""
+    from dimse_mesh.app.queue import decide
     from dimse_mesh.app.queue import pause as stop
-    from dimse_mesh.app.queue import with_queues
 
     with failures():
-        raise SystemExit(with_queues(config, lambda queues: stop(queues, destination, reason, minutes)))
+        raise SystemExit(
+            decide(
+                config,
+                "queue pause",
+                destination,
+                lambda queues: stop(queues, destination, reason, minutes),
+                details={"reason": reason},
+            )
+        )
 
 
 @queue_app.command()
 def resume(destination: Destination, *, config: ConfigOption) -> None:
     """Let deliveries go on."""
+    from dimse_mesh.app.queue import decide
     from dimse_mesh.app.queue import resume as go_on
-    from dimse_mesh.app.queue import with_queues
 
     with failures():
-        raise SystemExit(with_queues(config, lambda queues: go_on(queues, destination)))
+        raise SystemExit(
+            decide(config, "queue resume", destination, lambda queues: go_on(queues, destination))
+        )

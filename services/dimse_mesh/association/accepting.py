@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dimse_mesh.association.acceptor import Acceptor
 from dimse_mesh.association.association_events import says_nothing
 from dimse_mesh.association.durable_session import DurableSession
+from dimse_mesh.endpoint.auditing import AssociationAudit
 from dimse_mesh.endpoint.own import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, PresentationContextAC, RoleSelection
@@ -35,6 +36,7 @@ class OwnAssociations:
         *,
         contexts: Sequence[PresentationContextAC],
         roles: Iterable[RoleSelection],
+        audit: AssociationAudit,
         opened: Callable[[], Callable[[str], None]] = lambda: says_nothing,
     ) -> str:
         """Answer A-ASSOCIATE-AC and serve the association; return the code of its end.
@@ -42,6 +44,7 @@ class OwnAssociations:
         Args:
             session: of the acceptor's peer.
             contexts, roles: the answer's.
+            audit: is told that the association stands, and that it is over.
             opened: is told that the association stands; what it returns, that it is over.
         """
         max_length = self._context.settings.association.max_pdu_length
@@ -61,6 +64,7 @@ class OwnAssociations:
         acceptor.peer.resume_reading()
         self._sessions.add(session)
         self._context.counters.association_opened()
+        audit.opened()
         ended = opened()
         code = "cancelled"
         try:
@@ -68,6 +72,7 @@ class OwnAssociations:
         finally:
             self._sessions.discard(session)
             self._context.counters.association_closed(code)
+            audit.ended(code, session.summary, received=acceptor.peer.bytes_received)
             ended(code)
             if code == "cancelled":
                 session.abort(code)

@@ -19,6 +19,7 @@ from dimse_mesh.association.durable_contexts import asks_for_nothing_else
 from dimse_mesh.association.durable_session import DurableSession
 from dimse_mesh.dimse import CommandReceived, CommandSet, Status
 from dimse_mesh.dimse.commitment import COMMITMENT_SYNTAXES, STORAGE_COMMITMENT
+from dimse_mesh.endpoint.auditing import AssociationAudit
 from dimse_mesh.mesh import EnvelopeError, Message, PayloadTooLarge, pack, unpack
 from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.context import ServiceContext
@@ -75,12 +76,14 @@ class ReportHearing:
         acceptor: Acceptor,
         request: AssociateRQ,
         *,
+        audit: AssociationAudit,
         objection: Callable[[int], PolicyRefusal | None],
         traceparent: str | None,
     ) -> str:
         """Accept an association and serve it to its end; return the code of its end.
 
         Args:
+            audit: is told when the association stands, and when it has ended.
             objection: what the policy says of an operation, by its command field.
         """
         contexts = [_answer(context) for context in request.presentation_contexts]
@@ -105,7 +108,9 @@ class ReportHearing:
             traceparent=traceparent,
         )
         roles = request.user_items(RoleSelection)
-        return await self._associations.serve(acceptor, request, session, contexts=contexts, roles=roles)
+        return await self._associations.serve(
+            acceptor, request, session, contexts=contexts, roles=roles, audit=audit
+        )
 
     async def _report(
         self,

@@ -25,6 +25,7 @@ from dimse_mesh.association.durable_contexts import (
 from dimse_mesh.association.durable_room import RoomBoard
 from dimse_mesh.association.durable_session import DurableSession
 from dimse_mesh.endpoint import Router
+from dimse_mesh.endpoint.auditing import AssociationAudit
 from dimse_mesh.mesh import JetStream
 from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.context import ServiceContext
@@ -129,6 +130,7 @@ class DurableFrontEnd:
         request: AssociateRQ,
         route: Route,
         *,
+        audit: AssociationAudit,
         objection: Callable[[int], PolicyRefusal | None],
         traceparent: str | None,
         opened: Callable[[], Callable[[str], None]],
@@ -137,6 +139,7 @@ class DurableFrontEnd:
         """Accept an association and serve it to its end; return the code of its end.
 
         Args:
+            audit: is told when the association stands, and when it has ended.
             objection: what the policy says of an operation, by its command field.
             opened: is told that the association stands; what it returns, that it is over.
             live: makes a client in this process that is to go to the destination itself.
@@ -146,6 +149,7 @@ class DurableFrontEnd:
                 acceptor,
                 request,
                 route,
+                audit=audit,
                 objection=objection,
                 traceparent=traceparent,
                 opened=opened,
@@ -164,6 +168,7 @@ class DurableFrontEnd:
         request: AssociateRQ,
         route: Route,
         *,
+        audit: AssociationAudit,
         objection: Callable[[int], PolicyRefusal | None],
         traceparent: str | None,
         opened: Callable[[], Callable[[str], None]],
@@ -224,6 +229,7 @@ class DurableFrontEnd:
                 RoleSelection(role.sop_class_uid, scu_role=role.scu_role, scp_role=0)
                 for role in request.user_items(RoleSelection)
             ],
+            audit=audit,
             opened=opened,
         )
 

@@ -33,6 +33,7 @@ from dimse_mesh.dimse.commitment import STORAGE_COMMITMENT
 from dimse_mesh.dimse.status import FailureReason
 from dimse_mesh.endpoint import dimse_service
 from dimse_mesh.endpoint.peer import DicomPeer
+from dimse_mesh.endpoint.summary import OperationSummary
 from dimse_mesh.mesh import MeshError, StreamFull
 from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.counters import Counters
@@ -112,6 +113,7 @@ class DurableSession:
         idle_timeout: float,
         traceparent: str | None,
     ) -> None:
+        self.summary = OperationSummary()
         self._peer = peer
         self._contexts = contexts
         self._writer = writer
@@ -331,6 +333,7 @@ class DurableSession:
             status = failure_status_for(field, FailureReason.UNRECOGNIZED_OPERATION)
             self._answer(received, command, status)
         outcome = "success" if status == Status.SUCCESS else "failure"
+        self.summary.add(dimse_service(field), outcome, received.head.sop_class)
         self._counters.operation_finished(
             dimse_service(field), outcome, time.monotonic() - began, traceparent=self._traceparent
         )

@@ -30,6 +30,7 @@ from dimse_mesh.endpoint import (
     SocketPeer,
     dimse_service,
 )
+from dimse_mesh.endpoint.auditing import AssociationAudit, peer_of
 from dimse_mesh.endpoint.in_process_peer import InProcessPeer
 from dimse_mesh.endpoint.own import with_own_items
 from dimse_mesh.endpoint.peer import AskingPeer, OpeningUser
@@ -40,6 +41,7 @@ from dimse_mesh.policy import (
     Policy,
     PolicyRefusal,
 )
+from dimse_mesh.policy.auditing import username
 from dimse_mesh.policy.rejections import CONGESTION
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.logging import enter_trace
@@ -55,6 +57,7 @@ from dimse_mesh.upper_layer import (
     AssociateRQ,
     MalformedPdu,
     TlsRecord,
+    UserIdentityRQ,
 )
 
 log = logging.getLogger(__name__)
@@ -91,7 +94,11 @@ class Serve(Protocol):
     """Serves an association that is accepted here to its end."""
 
     async def __call__(
-        self, *, objection: Callable[[int], PolicyRefusal | None], traceparent: str | None
+        self,
+        *,
+        audit: AssociationAudit,
+        objection: Callable[[int], PolicyRefusal | None],
+        traceparent: str | None,
     ) -> str:
         """Return the code of its end."""
         ...
@@ -284,13 +291,16 @@ class FrontEnd:
         )
         enter_trace(telemetry.traceparent(span))
         code = "cancelled"
+        audit = self._audit(client, association)
         try:
             code = await serve(
+                audit=audit,
                 objection=self._objection(request.called_ae, request.calling_ae),
                 traceparent=telemetry.traceparent(span),
             )
         finally:
             client.leave()
+            audit.failed(code)
             telemetry.end(span, error_code=None if code == "released" else code)
 
     async def _open(self, client: _Admitted, route: Route, callback: Callback | None) -> None:
@@ -317,11 +327,14 @@ class FrontEnd:
             },
         )
         enter_trace(telemetry.traceparent(span))
+        audit = self._audit(client, identity.association)
 
         tell_end: Callable[[str], None] = says_nothing
 
         def ended(code: str) -> None:
             client.leave()
+            received, sent = half.carried
+            audit.ended(code, half.summary, received=received, sent=sent)
             self._context.counters.association_closed(code)
             tell_end(code)
             telemetry.end(span, error_code=None if code == "released" else code)
@@ -369,6 +382,7 @@ class FrontEnd:
                     self._reject(acceptor, request, CONGESTION, code)
                     return
                 linked = True
+                audit.opened()
                 acceptor.peer.accept(accept_pdu)
                 if client.lead is Lead.ROUTED:
                     tell_end = self._events.opened(
@@ -382,8 +396,22 @@ class FrontEnd:
             if not linked:
                 self.router.unregister(half)
                 client.leave()
+                audit.failed(code)
                 telemetry.end(span, error_code=code)
                 acceptor.peer.abort()
+
+    def _audit(self, client: _Admitted, association: str) -> AssociationAudit:
+        """Return what reports a client's association; of those that we ask for ourselves nothing is reported."""
+        request, peer = client.request, client.acceptor.peer
+        identity, certificate = request.user_item(UserIdentityRQ), peer.certificate
+        named = None if identity is None else (identity.identity_type, identity.primary_field)
+        return AssociationAudit(
+            self._context.audit if client.lead is Lead.ROUTED else None,
+            association=association,
+            client=peer_of(request.calling_ae, peer.host, requestor=True, name=username(named)),
+            called_ae=request.called_ae,
+            details={} if certificate is None else {"certificate": certificate.subject},
+        )
 
     def _objection(self, called: str, calling: str) -> Callable[[int], PolicyRefusal | None]:
         """Return what the policy says of operations that no handler is asked about."""

@@ -19,7 +19,7 @@ from dimse_mesh.endpoint import PeerConnection
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.endpoint.process import open_router
 from dimse_mesh.endpoint.tls import listener_context
-from dimse_mesh.policy import ConfiguredPolicy, DecisionPoint, count_rejections, refusal_log
+from dimse_mesh.policy import ConfiguredPolicy, DecisionPoint, audit_refusals, count_rejections, refusal_log
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.errors import listen_error
 from dimse_mesh.runtime.settings_association import Listener
@@ -73,7 +73,8 @@ async def listening(
         anyio.create_task_group() as tasks,
     ):
         policy = DecisionPoint(
-            ConfiguredPolicy.of(context.settings), (refusal_log(), count_rejections(context.counters))
+            ConfiguredPolicy.of(context.settings),
+            (refusal_log(), count_rejections(context.counters), *audit_refusals(context.audit)),
         )
         front_end = FrontEnd(context, router, tasks, policy, durable=durable)
         if context.draining.is_set():  # before the spools were made, perhaps

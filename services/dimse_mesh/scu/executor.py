@@ -10,6 +10,7 @@ import anyio
 
 from dimse_mesh.dimse import CommandHead
 from dimse_mesh.endpoint import AssociationHalf, AssociationIdentity, Occupancy, Router
+from dimse_mesh.endpoint.auditing import AssociationAudit, peer_of
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT, with_own_items
 from dimse_mesh.endpoint.peer import DicomPeer
 from dimse_mesh.endpoint.tls import TlsContext, remote_context
@@ -215,8 +216,16 @@ class Executor:
             remote=front_end,
         )
         on_request = self._callbacks.watch(identity, own)
+        audit = AssociationAudit(
+            self._context.audit,
+            association=identity.association,
+            client=peer_of(identity.calling_ae, "", requestor=True),
+            called_ae=identity.called_ae,
+            target=peer_of(remote.ae_title, remote.host or "", requestor=False),
+            details={"from zone": identity.home_zone},
+        )
         reply = self._join(
-            remote, identity, peer, answer.content, window=request.window, on_request=on_request
+            remote, identity, audit, peer, answer.content, window=request.window, on_request=on_request
         )
         return reply, answer.pdu
 
@@ -233,6 +242,7 @@ class Executor:
         self,
         remote: RemoteAe,
         identity: AssociationIdentity,
+        audit: AssociationAudit,
         peer: DicomPeer,
         accepted: AssociateAC,
         *,
@@ -247,6 +257,8 @@ class Executor:
             unattached.cancel()
             self._leave(remote)
             self._context.counters.association_closed(code)
+            received, sent = half.carried
+            audit.ended(code, half.summary, received=received, sent=sent)
 
         half = AssociationHalf(
             instance=self._router,
@@ -279,6 +291,7 @@ class Executor:
 
         unattached = loop.call_later(ATTACH_INTERVAL, look)
         self._context.counters.association_opened()
+        audit.opened()
         half.establish(
             remote=front_end,
             window=window,

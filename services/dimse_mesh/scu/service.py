@@ -8,7 +8,7 @@ import anyio
 
 from dimse_mesh.endpoint.process import open_router
 from dimse_mesh.mesh import Subscription
-from dimse_mesh.policy import ConfiguredPolicy, DecisionPoint, refusal_log
+from dimse_mesh.policy import ConfiguredPolicy, DecisionPoint, audit_refusals, refusal_log
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.schemas.association import OpenReply, OpenRequest
 from dimse_mesh.schemas.subjects import Subject
@@ -45,7 +45,9 @@ async def _serve(context: ServiceContext, places: StoragePlaces, origins: LiveOr
             interval=context.settings.liveness.interval,
         )
         await slots.start()
-        policy = DecisionPoint(ConfiguredPolicy.of(context.settings), (refusal_log(),))
+        policy = DecisionPoint(
+            ConfiguredPolicy.of(context.settings), (refusal_log(), *audit_refusals(context.audit))
+        )
         executor = Executor(context, router, slots, policy, places, origins=origins)
         subjects = context.mesh.subjects
         subscriptions: list[Subscription] = []

@@ -19,6 +19,7 @@ from dimse_mesh.policy import PeerCertificate
 from dimse_mesh.upper_layer import (
     CLOSES_TRANSPORT,
     EVENT_OF_PDU,
+    MOST_PDVS,
     RELEASE_RP_PDU,
     RELEASE_RQ_PDU,
     SENDS_ABORT,
@@ -34,9 +35,11 @@ from dimse_mesh.upper_layer import (
     AssociationMachine,
     Event,
     Framer,
+    MalformedPdu,
     PduType,
     State,
     UpperLayerError,
+    cut_pdvs,
     encode_pdu,
     iter_pdvs,
 )
@@ -48,6 +51,8 @@ _SENDS: Mapping[Action, bytes] = {
     Action.AR_4: RELEASE_RP_PDU,
     Action.AR_9: RELEASE_RP_PDU,
 }
+PDVS_AT_ONCE = 64
+"""PDVs of one PDU that are handled before the clock is looked at."""
 _OVER = frozenset((State.STA1, State.STA13))
 _DECODERS: Mapping[State, tuple[PduType, Callable[[memoryview], AssociateRQ | AssociateAC]]] = {
     State.STA2: (PduType.ASSOCIATE_RQ, AssociateRQ.decode),
@@ -74,6 +79,7 @@ class SocketPeer:
         "_max_pdu",
         "_opening",
         "_output_ended",
+        "_pdvs",
         "_user",
     )
 
@@ -94,6 +100,8 @@ class SocketPeer:
         self._input_ended = False
         self._output_ended = False
         self._max_pdu = 0
+        self._pdvs = 0
+        """Fragments of the P-DATA-TF under way that were handed on; 0: it has few, or they are handed on wholly."""
         self._kept: list[tuple[int, memoryview]] = []
         """What came right behind the A-ASSOCIATE-AC."""
         connection.receiver = self
@@ -289,15 +297,9 @@ class SocketPeer:
             user = self._user
             pdu_type, body = pdus[index]
             if user is not None and machine.takes_data and pdu_type == PduType.P_DATA_TF:
-                behind = user.run_received(pdus, index, contiguous)
+                behind = index if self._pdvs else user.run_received(pdus, index, contiguous)
                 if behind == index:
-                    behind += 1
-                    try:
-                        pdvs = iter_pdvs(body)
-                    except UpperLayerError as error:
-                        self._invalid(error)
-                    else:
-                        user.pdvs_received(pdvs)
+                    behind += self._fragments(user, pdus, index)
                 index = behind
             elif user is None and machine.state is State.STA6:
                 self._kept += [(kind, memoryview(bytes(body))) for kind, body in pdus[index:]]
@@ -311,6 +313,25 @@ class SocketPeer:
         if self._user is not None:
             self._user.read_ended()
         return index
+
+    def _fragments(self, user: PeerUser, pdus: list[tuple[int, memoryview]], index: int) -> bool:
+        """Hand on the fragments of a P-DATA-TF, or the first of many; then the others stand in its place."""
+        pdu_type, body = pdus[index]
+        try:
+            pdvs, end = cut_pdvs(body, PDVS_AT_ONCE)
+            if end < len(body):
+                self._pdvs += len(pdvs)
+                if self._pdvs >= MOST_PDVS:
+                    raise MalformedPdu(f"a P-DATA-TF with more than {MOST_PDVS} PDVs")
+                pdus[index] = pdu_type, body[end:]
+            else:
+                self._pdvs = 0
+        except UpperLayerError as error:
+            self._pdvs = 0
+            self._invalid(error)
+            return True
+        user.pdvs_received(pdvs)
+        return not self._pdvs
 
     def _pdu(self, pdu_type: int, body: memoryview) -> None:
         """Handle a PDU that isn't data in order."""

@@ -1,6 +1,6 @@
 """DICOM Upper Layer (PS3.8), sans-IO: bytes in, PDUs out; a state table.
 
-framing     Framer cuts a stream into PDUs, iter_pdvs a P-DATA-TF into fragments
+framing     Framer cuts a stream into PDUs, iter_pdvs and cut_pdvs a P-DATA-TF into fragments
 associate   A-ASSOCIATE-RQ/AC, with items and user_items, byte exact
 pdu         A-ASSOCIATE-RJ, A-RELEASE, A-ABORT; reasons: what the standard enumerates in them
 state       table 9-10 and the machine that walks it; its actions name ARTIM, the owner of the transport runs it
@@ -21,8 +21,10 @@ from dimse_mesh.upper_layer.errors import (
 from dimse_mesh.upper_layer.framing import (
     COMMAND,
     LAST,
+    MOST_PDVS,
     PDV_HEADER_LENGTH,
     Framer,
+    cut_pdvs,
     encode_p_data_header,
     encode_pdv_header,
     iter_pdvs,
@@ -141,6 +143,8 @@ __all__ = [
     "encode_pdu",
     "encode_p_data_header",
     "encode_pdv_header",
+    "MOST_PDVS",
+    "cut_pdvs",
     "iter_pdvs",
     "next_state",
     "significant_uid",

@@ -130,6 +130,17 @@ def iter_pdvs(body: bytes | memoryview) -> list[tuple[int, int, memoryview]]:
     header bytes, or longer than the PDU, or if there are more than `MOST_PDVS`. An empty fragment is fine. The
     fragments are views of `body`.
     """
+    pdvs, end = cut_pdvs(body, MOST_PDVS)
+    if end < len(body):
+        raise MalformedPdu(f"a P-DATA-TF with more than {MOST_PDVS} PDVs")
+    return pdvs
+
+
+def cut_pdvs(body: bytes | memoryview, most: int) -> tuple[list[tuple[int, int, memoryview]], int]:
+    """Cut no more than `most` PDVs off; return them, and where the next one begins in the body.
+
+    What is left of the body is one, too. Raises what `iter_pdvs` does, for what was cut.
+    """
     view = memoryview(body)
     size = len(view)
     if not size:
@@ -146,9 +157,9 @@ def iter_pdvs(body: bytes | memoryview) -> list[tuple[int, int, memoryview]]:
         if length < 2 or at > size:
             raise MalformedPdu(f"a PDV of length {length} in a P-DATA-TF of {size} bytes")
         pdvs.append((context_id, flags, view[start:at]))
-        if len(pdvs) > MOST_PDVS:
-            raise MalformedPdu(f"a P-DATA-TF with more than {MOST_PDVS} PDVs")
-    return pdvs
+        if len(pdvs) == most:
+            break
+    return pdvs, at
 
 
 def encode_pdv_header(context_id: int, flags: int, length: int) -> bytes:

@@ -10,6 +10,7 @@ from dimse_mesh.endpoint.half import FEW_OPERATIONS
 from dimse_mesh.schemas.frames import FIRST_CONTROL, FrameKind, encode_frame, encode_u32
 from dimse_mesh.schemas.subjects import Kind
 from dimse_mesh.streams.outbound import Lane, Segment
+from dimse_mesh.upper_layer.framing import MOST_PDVS
 from tests.support.wire import VERIFICATION, Command, Message, p_data, pdu, pdv, request, response, store_rq
 from tests.unit.endpoint.joined import FRONT, SETTINGS, Joined, joined
 from tests.unit.endpoint.virtual_time import run
@@ -97,6 +98,41 @@ def test_what_a_peer_must_not_send_ends_in_an_abort_with_the_reason(data: bytes,
         async with joined() as both:
             both.client.transport.feed(data)
             await _aborted(both, 2, reason)
+
+    run(main())
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 127, 128, 129, 1000, 4096])
+def test_a_pdu_of_many_fragments_is_one_message(count: int) -> None:
+    async def main() -> None:
+        async with joined() as both:
+            sent = store_rq(1, "1.2.3", bytes(range(250)) * 20, context_id=3)
+            size = -(-5000 // count)
+            pieces = [sent.data[at : at + size] for at in range(0, 5000, size)] if sent.data else []
+            pieces += [b""] * (count - len(pieces))
+            body = b"".join(
+                pdv(3, is_command=False, is_last=number == count, fragment=piece)
+                for number, piece in enumerate(pieces, 1)
+            )
+            both.client.sent.append(sent)
+            command = pdu(4, pdv(3, is_command=True, is_last=True, fragment=sent.command))
+            both.client.transport.feed(
+                command + pdu(4, body) + p_data(request(Command.C_ECHO, 2, VERIFICATION))
+            )
+            await both.settle(1)
+            assert both.target.received[:1] == [sent]
+            assert [message.field for message in both.target.received] == [Command.C_STORE, Command.C_ECHO]
+
+    run(main())
+
+
+def test_a_pdu_of_too_many_fragments_is_malformed() -> None:
+    async def main() -> None:
+        async with joined() as both:
+            both.client.transport.feed(
+                pdu(4, pdv(1, is_command=True, is_last=False, fragment=b"") * (MOST_PDVS + 1))
+            )
+            await _aborted(both, 2, 6)
 
     run(main())
 

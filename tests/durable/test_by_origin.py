@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]  # made at import time
 
+from tests.durable.requestor import Report, Reports, ask
 from tests.durable.site import CONTEXTS, Inbox, message_of, served
 from tests.support.files import DicomFile, synthetic
 from tests.support.mesh import Mesh, zone_config
 from tests.support.ports import reserve_port
 from tests.support.process import wait_until
+from tests.support.pynet import entity, scu
 from tests.support.scripted import Client
+from tests.support.wire import CT_STORAGE
 
 AI, PACS_A, PACS_B, OTHER = "AI", "PACS_A", "PACS_B", "OTHER"
 RESULT = 500
@@ -29,7 +33,7 @@ class Hospitals:
     def __init__(self, directory: Path) -> None:
         self.inboxes = {title: Inbox() for title in (AI, PACS_A, PACS_B, OTHER)}
         ports = {title: reserve_port() for title in self.inboxes}
-        self._entries = {zone: reserve_port() for zone in ("hospital-a", "hospital-b", "cloud")}
+        self.entries = {zone: reserve_port() for zone in ("hospital-a", "hospital-b", "cloud")}
         self._stack = ExitStack()
         for title, inbox in self.inboxes.items():
             self._stack.enter_context(served(ports[title], inbox.script))
@@ -52,7 +56,7 @@ class Hospitals:
         configs = [
             zone_config(
                 zone,
-                listener=self._entries[zone],
+                listener=self.entries[zone],
                 remote_aes=[{"ae_title": ae, "host": "127.0.0.1", "port": ports[ae]} for ae in titles],
                 routes=routes,
                 more={**quick, "spool": {"max_bytes": 1 << 28}},
@@ -68,7 +72,7 @@ class Hospitals:
     def store(self, zone: str, *contents: DicomFile, called: str, calling: str) -> None:
         """Store objects at a zone's front-end."""
         with Client.open(
-            self._entries[zone], called=called, calling=calling, contexts=CONTEXTS, timeout=60
+            self.entries[zone], called=called, calling=calling, contexts=CONTEXTS, timeout=60
         ) as client:
             for content in contents:
                 assert client.exchange(message_of(content)).status == 0
@@ -129,6 +133,19 @@ def test_results_go_where_their_study_came_from(hospitals: Hospitals) -> None:
     assert "its study came from several zones: hospital-a, hospital-b" in log
     assert "nobody knows its study" in log
     assert "Violation" not in log
+
+
+def test_results_are_committed_when_the_pacs_has_them(hospitals: Hospitals) -> None:
+    hospitals.send_study("hospital-a", 7)
+    result, reports = hospitals.send_result(7), Reports()
+    node = entity(AI)
+    node.add_requested_context(StorageCommitmentPushModel)
+    with scu(node, hospitals.entries["cloud"], called="RESULTS", handlers=reports.handlers) as association:  # type: ignore[arg-type]
+        status, transaction = ask(association, [(CT_STORAGE, result)])
+        assert status.Status == 0
+        report = reports.wait_for()
+    assert report == Report(1, transaction, [result], {}, "")
+    assert hospitals.inboxes[PACS_A].instances == [result]
 
 
 def test_a_study_that_came_live_is_remembered_too(hospitals: Hospitals) -> None:

@@ -146,6 +146,8 @@ class Route(SettingsModel):
             raise ValueError("by_origin needs delivery: durable")
         if self.by_origin and (self.also or self.hooks):
             raise ValueError("by_origin goes with neither hooks nor several destinations")
+        if self.by_origin and self.commitment is CommitmentMode.TARGET:
+            raise ValueError("by_origin doesn't go with commitment: target")
         if self.priority is not RoutePriority.MEDIUM and self.delivery is not Delivery.DURABLE:
             raise ValueError("priority needs delivery: durable")
         return self

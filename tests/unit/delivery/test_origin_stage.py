@@ -46,6 +46,7 @@ def test_all_destinations_of_the_route_are_known_before_anything_comes() -> None
         {"delivery": "live"},
         {"delivery": "durable", "hooks": [{"remove": ["PatientName"]}]},
         {"delivery": "durable", "also": [{"ae": "X"}]},
+        {"delivery": "durable", "commitment": "target"},
     ],
 )
 def test_what_does_not_go_with_it_is_refused(more: dict[str, object]) -> None:

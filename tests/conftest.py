@@ -1,4 +1,7 @@
-"""How tests are shared out among processes (`make test`): what shares costly fixtures stays together."""
+"""How tests are shared out among processes (`make test`): what shares costly fixtures stays together.
+
+And what they say at the end, from whichever process: properties of the name `SAID`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ TOGETHER = {
     "tests/conformance/deploy/": "containers",
 }
 """Folder -> group of tests that run one after the other: with one API server, with one container engine."""
+SAID = "said"
+"""Name of a property (pytest's `record_property`) whose value is printed at the end."""
 
 
 class ByGroup(LoadScopeScheduling):
@@ -22,6 +27,14 @@ class ByGroup(LoadScopeScheduling):
             if nodeid.startswith(folder):
                 return group
         return nodeid.partition("::")[0]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests that have passed want said."""
+    for report in terminalreporter.stats.get("passed", ()):
+        for name, value in report.user_properties:
+            if name == SAID:
+                terminalreporter.write_line(str(value))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByGroup:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import SAID
 from tests.recipes.page import ROOT, blocks_of, matches, run_page
 
 TOOLS = ("/usr/sbin/Orthanc", "/usr/bin/storescu", "/usr/bin/socat", "/usr/bin/curl")
@@ -24,12 +26,11 @@ def require_packages(requirements: Path, directory: Path) -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_recipe(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recipe(name: str, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     if name == "results":
         require_packages(ROOT / "examples" / name / "requirements.txt", tmp_path)
     took = run_page(tmp_path, name, example=name, tools=TOOLS)
-    with capsys.disabled():
-        print(f"\n{name}: from nothing to its result in {took:.1f} s")
+    record_property(SAID, f"recipe {name}: from nothing to its result in {took:.1f} s")
 
 
 @pytest.mark.parametrize("name", RECIPES)

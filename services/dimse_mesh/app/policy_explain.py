@@ -131,5 +131,10 @@ def _route(settings: ZoneSettings, case: Case) -> str:
 
 
 def _destination(route: Route) -> str:
-    to = route.to or Destination.model_construct(ae=None, zone=None)
+    else_ = _named(route.to or Destination.model_construct(ae=None, zone=None))
+    by_origin = [f"{_named(to)} if its study came from zone {zone}" for zone, to in route.by_origin.items()]
+    return ", ".join([*by_origin, f"else {else_}" if by_origin else else_])
+
+
+def _named(to: Destination) -> str:
     return f"zone {to.zone}" if to.zone is not None else f"AE {to.ae}"

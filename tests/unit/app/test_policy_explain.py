@@ -77,3 +77,19 @@ def test_a_question_that_makes_no_sense_is_told(tmp_path: Path, arguments: list[
     )
     assert result.returncode == 2
     assert said in result.stderr
+
+
+def test_a_route_by_origin_names_where_each_may_go(tmp_path: Path) -> None:
+    path = tmp_path / "cloud.yaml"
+    path.write_text(
+        "zone: cloud\n"
+        "routes:\n"
+        "  - {calling: AI, delivery: durable, to: {ae: OTHER}, by_origin: {north: {ae: PACS}, south: {zone: south}}}\n"
+    )
+    done = dimse_mesh(
+        "policy", "explain", "--config", path, "--from", "10.1.0.9", "--calling", "AI", "--called", "RESULTS"
+    )
+    expected = (
+        "to AE PACS if its study came from zone north, zone south if its study came from zone south, else"
+    )
+    assert f"routes[0]: {expected} AE OTHER, durable" in " ".join(done.stdout.split())

@@ -58,16 +58,17 @@ class SpoolInspector:
     async def summary(self) -> SpoolSummary:
         """Count what is there."""
         name = self.spool.stream
-        waiting = await self._jetstream.count(name, self.spool.object())
-        failed = await self._jetstream.count(name, self.spool.failed())
+        waiting = await self._jetstream.read(name, self.spool.object(), count=1, max_bytes=1)
+        failed = await self._jetstream.read(name, self.spool.failed(), count=1, max_bytes=1)
         info = await self._jetstream.request(f"STREAM.INFO.{name}")
         oldest: float | None = None
-        async for found in self.objects():
-            oldest = found.manifest.received
-            break
+        for message in waiting.messages:
+            found = parse_object(message)
+            if not isinstance(found, Unreadable):
+                oldest = found.manifest.received
         return SpoolSummary(
-            waiting=waiting,
-            failed=failed,
+            waiting=len(waiting.messages) + waiting.pending,
+            failed=len(failed.messages) + failed.pending,
             size=int(info["state"]["bytes"]),
             limit=int(info["config"]["max_bytes"]),
             oldest=oldest,

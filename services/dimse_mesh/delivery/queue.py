@@ -120,7 +120,10 @@ class DestinationQueue:
 
         From the first, because nats-server, when it is killed, may bring removed messages back.
         """
-        lanes.start_again(from_first=not len(self._holds))
+        from_first = not len(self._holds)
+        if from_first:
+            self._early.clear()
+        lanes.start_again(from_first=from_first)
 
     def _scan(self, tasks: TaskGroup, subject: str, *, first: int = 1, end: int | None = None) -> ObjectScan:
         return ObjectScan(

@@ -4,7 +4,8 @@
     python -m tests.bench.durable --only outage,line --rounds 3
 
 outage   ingest while the destination is up, and while it is down; then it comes, and gets everything
-orthanc  acceptance and delivery beside Orthanc's auto-routing; live traffic alone, and beside durable traffic
+orthanc  acceptance and delivery beside Orthanc's auto-routing
+live     live traffic alone, and beside another client: live, durable, or of Orthanc
 line     the same over a leaf link with a round trip of 80 ms, beside a live and a direct association over it
 depth    what a queue of up to --objects costs: commands, delivery, memory, start
 
@@ -20,6 +21,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench.durable.beside_live import live
 from tests.bench.durable.beside_orthanc import orthanc
 from tests.bench.durable.depth import depth
 from tests.bench.durable.line import line
@@ -30,6 +32,7 @@ from tests.bench.report import machine
 PARTS: dict[str, Callable[[Bench], None]] = {
     "outage": outage,
     "orthanc": orthanc,
+    "live": live,
     "line": line,
     "depth": depth,
 }

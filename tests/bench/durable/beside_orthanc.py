@@ -1,13 +1,12 @@
-"""Acceptance and delivery beside Orthanc's auto-routing; live traffic alone, and beside durable traffic."""
+"""Acceptance and delivery beside Orthanc's auto-routing."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from tests.bench.durable.site import LIVE, Bench, Destination, Way, send, spread
+from tests.bench.durable.site import Bench, Destination, Way, spread
 from tests.bench.scale import row
 from tests.bench.ways import COUNTED, NO_DELAY, orthanc_auto_routing
 from tests.support.nats import NatsServer
@@ -33,14 +32,13 @@ def auto_routing(bench: Bench, stack: ExitStack, destination: Destination, *, no
 
 
 def orthanc(bench: Bench) -> None:
-    """Compare with Orthanc's auto-routing, and live traffic alone with live traffic beside."""
+    """Compare with Orthanc's auto-routing."""
     print("\n## Beside Orthanc's auto-routing\n")
     with ExitStack() as stack:
         destinations = [stack.enter_context(bench.destination()) for _ in range(4)]
         for each in destinations:
             each.start()
-        aes = {COUNTED: destinations[0].port, LIVE: destinations[0].port}
-        always = stack.enter_context(bench.two_zones("always", aes))
+        always = stack.enter_context(bench.two_zones("always", {COUNTED: destinations[0].port}))
         server = NatsServer(bench.directory / "default-nats")
         server.start()
         stack.callback(server.stop)
@@ -98,35 +96,8 @@ def orthanc(bench: Bench) -> None:
                 times(stock.delivered, synced.delivered),
                 must.delivered,
             )
-        beside(bench, always.listeners["hospital"], destinations[0])
 
 
 def times(theirs: Sequence[float], ours: Sequence[float]) -> list[float]:
     """Return how many times faster we were, in each round."""
     return [other / own for other, own in zip(theirs, ours, strict=True)]
-
-
-def beside(bench: Bench, port: int, destination: Destination) -> None:
-    """Compare live traffic alone with live traffic beside durable traffic that goes on all the time."""
-    workload = bench.workloads()[1]
-    ratios = []
-    for _ in range(bench.rounds):
-        alone = send(port, LIVE, workload)
-        enough = threading.Event()
-        sent = 0
-
-        def keep_sending(enough: threading.Event = enough) -> None:
-            nonlocal sent
-            while not enough.is_set():
-                send(port, COUNTED, workload)
-                sent += workload.objects
-
-        before = destination.count
-        thread = threading.Thread(target=keep_sending)
-        thread.start()
-        ratios.append(alone / send(port, LIVE, workload))
-        enough.set()
-        thread.join()
-        destination.wait_for(before + sent + workload.objects)
-    print()
-    bench.verdicts.at_least("ct, live: speed beside a durable client that never stops, to alone", ratios, 0.8)

@@ -1,0 +1,121 @@
+"""What a client that never stops takes from a live one on the same machine: live, durable, or of Orthanc."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from tests.bench.durable.beside_orthanc import auto_routing
+from tests.bench.durable.site import LIVE, Bench, Destination, send, spread
+from tests.bench.scale import row
+from tests.bench.ways import COUNTED
+from tests.bench.workload import Workload
+from tests.support.mesh import Mesh
+from tests.support.process import cpu_seconds
+
+PROCESSES = (
+    "hospital/association",
+    "hospital/store",
+    "cloud/scu",
+    "cloud/delivery",
+    "nats-server",
+)
+
+
+@dataclass(slots=True)
+class Other:
+    """A client beside the live one, over and over again."""
+
+    title: str
+    run: Callable[[], object]
+    """Send the workload once."""
+    settle: Callable[[int], None] = lambda _: None
+    """Wait until the objects of so many runs are delivered."""
+    runs: int = 0
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Keep it at work for the length of the block."""
+        enough = threading.Event()
+
+        def work() -> None:
+            while not enough.is_set():
+                self.run()
+                self.runs += 1
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield
+        finally:
+            enough.set()
+            thread.join()
+            self.settle(self.runs)
+
+
+def live(bench: Bench) -> None:
+    """Compare live traffic alone with live traffic beside each other client."""
+    print("\n## Live traffic beside another client that never stops\n")
+    workload = bench.workloads()[1]
+    with ExitStack() as stack:
+        durable, direct, forwarded = (stack.enter_context(bench.destination()) for _ in range(3))
+        for each in (durable, direct, forwarded):
+            each.start()
+        mesh = stack.enter_context(bench.two_zones("live", {COUNTED: durable.port, LIVE: direct.port}))
+        orthanc = auto_routing(bench, stack, forwarded, no_delay=True)
+        entry = mesh.listeners["hospital"]
+        others = (
+            Other("another live one", lambda: send(entry, LIVE, workload)),
+            Other(
+                "a durable one",
+                lambda: send(entry, COUNTED, workload),
+                lambda runs: durable.wait_for(runs * workload.objects),
+            ),
+            Other(
+                "one of Orthanc, which forwards",
+                lambda: send(orthanc.port, COUNTED, workload),
+                lambda runs: forwarded.wait_for(runs * workload.objects),
+            ),
+        )
+        send(entry, LIVE, workload)  # to warm up
+        row("beside the live client", "its speed, to alone", "objects a second of the other, meanwhile")
+        row("---", "--:", "--:")
+        ratios: dict[str, list[float]] = {other.title: [] for other in others}
+        rates: dict[str, list[float]] = {other.title: [] for other in others}
+        for _ in range(bench.rounds):
+            alone = send(entry, LIVE, workload)
+            for other in others:
+                with other.at_work():
+                    before, began = other.runs, time.perf_counter()
+                    took = send(entry, LIVE, workload)
+                    ratios[other.title].append(alone / took)
+                finished = time.perf_counter() - began
+                rates[other.title].append((other.runs - before) * workload.objects / finished)
+        for other in others:
+            row(other.title, spread(ratios[other.title]), spread(rates[other.title]))
+        print()
+        row("CPU an object, ms", *PROCESSES, "together")
+        row("---", *["--:"] * (len(PROCESSES) + 1))
+        for title, called in (("live", LIVE), ("durable, until it is delivered", COUNTED)):
+            cost = _cost(mesh, entry, called, workload, durable if called == COUNTED else None)
+            figures = [*cost.values(), sum(cost.values())]
+            row(title, *(f"{figure * 1e3:.2f}" for figure in figures))
+        print()
+        bench.verdicts.at_least(
+            "ct, live: speed beside a durable client that never stops, to alone", ratios["a durable one"], 0.8
+        )
+
+
+def _cost(
+    mesh: Mesh, port: int, called: str, workload: Workload, destination: Destination | None
+) -> Mapping[str, float]:
+    """Return the CPU seconds that each process takes for an object of a client alone."""
+    pids, begun = mesh.pids(), 0 if destination is None else destination.count
+    before = {name: cpu_seconds(pids[name]) for name in PROCESSES}
+    send(port, called, workload)
+    if destination is not None:
+        destination.wait_for(begun + workload.objects)
+    return {name: (cpu_seconds(pids[name]) - was) / workload.objects for name, was in before.items()}

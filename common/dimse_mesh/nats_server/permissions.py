@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from dimse_mesh.nats_server.permissions_durable import PlacedSpool, durable_hearing, durable_publishing
 from dimse_mesh.schemas.addresses import FRONT_ENDS, Role
-from dimse_mesh.schemas.event_subjects import all_events, event_grant, event_replies
+from dimse_mesh.schemas.event_subjects import all_events, event_grant, event_interest, event_replies
 from dimse_mesh.schemas.events import EventKind
 from dimse_mesh.schemas.service import HANDLERS, ServiceName
 from dimse_mesh.schemas.spool_subjects import DestinationKind, Share, SpoolSubjects
@@ -32,10 +32,18 @@ _EVENTS = {
         EventKind.ASSOCIATION_OPENED,
         EventKind.ASSOCIATION_ENDED,
         EventKind.ASSOCIATION_REJECTED,
+        EventKind.OBJECT_ACCEPTED,
+        EventKind.COMMITMENT_REPORTED,
     ),
     Role.SCU: (EventKind.OBJECT_STORED,),
+    Role.DELIVERY: (EventKind.OBJECT_STORED,),
+    Role.STORE: (EventKind.STUDY_QUIET,),
 }
 """Events that a role publishes about its own zone."""
+_SETTLED = (EventKind.OBJECT_DELIVERED, EventKind.OBJECT_FAILED)
+"""Events that a delivery service publishes about the zone whose objects it takes."""
+_FOLLOWED = (EventKind.OBJECT_STORED, EventKind.OBJECT_ACCEPTED, EventKind.STUDY_QUIET)
+"""Events of its own zone that a C-STORE handler follows, to tell when a study is quiet."""
 _SERVICES = {Role(service.value): service for service in ServiceName}
 
 
@@ -70,7 +78,7 @@ class ZoneFacts:
     def placed(self) -> tuple[PlacedSpool, ...]:
         """Its own spools, and where they are kept."""
         streams = (*self.spools, *(share.spool for share in self.shares))
-        return tuple(PlacedSpool(spool, self.domain) for spool in streams)
+        return tuple(PlacedSpool(spool, self.domain, self.has_events) for spool in streams)
 
     def placed_for(self, reader: ZoneFacts) -> tuple[PlacedSpool, ...]:
         """Those of its own spools whose destinations another zone serves, and what these share with others."""
@@ -78,7 +86,7 @@ class ZoneFacts:
             *(spool for spool in self.spools if reader.is_for(spool)),
             *(share.spool for share in self.shares if any(map(reader.is_for, share.members))),
         )
-        return tuple(PlacedSpool(spool, self.domain) for spool in streams)
+        return tuple(PlacedSpool(spool, self.domain, self.has_events) for spool in streams)
 
     def is_for(self, spool: SpoolSubjects) -> bool:
         """Tell whether this zone reads a spool: its destination is an AE of it, or it is on its way from there."""
@@ -138,11 +146,15 @@ def _permissions_of(facts: ZoneFacts, role: Role) -> Permissions:
         publish += [patterns.ae_open(), patterns.zone_open()]
     publish += dict.fromkeys(durable_publishing(role, own=facts.placed, incoming=facts.incoming))
     subscribe += dict.fromkeys(durable_hearing(role, own=facts.placed, incoming=facts.incoming))
+    if role is Role.DELIVERY:
+        publish += dict.fromkeys(_settled(facts.zone, facts.incoming))
     if facts.has_events:
         publish += [
             event_grant(facts.root, facts.zone, kind, sender_zone=facts.zone, role=role)
             for kind in _EVENTS.get(role, ())
         ]
+        if role is Role.STORE:
+            subscribe += [event_interest(facts.root, facts.zone, kind) for kind in _FOLLOWED]
     if role is not Role.SUPERVISOR:
         shared = ServiceSubjects(facts.root)
         subscribe += [shared.all_live, shared.all_dead]
@@ -161,7 +173,8 @@ def permissions_of_monitor(root: str) -> Permissions:
 def permissions_of_listener(facts: ZoneFacts) -> Permissions:
     """Return what a program may do that acts on the events of a zone."""
     replies = event_replies(facts.zone)
-    return Permissions((replies,), (all_events(facts.root, facts.zone), replies))
+    read = [placed.reading_events() for placed in facts.placed[:1]]
+    return Permissions((replies, *read), (all_events(facts.root, facts.zone), replies))
 
 
 def crossing(source: ZoneFacts, destination: ZoneFacts) -> tuple[str, ...]:
@@ -184,10 +197,21 @@ def _deliveries(source: ZoneFacts, destination: ZoneFacts) -> Iterator[str]:
     """Yield what crosses for durable routes, where either zone keeps what is for the other one."""
     there = destination.placed_for(source)
     yield from durable_publishing(Role.DELIVERY, own=(), incoming=there)
+    yield from _settled(source.zone, there)
     here = source.placed_for(destination)
     yield from durable_hearing(Role.DELIVERY, own=(), incoming=here)
     if here:  # replies, which nats-server alone publishes
         yield SubjectPatterns(destination.root, destination.zone, Role.DELIVERY).jetstream
+
+
+def _settled(zone: str, incoming: Sequence[PlacedSpool]) -> Iterator[str]:
+    """Yield where the delivery service of a zone tells what has become of the objects of these spools."""
+    for placed in incoming:
+        if placed.has_events:
+            for kind in _SETTLED:
+                yield event_grant(
+                    placed.spool.root, placed.spool.zone, kind, sender_zone=zone, role=Role.DELIVERY
+                )
 
 
 def _grants(patterns: SubjectPatterns) -> Iterator[_Grant]:

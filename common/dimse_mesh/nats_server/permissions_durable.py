@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dimse_mesh.schemas.addresses import Role
+from dimse_mesh.schemas.event_subjects import event_stream
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.spool_subjects import (
     PROBE_OBJECT,
@@ -29,10 +30,15 @@ from dimse_mesh.schemas.subjects import jetstream_api
 
 @dataclass(frozen=True, slots=True)
 class PlacedSpool:
-    """A spool, and the JetStream domain of the nats-servers that keep it; None: they have none."""
+    """A spool, and the JetStream domain of the nats-servers that keep it; None: they have none.
+
+    Attributes:
+        has_events: its zone publishes events, and keeps them there, too.
+    """
 
     spool: SpoolSubjects
     domain: str | None = None
+    has_events: bool = False
 
     def api(self, *verbs: str) -> Iterator[str]:
         """Yield requests of JetStream's API about the spool's own stream."""
@@ -44,6 +50,8 @@ class PlacedSpool:
         streams = [spool.stream, spool.state_stream, spool.receipt_stream, self._commitments]
         if spool.kind is DestinationKind.ORIGIN:
             streams.append(origin_stream(spool.root, spool.zone))
+        if self.has_events:
+            streams.append(self._events)
         for stream in streams:
             for verb in ("INFO", "CREATE", "UPDATE"):
                 yield f"{jetstream_api(self.domain)}.STREAM.{verb}.{stream}"
@@ -52,6 +60,18 @@ class PlacedSpool:
         """Yield the requests for any messages of the spool, and for the newest one of a subject."""
         for request in self.api("DIRECT.GET"):
             yield from (request, f"{request}.>")
+
+    @property
+    def _events(self) -> str:
+        return event_stream(self.spool.root, self.spool.zone)
+
+    def reading_events(self) -> str:
+        """Return the request for the events that the spool's zone keeps."""
+        return f"{jetstream_api(self.domain)}.DIRECT.GET.{self._events}"
+
+    def finding_events(self) -> str:
+        """Return the request for the newest one of a kind."""
+        return f"{jetstream_api(self.domain)}.STREAM.MSG.GET.{self._events}"
 
     @property
     def _commitments(self) -> str:
@@ -121,6 +141,8 @@ def durable_publishing(
             yield placed.spool.chunk(PROBE_OBJECT)
             yield from (*placed.making(), *placed.reading(), *placed.api("STREAM.PURGE", "STREAM.MSG.GET"))
             yield from placed.words(StateKind.STATUS, StateKind.PAUSE)
+            if placed.has_events:
+                yield from (placed.reading_events(), placed.finding_events())
     elif role is Role.COMMAND:
         for placed in own:
             spool = placed.spool

@@ -22,6 +22,8 @@ from dimse_mesh.spool.study import study_instance_uid
 
 SHARED_INLINE_LIMIT = 2048
 """Bytes of a data set that stands with the manifest in the spool of each of several destinations."""
+LONGEST_UID = 64
+"""PS3.5 §9.1: what is longer is none."""
 ROOM_FOR_HEADERS = 16 * 1024
 """Bytes of a message that its headers, its manifest and its command set may take."""
 
@@ -119,6 +121,7 @@ class ObjectWriter:
             await self._send_chunk()
         tail = b"".join(self._parts)
         self._head = self._head or tail
+        study = study_instance_uid(self._head, facts["transfer_syntax"])
         encoded = command.encode()
         while self._under_way and self._failure is None:
             await self._settled.wait()
@@ -129,7 +132,8 @@ class ObjectWriter:
             sop_class=command.affected_sop_class_uid or "",
             sop_instance=command.affected_sop_instance_uid or "",
             **facts,
-            study=study_token(study_instance_uid(self._head, facts["transfer_syntax"])),
+            study=study_token(study),
+            study_instance_uid=study if len(study) <= LONGEST_UID else "",
             size=self._size,
             digest=self._digest.hexdigest(),
             chunks=self._chunks,

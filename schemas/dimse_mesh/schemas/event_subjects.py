@@ -34,6 +34,11 @@ def all_events(root: str, zone: str) -> str:
     return f"{root}.event.{encode_token(zone)}.>"
 
 
+def event_stream(root: str, zone: str) -> str:
+    """Name of the stream that keeps the events of a zone with durable routes."""
+    return f"{encode_token(root)}~{encode_token(zone)}~events"
+
+
 def event_replies(zone: str) -> str:
     """Where a program that reads the events of a zone takes JetStream's replies: its prefix of inboxes."""
     return f"_EVENTS.{encode_token(zone)}.>"

@@ -16,6 +16,8 @@ EventId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 EventUid = Annotated[str, Field(pattern=r"^[0-9.]{0,64}$")]
 """Empty: it can't be read, or is no UID, so that it could be anything."""
 EventCode = Annotated[str, Field(max_length=64)]
+EventDestination = Annotated[str, Field(max_length=128)]
+"""An AE title, or `zone:NAME` for a zone's default target; `hooks:` before that for the hooks before it."""
 Moment = Annotated[float, Field(ge=0)]
 """Seconds since 1970."""
 
@@ -31,6 +33,16 @@ class EventKind(StrEnum):
     """A front-end of the zone has rejected one."""
     OBJECT_STORED = "object_stored"
     """An AE of the zone has answered that it has an object."""
+    OBJECT_ACCEPTED = "object_accepted"
+    """The zone keeps an object for its destinations, and has acknowledged it (durable routes)."""
+    OBJECT_DELIVERED = "object_delivered"
+    """A destination has an object that the zone has kept."""
+    OBJECT_FAILED = "object_failed"
+    """An object that the zone keeps has become a dead letter."""
+    STUDY_QUIET = "study_quiet"
+    """No object of a study has come for a while."""
+    COMMITMENT_REPORTED = "commitment_reported"
+    """A client knows what has become of the instances whose storage commitment it has asked for."""
 
 
 class AssociationOpened(WireModel):
@@ -95,3 +107,63 @@ class ObjectStored(WireModel):
     status: Annotated[int, Field(ge=0, le=0xFFFF)]
     delivery: EventCode
     """`live` or `durable`."""
+
+
+class ObjectAccepted(WireModel):
+    """A client of a durable route was told that its object is stored: it is on the zone's disks."""
+
+    id: EventId
+    at: Moment
+    association: EventId
+    calling_ae: AeTitle
+    called_ae: AeTitle
+    destinations: Annotated[tuple[EventDestination, ...], Field(max_length=64)]
+    sop_class: EventUid
+    sop_instance: EventUid
+    study: EventUid
+
+
+class ObjectSettled(WireModel):
+    """What has become of an object of a durable route: `object_delivered`, `object_failed`."""
+
+    id: EventId
+    at: Moment
+    destination: EventDestination
+    calling_ae: AeTitle
+    called_ae: AeTitle
+    sop_class: EventUid
+    sop_instance: EventUid
+    study: EventUid
+    cause: EventCode
+    """How the last attempt ended, as `dimse-mesh queue` names it."""
+
+
+class StudyQuiet(WireModel):
+    """For a while no object of a study has come to an AE of the zone, or to be kept for another one."""
+
+    id: EventId
+    at: Moment
+    after: EventCode
+    """Which kind of event no longer came: `object_stored` or `object_accepted`."""
+    ae: AeTitle
+    """The AE that has the objects; of objects that the zone keeps, the called AE title."""
+    study: EventUid
+    objects: Annotated[int, Field(ge=1)]
+    """Events since the study was quiet last: an object that came twice counts twice."""
+    first: Moment
+    last: Moment
+    """When the first and the last of these objects came."""
+    settled: Annotated[int, Field(ge=0)] = 0
+    """Sequence number in the zone's stream of events: no study waits for an event before it."""
+
+
+class CommitmentReported(WireModel):
+    """A requestor of storage commitment has taken the report (N-EVENT-REPORT)."""
+
+    id: EventId
+    at: Moment
+    calling_ae: AeTitle
+    called_ae: AeTitle
+    instances: Annotated[int, Field(ge=0)]
+    failed: Annotated[int, Field(ge=0)]
+    """Of these instances."""

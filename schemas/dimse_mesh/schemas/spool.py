@@ -37,6 +37,8 @@ class Manifest(WireModel):
     calling_ae: AeTitle
     study: StudyToken
     """Of the study that the object is of: `spool_subjects.study_token`."""
+    study_instance_uid: Uid = ""
+    """Empty: it could not be read, or a former version has written this."""
     size: Annotated[int, Field(ge=0)]
     """Bytes of the data set."""
     digest: Digest

@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 from dimse_mesh.association.commitment_confirming import Confirming
 from dimse_mesh.association.commitment_fates import Fates, decide, redirected
 from dimse_mesh.association.commitment_report import AssociationAsked, Reporter, ReportFailed
+from dimse_mesh.association.durable_events import DurableEvents
 from dimse_mesh.association.durable_session import DurableSession
 from dimse_mesh.dimse import CommandReceived, CommandSet, Status
 from dimse_mesh.dimse.commitment import (
@@ -67,6 +68,7 @@ class Commitments:
 
     Args:
         spools: of the zone, by label.
+        events: tells what was reported; None: nobody is told.
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class Commitments:
         jetstream: JetStream,
         reporter: Reporter,
         spools: Sequence[SpoolSubjects],
+        *,
+        events: DurableEvents | None = None,
     ) -> None:
         settings = context.settings
         self._context = context
@@ -83,6 +87,7 @@ class Commitments:
         self._store = CommitmentStore(jetstream, settings.subject_root, settings.zone)
         self._reporter = reporter
         self._confirming = Confirming(jetstream, spools, self._counters)
+        self._events = events
         self._me = context.mesh.address.tokens
         self._own: dict[str, PendingCommitment] = {}
         self._looked: dict[str, float] = {}
@@ -331,6 +336,8 @@ class Commitments:
                 request.instances,
                 len(result.failed),
             )
+            if self._events is not None:
+                await self._events.reported(request, failed=len(result.failed))
             await self._remove(pending, "failures-reported" if result.failed else "reported")
         finally:
             self._reporting.discard(request.request_id)

@@ -22,6 +22,7 @@ from dimse_mesh.association.durable_contexts import (
     pairs_of,
     stored_contexts,
 )
+from dimse_mesh.association.durable_events import DurableEvents
 from dimse_mesh.association.durable_room import RoomBoard
 from dimse_mesh.association.durable_session import DurableSession
 from dimse_mesh.endpoint import Router
@@ -54,12 +55,13 @@ class DurableFrontEnd:
         self._associations = OwnAssociations(context)
         self._commitments: Commitments | None = None
         self._room = RoomBoard()
+        self._events = DurableEvents.of(context, jetstream)
         context.readiness.needs(self._room.lack)
 
     async def report_commitments(self, reporter: Reporter) -> None:
         """Offer storage commitment, and report on it, until cancelled."""
         spools = list(self._known)
-        self._commitments = Commitments(self._context, self._jetstream, reporter, spools)
+        self._commitments = Commitments(self._context, self._jetstream, reporter, spools, events=self._events)
         await self._commitments.run()
 
     async def open(self, spool: SpoolSubjects) -> None:
@@ -133,6 +135,7 @@ class DurableFrontEnd:
         audit: AssociationAudit,
         objection: Callable[[int], PolicyRefusal | None],
         traceparent: str | None,
+        association: str,
         opened: Callable[[], Callable[[str], None]],
         live: Live,
     ) -> str:
@@ -141,6 +144,7 @@ class DurableFrontEnd:
         Args:
             audit: is told when the association stands, and when it has ended.
             objection: what the policy says of an operation, by its command field.
+            association: its id.
             opened: is told that the association stands; what it returns, that it is over.
             live: makes a client in this process that is to go to the destination itself.
         """
@@ -152,6 +156,7 @@ class DurableFrontEnd:
                 audit=audit,
                 objection=objection,
                 traceparent=traceparent,
+                association=association,
                 opened=opened,
                 live=live,
             )
@@ -171,6 +176,7 @@ class DurableFrontEnd:
         audit: AssociationAudit,
         objection: Callable[[int], PolicyRefusal | None],
         traceparent: str | None,
+        association: str,
         opened: Callable[[], Callable[[str], None]],
         live: Live,
     ) -> str:
@@ -215,6 +221,9 @@ class DurableFrontEnd:
             objection=objection,
             called_ae=called,
             calling_ae=calling,
+            accepted=None
+            if self._events is None
+            else partial(self._events.accepted, association, [spool.label for spool in spools]),
             counters=self._context.counters,
             stalled_timeout=self._settings.stalled_read_timeout,
             idle_timeout=self._settings.idle_timeout,

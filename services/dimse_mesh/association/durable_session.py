@@ -37,7 +37,7 @@ from dimse_mesh.endpoint.summary import OperationSummary
 from dimse_mesh.mesh import MeshError, StreamFull
 from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.counters import Counters
-from dimse_mesh.schemas.spool import RouteKey
+from dimse_mesh.schemas.spool import Manifest, RouteKey
 from dimse_mesh.schemas.spool_subjects import RoutePriority
 from dimse_mesh.spool import ObjectWriter
 from dimse_mesh.upper_layer import Abort, AbortReason
@@ -77,6 +77,13 @@ class TakeCommitment(Protocol):
         """Return the status of the response, and an error comment; `information`: None if too long, or absent."""
 
 
+class TellAccepted(Protocol):
+    """Tells that an object is acknowledged now."""
+
+    async def __call__(self, manifest: Manifest) -> None:
+        """Tell; the client is answered afterwards."""
+
+
 class DurableSession:
     """Receives a client's PDUs and answers its requests.
 
@@ -87,6 +94,7 @@ class DurableSession:
         report: takes reports of storage commitment, from a destination that was asked; None: it is a client.
         objection: what the policy says of an operation, by its command field.
         called_ae, calling_ae: by which the object is delivered.
+        accepted: is told of each object before its client is answered; None: nobody is told.
         route: whose hooks the objects are for; None: it has none.
         priority: of the route.
         no_room: returns what a client is told when a queue takes nothing now, or None.
@@ -105,6 +113,7 @@ class DurableSession:
         objection: Callable[[int], PolicyRefusal | None],
         called_ae: str,
         calling_ae: str,
+        accepted: TellAccepted | None = None,
         route: RouteKey | None,
         priority: RoutePriority = RoutePriority.MEDIUM,
         no_room: Callable[[], str | None],
@@ -123,6 +132,7 @@ class DurableSession:
         self._objection = objection
         self._called_ae = called_ae
         self._calling_ae = calling_ae
+        self._accepted = accepted
         self._route = route
         self._priority = priority
         self._no_room = no_room
@@ -358,7 +368,7 @@ class DurableSession:
             writer = self._writer(tasks)
             try:
                 await self._receive_into(writer)
-                await writer.commit(
+                manifest = await writer.commit(
                     command,
                     transfer_syntax=self._contexts[received.context_id],
                     called_ae=self._called_ae,
@@ -369,6 +379,8 @@ class DurableSession:
                     priority=self._priority,
                     receipt=self._commitment is not None,
                 )
+                if self._accepted is not None:
+                    await self._accepted(manifest)
             except (MeshError, Ended) as error:
                 failure = error
                 tasks.cancel_scope.cancel()

@@ -247,7 +247,15 @@ class FrontEnd:
                     called_ae=told.called_ae,
                     delivery=Delivery.DURABLE,
                 )
-                serve = partial(self._durable.serve, acceptor, told, route, opened=opened, live=live)
+                serve = partial(
+                    self._durable.serve,
+                    acceptor,
+                    told,
+                    route,
+                    association=association,
+                    opened=opened,
+                    live=live,
+                )
                 await self._serve_here(client, told, serve, association)
             else:
                 await self._open(client, route, callback)

@@ -13,6 +13,7 @@ import time
 import anyio
 from anyio.abc import TaskGroup
 
+from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.holds import HoldKey, HoldKind, Holds
 from dimse_mesh.delivery.lanes import Lanes
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
@@ -42,6 +43,7 @@ class DestinationQueue:
     Args:
         report: is told what the queue does, for people.
         pace: when, and how fast.
+        events: is told what becomes of the objects.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class DestinationQueue:
         report: QueueReport,
         *,
         pace: Pace,
+        events: DeliveryEvents,
     ) -> None:
+        self._events = events
         self._pace = pace
         self._jetstream = jetstream
         self._spool = spool
@@ -94,7 +98,7 @@ class DestinationQueue:
     async def run(self) -> None:
         """Deliver; returns when drained."""
         async with anyio.create_task_group() as tasks:
-            settling = Settling(self._jetstream, self._spool, tasks)
+            settling = Settling(self._jetstream, self._spool, tasks, self._events)
             lanes = self._lanes = Lanes(
                 lambda priority: self._scan(tasks, self._spool.object(priority=priority)),
                 tasks,
@@ -300,7 +304,7 @@ class DestinationQueue:
     def _delivered(self, settling: Settling, spooled: SpooledObject, outcome: DeliveryOutcome) -> None:
         self._failures = 0
         self._attempts.pop(spooled.manifest.object_id, None)
-        settling.remove(spooled, redirected_to=outcome.redirected_to)
+        settling.remove(spooled, outcome)
         self._note_settled(spooled)
         self._report.delivered(spooled.manifest, outcome)
 

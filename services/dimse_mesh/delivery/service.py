@@ -11,6 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.delivery.confirmation import Confirmation
+from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.hearing import Hearing
 from dimse_mesh.delivery.hook_stage import HookStage
 from dimse_mesh.delivery.origin_stage import OriginStage, RememberingTaker
@@ -20,6 +21,7 @@ from dimse_mesh.delivery.queue import DestinationQueue
 from dimse_mesh.delivery.report import QueueReport
 from dimse_mesh.delivery.taker import Taker
 from dimse_mesh.delivery.target import Target
+from dimse_mesh.events import event_publisher
 from dimse_mesh.mesh import JetStream, MeshError, Message
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.counters_durable import QueueCounters, QueueKey
@@ -93,6 +95,7 @@ class DeliveryService:
     def __init__(self, context: ServiceContext, origins: Origins | None) -> None:
         self._context = context
         self._origins = origins
+        self._events = event_publisher(context)
         self._queues: dict[tuple[JetStream, SpoolSubjects], DestinationQueue] = {}
 
         self._reports: defaultdict[JetStream, list[Measured]] = defaultdict(list)
@@ -176,7 +179,11 @@ class DeliveryService:
         report = QueueReport(
             store, spool, self._context.mesh.address.tokens, counters, self._context.telemetry, note=pace.note
         )
-        queue = DestinationQueue(store, spool, target, settings, report, pace=pace)
+        remote = None if spool.is_on_its_way else self._remote_of(spool)
+        events = DeliveryEvents(
+            self._context, store, spool, self._events, "" if remote is None else remote.ae_title
+        )
+        queue = DestinationQueue(store, spool, target, settings, report, pace=pace, events=events)
 
         def stored(message: Message) -> None:
             queue.stored((message.headers or {}).get("Nats-Subject", ""))
@@ -189,15 +196,15 @@ class DeliveryService:
         await mesh.subscribe(spool.state(StateKind.PAUSE), paused)
         try:
             last = await store.last(spool.state_stream, spool.state(StateKind.PAUSE))
+            await events.measure()
         except MeshError as error:
             log.debug("%s can't be read yet: %s", spool, error)
             return
         if last is not None:
             queue.set_pause(last.payload)
         self._queues[store, spool] = queue
-        self._reports[store] += [report, ProgressReport(store, spool)]
+        self._reports[store] += [report, events, ProgressReport(store, spool)]
         log.info("delivering %s", spool)
-        remote = None if spool.is_on_its_way else self._remote_of(spool)
         confirmation: Confirmation | None = None
         if remote is not None:
             confirmation = Confirmation(Questions(store, spool), spool, remote, settings)

@@ -8,6 +8,7 @@ import time
 import anyio
 from anyio.abc import TaskGroup
 
+from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.outcomes import DeliveryOutcome
 from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, NotPermitted, pack
 from dimse_mesh.schemas.commitment import Fate
@@ -29,7 +30,10 @@ class Settling:
     and the keeper finds what a crash leaves of them.
     """
 
-    def __init__(self, jetstream: JetStream, spool: SpoolSubjects, tasks: TaskGroup) -> None:
+    def __init__(
+        self, jetstream: JetStream, spool: SpoolSubjects, tasks: TaskGroup, events: DeliveryEvents
+    ) -> None:
+        self._events = events
         self._jetstream = jetstream
         self._spool = spool
         self._tasks = tasks
@@ -41,10 +45,10 @@ class Settling:
         """Tell whether an object that is still read in the spool is done with."""
         return sequence in self._under_way
 
-    def remove(self, spooled: SpooledObject, *, redirected_to: str = "") -> None:
+    def remove(self, spooled: SpooledObject, outcome: DeliveryOutcome) -> None:
         """Remove a delivered object, or one that another destination's queue has now."""
         self._under_way.add(spooled.sequence)
-        self._tasks.start_soon(self._remove, spooled, True, redirected_to)
+        self._tasks.start_soon(self._remove, spooled, outcome)
 
     async def bury(self, spooled: SpooledObject, outcome: DeliveryOutcome, attempts: int) -> None:
         """Put an object among the dead letters; return when it stands there. Its pieces stay where they are.
@@ -68,8 +72,9 @@ class Settling:
             message_id=f"{manifest.object_id}.failed.{spooled.sequence}",
         )
         await self._note(spooled, Fate.FAILED, outcome.cause.value)
+        await self._events.failed(spooled, outcome)
         self._under_way.add(spooled.sequence)
-        self._tasks.start_soon(self._remove, spooled, False, "")
+        self._tasks.start_soon(self._remove, spooled, None)
 
     async def was_delivered(self, spooled: SpooledObject) -> bool:
         """Tell whether an object whose pieces are missing was delivered before.
@@ -114,21 +119,26 @@ class Settling:
         except JetStreamRefusal as error:
             log.warning("%s: no receipt for storage commitment: %s", self._spool, error)
 
-    async def _remove(self, spooled: SpooledObject, is_delivered: bool, redirected_to: str) -> None:
+    async def _remove(self, spooled: SpooledObject, delivered: DeliveryOutcome | None) -> None:
+        """Remove an object, and tell before that what has become of it; None: a dead letter, of which that is told."""
         manifest = spooled.manifest
+        told = False
         try:
             while True:
                 try:
-                    if redirected_to:
-                        await self._note(spooled, Fate.REDIRECTED, redirected_to=redirected_to)
-                    elif is_delivered:
+                    if delivered is not None and delivered.redirected_to:
+                        await self._note(spooled, Fate.REDIRECTED, redirected_to=delivered.redirected_to)
+                    elif delivered is not None:
                         await self._note(spooled, Fate.DELIVERED)
+                        if not told:
+                            await self._events.delivered(spooled, delivered)
+                        told = True
                     await self._jetstream.delete(self._spool.stream, spooled.sequence)
                     break
                 except MeshError as error:
                     log.warning("%s: a settled object can't be removed yet: %s", self._spool, error)
                 await anyio.sleep(PAUSE)
-            if is_delivered:
+            if delivered is not None:
                 await remove_pieces(self._jetstream, self._spool, manifest)
         except MeshError as error:
             log.warning("%s: pieces of a delivered object stay for the keeper: %s", self._spool, error)

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
+from dimse_mesh.events import ensure_event_stream
 from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, Message
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.spools import shares_of, spools_of
@@ -174,6 +175,8 @@ async def keeping(context: ServiceContext) -> AsyncIterator[Keeper | None]:
         await _hear(context, spool, spool.broken(ANY_TOKEN), keeper.broken)
     for share in shares:
         await _hear(context, share.spool, share.spool.released(ANY_TOKEN), keeper.released)
+    if settings.events.enabled:  # before the word that the spools are there, for which front-ends wait
+        await ensure_event_stream(jetstream, settings)
     await ensure_streams(jetstream, settings.subject_root, settings.zone, streams, settings.spool)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(keeper.remove_what_is_told)

@@ -7,6 +7,7 @@ import anyio
 from dimse_mesh.handling import serve_operations
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.store.keeper import keeping
+from dimse_mesh.store.study_watch import watch_studies
 from dimse_mesh.store.watch import watch
 
 
@@ -19,5 +20,6 @@ async def run(context: ServiceContext) -> None:
     async with keeping(context) as keeper, anyio.create_task_group() as tasks:
         if keeper is not None:
             tasks.start_soon(watch, context, keeper)
+        tasks.start_soon(watch_studies, context)
         await serve_operations(context)
         tasks.cancel_scope.cancel()

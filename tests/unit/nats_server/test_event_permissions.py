@@ -6,19 +6,32 @@ from dataclasses import replace
 
 import pytest
 
-from dimse_mesh.nats_server.permissions import permissions_of, permissions_of_listener, permissions_of_monitor
+from dimse_mesh.nats_server.permissions import (
+    crossing,
+    meeting,
+    permissions_of,
+    permissions_of_listener,
+    permissions_of_monitor,
+)
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.event_subjects import event_subject
 from dimse_mesh.schemas.events import EventKind
-from tests.unit.nats_server.test_permissions import CLOUD, covers, may_publish
+from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
+from tests.unit.nats_server.test_permissions import CLOUD, HOSPITAL, covers, may_publish
 
 WITH_EVENTS = replace(CLOUD, has_events=True)
-TELLERS = {
-    EventKind.ASSOCIATION_OPENED: Role.ASSOCIATION,
-    EventKind.ASSOCIATION_ENDED: Role.ASSOCIATION,
-    EventKind.ASSOCIATION_REJECTED: Role.ASSOCIATION,
-    EventKind.OBJECT_STORED: Role.SCU,
+OF_OWN_ZONE = {
+    EventKind.ASSOCIATION_OPENED: {Role.ASSOCIATION},
+    EventKind.ASSOCIATION_ENDED: {Role.ASSOCIATION},
+    EventKind.ASSOCIATION_REJECTED: {Role.ASSOCIATION},
+    EventKind.OBJECT_ACCEPTED: {Role.ASSOCIATION},
+    EventKind.COMMITMENT_REPORTED: {Role.ASSOCIATION},
+    EventKind.OBJECT_STORED: {Role.SCU, Role.DELIVERY},
+    EventKind.STUDY_QUIET: {Role.STORE},
+    EventKind.OBJECT_DELIVERED: set(),
+    EventKind.OBJECT_FAILED: set(),
 }
+SETTLED = {EventKind.OBJECT_DELIVERED, EventKind.OBJECT_FAILED}
 
 
 def told(zone: str, kind: EventKind, role: Role) -> str:
@@ -27,11 +40,25 @@ def told(zone: str, kind: EventKind, role: Role) -> str:
 
 
 @pytest.mark.parametrize("role", Role)
-def test_each_kind_is_told_by_one_role_of_its_own_zone(role: Role) -> None:
-    for kind in EventKind:
-        assert may_publish(WITH_EVENTS, role, told("cloud", kind, role)) == (TELLERS[kind] is role)
+def test_each_kind_is_told_by_few_roles_of_its_own_zone(role: Role) -> None:
+    for kind, tellers in OF_OWN_ZONE.items():
+        assert may_publish(WITH_EVENTS, role, told("cloud", kind, role)) == (role in tellers)
         assert not may_publish(WITH_EVENTS, role, told("hospital", kind, role))
         assert not may_publish(CLOUD, role, told("cloud", kind, role))
+
+
+@pytest.mark.parametrize("has_events", [True, False])
+def test_a_delivery_service_tells_the_zone_that_keeps_the_objects_what_becomes_of_them(
+    has_events: bool,
+) -> None:
+    spool = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, "PA.CS")
+    hospital, cloud = meeting([replace(HOSPITAL, spools=(spool,), has_events=has_events), CLOUD])
+    for role in Role:
+        for kind in EventKind:
+            subject = told("hospital", kind, role)
+            expected = has_events and role is Role.DELIVERY and kind in SETTLED
+            assert may_publish(cloud, role, subject) == expected
+            assert any(covers(pattern, subject) for pattern in crossing(cloud, hospital)) == expected
 
 
 def test_the_user_of_a_zone_hears_its_events_and_nothing_else() -> None:
@@ -44,7 +71,22 @@ def test_the_user_of_a_zone_hears_its_events_and_nothing_else() -> None:
     assert permissions_of_listener(WITH_EVENTS).publish == ("_EVENTS.cloud.>",)
 
 
-def test_nobody_else_hears_events() -> None:
-    every = [permissions_of(WITH_EVENTS, role) for role in Role] + [permissions_of_monitor("DIMSE")]
-    for permissions in every:
-        assert not any(".event." in pattern for pattern in permissions.subscribe)
+def test_it_may_read_its_zones_stream_and_do_nothing_else_with_it() -> None:
+    spool = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, "PA.CS")
+    hospital = replace(HOSPITAL, spools=(spool,), has_events=True)
+    assert permissions_of_listener(hospital).publish == (
+        "_EVENTS.hospital.>",
+        "$JS.API.DIRECT.GET.DIMSE~hospital~events",
+    )
+
+
+def test_nobody_else_hears_events_but_who_follows_studies() -> None:
+    every = {role.value: permissions_of(WITH_EVENTS, role) for role in Role}
+    every["monitor"] = permissions_of_monitor("DIMSE")
+    hearing = {name for name, one in every.items() if any(".event." in subject for subject in one.subscribe)}
+    assert hearing == {"store"}
+    assert all(
+        subject.startswith("DIMSE.event.cloud.")
+        for subject in every["store"].subscribe
+        if ".event." in subject
+    )

@@ -199,6 +199,23 @@ def test_a_byte_a_second_in_mid_message_is_no_progress(mesh: Mesh) -> None:
     assert "too-slow-in-mid-message" in mesh.log.read_text()
 
 
+def test_a_maximum_length_with_hardly_room_for_data_is_refused_and_the_smallest_is_served(mesh: Mesh) -> None:
+    with Server(port=mesh.aes["ARCHIVE"].port):
+        for announced in (1, 7, 127, 128):
+            asked = associate_rq(
+                called="ANY", calling="HONEST", contexts=[Context(1, VERIFICATION)], max_length=announced
+            )
+            with Client.connect(mesh.listeners["hospital"]) as client:
+                client.associate(asked)
+                if announced < 128:
+                    with pytest.raises(Aborted):
+                        client.echo()
+                else:
+                    assert client.echo() == 0
+                    client.release()
+    assert mesh.log.read_text().count("maximum-length-too-small") >= 3
+
+
 def test_200_half_open_requests_for_a_health_page(mesh: Mesh, pages: int) -> None:  # noqa: ARG001 - it runs
     with ExitStack() as opened:
         for _ in range(200):

@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 
 _READ_SLACK = 4 * 1024 * 1024
 """What one read of a socket may add to a full window: receive buffer, a PDU under way and a chunk, each at its most."""
-_SHORTEST_PDU = 7
-"""A PDV's header is 6 bytes long (PS3.8 §9.3.5.1): below this Maximum Length nothing can be said to a peer."""
 
 MOST_OPERATIONS = 4096
 """Operations that a peer may have outstanding, whatever was negotiated."""
@@ -243,7 +241,7 @@ class AssociationHalf:
         self._shared_operations = min(shared, self._most_operations)
         self.state = HalfState.LINKED
         self.instance.linked(self)
-        if 0 < max_pdu < _SHORTEST_PDU:
+        if 0 < max_pdu < self.settings.least_peer_pdu_length:
             self.fail("maximum-length-too-small", AbortReason.INVALID_PDU_PARAMETER_VALUE)
             return
         self.regulate()

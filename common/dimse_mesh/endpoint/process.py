@@ -65,6 +65,7 @@ async def open_router(
             stalled_write_timeout=peer.stalled_write_timeout,
             least_read_rate=peer.least_read_rate,
             max_operations=peer.max_operations,
+            least_peer_pdu_length=max(peer.least_peer_pdu_length, 7),
             release_timeout=peer.release_timeout,
             artim_timeout=peer.artim_timeout,
         ),

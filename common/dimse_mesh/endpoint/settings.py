@@ -35,6 +35,8 @@ class HalfSettings:
     """Bytes a second that a peer in the middle of a message moves at least, over `stalled_read_timeout`."""
     max_operations: int = 1 << 30
     """Operations that a peer may have outstanding; with more it isn't read."""
+    least_peer_pdu_length: int = 7
+    """Smallest Maximum Length of a peer, in bytes: with less, a PDV has no room for data (PS3.8 §9.3.5.1)."""
     release_timeout: float
     """How long a peer may take to answer A-RELEASE-RQ."""
     artim_timeout: float

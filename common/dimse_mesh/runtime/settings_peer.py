@@ -30,6 +30,11 @@ class PeerSettings(SettingsModel):
     max_pdu_length: PduLength = Field(
         default=131072, description="bytes: the maximum PDU length advertised to peers (PS3.8 Annex D.1)"
     )
+    least_peer_pdu_length: Count = Field(
+        default=128,
+        description="bytes: a peer whose own maximum PDU length is below this, and not 0, is aborted: "
+        "what it is sent would cost more headers than data",
+    )
     idle_timeout: SecondsOrOff = Field(
         default=0.0, description="seconds without traffic before A-ABORT; 0: off"
     )

@@ -113,6 +113,10 @@ soak-durable: .venv/.developing ## Durable delivery under SOAK_FAULTS (320) kill
 soak-cohort: .venv/.developing ## A cohort of COHORT_STUDIES (500) studies pulled with ten kills
 	@$(RUN) pytest -q -s -m soak --timeout 3600 tests/cohort
 
+.PHONY: soak-priors
+soak-priors: .venv/.developing ## Priors of PRIORS_ARRIVALS (1000) new studies in bursts, with 20 kills and restarts
+	@$(RUN) pytest -q -s -m soak --timeout 3600 tests/priors
+
 fuzz: .venv/.developing ## Damaged bytes into every parser, for FUZZ_SECONDS (60)
 	@end=$$(($$(date +%s) + $(FUZZ_SECONDS))); \
 	while $(RUN) pytest -q --hypothesis-seed=random tests/fuzz tests/property; do \

@@ -153,6 +153,9 @@ def _permissions_of(facts: ZoneFacts, role: Role) -> Permissions:
             event_grant(facts.root, facts.zone, kind, sender_zone=facts.zone, role=role)
             for kind in _EVENTS.get(role, ())
         ]
+        if role is Role.COMMAND:
+            subscribe.append(event_interest(facts.root, facts.zone, EventKind.OBJECT_STORED))
+            publish += [placed.reading_events() for placed in facts.placed[:1]]
         if role is Role.STORE:
             subscribe += [event_interest(facts.root, facts.zone, kind) for kind in _FOLLOWED]
     if role is not Role.SUPERVISOR:

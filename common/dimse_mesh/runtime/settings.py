@@ -27,6 +27,7 @@ from dimse_mesh.runtime.settings_fields import SettingsModel, SubjectRoot, Token
 from dimse_mesh.runtime.settings_mesh import MeshSettings
 from dimse_mesh.runtime.settings_observability import ObservabilitySettings
 from dimse_mesh.runtime.settings_policy import PolicySettings
+from dimse_mesh.runtime.settings_priors import PriorsSettings
 from dimse_mesh.runtime.settings_scu import ScuSettings
 from dimse_mesh.schemas.service import ServiceName
 
@@ -100,6 +101,9 @@ class ZoneSettings(BaseSettings):
     events: EventsSettings = Field(
         default_factory=EventsSettings,
         description="what happens in this zone, published for whoever acts on it",
+    )
+    priors: PriorsSettings = Field(
+        default_factory=PriorsSettings, description="earlier studies fetched when a new one arrives"
     )
     mesh: MeshSettings = Field(default_factory=MeshSettings, description="streams over NATS")
     liveness: LivenessSettings = Field(default_factory=LivenessSettings, description="who is alive")
@@ -178,6 +182,19 @@ class ZoneSettings(BaseSettings):
                 raise ValueError(f"delivery.pace[{number}].ae: {title!r} is none of scu.remote_aes")
             if title in titles[:number]:
                 raise ValueError(f"delivery.pace[{number}].ae: {title!r} stands here twice")
+        return self
+
+    @model_validator(mode="after")
+    def _priors_hear_of_arrivals(self) -> Self:
+        if self.priors.rules and not self.events.enabled:
+            raise ValueError("priors.rules: new studies are known by events: events.enabled: true")
+        served = {remote.ae_title for remote in self.scu.remote_aes}
+        for number, rule in enumerate(self.priors.rules):
+            for title in rule.arrivals:
+                if title not in served:
+                    raise ValueError(
+                        f"priors.rules[{number}].arriving_at: {title!r} is none of scu.remote_aes"
+                    )
         return self
 
     @model_validator(mode="after")

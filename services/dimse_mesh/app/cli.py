@@ -23,6 +23,7 @@ from dimse_mesh.app.options import (
     RootOption,
     ZoneOption,
 )
+from dimse_mesh.app.priors_commands import priors_app
 from dimse_mesh.app.query_models import ModelName
 from dimse_mesh.app.queue_commands import queue_app
 from dimse_mesh.runtime.ready import say_ready
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.add_typer(queue_app, name="queue")
 app.add_typer(cohort_app, name="cohort")
 app.add_typer(audit_app, name="audit")
+app.add_typer(priors_app, name="priors")
 
 
 class Service(StrEnum):

@@ -20,6 +20,7 @@ from dimse_mesh.association.front_end import FrontEnd, Lead
 from dimse_mesh.client import DicomClient, InProcessLine, Proposal
 from dimse_mesh.endpoint.process import open_router
 from dimse_mesh.handling import serve_operations
+from dimse_mesh.mesh import Mesh
 from dimse_mesh.mesh.connection import open_mesh
 from dimse_mesh.mesh.liveness import open_liveness
 from dimse_mesh.policy import ConfiguredPolicy
@@ -78,7 +79,8 @@ class WayIn:
 class Door:
     """Where associations are opened; lives as long as `open_door`'s block."""
 
-    def __init__(self, way: WayIn, front_end: FrontEnd) -> None:
+    def __init__(self, way: WayIn, front_end: FrontEnd, mesh: Mesh) -> None:
+        self.mesh = mesh
         self._way = way
         self._front_end = front_end
 
@@ -160,7 +162,7 @@ async def open_door(way: WayIn) -> AsyncIterator[Door]:
                 peer=settings.association.model_copy(update={"idle_timeout": 0.0}),
             ) as router:
                 policy = ConfiguredPolicy.of(settings)
-                yield Door(way, FrontEnd(context, router, tasks, policy))
+                yield Door(way, FrontEnd(context, router, tasks, policy), mesh)
             tasks.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):

@@ -80,13 +80,14 @@ def test_it_may_read_its_zones_stream_and_do_nothing_else_with_it() -> None:
     )
 
 
-def test_nobody_else_hears_events_but_who_follows_studies() -> None:
+def test_nobody_else_hears_events_but_who_follows_studies_and_who_fetches_priors() -> None:
     every = {role.value: permissions_of(WITH_EVENTS, role) for role in Role}
     every["monitor"] = permissions_of_monitor("DIMSE")
     hearing = {name for name, one in every.items() if any(".event." in subject for subject in one.subscribe)}
-    assert hearing == {"store"}
+    assert hearing == {"store", "command"}
     assert all(
         subject.startswith("DIMSE.event.cloud.")
-        for subject in every["store"].subscribe
+        for name in hearing
+        for subject in every[name].subscribe
         if ".event." in subject
     )

@@ -30,7 +30,7 @@ from tests.support.wire import CT_STORAGE, EXPLICIT_LE, IMPLICIT_LE
 OURS = "DIMSE-MESH"
 HOOKED = "HOOKED"
 """Called AE title of a route with hooks."""
-IMPATIENT = 6.0
+IMPATIENT = 3.0
 """Seconds after which a destination that doesn't report counts as not committed."""
 
 

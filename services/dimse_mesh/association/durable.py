@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
+import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.association.accepting import OwnAssociations
@@ -19,10 +20,12 @@ from dimse_mesh.association.durable_contexts import (
     answer_contexts,
     asks_for_commitment,
     asks_for_nothing_else,
+    other_contexts,
     pairs_of,
     stored_contexts,
 )
 from dimse_mesh.association.durable_events import DurableEvents
+from dimse_mesh.association.durable_live import LiveContexts, no_results, open_live
 from dimse_mesh.association.durable_room import RoomBoard
 from dimse_mesh.association.durable_session import DurableSession
 from dimse_mesh.endpoint import Router
@@ -181,16 +184,57 @@ class DurableFrontEnd:
         live: Live,
     ) -> str:
         spools = [spool_of(self._context.settings, destination) for destination in route.destinations]
-        called, calling = route.called_ae or request.called_ae, route.calling_ae or request.calling_ae
-        if route.accepts is None:  # asked is the first destination: what goes live on this route goes there
-            await self._askers[spools[0]].ask(
-                pairs_of(stored_contexts(request)),
-                called_ae=request.called_ae,
-                calling_ae=request.calling_ae,
-                live=live,
+        others: LiveContexts | None = None
+        try:
+            async with anyio.create_task_group() as asking:
+                # Asked is the first destination: what goes live on this route goes there.
+                if route.accepts is None:
+                    ask = partial(
+                        self._askers[spools[0]].ask,
+                        called_ae=request.called_ae,
+                        calling_ae=request.calling_ae,
+                    )
+                    asking.start_soon(partial(ask, pairs_of(stored_contexts(request)), live=live))
+                if other := other_contexts(request):
+                    within = self._spool_settings.ask_timeout
+                    others = await open_live(request, other, live=live, within=within)
+            if acceptor.peer.over:
+                return "client-gone"
+            return await self._accept(
+                acceptor,
+                request,
+                route,
+                audit=audit,
+                objection=objection,
+                traceparent=traceparent,
+                association=association,
+                opened=opened,
+                others=others,
             )
-        if acceptor.peer.over:
-            return "client-gone"
+        finally:
+            if others is not None:
+                await others.close()
+
+    async def _accept(
+        self,
+        acceptor: Acceptor,
+        request: AssociateRQ,
+        route: Route,
+        *,
+        audit: AssociationAudit,
+        objection: Callable[[int], PolicyRefusal | None],
+        traceparent: str | None,
+        association: str,
+        opened: Callable[[], Callable[[str], None]],
+        others: LiveContexts | None,
+    ) -> str:
+        """Accept an association and serve it to its end; return the code of its end.
+
+        Args:
+            others: its contexts of other services, where the destination offers some.
+        """
+        spools = [spool_of(self._context.settings, destination) for destination in route.destinations]
+        called, calling = route.called_ae or request.called_ae, route.calling_ae or request.calling_ae
         entrances = entrances_of(self._context.settings, route)
         commitments = None if route.commitment is CommitmentMode.NONE else self._commitments
         contexts = answer_contexts(
@@ -198,6 +242,7 @@ class DurableFrontEnd:
             known=self._known_to_one(spools) if route.by_origin else self._known_to_all(spools),
             configured=route.accepts,
             commitment=commitments is not None,
+            live=no_results(other_contexts(request)) if others is None else others.results,
         )
         session = DurableSession(
             acceptor.peer,
@@ -217,6 +262,7 @@ class DurableFrontEnd:
                 spools=entrances,
                 confirms=route.commitment is CommitmentMode.TARGET,
             ),
+            live=others,
             no_room=partial(self._room.objection, written_by(entrances)),
             objection=objection,
             called_ae=called,
@@ -229,7 +275,8 @@ class DurableFrontEnd:
             idle_timeout=self._settings.idle_timeout,
             traceparent=traceparent,
         )
-        return await self._associations.serve(
+        serve = partial(
+            self._associations.serve,
             acceptor,
             request,
             session,
@@ -241,6 +288,13 @@ class DurableFrontEnd:
             audit=audit,
             opened=opened,
         )
+        if others is None:
+            return await serve()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(others.run, session.tell)
+            code = await serve()
+            tasks.cancel_scope.cancel()
+        return code
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 
 from dimse_mesh.dimse.commitment import COMMITMENT_SYNTAXES, STORAGE_COMMITMENT
@@ -20,6 +20,9 @@ from dimse_mesh.upper_layer import (
 )
 
 LONGEST_UID = 64
+_ANSWERED_HERE = frozenset((VERIFICATION_SOP_CLASS, STORAGE_COMMITMENT))
+_GET = frozenset(f"1.2.840.10008.5.1.4.1.2.{model}.3" for model in range(1, 6))
+"""Query/Retrieve by C-GET (PS3.4 §C.6, Annexes Y and Z)."""
 _PLAINEST = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 """Explicit and implicit VR little endian: what a destination takes most probably (PS3.5 §10.1 asks for the second)."""
 
@@ -67,6 +70,21 @@ def asks_for_nothing_else(request: AssociateRQ) -> bool:
     )
 
 
+def other_contexts(request: AssociateRQ) -> list[PresentationContextRQ]:
+    """Return the contexts of services that only the destination itself can offer.
+
+    C-GET is none of them: its sub-operations come on contexts of storage classes, of which the client is the SCU here.
+    """
+    return [
+        context
+        for context in request.presentation_contexts
+        if context.transfer_syntaxes
+        and has_uid_length(context.abstract_syntax, *context.transfer_syntaxes)
+        and not is_storage(context.abstract_syntax)
+        and significant_uid(context.abstract_syntax) not in _ANSWERED_HERE | _GET
+    ]
+
+
 def has_uid_length(*uids: str) -> bool:
     """Tell whether each has between 1 and 64 characters (PS3.5 §9.1): only such can be asked for and kept."""
     return all(1 <= len(significant_uid(uid)) <= LONGEST_UID for uid in uids)
@@ -84,7 +102,12 @@ def pairs_of(contexts: Iterable[PresentationContextRQ]) -> list[tuple[str, str]]
 
 
 def answer_contexts(
-    request: AssociateRQ, *, known: Known, configured: tuple[Accepts, ...] | None, commitment: bool
+    request: AssociateRQ,
+    *,
+    known: Known,
+    configured: tuple[Accepts, ...] | None,
+    commitment: bool,
+    live: Mapping[int, PresentationContextAC],
 ) -> list[PresentationContextAC]:
     """Return the results of a client's presentation contexts (PS3.8 §9.3.3.2).
 
@@ -96,6 +119,7 @@ def answer_contexts(
         known: what the destination has said.
         configured: what it accepts by configuration.
         commitment: whether storage commitment is offered.
+        live: what the destination itself answers to contexts of other services, by id.
     """
     commitment = commitment and asks_for_commitment(request)
     stored = {context.context_id for context in stored_contexts(request)}
@@ -109,7 +133,8 @@ def answer_contexts(
         elif uid == STORAGE_COMMITMENT and commitment:
             answers.append(_commitment(context))
         else:
-            answers.append(_rejected(context, ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED))
+            rejected = _rejected(context, ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED)
+            answers.append(live.get(context.context_id, rejected))
     return answers
 
 

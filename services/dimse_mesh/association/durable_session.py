@@ -18,6 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.association.durable_contexts import has_uid_length
+from dimse_mesh.association.durable_live import LiveContexts
 from dimse_mesh.association.durable_requests import OwnRequests
 from dimse_mesh.dimse import (
     CommandField,
@@ -91,6 +92,7 @@ class DurableSession:
         contexts: transfer syntax by id of the accepted presentation contexts.
         writer: makes the writer of an object; its pieces are stored in the given task group.
         commitment: takes requests for storage commitment; None: they are not offered.
+        live: contexts that are the destination's own; None: there are none.
         report: takes reports of storage commitment, from a destination that was asked; None: it is a client.
         objection: what the policy says of an operation, by its command field.
         called_ae, calling_ae: by which the object is delivered.
@@ -109,6 +111,7 @@ class DurableSession:
         contexts: Mapping[int, str],
         writer: Callable[[TaskGroup], ObjectWriter],
         commitment: TakeCommitment | None,
+        live: LiveContexts | None = None,
         report: TakeCommitment | None = None,
         objection: Callable[[int], PolicyRefusal | None],
         called_ae: str,
@@ -128,6 +131,8 @@ class DurableSession:
         self._writer = writer
         self._commitment = commitment
         self._report = report
+        self._live = live
+        self._writable = asyncio.Event()
         self._requests = OwnRequests(peer)
         self._objection = objection
         self._called_ae = called_ae
@@ -209,7 +214,8 @@ class DurableSession:
         self._end("transport-lost")
 
     def writable_again(self) -> None:
-        """Nothing waits to be written but responses, which are small."""
+        """Let on what the destination itself has sent. Nothing else waits but responses, which are small."""
+        self._writable.set()
 
     def drain(self) -> None:
         """Abort as soon as no operation is under way."""
@@ -251,6 +257,7 @@ class DurableSession:
             self._requests.end()
             self._at_rest.set()
             self._changed.set()
+            self._writable.set()
 
     # --- the task's side
 
@@ -283,11 +290,14 @@ class DurableSession:
                 self._end("transport-lost")
                 self._peer.close()
                 raise Ended("transport-lost")
-            if self._draining and self._at_rest.is_set():
+            is_busy = self._live is not None and self._live.is_busy
+            if self._draining and self._at_rest.is_set() and not is_busy:
                 self.abort("draining")
                 raise Ended("draining")
             self._changed.clear()
-            with anyio.move_on_after(patience or None) as scope:
+            with anyio.move_on_after(
+                None if is_busy and self._at_rest.is_set() else patience or None
+            ) as scope:
                 await self._changed.wait()
             if scope.cancelled_caught and not self._events:
                 code = "idle-timeout" if self._at_rest.is_set() else "stalled-in-mid-message"
@@ -302,6 +312,9 @@ class DurableSession:
 
     async def _operation(self, received: CommandReceived) -> None:
         command = CommandSet.parse(received.command)
+        if self._live is not None and self._live.takes(received.context_id):
+            await self._pass_on(self._live, received, command)
+            return
         if command.is_response:
             await self._skip(received)
             self._requests.answered(command)
@@ -347,6 +360,23 @@ class DurableSession:
         self._counters.operation_finished(
             dimse_service(field), outcome, time.monotonic() - began, traceparent=self._traceparent
         )
+
+    async def _pass_on(self, live: LiveContexts, received: CommandReceived, command: CommandSet) -> None:
+        """Send a message on to the destination itself, or answer for it."""
+        data = await self._whole(received)
+        is_whole = data is not None or not received.head.has_data_set
+        if (not is_whole or not live.pass_on(received.context_id, command, data)) and not command.is_response:
+            status = failure_status_for(command.command_field, FailureReason.OUT_OF_RESOURCES)
+            self._answer(received, command, status)
+
+    async def tell(self, context_id: int, command: bytes, data: bytes | None) -> None:
+        """Send the client a message of the destination's own, as soon as it takes more."""
+        while not self._peer.writable and self._ended is None:
+            self._writable.clear()
+            await self._writable.wait()
+        if self._ended is None and self._peer.takes_messages:
+            self._peer.write_message(context_id, command, data)
+        self._changed.set()
 
     def _taker_of(self, command: CommandSet) -> TakeCommitment | None:
         """Return who takes a message of storage commitment; None: it is none, or nobody does."""

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("operator")
 TARGET = {"applicationEntityTitle": "PACS", "targetDimseHost": "pacs", "targetDimsePort": 104}
 SPEC: dict[str, Any] = {
     "natsUrl": "nats:4222",
+    "natsAllowPlaintext": True,
     **TARGET,
     "routes": [{"to": {"ae": "ARCHIVE"}, "also": [{"ae": "PACS"}], "delivery": "durable"}],
     "spool": {"maxBytes": 1 << 30},

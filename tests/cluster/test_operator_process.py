@@ -13,7 +13,7 @@ from tests.support.cluster.operator import SYSTEM, kubectl, start_operator
 from tests.support.ports import reserve_port
 from tests.support.process import wait_until
 
-SPEC = {"natsUrl": "nats:4222"}
+SPEC = {"natsUrl": "nats:4222", "natsAllowPlaintext": True}
 
 
 def page(port: int, path: str) -> tuple[int, str]:

@@ -90,7 +90,7 @@ def item(namespace: Namespace, spec: dict[str, Any], name: str = "zone") -> dict
         "apiVersion": "imaging-ingestion.alvearie.org/v1alpha1",
         "kind": "DimseProxy",
         "metadata": {"name": name, "namespace": namespace.name},
-        "spec": {"natsUrl": "nats:4222", **spec},
+        "spec": {"natsUrl": "nats:4222", "natsAllowPlaintext": True, **spec},
     }
 
 
@@ -108,7 +108,9 @@ def test_contradictions_are_refused_by_both_in_the_same_words(namespace: Namespa
         assert f"{field}: " in said, said
         assert text in said
         with pytest.raises(InvalidResourceError):
-            zone_settings(parse_spec({"natsUrl": "nats:4222", **spec}), Component.SCU)
+            zone_settings(
+                parse_spec({"natsUrl": "nats:4222", "natsAllowPlaintext": True, **spec}), Component.SCU
+            )
 
 
 def test_what_is_right_passes(namespace: Namespace) -> None:

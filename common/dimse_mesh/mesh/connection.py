@@ -384,6 +384,8 @@ async def open_mesh(
             bring. Its message is one line for people.
     """
     failure: Exception | None = None
+    for host in settings.plaintext_hosts:
+        log.warning("the way to NATS at %s is not encrypted: who is on the line reads all that is sent", host)
     async with anyio.create_task_group() as tasks:
         name = f"dimse-mesh {address.zone} {address.role} {address.instance}"
         mesh = Mesh(settings.of_role(address.role), root=root, address=address, name=name, tasks=tasks)

@@ -20,7 +20,7 @@ import anyio
 from dimse_mesh.mesh.complaints import Complaints
 from dimse_mesh.mesh.connection_failure import ConnectionFailure, failure_of, redact
 from dimse_mesh.mesh.errors import InvalidSubject, MeshUnavailable, PayloadTooLarge
-from dimse_mesh.mesh.options import connect_options, wants_tls
+from dimse_mesh.mesh.options import connect_options
 from dimse_mesh.mesh.settings import NatsSettings
 from dimse_mesh.mesh.turn import Turn
 from dimse_mesh.mesh.wire import ConnectFailed, SubscriberCallback, WireClient, WireEvents
@@ -260,7 +260,7 @@ class NatsConnection:
                 wait = min(wait * 2, self._settings.reconnect_max_wait)
 
     async def _try(self, server: str) -> ConnectionFailure | None:
-        tls = wants_tls(self._settings, server)
+        tls = self._settings.wants_tls(server)
         wire = WireClient(self._events, self._turn, tls_expected=tls, backlog_limit=self._backlog_limit)
         opened = False
         try:

@@ -9,13 +9,6 @@ from typing import Any
 from dimse_mesh.mesh.settings import NatsSettings, NatsTls
 
 
-def wants_tls(settings: NatsSettings, server: str) -> bool:
-    """Whether the connection to `server` must be encrypted."""
-    return server.startswith(("tls://", "wss://")) or (
-        settings.tls is not None and not server.startswith("ws://")
-    )
-
-
 def connect_options(settings: NatsSettings, *, name: str, tls: bool) -> dict[str, Any]:
     """Return keyword arguments of nats-py's `connect`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -12,6 +13,13 @@ from dimse_mesh.schemas.addresses import Role
 
 SEED_SUFFIX = ".nk"
 _SCHEMES = ("nats", "tls", "ws", "wss")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class NatsTls(BaseModel):
@@ -49,6 +57,10 @@ class NatsSettings(BaseModel):
         default=None, description="file that holds an nkey seed, or folder that holds one for each role"
     )
     tls: NatsTls | None = None
+    allow_plaintext: bool = Field(
+        default=False,
+        description="nats:// and ws:// beyond this machine, too: who is on the line reads data sets and credentials",
+    )
 
     connect_timeout: float = Field(default=5.0, gt=0, description="of one attempt at one server")
     reconnect_wait: float = Field(default=0.05, gt=0, description="before the first retry; doubles, jittered")
@@ -77,6 +89,30 @@ class NatsSettings(BaseModel):
         if len(families) > 1:
             raise ValueError("websocket and TCP servers can't be mixed in nats.servers")
         return servers
+
+    @model_validator(mode="after")
+    def _encrypted_beyond_this_machine(self) -> Self:
+        if not self.allow_plaintext and self.plaintext_hosts:
+            raise ValueError(
+                f"the way to {self.plaintext_hosts[0]} is not encrypted: use tls:// or wss://, or, where nobody"
+                " else is on the line, nats.allow_plaintext: true"
+            )
+        return self
+
+    @property
+    def plaintext_hosts(self) -> list[str]:
+        """The hosts beyond this machine that are reached without TLS."""
+        return [
+            urlsplit(server).hostname or ""
+            for server in self.servers
+            if not self.wants_tls(server) and not _is_loopback(urlsplit(server).hostname or "")
+        ]
+
+    def wants_tls(self, server: str) -> bool:
+        """Whether the connection to `server` must be encrypted."""
+        return server.startswith(("tls://", "wss://")) or (
+            self.tls is not None and not server.startswith("ws://")
+        )
 
     def of_role(self, role: Role) -> Self:
         """Return the settings of one role: where `nkey_seed` is a folder, `<role>.nk` in it."""

@@ -45,14 +45,16 @@ class Guest:
     roles: tuple[Role, ...]
 
 
-def one_account(zones: Sequence[ZoneFacts], key: PublicKey, guests: Sequence[Guest] = ()) -> str:
-    """Return the accounts of a server with JetStream that all services of these zones connect to.
+def one_account(
+    zones: Sequence[ZoneFacts], key: PublicKey, guests: Sequence[Guest] = (), *, jetstream: bool = True
+) -> str:
+    """Return the accounts of a server that all services of these zones connect to.
 
     Guests of one zone name, under several subject roots, are one user for each role.
     """
     users = [user for zone in meeting(zones) for user in _users(zone, key)]
     users += _guest_users(guests, key)
-    return _accounts([_account(ONE_ACCOUNT, users, jetstream=True)])
+    return _accounts([_account(ONE_ACCOUNT, users, jetstream=jetstream)])
 
 
 def hub_accounts(zones: Sequence[ZoneFacts], key: PublicKey, leaf_key: LeafKey) -> str:

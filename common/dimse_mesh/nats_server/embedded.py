@@ -85,6 +85,7 @@ async def embedded_server(
     port: int,
     data_dir: Path | None = None,
     *,
+    jetstream: bool = True,
     max_payload: int = 1 << 20,
     extra_config: str = "",
     start_timeout: float = 10.0,
@@ -92,7 +93,7 @@ async def embedded_server(
 ) -> AsyncIterator[EmbeddedServer]:
     """Run nats-server on 127.0.0.1:`port` until the block ends; port 0 takes a free one.
 
-    JetStream stores under `data_dir` and syncs every write, since one node is all there is (EVIDENCE.md);
+    With `jetstream` it stores under `data_dir` and syncs every write, since one node is all there is (EVIDENCE.md);
     without `data_dir` it stores in a temporary directory. `extra_config` is added to the configuration.
 
     Raises:
@@ -106,7 +107,8 @@ async def embedded_server(
         config = Path(directory) / "nats-server.conf"
         try:
             store.mkdir(parents=True, exist_ok=True)
-            config.write_text(f"{_config(name, port, store, max_payload)}{extra_config}\n")
+            kept = _jetstream(store) if jetstream else ""
+            config.write_text(f"{_config(name, port, max_payload)}{kept}{extra_config}\n")
         except OSError as exc:
             raise EmbeddedServerError(f"can't write under {store}: {exc.strerror}", code="data-dir") from exc
         async with _child(binary, config, stop_timeout) as (process, output):
@@ -149,13 +151,18 @@ def available_port(port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _config(name: str, port: int, store: Path, max_payload: int) -> str:
+def _config(name: str, port: int, max_payload: int) -> str:
     return f"""\
 server_name: {json.dumps(name)}
 listen: "{_HOST}:{port}"
 max_payload: {max_payload}
 max_pending: 128MB
 write_deadline: "10s"
+"""
+
+
+def _jetstream(store: Path) -> str:
+    return f"""\
 jetstream {{
   store_dir: {json.dumps(str(store))}
   sync_interval: always

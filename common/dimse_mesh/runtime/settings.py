@@ -261,6 +261,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def dump_complete(settings: ZoneSettings) -> str:
     """Return the settings as YAML, complete with defaults, secrets masked."""
-    data = settings.model_dump(mode="json", by_alias=True)
-    data["nats"]["servers"] = [without_password(server) for server in settings.nats.servers]
+    data = _masked(settings.model_dump(mode="json", by_alias=True))
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def _masked(value: Any) -> Any:
+    """Return what was dumped, without the user information and the query of any URL in it."""
+    if isinstance(value, dict):
+        return {name: _masked(below) for name, below in value.items()}
+    if isinstance(value, list):
+        return [_masked(below) for below in value]
+    return without_password(value) if isinstance(value, str) and "://" in value else value

@@ -28,6 +28,10 @@ class ObservabilitySettings(SettingsModel):
         default="text", description="key=value text, or one JSON object per line"
     )
     http: HttpSettings | None = Field(default=None, description="health and metrics; none: off")
+    allow_debuggers: bool = Field(
+        default=False,
+        description="core dumps, and debuggers of the same user: both show data sets and keys",
+    )
     tracing_ratio: float = Field(
         default=1.0,
         ge=0,

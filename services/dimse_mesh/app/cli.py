@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -88,16 +89,20 @@ def run(
 def check(file: Annotated[Path, typer.Argument(help="A zone's YAML file.", dir_okay=False)]) -> None:
     """Validate a configuration and print it, complete with defaults and without secrets.
 
-    AE titles that are rewritten and can't be translated back for certain are named on standard error.
+    Files of secrets that others can read, and AE titles that are rewritten and can't be translated back for certain,
+    are named on standard error.
     """
     from dimse_mesh.app.checked_hooks import check_hooks
     from dimse_mesh.app.untranslatable import untranslatable
+    from dimse_mesh.runtime.secrecy import secrets_others_can_read
     from dimse_mesh.runtime.settings import dump_complete, load_settings
 
     with failures():
         settings = load_settings(file)
         check_hooks(settings, file)
         sys.stdout.write(dump_complete(settings))
+        for line in secrets_others_can_read(settings, file):
+            print(f"{file}: {line}", file=sys.stderr)
         for line in untranslatable(settings):
             print(f"{file}: {line}", file=sys.stderr)
 
@@ -308,6 +313,10 @@ def get(
         list[str] | None,
         typer.Option(help="Expect only these, by UID or keyword (CT), in any transfer syntax."),
     ] = None,
+    max_files: Annotated[int, typer.Option(min=0, help="Refuse more objects. 0: no limit.")] = 100_000,
+    max_bytes: Annotated[
+        int, typer.Option(min=0, help="Refuse what goes beyond so many bytes. 0: no limit.")
+    ] = 100 << 30,
     config: ZoneOption = None,
     nats: NatsOption = None,
     subject_root: RootOption = "DIMSE",
@@ -315,6 +324,7 @@ def get(
 ) -> None:
     """Retrieve objects into files (C-GET), with a progress bar. Ctrl-C cancels."""
     from dimse_mesh.app.audited import audited
+    from dimse_mesh.app.received_files import Room
     from dimse_mesh.app.retrieve import Retrieval
     from dimse_mesh.app.retrieve import get as get_into
     from dimse_mesh.app.way_in import WayIn
@@ -328,7 +338,13 @@ def get(
                 "get",
                 AuditedKind.NODE,
                 ae_title,
-                lambda: get_into(way, Retrieval(ae_title, keys or [], level, model), output, sop_class or []),
+                lambda: get_into(
+                    way,
+                    Retrieval(ae_title, keys or [], level, model),
+                    output,
+                    sop_class or [],
+                    Room(max_files, max_bytes),
+                ),
                 details={"to": str(output.resolve())},
             )
         )
@@ -347,6 +363,8 @@ def operator(context: typer.Context) -> None:
 
 def main() -> None:
     """Run the command line. If a library is missing, a line on standard error names the extra to install."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # no name that a terminal can't show ends a command
     try:
         app()
     except ModuleNotFoundError as missing:

@@ -29,6 +29,7 @@ from dimse_mesh.app.cohort_pull import CohortPuller, PullSettings
 from dimse_mesh.app.cohort_query import CohortQuery, Pacs, load_query
 from dimse_mesh.app.cohort_state import CohortState, StudyState, StudyStatus, alone, load_state
 from dimse_mesh.app.interruptible import INTERRUPTED
+from dimse_mesh.app.printable import printable
 from dimse_mesh.app.retrieval import storage_proposals
 from dimse_mesh.app.way_in import WayIn, open_door
 from dimse_mesh.runtime.settings import read_yaml
@@ -67,7 +68,7 @@ def find_cohort(way: WayIn, query_file: Path, listed: Path, pacs: Sequence[str])
         f"{len(studies)} studies in {listed}, {new} of them new, {_instances(ordered)} instances; {found.finds} C-FINDs"
     )
     for line in found.problems[:SHOWN_LINES]:
-        console.print(f"perhaps not all: {line}", style="red")
+        console.print(printable(f"perhaps not all: {line}"), style="red")
     if len(found.problems) > SHOWN_LINES:
         console.print(f"... and {len(found.problems) - SHOWN_LINES} more")
     return 1 if found.problems else 0
@@ -175,7 +176,8 @@ class ShownProgress:
             self.bars.remove_task(bar)
         self.bars.advance(self.studies)
         if state.status is not StudyStatus.COMPLETE:
-            self.console.print(f"{study.study_instance_uid}: {state.status}: {state.why}", style="red")
+            line = printable(f"{study.study_instance_uid}: {state.status}: {state.why}")
+            self.console.print(line, style="red")
 
     def waiting(self, ae_title: str) -> None:
         """Show that a PACS may not be asked now."""
@@ -284,7 +286,7 @@ def _print_studies(studies: Sequence[ListedStudy], state: CohortState | None = N
     if state is not None:
         table.add_column("status")
     for study in studies:
-        cells = [Text(getattr(study, name)) for name in names]
+        cells = [Text(printable(getattr(study, name))) for name in names]
         if state is not None:
             cells.append(Text(state.of(study.study_instance_uid).status if study.wanted else "not wanted"))
         table.add_row(*cells)

@@ -8,6 +8,7 @@ from functools import partial
 
 import anyio
 
+from dimse_mesh.app.printable import printable
 from dimse_mesh.app.way_in import WayIn, open_door
 from dimse_mesh.client import VERIFICATION, AssociationError
 
@@ -32,7 +33,7 @@ async def _echo(way: WayIn, ae_title: str, count: int) -> int:
                     if status:
                         break
         except AssociationError as error:
-            print(f"{ae_title}: {error}")
+            print(printable(f"{ae_title}: {error}"))
             return 1
     if status:
         print(f"{ae_title}: C-ECHO answered with status {status:04X}H")

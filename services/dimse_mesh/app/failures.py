@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from dimse_mesh.app.printable import printable
+
 FAILED = 1
 MISCONFIGURED = 2
 
@@ -38,5 +40,5 @@ def failures() -> Iterator[None]:
 def leave(lines: list[str], code: int) -> NoReturn:
     """Print the lines on standard error and end with that exit code."""
     for line in lines:
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
     raise SystemExit(code) from None

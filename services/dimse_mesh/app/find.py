@@ -24,6 +24,7 @@ from dimse_mesh.app.identifier import (
     title,
 )
 from dimse_mesh.app.interruptible import INTERRUPTED, Interrupted, interruptible
+from dimse_mesh.app.printable import printable
 from dimse_mesh.app.query_models import MODELS, RETURN_KEYS, WORKLIST_KEYS, Level, ModelName, level_for
 from dimse_mesh.app.way_in import WayIn, open_door
 from dimse_mesh.client import AssociationError, Proposal
@@ -132,7 +133,7 @@ def _print_problems(console: Console, answers: Sequence[QueryAnswer]) -> None:
         f"match {number}: {line}" for number, answer in enumerate(answers, 1) for line in answer.problems
     ]
     for line in lines[:SHOWN_PROBLEMS]:
-        console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(line), style="yellow", markup=False, highlight=False, soft_wrap=True)
     if len(lines) > SHOWN_PROBLEMS:
         console.print(f"... and {len(lines) - SHOWN_PROBLEMS} more")
 
@@ -153,7 +154,9 @@ def _print_table(answers: Sequence[QueryAnswer], identifier: Dataset) -> None:
 def _verdict(console: Console, ae_title: str, found: Found) -> int:
     count = f"{len(found.answers)} matches"
     if found.failure:
-        console.print(f"{ae_title}: {found.failure} ({count})", style="red", markup=False, soft_wrap=True)
+        console.print(
+            printable(f"{ae_title}: {found.failure} ({count})"), style="red", markup=False, soft_wrap=True
+        )
         return 1
     if found.interrupted:
         console.print(f"{count}; cancelled")

@@ -29,8 +29,13 @@ _LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1"))
 
 
 @contextmanager
-def local_keys(port: int, zones: Sequence[ZoneSettings]) -> Iterator[tuple[KeyFolder, str]]:
+def local_keys(
+    port: int, zones: Sequence[ZoneSettings], *, jetstream: bool
+) -> Iterator[tuple[KeyFolder, str]]:
     """Make keys for the server at `port`; yield them with its accounts. They are removed at the end of the block.
+
+    Args:
+        jetstream: whether the server keeps streams.
 
     Raises:
         StartError: there is no place where only we can read them.
@@ -44,7 +49,7 @@ def local_keys(port: int, zones: Sequence[ZoneSettings]) -> Iterator[tuple[KeyFo
     if any(zone.zone == GUEST_ZONE for zone in zones):
         guests = []
     try:
-        yield keys, one_account(facts, keys.public_key, guests)
+        yield keys, one_account(facts, keys.public_key, guests, jetstream=jetstream)
     finally:
         shutil.rmtree(path, ignore_errors=True)
 

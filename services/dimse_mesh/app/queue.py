@@ -14,6 +14,7 @@ import anyio
 
 from dimse_mesh.app.audited import audited
 from dimse_mesh.app.local_keys import with_local_keys
+from dimse_mesh.app.printable import printable
 from dimse_mesh.audit.codes import AuditedKind
 from dimse_mesh.delivery.report import IDLE
 from dimse_mesh.mesh import JetStream, open_mesh
@@ -128,7 +129,7 @@ async def show_list(queues: Queues, *, as_json: bool) -> int:
     print(f"{'destination':<20} {'waiting':>9} {'failed':>7} {'bytes':>10} {'oldest':>8}  state")
     for name, summary in rows:
         oldest = "" if summary.oldest is None else age(summary.oldest)
-        print(
+        show(
             f"{name:<20} {summary.waiting:>9} {summary.failed:>7} {size(summary.size):>10} {oldest:>8}"
             f"  {sentence_of(summary)}"
         )
@@ -138,7 +139,7 @@ async def show_list(queues: Queues, *, as_json: bool) -> int:
 async def show_why(queues: Queues, destination: str | None) -> int:
     """Print in one sentence what each destination's queue waits for."""
     for each in queues.every(destination):
-        print(f"{each.spool.label}: {sentence_of(await each.summary())}")
+        show(f"{each.spool.label}: {sentence_of(await each.summary())}")
     return 0
 
 
@@ -159,7 +160,7 @@ async def show_objects(queues: Queues, destination: str, *, failed: bool, limit:
                 facts |= buried.letter.model_dump(exclude={"manifest"})
             print(json.dumps(facts))
         else:
-            print(
+            show(
                 f"{manifest.object_id}  {manifest.sop_instance}  {size(manifest.size):>9}  {manifest.calling_ae:<16}"
                 f"  {age(manifest.received):>7}  {cause}".rstrip()
             )
@@ -174,7 +175,7 @@ async def show_damaged(queues: Queues, destination: str | None) -> int:
             if buried.letter.cause == DAMAGED:
                 found = True
                 manifest = buried.letter.manifest
-                print(f"{manifest.sop_instance}  from {manifest.calling_ae} for {each.spool.label}")
+                show(f"{manifest.sop_instance}  from {manifest.calling_ae} for {each.spool.label}")
     return int(found)
 
 
@@ -198,7 +199,7 @@ async def drop(queues: Queues, destination: str, ids: Sequence[str], *, waiting:
     meant = await chosen(inspector, ids, failed=not waiting)
     for spooled in meant:
         await inspector.drop(spooled)
-        print(f"dropped {spooled.manifest.sop_instance}")
+        show(f"dropped {spooled.manifest.sop_instance}")
     return int(len(meant) < len(ids))
 
 
@@ -214,7 +215,7 @@ async def export(queues: Queues, destination: str, folder: Path, *, failed: bool
             await files.write(memoryview(piece))
         await files.end()
     for line in (*files.notes, *files.failures):
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
     print(f"{len(files.sizes)} written to {folder}")
     return int(bool(files.failures))
 
@@ -233,6 +234,11 @@ async def resume(queues: Queues, destination: str) -> int:
 
 
 # --- words
+
+
+def show(line: str) -> None:
+    """Print a line that holds words of peers, or of the bus: none of them steers a terminal."""
+    print(printable(line))
 
 
 def sentence_of(summary: SpoolSummary) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from dimse_mesh.app.queue import Queues, age
+from dimse_mesh.app.queue import Queues, age, show
 from dimse_mesh.schemas.commitment import CommitmentRequest
 from dimse_mesh.spool import CommitmentStore
 
@@ -23,7 +23,7 @@ async def show_commitments(queues: Queues, *, as_json: bool) -> int:
             print(request.model_dump_json(exclude={"owner", "transfer_syntax"}))
         else:
             names = ", ".join(each.destination for each in request.destinations)
-            print(
+            show(
                 f"{request.calling_ae:<16}  asked {request.called_ae} {age(request.received)} ago for"
                 f" {request.instances} instances at {names}: {_state_of(request)}"
             )

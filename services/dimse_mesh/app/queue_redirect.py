@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import anyio
 
+from dimse_mesh.app.printable import printable
 from dimse_mesh.app.queue import Queues, chosen
 from dimse_mesh.mesh import MeshError
 from dimse_mesh.runtime.errors import StartError
@@ -34,7 +35,7 @@ async def redirect(queues: Queues, destination: str, other: str, ids: Sequence[s
         try:
             await _copy(queues, source.spool, target.spool, spooled)
         except DamagedObject as damage:
-            print(f"{spooled.manifest.sop_instance} stays: {damage}", file=sys.stderr)
+            print(printable(f"{spooled.manifest.sop_instance} stays: {damage}"), file=sys.stderr)
             continue
         await source.drop(spooled, redirected_to=other)
         count += 1

@@ -8,6 +8,7 @@ import os
 import secrets
 from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -42,6 +43,22 @@ def file_head(sop_class: str, sop_instance: str, transfer_syntax: str) -> bytes:
     return PREAMBLE + bytes(buffer.getvalue())
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is taken at most; 0: no limit.
+
+    Attributes:
+        files: objects.
+        octets: bytes of data sets, of all objects together.
+    """
+
+    files: int = 0
+    octets: int = 0
+
+
+UNLIMITED = Room()
+
+
 class ReceivedFiles:
     """Writes `<SOP instance UID>.dcm` in a folder: each appears when it is whole, or never.
 
@@ -55,8 +72,11 @@ class ReceivedFiles:
         notes: what else there is to say of an object, one line each.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, room: Room = UNLIMITED) -> None:
         self._folder = folder
+        self._room = room
+        self._written = 0
+        """Bytes of the objects that were taken so far, this one included."""
         self._file: IO[bytes] | None = None
         self._name = ""
         self._syntax = ""
@@ -87,6 +107,11 @@ class ReceivedFiles:
                     Status.INVALID_OBJECT_INSTANCE, _shown(name), f"its {what} {_shown(uid)} is no valid UID"
                 )
                 return
+        if self._room.files and self.syntaxes.total() >= self._room.files:
+            self._fail(
+                Status.STORAGE_OUT_OF_RESOURCES, name, f"{self._room.files} files are taken, --max-files"
+            )
+            return
         if not request.has_data_set:
             self._fail(Status.STORAGE_CANNOT_UNDERSTAND, name, "it came without a data set")
             return
@@ -101,6 +126,12 @@ class ReceivedFiles:
         self._size += len(fragment)
         self.bytes_received += len(fragment)
         if self._file is not None:
+            self._written += len(fragment)
+            if self._room.octets and self._written > self._room.octets:
+                self._written -= self._size
+                why = f"it goes beyond {self._room.octets} bytes, --max-bytes"
+                self._fail(Status.STORAGE_OUT_OF_RESOURCES, self._name, why)
+                return
             try:
                 self._file.write(fragment)
                 self._digest.update(fragment)

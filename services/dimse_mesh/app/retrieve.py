@@ -21,8 +21,9 @@ from dimse_mesh.app.identifier import (
     parse_path,
 )
 from dimse_mesh.app.interruptible import INTERRUPTED, Interrupted, interruptible
+from dimse_mesh.app.printable import printable as safe
 from dimse_mesh.app.query_models import MODELS, UNIQUE_KEYS, Level, ModelName, level_for
-from dimse_mesh.app.received_files import ReceivedFiles
+from dimse_mesh.app.received_files import UNLIMITED, ReceivedFiles, Room
 from dimse_mesh.app.retrieval import storage_proposals
 from dimse_mesh.app.way_in import WayIn, open_door
 from dimse_mesh.client import AssociationError, Proposal
@@ -68,8 +69,11 @@ def move(way: WayIn, what: Retrieval, destination: str) -> int:
     return _summarise(outcome, f"{what.ae_title} to {destination}", "", seconds)
 
 
-def get(way: WayIn, what: Retrieval, folder: Path, sop_classes: Sequence[str]) -> int:
+def get(way: WayIn, what: Retrieval, folder: Path, sop_classes: Sequence[str], room: Room = UNLIMITED) -> int:
     """Write what matches to files in `folder`; return 0 when all of it is there.
+
+    Args:
+        room: what is taken at most.
 
     Raises:
         ConfigurationError: a key, level or SOP class that can't be.
@@ -77,7 +81,7 @@ def get(way: WayIn, what: Retrieval, folder: Path, sop_classes: Sequence[str]) -
     """
     proposals = storage_proposals(sop_classes)
     folder.mkdir(parents=True, exist_ok=True)
-    files = ReceivedFiles(folder)
+    files = ReceivedFiles(folder, room)
     try:
         outcome, seconds = _retrieve(way, what, files=files, proposals=proposals)
     finally:
@@ -182,7 +186,7 @@ def _summarise(outcome: Outcome, names: str, written: str, seconds: float) -> in
 
 def _print_lines(console: Console, lines: Sequence[str], *, style: str | None = None) -> None:
     for line in lines[:SHOWN_LINES]:
-        console.print(line, style=style)
+        console.print(safe(line), style=style)
     if len(lines) > SHOWN_LINES:
         console.print(f"... and {len(lines) - SHOWN_LINES} more")
 

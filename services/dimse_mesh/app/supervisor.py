@@ -181,9 +181,13 @@ class Supervisor:
         """Keep the embedded nats-server running on one port until cancelled; start with where it is and its keys."""
         assert self._nats_port is not None
         port, pause, told = available_port(self._nats_port), 0.0, False
+        jetstream = self._data_dir is not None or any(zone.settings.is_durable for zone in self._zones)
         with (
             tempfile.TemporaryDirectory(prefix="dimse-mesh-jetstream-") as folder,
-            local_keys(port, [zone.settings for zone in self._zones]) as (keys, accounts),
+            local_keys(port, [zone.settings for zone in self._zones], jetstream=jetstream) as (
+                keys,
+                accounts,
+            ),
         ):
             while True:
                 started = time.monotonic()
@@ -191,7 +195,11 @@ class Supervisor:
                 code: int | None = None
                 try:
                     async with embedded_server(
-                        port, store, extra_config=accounts, start_timeout=NATS_START_SECONDS
+                        port,
+                        store,
+                        jetstream=jetstream,
+                        extra_config=accounts,
+                        start_timeout=NATS_START_SECONDS,
                     ) as server:
                         if not told:
                             task_status.started(_OwnNats(server.url, keys, store))

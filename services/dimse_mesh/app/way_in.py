@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 import anyio
 from anyio.abc import TaskStatus
@@ -27,6 +28,7 @@ from dimse_mesh.policy import ConfiguredPolicy
 from dimse_mesh.runtime.context import Readiness, ServiceContext
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.logging import configure_logging
+from dimse_mesh.runtime.secrecy import hide_memory
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings, settings_from
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 from dimse_mesh.runtime.supervised import new_instance
@@ -54,6 +56,12 @@ class WayIn:
         Raises:
             ConfigurationError: neither a file nor a URL, or an unusable one.
         """
+        if nats is not None and urlsplit(nats).username is not None:
+            raise ConfigurationError(
+                [
+                    "--nats: no user, password or token here: everybody on this machine sees it; give --config FILE"
+                ]
+            )
         if config is not None:
             settings = load_settings(config)
             if nats is not None:
@@ -73,6 +81,8 @@ class WayIn:
         configure_logging(
             settings.observability.model_copy(update={"log_level": "error"}), {"service": "command-line"}
         )
+        if not settings.observability.allow_debuggers:
+            hide_memory()
         return cls(settings, calling_ae, own_zone=config is None)
 
 

@@ -197,6 +197,10 @@ class DimseProxySpec(ResourceModel):
         description="NATS as `host:port`, without a scheme; several are separated by commas.",
     )
     nats_secure: bool = Field(default=False, description="TLS to NATS, with verification.")
+    nats_allow_plaintext: bool = Field(
+        default=False,
+        description="Without natsSecure: NATS beyond the pod all the same. Who is on the line reads data sets.",
+    )
     nats_token_secret: ObjectName | None = Field(
         default=None, description="Secret whose key `token` holds the NATS token."
     )

@@ -210,6 +210,8 @@ def _role_key(component: Component) -> str:
 def _nats(spec: DimseProxySpec, component: Component, files: Mapping[str, SecretUse]) -> dict[str, Any]:
     scheme = "tls" if spec.nats_secure else "nats"
     nats: dict[str, Any] = {"servers": [f"{scheme}://{part}" for part in spec.nats_url.split(",") if part]}
+    if spec.nats_allow_plaintext:
+        nats["allow_plaintext"] = True
     if use := files.get("nats-token"):
         nats["token_file"] = use.path("token")
     if use := files.get("nats-credentials"):

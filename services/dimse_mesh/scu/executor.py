@@ -75,6 +75,11 @@ class Executor:
             for remote in self._settings.remote_aes
             if remote.tls is not None
         }
+        for remote in self._settings.remote_aes:
+            if remote.tls is not None and not remote.tls.verify:
+                log.warning(
+                    "target %s: whose certificate it shows is not checked (tls.verify)", remote.ae_title
+                )
         # From the start, so that the first failure shows as an increase.
         context.counters.expect_openings(
             (remote.ae_title for remote in self._settings.remote_aes), OpenResult

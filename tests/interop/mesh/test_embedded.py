@@ -44,6 +44,16 @@ async def test_it_serves_with_jetstream_on_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
+async def test_it_serves_without_jetstream_where_nothing_is_kept(tmp_path: Path) -> None:
+    async with embedded_server(0, tmp_path / "data", jetstream=False) as server:
+        async with join(
+            NatsSettings(servers=[server.url]), address("i", zone="z"), root="D", timeout=5
+        ) as mesh:
+            assert mesh.server_id == server.server_id
+        assert not (tmp_path / "data" / "jetstream").exists()
+
+
+@pytest.mark.anyio
 async def test_a_port_in_use_is_said_before_anything_is_started() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -156,3 +156,69 @@ def test_unknown_service_lists_the_five(tmp_path: Path) -> None:
     assert result.returncode == 2
     for name in ("association", "store", "query-retrieve", "n-service", "scu"):
         assert name in result.stderr
+
+
+SECRET = "S3CR3T"
+
+
+def test_check_shows_no_part_of_a_secret(tmp_path: Path) -> None:
+    zone = f"""
+zone: hospital
+nats:
+  servers: ["tls://user:p@{SECRET}/w?d@nats.example.org:4222", "tls://nats.example.org:4223/?token={SECRET}"]
+scu:
+  remote_aes:
+    - ae_title: PLACE
+      storage:
+        url: s3://bucket/prefix
+        s3:
+          endpoint: "https://key:{SECRET}@s3.example.org/?x={SECRET}"
+          access_key_id: a
+          secret_access_key: {SECRET}
+"""
+    result = dimse_mesh("check", write(tmp_path / "zone.yaml", zone))
+    assert result.returncode == 0, result.stderr
+    assert SECRET not in result.stdout + result.stderr
+    assert "nats.example.org" in result.stdout
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o644, True), (0o640, True), (0o600, False)])
+def test_check_warns_of_secrets_that_others_can_read(tmp_path: Path, mode: int, warned: bool) -> None:
+    seed = write(tmp_path / "seed.nk", "SU")
+    seed.chmod(mode)
+    file = write(tmp_path / "zone.yaml", f"zone: hospital\nnats: {{nkey_seed: {seed}}}\n")
+    result = dimse_mesh("check", file)
+    assert result.returncode == 0
+    line = f"{file}: {seed} holds a secret and can be read by others than its owner: chmod 600 {seed}\n"
+    assert result.stderr == (line if warned else "")
+
+
+def test_check_warns_of_a_readable_file_that_holds_a_password_itself(tmp_path: Path) -> None:
+    file = write(tmp_path / "zone.yaml", "zone: hospital\nnats: {user: u, password: p}\n")
+    file.chmod(0o644)
+    assert f"{file} holds a secret" in dimse_mesh("check", file).stderr
+    file.chmod(0o600)
+    assert dimse_mesh("check", file).stderr == ""
+
+
+@pytest.mark.parametrize("url", ["nats://user:secret@127.0.0.1:1", "tls://token@nats.example.org"])
+def test_nats_on_the_command_line_takes_no_password(url: str) -> None:
+    assert "no user, password or token" in one_line(dimse_mesh("echo", "PACS", "--nats", url), 2)
+
+
+def test_nats_without_tls_beyond_this_machine_is_refused() -> None:
+    line = one_line(dimse_mesh("echo", "PACS", "--nats", "nats://192.0.2.1:4222"), 2)
+    assert "not encrypted" in line
+
+
+def test_a_name_that_the_terminal_cannot_show_ends_no_command() -> None:
+    program = (
+        "import sys, typer; from dimse_mesh.app import cli; from dimse_mesh.app.queue import show;"
+        " cli.app.command('shown')(lambda: show('M\\u00dcLLER\\x1b[2J\\udcff')); sys.argv = ['dimse-mesh', 'shown'];"
+        " cli.main()"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, env=environment, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, b"M\\xdcLLER\\x1b[2J\\udcff\n"), done.stderr

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from dimse_mesh.app.dicom_file import read_dicom_file
-from dimse_mesh.app.received_files import ReceivedFiles
+from dimse_mesh.app.received_files import ReceivedFiles, Room
 from dimse_mesh.app.retrieval import storage_class, storage_proposals
 from dimse_mesh.app.uid import is_uid
 from dimse_mesh.dimse import NO_DATA_SET, Status, Tag, store_request
@@ -234,3 +234,20 @@ def test_unknown_sop_classes_are_told() -> None:
     assert len(caught.value.problems) == 2
     with pytest.raises(ConfigurationError):
         storage_proposals(["CT", "MR", "XRayAngiographic", "SecondaryCapture", "UltrasoundMultiFrame"])
+
+
+def test_get_takes_so_many_files_and_no_more(tmp_path: Path) -> None:
+    files = ReceivedFiles(tmp_path, Room(files=2))
+    said = [receive(files, f"1.2.{number}", [b"abcd"]) for number in range(3)]
+    assert said == [Status.SUCCESS, Status.SUCCESS, Status.STORAGE_OUT_OF_RESOURCES]
+    assert files.failures == ["1.2.2: 2 files are taken, --max-files"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.2.0.dcm", "1.2.1.dcm"]
+
+
+def test_get_takes_so_many_bytes_and_leaves_nothing_of_what_goes_beyond(tmp_path: Path) -> None:
+    files = ReceivedFiles(tmp_path, Room(octets=10))
+    assert receive(files, "1.2.0", [b"abcd", b"efgh"]) == Status.SUCCESS
+    assert receive(files, "1.2.1", [b"ab", b"cd", b"ef"]) == Status.STORAGE_OUT_OF_RESOURCES
+    assert receive(files, "1.2.2", [b"ab"]) == Status.SUCCESS
+    assert files.failures == ["1.2.1: it goes beyond 10 bytes, --max-bytes"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.2.0.dcm", "1.2.2.dcm"]

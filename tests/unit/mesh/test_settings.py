@@ -51,3 +51,37 @@ def test_secrets_are_not_shown() -> None:
 )
 def test_a_servers_url_is_shown_without_credentials(server: str, shown: str) -> None:
     assert redact(server) == shown
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"servers": ["nats://nats.example.org:4222"]},
+        {"servers": ["nats://192.0.2.1:4222"]},
+        {"servers": ["nats://0.0.0.0:4222"]},
+        {"servers": ["nats://localhost.example.org:4222"]},
+        {"servers": ["nats://127.0.0.1:4222", "nats://nats.example.org:4222"]},
+        {"servers": ["ws://nats.example.org:80"]},
+        {"servers": ["ws://nats.example.org:80"], "tls": {"handshake_first": True}},
+    ],
+    ids=str,
+)
+def test_what_is_not_encrypted_beyond_this_machine_must_be_allowed(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"not encrypted.*nats\.allow_plaintext"):
+        NatsSettings(**settings)
+    assert NatsSettings(**settings, allow_plaintext=True).plaintext_hosts
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"servers": ["nats://localhost:4222"]},
+        {"servers": ["nats://[::1]:4222", "nats://127.0.0.2"]},
+        {"servers": ["tls://nats.example.org:4222"]},
+        {"servers": ["wss://nats.example.org"]},
+        {"servers": ["nats://nats.example.org:4222"], "tls": {"handshake_first": True}},
+    ],
+    ids=str,
+)
+def test_what_is_encrypted_or_stays_on_this_machine_needs_no_permission(settings: dict[str, Any]) -> None:
+    assert NatsSettings(**settings).plaintext_hosts == []

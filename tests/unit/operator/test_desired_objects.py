@@ -20,7 +20,7 @@ from dimse_mesh.runtime.settings import ZoneSettings
 
 SAMPLES = Path("k8s/samples")
 GOLDEN = Path(__file__).parent / "golden"
-MINIMAL = {"natsUrl": "nats:4222"}
+MINIMAL = {"natsUrl": "nats:4222", "natsAllowPlaintext": True}
 
 
 def sample(name: str) -> Manifest:

@@ -17,7 +17,7 @@ from dimse_mesh.runtime.settings_durable import DeliverySettings, RetrySettings,
 
 TARGET = {"applicationEntityTitle": "PACS", "targetDimseHost": "pacs", "targetDimsePort": 104}
 DURABLE = {"to": {"ae": "ARCHIVE"}, "also": [{"zone": "backup"}], "delivery": "durable"}
-SPEC: dict[str, Any] = {"natsUrl": "nats:4222", **TARGET, "routes": [DURABLE]}
+SPEC: dict[str, Any] = {"natsUrl": "nats:4222", "natsAllowPlaintext": True, **TARGET, "routes": [DURABLE]}
 
 
 def objects_of(spec: dict[str, Any]) -> dict[tuple[str, str], Manifest]:

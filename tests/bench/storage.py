@@ -88,7 +88,7 @@ def compare(ways: Ways, directory: Path, rounds: int) -> None:
                 rates.append(total / 1e6 / seconds_for(ways, way, files))
                 ways.clear()
             rates.sort()
-            cells.append(f"{statistics.median(rates):.0f} ({rates[0]:.0f}-{rates[-1]:.0f})")
+            cells.append(f"{statistics.median(rates):.3g} ({rates[0]:.3g}-{rates[-1]:.3g})")
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
         shutil.rmtree(folder)
 
@@ -143,7 +143,7 @@ def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.storage", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--gigabytes", type=float, default=4.0, help="size of the large object")
+    parser.add_argument("--gigabytes", type=float, default=4.0, help="size of the large object; 0: none")
     options = parser.parse_args()
     print("; ".join(f"{name}: {value}" for name, value in machine().items()))
     with (
@@ -158,7 +158,8 @@ def main() -> int:
             (directory / "folder").mkdir(exist_ok=True)
             ways = Ways(running, port, (directory / "scp", directory / "folder", server.bucket))
             compare(ways, directory, options.rounds)
-            large(ways, options.gigabytes)
+            if options.gigabytes:
+                large(ways, options.gigabytes)
     return 0
 
 

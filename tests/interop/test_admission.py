@@ -11,6 +11,7 @@ import pytest
 from tests.support import dcmtk
 from tests.support.mesh import Ae, Mesh, zone_config
 from tests.support.ports import reserve_port
+from tests.support.process import wait_until
 from tests.support.scripted import Aborted, Client, Rejected, Server, ServerPeer, success
 from tests.support.way import Way
 from tests.support.wire import CT_STORAGE, Context, request, store_rq
@@ -124,6 +125,16 @@ def test_calling_title_that_is_not_let_in_is_rejected(guarded: Mesh) -> None:
         got = rejected(guarded.listeners["hospital"], called="ANY", calling="STRANGER")
         assert got == CALLING_NOT_RECOGNISED
         assert server.peers == []
+
+
+@pytest.mark.parametrize("calling", ["reader", "Reader", "READER\x01", "RE\0ADER", "READER\\", "READER\n"])
+def test_odd_spelling_of_a_title_gets_no_wider_route(guarded: Mesh, calling: str) -> None:
+    """READER may only echo and find; whoever else is let in may store."""
+    port = guarded.listeners["hospital"]
+    assert rejected(port, called="ARCHIVE", calling=calling) == CALLING_NOT_RECOGNISED
+    assert rejected(port, called="private", calling="FRIEND") == CALLED_NOT_RECOGNISED
+    code = "ae-title-in-other-case" if calling.isalpha() else "malformed-ae-title"
+    wait_until(lambda: code in guarded.log.read_text(), f"{code} is logged")
 
 
 def test_zone_that_a_target_does_not_name_is_rejected_and_the_target_never_asked(guarded: Mesh) -> None:

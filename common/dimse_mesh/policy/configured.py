@@ -22,6 +22,7 @@ from dimse_mesh.policy.rejections import (
     LIMIT_EXCEEDED,
     VERSION_NOT_SUPPORTED,
 )
+from dimse_mesh.policy.spelling import NamedTitles, is_ae_title
 from dimse_mesh.runtime.routing import DimseService, Route, index_of_route, route_for
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.settings_limits import AssociationLimits
@@ -75,6 +76,8 @@ class ConfiguredPolicy:
         "_calling_ae_titles",
         "_limits",
         "_max_associations",
+        "_named_called",
+        "_named_calling",
         "_policy",
         "_remote_aes",
         "_routes",
@@ -98,6 +101,8 @@ class ConfiguredPolicy:
         self._limits = limits or AssociationLimits()
         self._remote_aes: Mapping[str, RemoteAe] = {remote.ae_title: remote for remote in remote_aes}
         self._routes_by_titles: dict[tuple[str, str], tuple[int | None, Route]] = {}
+        self._named_called = NamedTitles(route.called for route in routes)
+        self._named_calling = NamedTitles(route.calling for route in routes)
 
     @classmethod
     def of(cls, settings: ZoneSettings) -> ConfiguredPolicy:
@@ -127,6 +132,9 @@ class ConfiguredPolicy:
         """Decide on an admission, and say by which setting."""
         if not question.protocol_version & 1:  # PS3.8 §9.3.2: bit 0 is version 1
             return Verdict(PolicyRefusal("protocol-version", VERSION_NOT_SUPPORTED))
+        misspelt = self._misspelt(question)
+        if misspelt is not None:
+            return misspelt
         verdict = _NO_RULE
         for number, rule in enumerate(self._policy.admission):
             if _admission_matches(rule, question):
@@ -154,6 +162,18 @@ class ConfiguredPolicy:
         if question.too_fast:
             return _refused("openings-too-fast", LIMIT_EXCEEDED, "association.limits.openings_per_second")
         return verdict
+
+    def _misspelt(self, question: AdmissionQuestion) -> Verdict | None:
+        """Refuse titles that are none, and those that a route would name but for their case."""
+        for title, named, side, rejection in (
+            (question.called_ae, self._named_called, "called", CALLED_NOT_RECOGNIZED),
+            (question.calling_ae, self._named_calling, "calling", CALLING_NOT_RECOGNIZED),
+        ):
+            if not is_ae_title(title):
+                return Verdict(PolicyRefusal("malformed-ae-title", rejection))
+            if named.resembled_by(title) is not None:
+                return _refused("ae-title-in-other-case", rejection, f"routes[].{side}")
+        return None
 
     def _shares(self, question: AdmissionQuestion) -> tuple[tuple[str, str, int, int], ...]:
         """Return code, setting, limit and count for each of whom associations are counted by."""

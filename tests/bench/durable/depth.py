@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
 import signal
 import subprocess
 import time
+from functools import partial
 
 import yaml
 
-from tests.bench.durable.site import DOWN, Bench, Destination, send
+from tests.bench.durable.site import DOWN, PATIENCE, Bench, Destination, send
 from tests.bench.scale import row
 from tests.bench.workload import Workload
 from tests.support.mesh import COMMAND, Mesh
 from tests.support.process import cpu_seconds, resident_bytes, wait_until
+from tests.support.scripted import Server, ServerPeer
+from tests.support.wire import response
 
 MIB = 1024 * 1024
+REFUSES = "REFUSES"
 
 
 def command(mesh: Mesh, *arguments: str) -> float:
     """Run a `queue` command on the hospital's zone; return the CPU seconds that it and nats-server have used."""
+    server = mesh.pids()["nats-server"]
+    before, own = cpu_seconds(server), resource.getrusage(resource.RUSAGE_CHILDREN)
+    said(mesh, *arguments)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - own.ru_utime - own.ru_stime + cpu_seconds(server) - before
+
+
+def said(mesh: Mesh, *arguments: str) -> str:
+    """Run a `queue` command on the hospital's zone; return what it prints."""
     path = mesh.directory / "operator.yaml"
     config = yaml.safe_load((mesh.directory / "hospital.yaml").read_text())
     config["nats"] = {"servers": [f"nats://127.0.0.1:{mesh.nats_port}"]}
     path.write_text(yaml.safe_dump(config))
-    server = mesh.pids()["nats-server"]
-    before, own = cpu_seconds(server), resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
+    done = subprocess.run(
         [*COMMAND, "queue", *arguments, "--config", str(path)],
         check=True,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        text=True,
     )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - own.ru_utime - own.ru_stime + cpu_seconds(server) - before
+    return done.stdout
 
 
 def depth(bench: Bench) -> None:
@@ -43,7 +55,11 @@ def depth(bench: Bench) -> None:
     print("\n## What a deep queue costs\n")
     workload = Workload.of("small", bench.directory / "files")
     steps = [count for count in (1_000, 10_000, 100_000, 1_000_000) if count <= bench.objects]
-    with bench.destination() as down, bench.two_zones("depth", {DOWN: down.port}) as mesh:
+    with (
+        bench.destination() as down,
+        Server(refuse) as refusing,
+        bench.two_zones("depth", {DOWN: down.port, REFUSES: refusing.port}) as mesh,
+    ):
         entry, queued = mesh.listeners["hospital"], 0
         row(
             "objects queued",
@@ -81,6 +97,38 @@ def depth(bench: Bench) -> None:
         bench.verdicts.at_least(
             "delivery: CPU an object in a short queue to that in a deep one", [costs[-1] / costs[0]], 0.67
         )
+        retried(bench, mesh, workload)
+
+
+def refuse(peer: ServerPeer) -> None:
+    """Be a destination that supports no SOP class: what it gets becomes dead letters."""
+    peer.sink_for = lambda _: lambda _: None
+    peer.accept_association()
+    peer.serve(lambda message: [response(message, status=0x0122)])
+
+
+def retried(bench: Bench, mesh: Mesh, workload: Workload) -> None:
+    """Measure what it costs to put dead letters back into the queue, at growing numbers of them."""
+    print()
+    row("dead letters", "queue retry, CPU an object", "in wall time")
+    row(*["--:"] * 3)
+    costs, stored = [], 0
+    for step in (count for count in (1_000, 10_000) if count <= bench.objects):
+        while stored < step:
+            send(mesh.listeners["hospital"], REFUSES, workload)
+            stored += workload.objects
+        all_buried = partial(is_buried, mesh, stored)
+        wait_until(all_buried, "all are dead letters", timeout=PATIENCE)
+        started = time.perf_counter()
+        costs.append(command(mesh, "retry", REFUSES) / stored)
+        took = time.perf_counter() - started
+        row(f"{stored:,}", f"{costs[-1] * 1e6:.0f} us", f"{took / stored * 1e6:.0f} us")
+    bench.verdicts.at_least("queue retry: CPU an object, few to many", [costs[0] / costs[-1]], 0.67)
+
+
+def is_buried(mesh: Mesh, count: int) -> bool:
+    """Tell whether there are so many dead letters."""
+    return count <= sum(int(json.loads(line)["failed"]) for line in said(mesh, "list", "--json").splitlines())
 
 
 def restarted(mesh: Mesh) -> float:

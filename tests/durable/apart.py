@@ -15,6 +15,8 @@ from pydantic import SecretStr
 
 from dimse_mesh.mesh import JetStream, NatsSettings
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
+from dimse_mesh.schemas.event_subjects import event_interest, event_stream
+from dimse_mesh.schemas.events import EventKind
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
 from tests.durable.site import ARCHIVE
 from tests.fault.fleet import Fleet, fleet
@@ -44,7 +46,13 @@ class Sites:
 
     def kept(self) -> int:
         """Return how many messages are in the spool: of objects, dead letters, pieces."""
+        return self._count(SPOOL.stream, ">")
 
+    def told(self, kind: EventKind) -> int:
+        """Return how many events of a kind the hospital keeps."""
+        return self._count(event_stream("DIMSE", "hospital"), event_interest("DIMSE", "hospital", kind))
+
+    def _count(self, stream: str, subject: str) -> int:
         async def count() -> int:
             settings = NatsSettings(
                 servers=[self.servers["hospital"].url], user=TEST_USER, password=SecretStr(TEST_USER)
@@ -52,7 +60,7 @@ class Sites:
             async with join(settings, InstanceAddress("hospital", Role.COMMAND, "counting")) as mesh:
                 jetstream = JetStream(mesh, domain=DOMAIN, deadline=10)
                 await jetstream.start()
-                return await jetstream.count(SPOOL.stream, ">")
+                return await jetstream.count(stream, subject)
 
         return anyio.run(count)
 
@@ -67,7 +75,9 @@ class Sites:
 
 
 @contextmanager
-def sites(directory: Path, *, target: int, cloud_has_leaf: bool = False) -> Iterator[Sites]:
+def sites(
+    directory: Path, *, target: int, cloud_has_leaf: bool = False, events: bool = False
+) -> Iterator[Sites]:
     """Start a hub, the hospital's leaf, perhaps the cloud's, and what a durable route needs.
 
     `target` is the port where the destination is expected.
@@ -81,6 +91,7 @@ def sites(directory: Path, *, target: int, cloud_has_leaf: bool = False) -> Iter
             more={
                 "spool": {"domain": DOMAIN, "max_bytes": 1 << 30, "sweep_interval": 10.0, "deadline": 15.0},
                 "association": {"stalled_read_timeout": 5.0},
+                "events": {"enabled": events},
             },
         ),
         zone_config(
@@ -91,7 +102,8 @@ def sites(directory: Path, *, target: int, cloud_has_leaf: bool = False) -> Iter
                     "domains": [DOMAIN],
                     "look_interval": 0.2,
                     "retry": {"first": 0.2, "longest": 1.0},
-                }
+                },
+                "events": {"enabled": events},
             },
         ),
     ]

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from dimse_mesh.mesh import JetStream, NatsSettings, NoResponders
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
+from dimse_mesh.schemas.events import EventKind
 from dimse_mesh.schemas.spool_subjects import every_spool
 from tests.durable.apart import DOMAIN, SPOOL, Sites, sites
 from tests.durable.site import ARCHIVE, CONTEXTS, Inbox, served, store
@@ -17,6 +18,7 @@ from tests.support.bus import join
 from tests.support.files import synthetic
 from tests.support.permitted import TEST_USER
 from tests.support.ports import reserve_port
+from tests.support.process import wait_until
 from tests.support.scripted import Client
 
 
@@ -24,7 +26,7 @@ from tests.support.scripted import Client
 def test_what_one_zone_keeps_another_one_delivers(tmp_path: Path, cloud_has_leaf: bool) -> None:
     contents = [synthetic(1, 20_000), synthetic(2, 3_000_000), synthetic(3, 20_000)]
     inbox, target = Inbox(), reserve_port()
-    with sites(tmp_path, target=target, cloud_has_leaf=cloud_has_leaf) as made:
+    with sites(tmp_path, target=target, cloud_has_leaf=cloud_has_leaf, events=True) as made:
         with Client.open(made.entry, called=ARCHIVE, calling="CT1", contexts=CONTEXTS, timeout=60) as client:
             for number, content in enumerate(contents[:2], 1):
                 assert store(client, content, number) == 0
@@ -33,6 +35,12 @@ def test_what_one_zone_keeps_another_one_delivers(tmp_path: Path, cloud_has_leaf
                 assert store(client, contents[2], 3) == 0  # one that comes while the queue is empty
                 arrived = inbox.wait_for(3)
         assert [one.data for one in arrived] == [content.data for content in contents]
+        wait_until(
+            lambda: made.told(EventKind.OBJECT_DELIVERED) == 3,
+            "the hospital knows of the deliveries",
+            timeout=60,
+        )
+        assert made.told(EventKind.OBJECT_ACCEPTED) == 3
         assert made.denials() == []
         if cloud_has_leaf:
             anyio.run(_reach_for_more, made)

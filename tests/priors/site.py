@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -256,9 +256,9 @@ class PriorsSite:
             client.release()
         return study_uid(number)
 
-    def wait_until(self, condition: Any, what: str) -> None:
+    def wait_until(self, condition: Callable[[], bool], what: str, *, timeout: float = PATIENCE) -> None:
         """Wait for something that may take long on a busy machine."""
-        wait_until(condition, what, timeout=PATIENCE)
+        wait_until(condition, what, timeout=timeout)
 
 
 @contextmanager

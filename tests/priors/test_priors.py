@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.priors.site import INSTANCES, Held, PriorsSite, priors_site, study_uid
+from tests.priors.site import INSTANCES, PATIENCE, Held, PriorsSite, priors_site, study_uid
 
 ARRIVALS = int(os.environ.get("PRIORS_ARRIVALS", "1000"))
 
@@ -111,7 +111,9 @@ def no_move_is_repeated(where: PriorsSite, arrivals: int, restarts: int) -> None
                 where.stop(kill=chance.random() < 0.5)
                 where.start()
     where.wait_until(
-        lambda: all(where.viewer.has(study, INSTANCES) for study in wanted), "every prior has come"
+        lambda: all(where.viewer.has(study, INSTANCES) for study in wanted),
+        "every prior has come",
+        timeout=PATIENCE + 3 * len(wanted),
     )
     where.stop()
     assert set(where.archive.begun) == wanted
@@ -130,5 +132,5 @@ def test_no_prior_is_moved_twice_in_bursts_and_restarts(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_no_prior_is_moved_twice_in_many_arrivals(tmp_path: Path) -> None:
-    with priors_site(tmp_path, at_once=4) as where:
+    with priors_site(tmp_path, at_once=8) as where:
         no_move_is_repeated(where, ARRIVALS, 20)

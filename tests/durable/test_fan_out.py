@@ -65,7 +65,10 @@ def three(directory: Path) -> Iterator[tuple[Site, list[int]]]:
         route={"to": destinations},
         more_aes=others,
         more_routes=[alone],
-        hospital={"spool": {"max_bytes": 1 << 30, "sweep_interval": 1.0}},
+        hospital={
+            "spool": {"max_bytes": 1 << 30, "sweep_interval": 1.0, "deadline": 3.0},
+            "association": {"stalled_read_timeout": 1.0},
+        },
     ) as where:
         yield where, [where.port, *(other.port for other in others)]
 

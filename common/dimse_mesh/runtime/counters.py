@@ -137,6 +137,8 @@ class Counters:
     """What the process holds now; set when NATS was connected for the first time."""
     mesh_connected: Callable[[], bool] | None = None
     """Whether NATS is connected; set when it was for the first time."""
+    certificates: Callable[[], list[tuple[str, float]]] | None = None
+    """When our own certificates expire, by whom they are shown to; None: there are none to look at."""
     audit: Callable[[], AuditNumbers] | None = None
     """What the audit trail has written and lost; None: there is none."""
 

@@ -1,4 +1,4 @@
-"""Instruments of the audit trail (docs/audit.md lists them)."""
+"""Instruments of the audit trail, and of certificates (docs/audit.md and docs/security.md list them)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,19 @@ def _lost(counters: Counters, _: Load | None) -> Values:
     )
 
 
+def _expiries(counters: Counters, _: Load | None) -> Values:
+    found = [] if counters.certificates is None else counters.certificates()
+    return [(at, {"side": side}) for side, at in found]
+
+
 AUDIT_INSTRUMENTS = (
+    Instrument(
+        "gauge",
+        "dimse_mesh.certificate.expiry",
+        "When our own certificate expires, in seconds since 1970, by whom it is shown to; of several the first",
+        _expiries,
+        "s",
+    ),
     Instrument(
         "counter",
         "dimse_mesh.audit.records",

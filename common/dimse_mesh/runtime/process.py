@@ -22,6 +22,7 @@ from dimse_mesh.mesh.discovery import EndpointStats, ServiceDescription, Service
 from dimse_mesh.mesh.errors import MeshError
 from dimse_mesh.mesh.liveness import open_liveness
 from dimse_mesh.runtime.auditing import auditing
+from dimse_mesh.runtime.certificates import expiries
 from dimse_mesh.runtime.context import Readiness, ServiceContext
 from dimse_mesh.runtime.counters import APPROVED, Counters, Held
 from dimse_mesh.runtime.errors import StartError, first_of
@@ -113,6 +114,7 @@ async def _serve(
         counters=counters,
         environ=environ,
     )
+    counters.certificates = partial(expiries, settings, service)
     readiness = Readiness(partial(_say_ready, supervised))
     try:
         async with anyio.create_task_group() as tasks:

@@ -171,7 +171,9 @@ def test_expressions_name_only_metrics_that_exist(watched: Observed) -> None:
     text = " ".join([*expressions(MEASURED).values(), *(rule["expr"] for rule in rules())])
     named = set(re.findall(r"\b(?:dimse_mesh|process|target)_[a-z_]+\b(?=[^=~\"]*)", text))
     labels = {"dimse_mesh_zone"}
-    pages = "\n".join(Path(page).read_text() for page in ("docs/delivery.md", "docs/audit.md"))
+    pages = "\n".join(
+        Path(page).read_text() for page in ("docs/delivery.md", "docs/audit.md", "docs/security.md")
+    )
     unused = set(re.findall(r"^\| `(dimse_mesh_\w+)`", pages, re.MULTILINE))
     """Of what this mesh doesn't use: durable routes and the audit trail."""
     assert named - labels <= served | unused | {"dimse_mesh_protocol_errors_total"}

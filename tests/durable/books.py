@@ -100,12 +100,13 @@ class Books:
     def longest_pause(self, since: float) -> float:
         """Return the longest time that a client has waited from one acknowledgement to the next, up to the last."""
         with self._changed:
-            return max(
+            pauses = (
                 later - earlier
                 for moments in self.answers.values()
                 for earlier, later in pairwise(moments)
                 if later > since
             )
+            return max(pauses, default=0.0)  # a client that has stored one object only has not paused
 
     def everything(self) -> set[str]:
         """Return all that any client was told is safe."""

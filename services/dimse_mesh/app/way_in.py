@@ -17,7 +17,8 @@ import anyio
 from anyio.abc import TaskStatus
 
 from dimse_mesh.app.local_keys import guest_zone, with_local_keys
-from dimse_mesh.association.front_end import FrontEnd, Lead
+from dimse_mesh.association.admitted import Lead
+from dimse_mesh.association.front_end import FrontEnd
 from dimse_mesh.client import DicomClient, InProcessLine, Proposal
 from dimse_mesh.endpoint.process import open_router
 from dimse_mesh.handling import serve_operations

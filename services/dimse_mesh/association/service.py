@@ -11,9 +11,10 @@ from typing import Any, Protocol
 import anyio
 from anyio.abc import TaskGroup
 
+from dimse_mesh.association.admitted import Lead
 from dimse_mesh.association.commitment_report import Reporter
 from dimse_mesh.association.durable import durable_front_end
-from dimse_mesh.association.front_end import FrontEnd, Lead
+from dimse_mesh.association.front_end import FrontEnd
 from dimse_mesh.association.tls_door import TlsDoor
 from dimse_mesh.endpoint import PeerConnection
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT

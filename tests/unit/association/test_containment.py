@@ -8,7 +8,8 @@ import anyio
 import pytest
 
 from dimse_mesh.association.acceptor import Acceptor
-from dimse_mesh.association.front_end import FrontEnd, Lead
+from dimse_mesh.association.admitted import Lead
+from dimse_mesh.association.front_end import FrontEnd
 from dimse_mesh.endpoint import Router, SocketPeer
 from dimse_mesh.policy import Policy
 from dimse_mesh.runtime.context import ServiceContext

@@ -1,0 +1,214 @@
+"""Opens the live association of a client with its target, and joins the two."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from dimse_mesh.association.acceptor import Acceptor
+from dimse_mesh.association.admitted import AdmittedClient, Lead
+from dimse_mesh.association.association_events import AssociationEvents, says_nothing
+from dimse_mesh.association.callbacks import Callback
+from dimse_mesh.association.opening import Accepted, Opener, Refused
+from dimse_mesh.endpoint import PROVIDER_ABORT, AssociationHalf, AssociationIdentity, Router
+from dimse_mesh.endpoint.auditing import AssociationAudit
+from dimse_mesh.endpoint.own import with_own_items
+from dimse_mesh.policy import PolicyRefusal
+from dimse_mesh.policy.rejections import CONGESTION
+from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.runtime.logging import enter_trace
+from dimse_mesh.runtime.routing import Delivery, Route
+from dimse_mesh.schemas.addresses import HalfAddress
+from dimse_mesh.schemas.association import OpenReply, OpenRequest
+from dimse_mesh.schemas.subjects import Subject
+from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, AssociateRQ, MalformedPdu
+
+log = logging.getLogger(__name__)
+
+Objection = Callable[[int], PolicyRefusal | None]
+"""Says by its command field why a request that no handler is asked about is refused, or None."""
+Reject = Callable[[Acceptor, AssociateRQ, AssociateRJ, str], None]
+"""Rejects a client, by a code for logs and counters."""
+
+
+class LiveOpener:
+    """Opens live associations.
+
+    Args:
+        reject: answers a client that the target has rejected.
+    """
+
+    def __init__(
+        self, context: ServiceContext, router: Router, events: AssociationEvents, reject: Reject
+    ) -> None:
+        self._context = context
+        self._settings = context.settings.association
+        self._router = router
+        self._opener = Opener(context.mesh, context.liveness, router)
+        self._events = events
+        self._reject = reject
+
+    async def open(
+        self,
+        client: AdmittedClient,
+        route: Route,
+        callback: Callback | None,
+        *,
+        association: str,
+        audit: AssociationAudit,
+        objection: Objection | None,
+    ) -> None:
+        """Open the association with the target and answer the client.
+
+        Args:
+            callback: of a target, whose AE titles are translated; None: it is none.
+            association: its id.
+            objection: to requests that no handler is asked about; None: there is none.
+        """
+        acceptor, request = client.acceptor, client.request
+        linked = False
+        telemetry = self._context.telemetry
+        identity = AssociationIdentity(
+            association=association,
+            home_zone=self._context.settings.zone,
+            calling_ae=request.calling_ae if callback is None else callback.calling_ae,
+            called_ae=request.called_ae if callback is None else callback.called_ae,
+            from_client=True,
+            local=self._router.new_address(),
+        )
+        span = telemetry.start_span(
+            "association",
+            kind="server",
+            root=True,
+            attributes={
+                "dicom.association": identity.association,
+                "dicom.ae.calling": identity.calling_ae,
+                "dicom.ae.called": identity.called_ae,
+            },
+        )
+        enter_trace(telemetry.traceparent(span))
+
+        tell_end: Callable[[str], None] = says_nothing
+
+        def ended(code: str) -> None:
+            client.leave()
+            received, sent = half.carried
+            audit.ended(code, half.summary, received=received, sent=sent)
+            self._context.counters.association_closed(code)
+            tell_end(code)
+            telemetry.end(span, error_code=None if code == "released" else code)
+
+        half = AssociationHalf(
+            instance=self._router,
+            peer=acceptor.peer,
+            identity=identity,
+            on_end=ended,
+            objection=objection,
+            translate=None if callback is None else callback.translate,
+        )
+        self._router.register(half)
+        code = "cancelled"
+        try:
+            outcome = await self._opener.open(
+                self._destination(route),
+                OpenRequest(
+                    association=identity.association,
+                    channel=identity.local.channel,
+                    called_ae=identity.called_ae,
+                    calling_ae=identity.calling_ae,
+                    delivery=route.delivery.value,
+                    window=self._router.settings.largest_window,
+                    deadline=self._settings.open_timeout,
+                ),
+                _rewritten(client.pdu, request, route, callback),
+                local=identity.local,
+                traceparent=telemetry.traceparent(span),
+            )
+            if isinstance(outcome, Refused):
+                code = outcome.code
+                self._refuse(acceptor, request, outcome)
+            elif acceptor.peer.over:
+                code = "client-gone"
+                self._forget_target(identity, outcome.sink)
+            else:
+                try:
+                    accept_pdu = self._accept_pdu(request, outcome.answer)
+                except MalformedPdu:
+                    code = "malformed-answer"
+                    self._forget_target(identity, outcome.sink)
+                    self._reject(acceptor, request, CONGESTION, code)
+                    return
+                linked = True
+                audit.opened()
+                acceptor.peer.accept(accept_pdu)
+                if client.lead is Lead.ROUTED:
+                    tell_end = self._events.opened(
+                        identity.association,
+                        calling_ae=identity.calling_ae,
+                        called_ae=identity.called_ae,
+                        delivery=Delivery.LIVE,
+                    )
+                self._join(request, half, outcome)
+        finally:
+            if not linked:
+                self._router.unregister(half)
+                client.leave()
+                audit.failed(code)
+                telemetry.end(span, error_code=code)
+                acceptor.peer.abort()
+
+    def _destination(self, route: Route) -> Subject[OpenRequest, OpenReply]:
+        subjects = self._context.mesh.subjects
+        assert route.to is not None
+        if route.to.zone is not None:
+            return subjects.zone_open(route.to.zone)
+        return subjects.ae_open(route.to.ae or "")
+
+    def _refuse(self, acceptor: Acceptor, request: AssociateRQ, outcome: Refused) -> None:
+        if acceptor.peer.over:
+            return
+        if isinstance(outcome.answer, Abort):
+            log.warning("%s to %s: %s", request.calling_ae, request.called_ae, outcome.code)
+            acceptor.peer.abort(outcome.answer)
+        elif outcome.answer is None:
+            log.warning("%s to %s: %s", request.calling_ae, request.called_ae, outcome.code)
+            acceptor.peer.close()
+        else:
+            self._reject(acceptor, request, outcome.answer, outcome.code)
+
+    def _forget_target(self, identity: AssociationIdentity, target: HalfAddress) -> None:
+        """Tell the executor that the client has gone meanwhile."""
+        self._router.tell_abort(identity.local, target, PROVIDER_ABORT)
+
+    def _accept_pdu(self, request: AssociateRQ, answer: AssociateAC) -> bytes:
+        """Return what the target answered, as the client gets it.
+
+        Raises:
+            MalformedPdu: the target says so much about itself that our own items don't fit.
+        """
+        own = with_own_items(answer, maximum_length=self._settings.max_pdu_length)
+        # PS3.8 §9.3.3: these fields are sent back as they came in the request.
+        return own.with_ae_title_bytes(request.called_ae_bytes, request.calling_ae_bytes).encode()
+
+    def _join(self, request: AssociateRQ, half: AssociationHalf, accepted: Accepted) -> None:
+        """Join the client, who was answered, to the target."""
+        self._context.counters.association_opened()
+        half.establish(
+            remote=accepted.sink,
+            window=accepted.window,
+            max_pdu=request.maximum_length or 0,
+            accepted_contexts=accepted.answer.accepted_context_ids,
+            max_length=self._settings.max_pdu_length,
+            operations=accepted.answer.operations_window[0],
+        )
+        half.attach()
+
+
+def _rewritten(pdu: bytes, request: AssociateRQ, route: Route, callback: Callback | None) -> bytes:
+    """Return the A-ASSOCIATE-RQ to send on: as it came, unless AE titles are rewritten, or translated back."""
+    called, calling = route.called_ae, route.calling_ae
+    if callback is not None:
+        called, calling = called or callback.called_ae, calling or callback.calling_ae
+    if called is None and calling is None:
+        return pdu
+    return request.with_ae_titles(called, calling).encode()

@@ -24,7 +24,7 @@ WRITE_HIGH_WATER = 512 * 1024
 """Bytes in the write buffer above which a connection is not writable."""
 LEAST_READ = 512
 """Bytes that are read at once in any case."""
-DISCARDED_AT_ONCE = 32 * 1024
+DISCARDED_AT_ONCE = 128 * 1024
 """Bytes that are read of what nobody wants any more,"""
 DISCARDING_PAUSE = 0.001
 """and seconds until more of them are: a peer that goes on sending after an A-ABORT costs next to nothing."""

@@ -407,7 +407,7 @@ async def test_a_peer_whose_bytes_take_long_is_read_in_smaller_pieces_and_then_a
 
 
 async def test_what_nobody_wants_any_more_is_read_slowly() -> None:
-    async with connected(buffer=512 * 1024, max_length=2 << 20) as pair:
+    async with connected(buffer=512 * 1024, max_length=8 << 20) as pair:
         pair.connection.discard()
         begun = asyncio.get_running_loop().time()
         await pair.send(pdu(4, bytes(40 * DISCARDED_AT_ONCE - 6)))

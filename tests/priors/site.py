@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,13 @@ class PriorsSite:
         if kill:
             child.send_signal(signal.SIGKILL)
         child.stop(timeout=60)
+
+    def waiting(self) -> int:
+        """Return how many new studies wait."""
+        path = self.mesh.directory / "priors.sqlite"
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as state:
+            (count,) = state.execute("SELECT COUNT(*) FROM arrivals WHERE state = 'waiting'").fetchone()
+        return int(count)
 
     def now(self, study: str) -> Child:
         """Fetch the priors of one study by hand."""

@@ -115,6 +115,8 @@ def no_move_is_repeated(where: PriorsSite, arrivals: int, restarts: int) -> None
         "every prior has come",
         timeout=PATIENCE + 3 * len(wanted),
     )
+    # The last of the new studies, too, have been looked at: nothing more would be moved.
+    where.wait_until(lambda: where.waiting() == 0, "no new study waits", timeout=PATIENCE + arrivals)
     where.stop()
     assert set(where.archive.begun) == wanted
     assert max(where.archive.ended.values()) == 1

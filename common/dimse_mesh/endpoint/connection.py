@@ -24,8 +24,10 @@ WRITE_HIGH_WATER = 512 * 1024
 """Bytes in the write buffer above which a connection is not writable."""
 LEAST_READ = 512
 """Bytes that are read at once in any case."""
+DISCARDED_FREELY = 64 * 1024 * 1024
+"""Bytes that are read without a pause of what nobody wants any more: an honest peer has as much under way;"""
 DISCARDED_AT_ONCE = 128 * 1024
-"""Bytes that are read of what nobody wants any more,"""
+"""bytes that are read of it then,"""
 DISCARDING_PAUSE = 0.001
 """and seconds until more of them are: a peer that goes on sending after an A-ABORT costs next to nothing."""
 _A_READ = 2048
@@ -436,7 +438,9 @@ class PeerConnection(asyncio.BufferedProtocol):
 
     def discard(self) -> None:
         """Read on, but slowly: nothing that comes is of interest, but for the end."""
-        self._discarding = True
+        if not self._discarding:
+            self._discarding = True
+            self._discarded = -DISCARDED_FREELY
         self.limit_reads(DISCARDED_AT_ONCE)
         self.resume_reading()
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from dimse_mesh.endpoint import connection as connection_module
 from dimse_mesh.endpoint.connection import (
     DISCARDED_AT_ONCE,
     DISCARDING_PAUSE,
@@ -406,7 +407,8 @@ async def test_a_peer_whose_bytes_take_long_is_read_in_smaller_pieces_and_then_a
         assert lent() == 4096
 
 
-async def test_what_nobody_wants_any_more_is_read_slowly() -> None:
+async def test_what_nobody_wants_any_more_is_read_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "DISCARDED_FREELY", 0)
     async with connected(buffer=512 * 1024, max_length=8 << 20) as pair:
         pair.connection.discard()
         begun = asyncio.get_running_loop().time()

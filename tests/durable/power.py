@@ -22,8 +22,8 @@ DISK_MEGABYTES = 400
 SPOOL = {"spool": {"max_bytes": 200 << 20}}
 MOST_OBJECTS = 40
 """Objects that are acknowledged before the power fails, at most."""
-LAST = synthetic(1, 1000, study=999_999)
-"""Stored when the power is back: it is delivered behind all that was there."""
+LAST = "LAST"
+"""Calling AE title of an object that is stored when the power is back: it is delivered behind all that was there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +114,12 @@ def power_failure(
     before = set(inbox.instances)
     store_on.unmount()
     left.mount()
+    last = synthetic(study, 1000, study=999_999)  # another one each time: a former one may have come back
     with powered(ground, left, port=port, embedded=embedded) as (where, _), where.destination(inbox):
-        with where.open(calling="LAST") as client:
-            assert store(client, LAST) == 0
+        with where.open(calling=LAST) as client:
+            assert store(client, last) == 0
             client.release()
-        where.wait_until(lambda: LAST.sop_instance in inbox.instances, "what is left is delivered")
+        where.wait_until(lambda: last.sop_instance in inbox.instances, "what is left is delivered")
     return left, outcome(inbox, modality, before)
 
 

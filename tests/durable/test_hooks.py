@@ -39,6 +39,12 @@ def hooked(directory: Path, *hooks: dict[str, Any], **more: Any) -> Iterator[Sit
         yield where
 
 
+def kept(where: Site, kind: str) -> bytes:
+    """Return what nats-server has on disk for the spool of a kind."""
+    blocks = (where.mesh.directory / "data").rglob(f"*~{kind}~{ARCHIVE}/msgs/*.blk")
+    return b"".join(block.read_bytes() for block in blocks)
+
+
 def decoded(data: bytes) -> Dataset:
     """Return a data set of Explicit VR Little Endian."""
     return read_dataset(BytesIO(data), False, True)
@@ -81,6 +87,22 @@ def test_deidentified_objects_in_order_with_one_study(tmp_path: Path, key: Path)
     assert len({decoded(after.data).StudyInstanceUID for after in arrived}) == len(
         {decoded(before.data).StudyInstanceUID for before in sent}
     )
+
+
+def test_the_spool_of_the_destination_holds_nothing_of_what_hooks_take_away(
+    tmp_path: Path, key: Path
+) -> None:
+    """Its zone reads that, manifests and all; what storage commitment needs to know is not the UID itself."""
+    sent = named(1)
+    with hooked(tmp_path, {"deidentify": {"key_file": str(key)}}) as where:
+        with where.open() as client:
+            assert store(client, sent) == 0
+            client.release()
+        where.wait_until(lambda: numbers(where, ARCHIVE)["waiting"] == 1, "it waits behind the hooks")
+        stored = kept(where, "ae")
+    assert b"C-STORE" in stored or b"sop_instance" in stored
+    for taken in (sent.sop_instance, "Doe"):
+        assert taken.encode() not in stored
 
 
 def test_a_hook_that_fails_makes_dead_letters_and_delivers_nothing(tmp_path: Path, key: Path) -> None:

@@ -60,7 +60,7 @@ class Manifest(WireModel):
     receipt: bool = False
     """Whether a receipt is wanted when it is settled, for storage commitment."""
     receipt_for: tuple[Uid, Uid] | None = None
-    """Behind hooks: SOP class and instance of the object that was acknowledged, by which its client asks for it."""
+    """Behind hooks: SOP class of the object that was acknowledged, and a UID in the place of its SOP Instance UID."""
 
 
 class DeadLetter(WireModel):

@@ -77,6 +77,11 @@ def instance_token(sop_instance: str) -> str:
     return hashlib.blake2b(sop_instance.encode(), digest_size=_INSTANCE_TOKEN_BYTES).hexdigest()
 
 
+def hidden_instance(sop_instance: str) -> str:
+    """Return a UID for where a SOP Instance UID must not be read; the same each time (PS3.5 §B.2)."""
+    return f"2.25.{int.from_bytes(hashlib.blake2b(sop_instance.encode(), digest_size=16).digest())}"
+
+
 class SpoolSubjects(NamedTuple):
     """The spool of one destination in one source zone."""
 

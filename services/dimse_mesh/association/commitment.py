@@ -12,7 +12,7 @@ import hashlib
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
@@ -35,8 +35,8 @@ from dimse_mesh.runtime.backoff import pause_after
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.counters_durable import CommitmentCounters
 from dimse_mesh.schemas.addresses import Role
-from dimse_mesh.schemas.commitment import CommitmentRequest, WaitedFor
-from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+from dimse_mesh.schemas.commitment import CommitmentRequest, Receipt, WaitedFor
+from dimse_mesh.schemas.spool_subjects import SpoolSubjects, hidden_instance
 from dimse_mesh.spool import CommitmentStore, PendingCommitment, Receipts
 
 log = logging.getLogger(__name__)
@@ -312,12 +312,14 @@ class Commitments:
         instances = [reference.sop_instance for reference in action.references]
         settled = await entrance.progress() >= waited_for.horizon  # before the receipts: they come first
         before_hooks = await entrance.find(instances) if waited_for.entrance else {}
-        found = await receipts.find(instances)
+        # Behind hooks an instance is known by another UID.
+        find = _find_hidden if waited_for.entrance else Receipts.find
+        found = await find(receipts, instances)
         holders = dict.fromkeys(found, waited_for.destination)
         for _ in range(MOST_REDIRECTIONS):
             for destination, elsewhere in redirected(found).items():
                 if destination in self._receipts:
-                    moved = await self._receipts[destination].find(elsewhere)
+                    moved = await find(self._receipts[destination], elsewhere)
                     found |= moved
                     holders |= dict.fromkeys(moved, destination)
         return Fates(found, settled, before_hooks, holders)
@@ -384,3 +386,10 @@ def _id_of(action: CommitmentAction, called: str, calling: str) -> str:
     """Return the id of a request: the same for one that is sent again."""
     text = "\0".join((called, calling, action.transaction))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+async def _find_hidden(receipts: Receipts, instances: Iterable[str]) -> dict[str, Receipt]:
+    """Return the newest receipt of each instance that has one behind its hooks."""
+    known = {hidden_instance(instance): instance for instance in instances}
+    found = await receipts.find(known)
+    return {known[hidden]: receipt for hidden, receipt in found.items()}

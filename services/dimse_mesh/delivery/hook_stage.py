@@ -20,7 +20,7 @@ from dimse_mesh.mesh import JetStream, MeshError, StreamFull
 from dimse_mesh.runtime.routing import Delivery, Route
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.settings_hooks import Hook
-from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+from dimse_mesh.schemas.spool_subjects import SpoolSubjects, hidden_instance
 from dimse_mesh.spool import DamagedObject, ObjectWriter, SpooledObject, read_data_set
 
 Pieces = Callable[[], AsyncIterator[bytes | memoryview]]
@@ -166,7 +166,8 @@ class HookStage:
                     origin=manifest.object_id,
                     priority=manifest.priority,
                     receipt=manifest.receipt,
-                    receipt_for=(manifest.sop_class, manifest.sop_instance),
+                    # Not the UID itself: the destination's zone reads this, and hooks may have taken it away.
+                    receipt_for=(manifest.sop_class, hidden_instance(manifest.sop_instance)),
                 )
             except (MeshError, DamagedObject) as error:
                 failure = error

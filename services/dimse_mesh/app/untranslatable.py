@@ -1,4 +1,4 @@
-"""What a configuration asks of AE title rewriting that can't be translated back (docs/adr/0030)."""
+"""What a configuration asks of AE title rewriting that can't be translated back (docs/adr/0014)."""
 
 from __future__ import annotations
 

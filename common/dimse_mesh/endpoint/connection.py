@@ -110,6 +110,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         "_transport",
         "_turn",
         "_writer",
+        "background",
         "bytes_received",
         "lost_by",
         "meter",
@@ -151,6 +152,8 @@ class PeerConnection(asyncio.BufferedProtocol):
         self._broken: UpperLayerError | None = None
         """What came instead of a PDU: nothing more is read."""
         self._closing: asyncio.TimerHandle | None = None
+        self.background = False
+        """Whether it gives way to others: its turns are none of live traffic."""
         self.receiver: PduReceiver | None = None
         self.writable = True
         self.bytes_received = 0
@@ -295,7 +298,7 @@ class PeerConnection(asyncio.BufferedProtocol):
             return len(pdus)
         with self._turn:
             end = receiver.pdus_received(pdus, start, until)
-        rest = self._shares.end(self, until)
+        rest = self._shares.end(self, until, background=self.background)
         if rest and not self._lost:
             self._rest(rest)
         if end >= len(pdus) and self._broken is not None and self.receiver is not None:

@@ -159,6 +159,9 @@ class InProcessPeer:
         self._opening = None
         self._user = user
 
+    def give_way(self) -> None:
+        """Nothing: it has no turns."""
+
     def leave(self) -> None:
         """Tell nobody any more."""
         self._opening = self._user = None

@@ -76,6 +76,9 @@ class DicomPeer(Protocol):
             max_length: ours.
         """
 
+    def give_way(self) -> None:
+        """Count what it does as no live traffic from now on: it waits for others."""
+
     def leave(self) -> None:
         """Tell nobody any more; what still comes is discarded."""
 

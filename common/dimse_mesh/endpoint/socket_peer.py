@@ -271,6 +271,10 @@ class SocketPeer:
             self._event(Event.EVT17)
             self._connection.close(within=self._artim_timeout)
 
+    def give_way(self) -> None:
+        """Count what it does as no live traffic from now on."""
+        self._connection.background = True
+
     def leave(self) -> None:
         """Tell nobody any more; what still comes is discarded."""
         self._opening = self._user = None

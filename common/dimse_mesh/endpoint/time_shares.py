@@ -22,7 +22,7 @@ LATELY: Final = 1.0
 class TimeShares:
     """What the connections of one event loop share. A connection is told by its own object."""
 
-    __slots__ = ("_last", "_last_at", "_late", "_other_at")
+    __slots__ = ("_last", "_last_at", "_late", "_other_at", "live_seconds")
 
     def __init__(self) -> None:
         self._last: object = None
@@ -30,6 +30,8 @@ class TimeShares:
         """When `_last` had its last turn, and when any other had."""
         self._late: object = None
         """Whose last turn was too long."""
+        self.live_seconds = 0.0
+        """Of all turns of connections that are not in the background."""
 
     def begin(self, connection: object) -> float:
         """Note that a turn begins; return when it should end, as `perf_counter` says."""
@@ -39,13 +41,15 @@ class TimeShares:
         self._last_at = now
         return now + (SHARED if now - self._other_at < LATELY else ALONE)
 
-    def end(self, connection: object, until: float) -> float:
+    def end(self, connection: object, until: float, *, background: bool = False) -> float:
         """Note that a turn ends that should end at `until`; return for how many seconds the connection has to rest.
 
         A turn can't end within a PDU. Whose turns are too long again and again, while others have turns, too, rests
         three times as long as it has taken. Once is nobody's fault: the machine may have been busy.
         """
         now = perf_counter()
+        if not background:
+            self.live_seconds += now - self._last_at
         if now < until + SHARED:
             if connection is self._late:
                 self._late = None

@@ -28,6 +28,7 @@ from dimse_mesh.association.durable_events import DurableEvents
 from dimse_mesh.association.durable_live import LiveContexts, no_results, open_live
 from dimse_mesh.association.durable_room import RoomBoard
 from dimse_mesh.association.durable_session import DurableSession
+from dimse_mesh.association.giving_way import GivingWay
 from dimse_mesh.endpoint import Router
 from dimse_mesh.endpoint.auditing import AssociationAudit
 from dimse_mesh.mesh import JetStream
@@ -263,6 +264,7 @@ class DurableFrontEnd:
                 confirms=route.commitment is CommitmentMode.TARGET,
             ),
             live=others,
+            giving_way=GivingWay(lambda: self._router.shares.live_seconds),
             no_room=partial(self._room.objection, written_by(entrances)),
             objection=objection,
             called_ae=called,

@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 from dimse_mesh.association.durable_contexts import has_uid_length
 from dimse_mesh.association.durable_live import LiveContexts
 from dimse_mesh.association.durable_requests import OwnRequests
+from dimse_mesh.association.giving_way import GivingWay
 from dimse_mesh.dimse import (
     CommandField,
     CommandReceived,
@@ -99,6 +100,7 @@ class DurableSession:
         accepted: is told of each object before its client is answered; None: nobody is told.
         route: whose hooks the objects are for; None: it has none.
         priority: of the route.
+        giving_way: to live traffic; None: it does so never.
         no_room: returns what a client is told when a queue takes nothing now, or None.
         stalled_timeout: seconds that a client may pause in the middle of a message.
         idle_timeout: seconds that it may pause between messages; 0: without end.
@@ -119,6 +121,7 @@ class DurableSession:
         accepted: TellAccepted | None = None,
         route: RouteKey | None,
         priority: RoutePriority = RoutePriority.MEDIUM,
+        giving_way: GivingWay | None = None,
         no_room: Callable[[], str | None],
         counters: Counters,
         stalled_timeout: float,
@@ -140,6 +143,9 @@ class DurableSession:
         self._accepted = accepted
         self._route = route
         self._priority = priority
+        self._giving_way = giving_way
+        if giving_way is not None:
+            peer.give_way()
         self._no_room = no_room
         self._counters = counters
         self._stalled_timeout = stalled_timeout
@@ -394,6 +400,8 @@ class DurableSession:
             Ended: the association ended before the whole of it had come.
         """
         failure: MeshError | Ended | None = None
+        if self._giving_way is not None:
+            self._giving_way.begin()
         async with anyio.create_task_group() as tasks:
             writer = self._writer(tasks)
             try:
@@ -416,6 +424,7 @@ class DurableSession:
                 tasks.cancel_scope.cancel()
         if failure is None:
             self._answer(received, command, Status.SUCCESS)
+            await self._give_way()
             return Status.SUCCESS
         writer.discard()
         if isinstance(failure, Ended):
@@ -428,6 +437,10 @@ class DurableSession:
         self._answer(received, command, status, comment)
         return status
 
+    async def _give_way(self) -> None:
+        if self._giving_way is not None:
+            await self._giving_way.look()
+
     _data_set_open = False
 
     async def _receive_into(self, writer: ObjectWriter) -> None:
@@ -439,6 +452,7 @@ class DurableSession:
             fragment, last = event
             self._data_set_open = not last
             await writer.write(fragment)
+            await self._give_way()
 
     async def _whole(self, received: CommandReceived) -> bytes | None:
         """Return the data set of a message; None: it has none, or it is longer than `LONGEST_REQUEST`."""

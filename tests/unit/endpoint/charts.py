@@ -54,6 +54,8 @@ class ChartPeer:
     def join(self, user: PeerUser, *, max_pdu: int, max_length: int) -> None:  # noqa: ARG002
         self.user = user
 
+    def give_way(self) -> None: ...
+
     def leave(self) -> None:
         self.user = None
 

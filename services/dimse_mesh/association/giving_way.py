@@ -13,9 +13,9 @@ from typing import Final
 
 SLICE: Final = 0.004
 """Seconds of work after which it is looked whether to give way."""
-GAIN: Final = 70.0
+GAIN: Final = 150.0
 """Seconds of pause for each second of this process that live associations took meanwhile."""
-MOST: Final = 5.0
+MOST: Final = 12.0
 """Seconds of pause at most for each second of work: durable stores go on, whatever is beside them."""
 LEAST_PAUSE: Final = 0.002
 

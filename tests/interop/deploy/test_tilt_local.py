@@ -103,8 +103,8 @@ def test_services_of_the_tiltfile_carry_objects_and_survive_the_button(
     assert "killed process" in running.press("kill a handler")
     handler = running.services["hospital-store"]
     handler.wait_for_line("Killed")
-    wait_until(lambda: running.is_ready("hospital-store"), "the handler is back", timeout=60)
-    assert handler.output.count("event=ready") == 2
+    wait_until(lambda: handler.output.count("event=ready") == 2, "the handler is back", timeout=60)
+    assert running.is_ready("hospital-store")
     assert stored(2) == 0
     arrived = tmp_path / "arrived"
     wait_until(lambda: len(list(arrived.iterdir())) == 2, "both objects are at the target", timeout=60)

@@ -60,7 +60,7 @@ CALLING = (
     b"X.Y * > Z. 16 CH",
     b"lower case",
     b"%41_-",
-    b"R\xd6NTGEN",
+    b"~!\"#$&'(){|}",
     b"NUL\0\0",
 )
 LENGTHS = (0, 128, 1018, 4096, 16384, 16384, 65537, 131072, 0xFFFFFFFF)

@@ -42,7 +42,7 @@ async def test_nobody_listens_on_any_address_of_localhost() -> None:
 
 
 async def test_the_host_name_is_unknown() -> None:
-    error = await failure(2, servers=["nats://no-such-host.invalid:4222"])
+    error = await failure(2, servers=["nats://no-such-host.invalid:4222"], allow_plaintext=True)
     assert error.code in {"unknown-host", "timed-out"}
 
 

@@ -25,7 +25,7 @@ CORE_SHARE = 0.05
 RESIDENT_EACH = 100 * KIB
 CYCLES = int(os.environ.get("LOAD_CYCLES", "10000"))
 """Associations after whose end nothing may be left."""
-WARMING_UP = 2000
+WARMING_UP = 5000
 """Associations before memory and files are first looked at."""
 AT_ONCE = 50
 SETTLING = 20.0

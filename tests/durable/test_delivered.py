@@ -57,3 +57,15 @@ def test_an_association_that_is_aborted_after_three_objects(shared: Site) -> Non
         arrived = inbox.wait_for(4)
     ends = {got.instance for got in arrived}
     assert ends >= {content.sop_instance for content in sent}
+
+
+def test_nothing_goes_twice_while_nobody_is_killed(tmp_path: Path) -> None:
+    """The queue runs empty again and again, while what was delivered is still being removed."""
+    inbox = Inbox()
+    with site(tmp_path) as where, where.destination(inbox):
+        with where.open() as client:
+            for number in range(2_000):
+                assert store(client, synthetic(number, 2_000), number % 60_000 + 1) == 0
+            client.release()
+        inbox.wait_for(2_000)
+    assert len(set(inbox.instances)) == len(inbox.instances) == 2_000

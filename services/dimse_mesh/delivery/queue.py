@@ -263,7 +263,7 @@ class DestinationQueue:
             return True
         spooled = item.spooled
         manifest = spooled.manifest
-        if settling.is_settled(spooled.sequence) or spooled.sequence in self._early:
+        if settling.is_settled(spooled.sequence, item.asked) or spooled.sequence in self._early:
             return True
         if self._holds.holds_back(manifest, spooled.sequence, trying=trying):
             return True

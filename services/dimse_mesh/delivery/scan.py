@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 
@@ -19,10 +20,17 @@ WHOLE_AT_MOST = 4 << 20
 
 
 class AheadObject:
-    """An object that was read ahead: its manifest, and its data set if that is small."""
+    """An object that was read ahead: its manifest, and its data set if that is small.
 
-    def __init__(self, jetstream: JetStream, spool: SpoolSubjects, spooled: SpooledObject) -> None:
+    Args:
+        asked: when its manifest was asked for, in seconds of the event loop: what was removed since then isn't there.
+    """
+
+    def __init__(
+        self, jetstream: JetStream, spool: SpoolSubjects, spooled: SpooledObject, *, asked: float
+    ) -> None:
         self.spooled = spooled
+        self.asked = asked
         self._jetstream = jetstream
         self._spool = spool
         self._pieces: list[bytes | memoryview] | None = None
@@ -178,6 +186,7 @@ class ObjectScan:
     async def _read_on(self) -> None:
         async with self._reading:
             epoch = self._epoch
+            asked = asyncio.get_running_loop().time()
             batch = await self._jetstream.read(
                 self._spool.stream,
                 self._subject,
@@ -193,7 +202,7 @@ class ObjectScan:
                 if isinstance(found, Unreadable):
                     self._ahead.append(found)
                     continue
-                item = AheadObject(self._jetstream, self._spool, found)
+                item = AheadObject(self._jetstream, self._spool, found, asked=asked)
                 self._ahead.append(item)
                 if not item.may_load:
                     self._bytes += item.weight

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 AT_ONCE = 192
 """Objects that are being removed while the next ones are sent; more, and the next one waits."""
 PAUSE = 1.0
+MOST_REMOVED = 20_000
+"""Removed objects that are remembered: more than can have been read ahead."""
 
 
 class Settling:
@@ -39,11 +42,17 @@ class Settling:
         self._tasks = tasks
         self._receipts = Receipts(jetstream, spool)
         self._under_way: set[int] = set()
+        self._removed: dict[int, float] = {}
+        """When an object was removed, in seconds of the event loop; of the last ones."""
         self._free = anyio.Event()
 
-    def is_settled(self, sequence: int) -> bool:
-        """Tell whether an object that is still read in the spool is done with."""
-        return sequence in self._under_way
+    def is_settled(self, sequence: int, asked: float) -> bool:
+        """Tell whether an object that was found in the spool is done with.
+
+        Args:
+            asked: when it was asked for. It may have been removed since; one that was removed before has come back.
+        """
+        return sequence in self._under_way or self._removed.get(sequence, -1.0) >= asked
 
     def remove(self, spooled: SpooledObject, outcome: DeliveryOutcome) -> None:
         """Remove a delivered object, or one that another destination's queue has now."""
@@ -144,5 +153,8 @@ class Settling:
             log.warning("%s: pieces of a delivered object stay for the keeper: %s", self._spool, error)
         finally:
             self._under_way.discard(spooled.sequence)
+            self._removed[spooled.sequence] = asyncio.get_running_loop().time()
+            if len(self._removed) > MOST_REMOVED:
+                del self._removed[next(iter(self._removed))]
             self._free.set()
             self._free = anyio.Event()

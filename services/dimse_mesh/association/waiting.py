@@ -28,7 +28,7 @@ DESCRIPTORS_EACH: Final = 2
 """Descriptors of one connection: the socket, and its duplicate for TCP_QUICKACK (docs/adr/0003)."""
 RESERVED_DESCRIPTORS: Final = 128
 """For NATS, logs, health pages and connections to come."""
-GRACE: Final = 5.0
+GRACE: Final = 2.0
 """Seconds that a connection is silent before it may have to go: who opens a thousand at once sends soon."""
 CODES: Final = ("too-many", "too-many-bytes", "too-many-from-address")
 """Why a connection is closed."""

@@ -5,6 +5,7 @@ store       the streams of a source zone
 writer      one object in: pieces first, the manifest last
 sharing     pieces that several destinations share
 reader      objects out, checked against their digests
+passing_on  objects from one spool into another
 known       what destinations accept
 receipts    what has become of objects that are gone
 commitments requests for storage commitment that wait for a report
@@ -17,6 +18,7 @@ from dimse_mesh.spool.commitments import CommitmentStore, PendingCommitment
 from dimse_mesh.spool.inspection import Buried, SpoolInspector, SpoolSummary, pause_in
 from dimse_mesh.spool.known import Knowledge
 from dimse_mesh.spool.origins import Origins
+from dimse_mesh.spool.passing_on import facts_of, id_there, pass_on
 from dimse_mesh.spool.questions import OpenQuestion, QuestionAnswer, Questions
 from dimse_mesh.spool.reader import DamagedObject, SpooledObject, Unreadable, parse_object, read_data_set
 from dimse_mesh.spool.receipts import Receipts
@@ -27,6 +29,9 @@ from dimse_mesh.spool.writer import ObjectWriter
 
 __all__ = [
     "Buried",
+    "facts_of",
+    "id_there",
+    "pass_on",
     "SpoolInspector",
     "SpoolSummary",
     "pause_in",

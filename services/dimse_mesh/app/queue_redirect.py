@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Sequence
 
-import anyio
-
 from dimse_mesh.app.printable import printable
 from dimse_mesh.app.queue import Queues, chosen
-from dimse_mesh.mesh import MeshError
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
-from dimse_mesh.spool import DamagedObject, ObjectWriter, SpooledObject, read_data_set
+from dimse_mesh.spool import DamagedObject, SpooledObject, facts_of, id_there, pass_on, read_data_set
 
 
 async def redirect(queues: Queues, destination: str, other: str, ids: Sequence[str], *, waiting: bool) -> int:
@@ -54,40 +50,13 @@ async def _copy(queues: Queues, source: SpoolSubjects, target: SpoolSubjects, sp
     called = manifest.called_ae
     if source.kind is target.kind and called == source.name:
         called = target.name  # its own title, where the client has said the other's
-    failure: MeshError | DamagedObject | None = None
-    async with anyio.create_task_group() as tasks:
-        writer = ObjectWriter(
-            queues.jetstream,
-            [target],
-            queues.settings,
-            tasks,
-            max_payload=queues.max_payload,
-            object_id=_id_there(manifest.object_id, target),
-        )
-        try:
-            async for piece in read_data_set(queues.jetstream, source, spooled):
-                await writer.write(bytes(piece))
-            await writer.commit(
-                spooled.command,
-                transfer_syntax=manifest.transfer_syntax,
-                called_ae=called,
-                calling_ae=manifest.calling_ae,
-                received=manifest.received,
-                traceparent=manifest.traceparent,
-                priority=manifest.priority,
-                receipt=manifest.receipt,
-                receipt_for=manifest.receipt_for,
-                route=manifest.route,
-            )
-        except (MeshError, DamagedObject) as error:
-            failure = error
-            tasks.cancel_scope.cancel()
-    if failure is not None:
-        writer.discard()
-        raise failure
-
-
-def _id_there(object_id: str, target: SpoolSubjects) -> str:
-    """Return the object's id in the other spool: the same when the command is given again after it was broken off."""
-    text = f"{object_id} {target.label}"
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    await pass_on(
+        queues.jetstream,
+        target,
+        queues.settings,
+        spooled.command,
+        read_data_set(queues.jetstream, source, spooled),
+        facts={**facts_of(manifest), "called_ae": called, "route": manifest.route},
+        max_payload=queues.max_payload,
+        object_id=id_there(manifest.object_id, target),
+    )

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-import anyio
-
 from dimse_mesh.client import Context
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.delivery.scan import WHOLE_AT_MOST
 from dimse_mesh.dimse import Tag
 from dimse_mesh.hooks import Extent, HookFailed, HookResult, HookRunner, Malformed, split
-from dimse_mesh.mesh import JetStream, MeshError, StreamFull
+from dimse_mesh.mesh import JetStream, StreamFull
 from dimse_mesh.runtime.routing import Delivery, Route
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.settings_hooks import Hook
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects, hidden_instance
-from dimse_mesh.spool import DamagedObject, ObjectWriter, SpooledObject, read_data_set
+from dimse_mesh.spool import DamagedObject, SpooledObject, facts_of, pass_on, read_data_set
 
 Pieces = Callable[[], AsyncIterator[bytes | memoryview]]
 """Reads a data set from its start."""
@@ -141,41 +139,27 @@ class HookStage:
         }
         if any(hook.deidentify is not None for hook in hooks):
             changes |= {Tag.MoveOriginatorApplicationEntityTitle: None, Tag.MoveOriginatorMessageID: None}
-        failure: MeshError | DamagedObject | None = None
-        async with anyio.create_task_group() as tasks:
-            writer = ObjectWriter(
-                self._jetstream,
-                [self._spool.behind_hooks],
-                self._settings.spool,
-                tasks,
-                max_payload=self._max_payload,
-            )
-            try:
-                await writer.write(result.header)
-                if extent.length:
-                    async for piece in between(pieces(), extent.first, extent.length):
-                        await writer.write(piece)
-                await writer.write(result.trailer)
-                await writer.commit(
-                    spooled.command.replace(changes),
-                    transfer_syntax=manifest.transfer_syntax,
-                    called_ae=manifest.called_ae,
-                    calling_ae=manifest.calling_ae,
-                    received=manifest.received,
-                    traceparent=manifest.traceparent,
-                    origin=manifest.object_id,
-                    priority=manifest.priority,
-                    receipt=manifest.receipt,
-                    # Not the UID itself: the destination's zone reads this, and hooks may have taken it away.
-                    receipt_for=(manifest.sop_class, hidden_instance(manifest.sop_instance)),
-                )
-            except (MeshError, DamagedObject) as error:
-                failure = error
-                tasks.cancel_scope.cancel()
-        if failure is None:
-            return
-        writer.discard()
-        raise failure
+        facts = facts_of(manifest)
+        facts["origin"] = manifest.object_id
+        # Not the UID itself: the destination's zone reads this, and hooks may have taken it away.
+        facts["receipt_for"] = (manifest.sop_class, hidden_instance(manifest.sop_instance))
+
+        async def changed() -> AsyncIterator[bytes]:
+            yield result.header
+            if extent.length:
+                async for piece in between(pieces(), extent.first, extent.length):
+                    yield piece
+            yield result.trailer
+
+        await pass_on(
+            self._jetstream,
+            self._spool.behind_hooks,
+            self._settings.spool,
+            spooled.command.replace(changes),
+            changed(),
+            facts=facts,
+            max_payload=self._max_payload,
+        )
 
 
 async def between(pieces: AsyncIterator[bytes | memoryview], first: int, length: int) -> AsyncIterator[bytes]:

@@ -7,22 +7,19 @@ it is there once, or twice and the same both times.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Collection, Iterable
 
-import anyio
-
 from dimse_mesh.client import Context
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.delivery.taker import Taker
-from dimse_mesh.mesh import JetStream, MeshError, StreamFull
+from dimse_mesh.mesh import JetStream, StreamFull
 from dimse_mesh.runtime.routing import Delivery, Destination, Route
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.spools import spool_of
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
-from dimse_mesh.spool import DamagedObject, ObjectWriter, Origins, SpooledObject
+from dimse_mesh.spool import DamagedObject, Origins, SpooledObject, facts_of, id_there, pass_on
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +139,16 @@ class OriginStage:
             called = manifest.called_ae
             if target.kind is DestinationKind.AE and route.called_ae is None:
                 called = target.name  # its own title: the client can't know which destination it will be
-            await self._store(spooled, data_set, target, called_ae=called)
+            await pass_on(
+                self._jetstream,
+                target,
+                self._settings.spool,
+                spooled.command,
+                data_set,
+                facts={**facts_of(manifest), "called_ae": called, "origin": manifest.object_id},
+                max_payload=self._max_payload,
+                object_id=id_there(manifest.object_id, target),
+            )
         except DamagedObject as damage:
             return DeliveryOutcome(DeliveryCause.DAMAGED, str(damage), scope=Scope.DEAD_LETTER)
         except StreamFull:
@@ -161,55 +167,3 @@ class OriginStage:
         key = spooled.manifest.route
         route = next((route for route in self._settings.routes if route.key == key), None)
         return route if route is not None and route.delivery is Delivery.DURABLE and route.by_origin else None
-
-    async def _store(
-        self,
-        spooled: SpooledObject,
-        data_set: AsyncIterator[bytes | memoryview],
-        target: SpoolSubjects,
-        *,
-        called_ae: str,
-    ) -> None:
-        """Write an object into the spool of a destination.
-
-        Raises:
-            DamagedObject, MeshError: nothing of it stands there.
-        """
-        manifest = spooled.manifest
-        failure: MeshError | DamagedObject | None = None
-        async with anyio.create_task_group() as tasks:
-            writer = ObjectWriter(
-                self._jetstream,
-                [target],
-                self._settings.spool,
-                tasks,
-                max_payload=self._max_payload,
-                object_id=_id_there(manifest.object_id, target),
-            )
-            try:
-                async for piece in data_set:
-                    await writer.write(bytes(piece))
-                await writer.commit(
-                    spooled.command,
-                    transfer_syntax=manifest.transfer_syntax,
-                    called_ae=called_ae,
-                    calling_ae=manifest.calling_ae,
-                    received=manifest.received,
-                    traceparent=manifest.traceparent,
-                    origin=manifest.object_id,
-                    priority=manifest.priority,
-                    receipt=manifest.receipt,
-                    receipt_for=manifest.receipt_for,
-                )
-            except (MeshError, DamagedObject) as error:
-                failure = error
-                tasks.cancel_scope.cancel()
-        if failure is None:
-            return
-        writer.discard()
-        raise failure
-
-
-def _id_there(object_id: str, target: SpoolSubjects) -> str:
-    """Return the id of an object in another spool: the same each time, so that nothing goes there twice."""
-    return hashlib.blake2b(f"{object_id} {target.label}".encode(), digest_size=16).hexdigest()

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import NamedTuple
 
 import anyio
 from anyio.abc import TaskGroup
@@ -43,6 +44,19 @@ from dimse_mesh.spool import Knowledge, ObjectWriter, until_made
 from dimse_mesh.upper_layer import AssociateRQ, RoleSelection, significant_uid
 
 log = logging.getLogger(__name__)
+
+
+class _Client(NamedTuple):
+    """A client whose association is accepted here; see `DurableFrontEnd.serve`."""
+
+    acceptor: Acceptor
+    request: AssociateRQ
+    route: Route
+    audit: AssociationAudit
+    objection: Callable[[int], PolicyRefusal | None]
+    traceparent: str | None
+    association: str
+    opened: Callable[[], Callable[[str], None]]
 
 
 class DurableFrontEnd:
@@ -153,17 +167,8 @@ class DurableFrontEnd:
             live: makes a client in this process that is to go to the destination itself.
         """
         try:
-            return await self._serve(
-                acceptor,
-                request,
-                route,
-                audit=audit,
-                objection=objection,
-                traceparent=traceparent,
-                association=association,
-                opened=opened,
-                live=live,
-            )
+            client = _Client(acceptor, request, route, audit, objection, traceparent, association, opened)
+            return await self._serve(client, live)
         except Exception as error:  # noqa: BLE001 - one client's association must not end the others'
             why = described(error)  # never its text, which may be private
             log.error("an association ended by an error of our own: %s", why)  # noqa: TRY400
@@ -171,19 +176,8 @@ class DurableFrontEnd:
             acceptor.peer.abort()
             return "internal-error"
 
-    async def _serve(
-        self,
-        acceptor: Acceptor,
-        request: AssociateRQ,
-        route: Route,
-        *,
-        audit: AssociationAudit,
-        objection: Callable[[int], PolicyRefusal | None],
-        traceparent: str | None,
-        association: str,
-        opened: Callable[[], Callable[[str], None]],
-        live: Live,
-    ) -> str:
+    async def _serve(self, client: _Client, live: Live) -> str:
+        acceptor, request, route = client.acceptor, client.request, client.route
         spools = [spool_of(self._context.settings, destination) for destination in route.destinations]
         others: LiveContexts | None = None
         try:
@@ -201,39 +195,18 @@ class DurableFrontEnd:
                     others = await open_live(request, other, live=live, within=within)
             if acceptor.peer.over:
                 return "client-gone"
-            return await self._accept(
-                acceptor,
-                request,
-                route,
-                audit=audit,
-                objection=objection,
-                traceparent=traceparent,
-                association=association,
-                opened=opened,
-                others=others,
-            )
+            return await self._accept(client, others)
         finally:
             if others is not None:
                 await others.close()
 
-    async def _accept(
-        self,
-        acceptor: Acceptor,
-        request: AssociateRQ,
-        route: Route,
-        *,
-        audit: AssociationAudit,
-        objection: Callable[[int], PolicyRefusal | None],
-        traceparent: str | None,
-        association: str,
-        opened: Callable[[], Callable[[str], None]],
-        others: LiveContexts | None,
-    ) -> str:
+    async def _accept(self, client: _Client, others: LiveContexts | None) -> str:
         """Accept an association and serve it to its end; return the code of its end.
 
         Args:
             others: its contexts of other services, where the destination offers some.
         """
+        request, route = client.request, client.route
         spools = [spool_of(self._context.settings, destination) for destination in route.destinations]
         called, calling = route.called_ae or request.called_ae, route.calling_ae or request.calling_ae
         entrances = entrances_of(self._context.settings, route)
@@ -246,7 +219,7 @@ class DurableFrontEnd:
             live=no_results(other_contexts(request)) if others is None else others.results,
         )
         session = DurableSession(
-            acceptor.peer,
+            client.acceptor.peer,
             contexts={
                 context.context_id: significant_uid(context.transfer_syntax)
                 for context in contexts
@@ -266,20 +239,20 @@ class DurableFrontEnd:
             live=others,
             giving_way=GivingWay(lambda: self._router.shares.live_seconds),
             no_room=partial(self._room.objection, written_by(entrances)),
-            objection=objection,
+            objection=client.objection,
             called_ae=called,
             calling_ae=calling,
             accepted=None
             if self._events is None
-            else partial(self._events.accepted, association, [spool.label for spool in spools]),
+            else partial(self._events.accepted, client.association, [spool.label for spool in spools]),
             counters=self._context.counters,
             stalled_timeout=self._settings.stalled_read_timeout,
             idle_timeout=self._settings.idle_timeout,
-            traceparent=traceparent,
+            traceparent=client.traceparent,
         )
         serve = partial(
             self._associations.serve,
-            acceptor,
+            client.acceptor,
             request,
             session,
             contexts=contexts,
@@ -287,8 +260,8 @@ class DurableFrontEnd:
                 RoleSelection(role.sop_class_uid, scu_role=role.scu_role, scp_role=0)
                 for role in request.user_items(RoleSelection)
             ],
-            audit=audit,
-            opened=opened,
+            audit=client.audit,
+            opened=client.opened,
         )
         if others is None:
             return await serve()

@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 import pytest
 import trustme
 
+from tests.support.certificates import write_pair
 from tests.support.exposition import exposition, samples_of
 from tests.support.mesh import SERVICES, Ae, Mesh, zone_config
 from tests.support.ports import reserve_port, reserve_ports
@@ -41,8 +42,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory, pages: int) -> Iterator[Mesh]
     directory = tmp_path_factory.mktemp("hostile")
     issued = trustme.CA().issue_cert("localhost")
     cert, key = directory / "tls.crt", directory / "tls.key"
-    cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-    issued.private_key_pem.write_to_path(key)
+    write_pair(issued, cert, key)
     archive = Ae("ARCHIVE", reserve_port(), "cloud")
     plain, secure = reserve_port(), reserve_port()
     association = {

@@ -14,6 +14,7 @@ from contextlib import suppress
 import pytest
 import trustme
 
+from tests.support.certificates import write_pair
 from tests.support.mesh import Ae, Mesh, zone_config
 from tests.support.ports import reserve_port
 from tests.support.process import resident_bytes
@@ -48,8 +49,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     directory = tmp_path_factory.mktemp("findings")
     issued = trustme.CA().issue_cert("localhost")
     cert, key = directory / "tls.crt", directory / "tls.key"
-    cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-    issued.private_key_pem.write_to_path(key)
+    write_pair(issued, cert, key)
     archive = Ae("ARCHIVE", reserve_port(), "cloud")
     plain, secure = reserve_port(), reserve_port()
     listeners = [

@@ -16,6 +16,7 @@ import trustme
 from lxml import etree
 
 from dimse_mesh.audit.chain import parse_entry
+from tests.support.certificates import write_pair
 from tests.support.ports import reserve_port
 from tests.support.process import Child, require_tool
 
@@ -116,8 +117,7 @@ class Rsyslog:
         self.ca = directory / "ca.pem"
         ca.cert_pem.write_to_path(self.ca)
         own = ca.issue_cert("localhost")
-        own.private_key_pem.write_to_path(directory / "key.pem")
-        (directory / "cert.pem").write_bytes(b"".join(pem.bytes() for pem in own.cert_chain_pems))
+        write_pair(own, directory / "cert.pem", directory / "key.pem")
         (directory / "rsyslog.conf").write_text(self._configuration())
         self._starts = 0
         self._child: Child | None = None

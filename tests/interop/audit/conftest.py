@@ -11,6 +11,7 @@ import pytest
 import trustme
 
 from tests.support.audit import Rsyslog
+from tests.support.certificates import write_pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     ca = trustme.CA()
     own = ca.issue_cert("dimse-mesh")
     cert, key = tmp_path / "own.pem", tmp_path / "own.key"
-    own.private_key_pem.write_to_path(key)
-    cert.write_bytes(b"".join(pem.bytes() for pem in own.cert_chain_pems))
+    write_pair(own, cert, key)
     rsyslog = Rsyslog(tmp_path / "rsyslog", ca)
     yield Site(rsyslog, cert, key)
     rsyslog.stop()

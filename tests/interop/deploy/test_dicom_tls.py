@@ -17,6 +17,7 @@ import pytest
 import trustme
 
 from tests.support import dcmtk
+from tests.support.certificates import write_pair
 from tests.support.exposition import exposition, samples_of
 from tests.support.files import data_sets, synthetic, write_file
 from tests.support.mesh import Mesh, zone_config
@@ -56,8 +57,7 @@ class Authority:
         self._count += 1
         issued = self._ca.issue_cert(name, **more)
         pair = Pair(self._directory / f"{self._count}.crt", self._directory / f"{self._count}.key")
-        pair.cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-        issued.private_key_pem.write_to_path(pair.key)
+        write_pair(issued, pair.cert, pair.key)
         return pair
 
 

@@ -23,6 +23,7 @@ import trustme
 from dimse_mesh.operator.names import Component
 from dimse_mesh.operator.pods import report_of
 from dimse_mesh.operator.status import Observation, Seen, status_of
+from tests.support.certificates import write_pair
 from tests.support.kubelet import Secrets, Started, start
 from tests.support.mesh import zone_config
 from tests.support.nats import nats_server
@@ -108,8 +109,7 @@ def credentials(*, expires: float | None = None, seed: bytes = USER.seed) -> str
 def tls_files(directory: Path, authority: trustme.CA, **more: Any) -> tuple[Path, Path]:
     issued = authority.issue_cert(*more.pop("names", ("127.0.0.1",)), **more)
     key, chain = directory / "server.key", directory / "server.crt"
-    issued.private_key_pem.write_to_path(key)
-    chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    write_pair(issued, chain, key)
     return key, chain
 
 

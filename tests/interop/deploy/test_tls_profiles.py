@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.support.certificates import write_pair
 from tests.support.mesh import Mesh, zone_config
 from tests.support.ports import reserve_port
 from tests.support.process import require_tool, wait_until
@@ -41,8 +42,7 @@ class Certificate:
     def renew(self) -> bytes:
         """Write another certificate with another key; return it."""
         issued = self._ca.issue_cert("localhost", key_type=trustme.KeyType.RSA)
-        self.cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-        issued.private_key_pem.write_to_path(self.key)
+        write_pair(issued, self.cert, self.key)
         return issued.cert_chain_pems[0].bytes()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import trustme
 
 from tests.interop.peers.model import Certificates
+from tests.support.certificates import write_pair
 from tests.support.mesh import Mesh, zone_config
 from tests.support.ports import reserve_port
 
@@ -69,8 +70,7 @@ def _certificates(directory: Path) -> Certificates:
     issued = authority.issue_cert("127.0.0.1", "localhost")
     files = Certificates(directory / "ca.pem", directory / "own.crt", directory / "own.key")
     authority.cert_pem.write_to_path(files.ca)
-    files.cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-    issued.private_key_pem.write_to_path(files.key)
+    write_pair(issued, files.cert, files.key)
     return files
 
 

@@ -47,7 +47,7 @@ class AuditRole(Enum):
     APPLICATION = Code("110150", "Application")
     APPLICATION_LAUNCHER = Code("110151", "Application Launcher")
     DESTINATION = Code("110152", "Destination Role ID")
-    SOURCE = Code("110153", "AuditSource Role ID")
+    SOURCE = Code("110153", "Source Role ID")
 
 
 class AuditedKind(Enum):
@@ -57,6 +57,6 @@ class AuditedKind(Enum):
     NODE = Code("110182", "Node ID")
     ASSOCIATION = Code("association", "Association", OURS)
     CONFIGURATION = Code("configuration", "Configuration", OURS)
-    AUDIT_TRAIL = Code("audit-trail", "Audit AuditTrail", OURS)
+    AUDIT_TRAIL = Code("audit-trail", "Audit Trail", OURS)
     QUEUE = Code("queue", "Queue", OURS)
     COHORT = Code("cohort", "Cohort", OURS)

@@ -124,6 +124,11 @@ class Router:
 
     # connections
 
+    @property
+    def live_seconds(self) -> float:
+        """How long live associations have had the event loop by what they sent, in all."""
+        return self.shares.live_seconds
+
     def new_connection(
         self, *, max_length: int, on_connected: Callable[[PeerConnection], None] | None = None
     ) -> PeerConnection:

@@ -237,7 +237,7 @@ class DurableFrontEnd:
                 confirms=route.commitment is CommitmentMode.TARGET,
             ),
             live=others,
-            giving_way=GivingWay(lambda: self._router.shares.live_seconds),
+            giving_way=GivingWay(lambda: self._router.live_seconds),
             no_room=partial(self._room.objection, written_by(entrances)),
             objection=client.objection,
             called_ae=called,

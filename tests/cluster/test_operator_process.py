@@ -111,6 +111,23 @@ def test_the_operator_of_a_namespace_has_its_zones_for_itself(
         assert " cannot " not in whole.output, whole.output
 
 
+def test_what_a_resource_may_name_is_limited_and_what_runs_goes_on(
+    plane: ControlPlane, namespace: Namespace, tmp_path: Path
+) -> None:
+    with start_operator(plane, tmp_path, "--allow-images", "here:*", image="here:2"):
+        namespace.create("DimseProxy", "zone", spec=SPEC | {"proxy": {"image": "here:1"}})
+        namespace.until_ready("zone")
+        namespace.patch("DimseProxy", "zone", {"spec": {"proxy": {"image": "elsewhere:1"}}})
+        namespace.until(
+            lambda: (
+                "spec.proxy.image: the operator's settings don't allow" in namespace.status("zone")["message"]
+            ),
+            "the image is refused",
+        )
+        assert namespace.condition("zone", "Ready")["reason"] == "InvalidSpec"
+        assert images(namespace) == {"here:1"}
+
+
 def deployments(namespace: Namespace) -> list[Manifest]:
     ours = "app.kubernetes.io/managed-by=dimse-mesh-operator"
     return namespace.api.list("Deployment", namespace=namespace.name, labelSelector=ours)

@@ -29,7 +29,7 @@ from dimse_mesh.runtime.errors import StartError, first_of
 from dimse_mesh.runtime.health import HealthServer
 from dimse_mesh.runtime.logging import EventLog, configure_logging
 from dimse_mesh.runtime.ready import say_ready
-from dimse_mesh.runtime.secrecy import hide_memory
+from dimse_mesh.runtime.secrecy import keep_secrets
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.signals import drain_on_signal, drained
 from dimse_mesh.runtime.supervised import FAILED, READY, Supervised
@@ -61,12 +61,11 @@ def run_service(
     supervised = Supervised.from_environment(environ)
     supervised.follow_parent()
     _allow_open_files()
-    if not settings.observability.allow_debuggers:
-        hide_memory()
     configure_logging(
         settings.observability,
         {"service": service.value, "zone": settings.zone, "instance": supervised.instance},
     )
+    keep_secrets(allow_debuggers=settings.observability.allow_debuggers)
     serve = partial(_serve, service, settings, main, supervised, environ)
     try:
         anyio.run(serve, backend_options={"use_uvloop": _has_uvloop()})

@@ -1,8 +1,9 @@
-"""What a process shows of its memory, and which files of secrets others can read."""
+"""What a process shows of its memory and its keys, and which files of secrets others can read."""
 
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import resource
 import stat
@@ -12,10 +13,34 @@ from typing import Final
 
 from pydantic import BaseModel, SecretStr
 
+log = logging.getLogger(__name__)
+
 _PR_SET_DUMPABLE: Final = 4
+_KEY_LOG: Final = "SSLKEYLOGFILE"
+"""The variable that makes Python's ssl, and what is built on it, write the keys of every TLS session to a file."""
 _SECRET_FILES: Final = frozenset(("key", "credentials", "nkey_seed", "token_file"))
 """Names of the settings that are files, or folders of files, of secrets."""
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+def keep_secrets(*, allow_debuggers: bool) -> None:
+    """Hide our memory, and write no TLS keys to a file, unless debuggers are allowed; warn of what isn't as it seems.
+
+    Call this before the first TLS context is made, and before other threads run.
+    """
+    if allow_debuggers:
+        if _KEY_LOG in os.environ:
+            log.warning(
+                "%s is set: whoever reads that file can decrypt our TLS connections to DICOM peers, NATS and others",
+                _KEY_LOG,
+            )
+        return
+    hide_memory()
+    if os.environ.pop(_KEY_LOG, None) is not None:
+        log.warning(
+            "%s is ignored: TLS keys are written nowhere, unless observability.allow_debuggers is set",
+            _KEY_LOG,
+        )
 
 
 def hide_memory() -> None:

@@ -30,7 +30,7 @@ class ObservabilitySettings(SettingsModel):
     http: HttpSettings | None = Field(default=None, description="health and metrics; none: off")
     allow_debuggers: bool = Field(
         default=False,
-        description="core dumps, and debuggers of the same user: both show data sets and keys",
+        description="core dumps, debuggers of the same user, SSLKEYLOGFILE: they show data sets and keys",
     )
     tracing_ratio: float = Field(
         default=1.0,

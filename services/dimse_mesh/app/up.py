@@ -11,7 +11,7 @@ import anyio
 from dimse_mesh.app.nats_config import load_all
 from dimse_mesh.app.supervisor import Supervisor, Zone
 from dimse_mesh.runtime.logging import configure_logging
-from dimse_mesh.runtime.secrecy import hide_memory
+from dimse_mesh.runtime.secrecy import keep_secrets
 from dimse_mesh.runtime.supervised import Supervised
 
 
@@ -26,7 +26,6 @@ def supervise(
     """
     Supervised.from_environment(os.environ).follow_parent()
     zones = [Zone(file.resolve(), settings) for file, settings in zip(files, load_all(files), strict=True)]
-    if not any(zone.settings.observability.allow_debuggers for zone in zones):
-        hide_memory()
     configure_logging(zones[0].settings.observability, {"service": "supervisor"})
+    keep_secrets(allow_debuggers=any(zone.settings.observability.allow_debuggers for zone in zones))
     anyio.run(Supervisor(zones, nats_port=nats_port, data_dir=data_dir, announce=announce).run)

@@ -29,7 +29,7 @@ from dimse_mesh.policy import ConfiguredPolicy
 from dimse_mesh.runtime.context import Readiness, ServiceContext
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.logging import configure_logging
-from dimse_mesh.runtime.secrecy import hide_memory
+from dimse_mesh.runtime.secrecy import keep_secrets
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings, settings_from
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 from dimse_mesh.runtime.supervised import new_instance
@@ -79,11 +79,10 @@ class WayIn:
             raise ConfigurationError(["give --config FILE, or --nats URL: where the mesh is"])
         reached = with_local_keys(settings.nats, settings.zone)
         settings = settings.model_copy(update={"nats": reached, "routes": ()})
+        keep_secrets(allow_debuggers=settings.observability.allow_debuggers)
         configure_logging(
             settings.observability.model_copy(update={"log_level": "error"}), {"service": "command-line"}
         )
-        if not settings.observability.allow_debuggers:
-            hide_memory()
         return cls(settings, calling_ae, own_zone=config is None)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dimse_mesh.operator.crd import custom_resource_definition
+from dimse_mesh.operator.limits import DEFAULT_LIMITS, EditorLimits
 from dimse_mesh.operator.names import Manifest
 from dimse_mesh.operator.reference import reference
 from dimse_mesh.operator.render import render, resources_in, to_yaml
@@ -20,6 +21,13 @@ from dimse_mesh.operator.zone import InvalidResourceError
 IMAGE_VARIABLE = "PROXY_IMAGE"
 IDENTITY_VARIABLE = "POD_NAME"
 DEFAULT_IMAGE = "dimse-mesh:latest"
+LIMIT_VARIABLES = {
+    "images": "ALLOWED_IMAGES",
+    "secrets": "ALLOWED_SECRETS",
+    "annotations": "ALLOWED_ANNOTATIONS",
+    "volumes": "ALLOWED_VOLUMES",
+}
+"""The variables that say what a resource may choose: patterns, separated by commas."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     from dimse_mesh.operator.credentials import CredentialsError, credentials
     from dimse_mesh.operator.running import Options, run
+    from dimse_mesh.runtime.secrecy import keep_secrets
 
+    keep_secrets(allow_debuggers=False)
     try:
         login = credentials()
     except CredentialsError as error:
@@ -55,6 +65,7 @@ def _run(options: argparse.Namespace) -> int:
             identity=options.identity,
             listen=options.listen,
             round_seconds=options.round,
+            limits=EditorLimits(**{name: getattr(options, f"allow_{name}") for name in LIMIT_VARIABLES}),
         ),
     )
     return 0
@@ -65,6 +76,24 @@ def _address(text: str) -> tuple[str, int]:
     if not host or not port.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is no host:port")
     return host.strip("[]"), int(port)
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _add_limits(run: argparse.ArgumentParser) -> None:
+    """Add an option for each of the editors' limits."""
+    for name, variable in LIMIT_VARIABLES.items():
+        given = os.environ.get(variable)
+        default: Sequence[str] = getattr(DEFAULT_LIMITS, name)
+        run.add_argument(
+            f"--allow-{name}",
+            type=_patterns,
+            default=default if given is None else _patterns(given),
+            metavar="PATTERN,...",
+            help=f"{name} that a resource may name (default: ${variable}, else {','.join(default)})",
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -106,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="how often pods are asked for their health and associations (default: 15)",
     )
+    _add_limits(run)
     rendering = commands.add_parser("render", help="print the objects of the resources in these files")
     rendering.add_argument("files", nargs="+", type=Path, metavar="FILE")
     rendering.add_argument("--image", default=image, help="image of the services")

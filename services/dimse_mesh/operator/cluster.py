@@ -148,10 +148,10 @@ class Cluster:
         url = self._url(kind, namespace)
         try:
             async with self._session.get(
-                url, params=query, headers=self._headers(), timeout=timeout
+                url, params=query, headers=self._headers(), timeout=timeout, allow_redirects=False
             ) as response:
                 self._counted("watch", kind, response.status)
-                if response.status >= 400:
+                if response.status >= 300:
                     raise _refusal(response.status, await response.text(errors="replace"))
                 rest = b""
                 async for part in response.content.iter_any():
@@ -245,14 +245,14 @@ class Cluster:
         headers = {**self._headers(), "Content-Type": content_type, "Accept": accept}
         try:
             async with self._session.request(
-                method, url, params=query, data=data, headers=headers
+                method, url, params=query, data=data, headers=headers, allow_redirects=False
             ) as response:
                 text = await response.text(errors="replace")
         except (aiohttp.ClientError, TimeoutError) as error:
             self._counted(method, kind, 0)
             raise ApiError(0, f"the API server can't be reached: {type(error).__name__}") from error
         self._counted(method, kind, response.status)
-        if response.status >= 400:
+        if response.status >= 300:
             raise _refusal(response.status, text)
         answer = _document(text)
         if answer is None:

@@ -118,7 +118,9 @@ class PodClient:
 
     async def _text(self, url: str) -> str:
         try:
-            async with self._session.get(url) as response:
+            async with self._session.get(url, allow_redirects=False) as response:
+                if 300 <= response.status < 400:
+                    return ""  # a pod must not choose what the operator asks
                 return (await response.content.read(MAX_ANSWER)).decode(errors="replace")
         except (aiohttp.ClientError, TimeoutError, OSError):
             return ""

@@ -10,6 +10,7 @@ from dimse_mesh.operator.applying import Applied, Applier, Work
 from dimse_mesh.operator.cluster import ApiError, Cluster
 from dimse_mesh.operator.desired import desired_objects
 from dimse_mesh.operator.events import Recorder, Told
+from dimse_mesh.operator.limits import DEFAULT_LIMITS, EditorLimits, exceeded
 from dimse_mesh.operator.names import PAUSED_ANNOTATION, Component, Manifest, Owner
 from dimse_mesh.operator.pods import PodClient, PodReport
 from dimse_mesh.operator.queues import QueueSeen, merged
@@ -74,6 +75,7 @@ class Reconciler:
 
     Args:
         count_seconds: how often, at most, a status is written for nothing but another count.
+        limits: what a resource may choose.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Reconciler:
         now: Callable[[], str],
         clock: Callable[[], float],
         count_seconds: float,
+        limits: EditorLimits = DEFAULT_LIMITS,
     ) -> None:
         self._contents = contents
         self._pods = pods
@@ -92,6 +95,7 @@ class Reconciler:
         self._now = now
         self._clock = clock
         self._count_seconds = count_seconds
+        self._limits = limits
         self._applier = Applier(contents, clock)
         self._secrets = SecretReader(clock)
         self._events = Recorder(clock, now)
@@ -149,12 +153,14 @@ class Reconciler:
         """Return the resource's spec; what is wished for by it is in `desired` afterwards.
 
         Raises:
-            InvalidResourceError: a setting is not valid.
+            InvalidResourceError: a setting is not valid, or not allowed.
         """
         generation = resource["metadata"].get("generation", 0)
         if desired.spec is None or desired.generation != generation:
             desired.spec = None
             spec = parse_spec(resource.get("spec") or {})
+            if problems := exceeded(spec, self._limits, default_image=self._image):
+                raise InvalidResourceError(problems)
             desired.objects = desired_objects(owner, spec, default_image=self._image)
             desired.spec, desired.generation, desired.digests = spec, generation, {}
         return desired.spec

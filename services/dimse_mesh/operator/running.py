@@ -19,6 +19,7 @@ from dimse_mesh.operator.cluster import CHILDREN, Cluster, connected
 from dimse_mesh.operator.controller import LEASE, ROUND_SECONDS, Zones
 from dimse_mesh.operator.credentials import Credentials
 from dimse_mesh.operator.lease import Lease
+from dimse_mesh.operator.limits import DEFAULT_LIMITS, EditorLimits
 from dimse_mesh.operator.names import MANAGER
 from dimse_mesh.operator.neighbours import Neighbours
 from dimse_mesh.operator.pods import PodClient, asking
@@ -45,6 +46,7 @@ class Options:
         lease_namespace: where the Lease is; empty: the ServiceAccount's namespace.
         identity: of this process among candidates for the Lease; empty: made from the host's name.
         listen: host and port of the operator's own HTTP; None: none.
+        limits: what a resource may choose.
     """
 
     image: str
@@ -53,6 +55,7 @@ class Options:
     identity: str = ""
     listen: tuple[str, int] | None = None
     round_seconds: float = ROUND_SECONDS
+    limits: EditorLimits = DEFAULT_LIMITS
 
 
 @dataclass(slots=True)
@@ -135,6 +138,7 @@ async def _lead(
         now=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         clock=anyio.current_time,
         count_seconds=ROUNDS_PER_COUNT * options.round_seconds,
+        limits=options.limits,
     )
     async with anyio.create_task_group() as tasks:
         zones = Zones(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -15,9 +16,8 @@ from tests.support.ports import reserve_port
 
 GET_DUMPABLE = """
 import ctypes, resource, sys
-from dimse_mesh.runtime.secrecy import hide_memory
-if sys.argv[1] == "hidden":
-    hide_memory()
+from dimse_mesh.runtime.secrecy import keep_secrets
+keep_secrets(allow_debuggers=sys.argv[1] == "open")
 print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE)[0])
 """
 
@@ -33,6 +33,14 @@ def core_limit() -> Iterator[int]:
     resource.setrlimit(resource.RLIMIT_CORE, before)
 
 
+GET_KEY_LOG = """
+import ssl, sys
+from dimse_mesh.runtime.secrecy import keep_secrets
+keep_secrets(allow_debuggers=sys.argv[1] == "open")
+print(ssl.create_default_context().keylog_filename)
+"""
+
+
 def core_limit_of(pid: int) -> str:
     """Return the soft limit of a process, as the kernel writes it."""
     limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
@@ -45,6 +53,23 @@ def test_a_hidden_process_is_not_dumpable(core_limit: int, word: str, dumpable: 
         [sys.executable, "-c", GET_DUMPABLE, word], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == [dumpable, "0" if word == "hidden" else str(core_limit)]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("hidden", "is ignored"), ("open", "can decrypt our TLS connections")]
+)
+def test_no_tls_keys_are_written_unless_debuggers_are_allowed(tmp_path: Path, word: str, said: str) -> None:
+    file = tmp_path / "keys"
+    done = subprocess.run(
+        [sys.executable, "-c", GET_KEY_LOG, word],
+        env={**os.environ, "SSLKEYLOGFILE": str(file)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == (str(file) if word == "open" else "None")
+    assert "SSLKEYLOGFILE" in done.stderr
+    assert said in done.stderr
 
 
 @pytest.mark.parametrize("allowed", [False, True])

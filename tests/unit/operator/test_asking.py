@@ -1,0 +1,92 @@
+"""The operator follows no redirect, of a pod or of the API server, and trusts no API server that it can't check."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp import web
+
+from dimse_mesh.operator.cluster import ApiError, connected
+from dimse_mesh.operator.credentials import Credentials, CredentialsError, credentials
+from dimse_mesh.operator.pods import asking
+
+
+class Trap:
+    """Redirects everything to a page of its own, and counts who comes there."""
+
+    def __init__(self) -> None:
+        self.caught = 0
+        self.asked = 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer one request."""
+        if request.path == "/elsewhere":
+            self.caught += 1
+            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
+        self.asked += 1
+        raise web.HTTPTemporaryRedirect("/elsewhere")
+
+
+@asynccontextmanager
+async def trapped() -> AsyncIterator[tuple[Trap, int]]:
+    trap = Trap()
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", trap.answer)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield trap, runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.anyio
+async def test_a_pod_cannot_send_the_operator_elsewhere() -> None:
+    async with trapped() as (trap, port), asking() as pods:
+        pod: dict[str, Any] = {
+            "metadata": {"name": "a", "labels": {}},
+            "spec": {"containers": [{"ports": [{"name": "http", "containerPort": port}]}]},
+            "status": {"phase": "Running", "podIP": "127.0.0.1"},
+        }
+        reports = await pods.ask([pod], metrics=True)
+    assert trap.asked
+    assert not trap.caught
+    assert reports[0].associations is None
+
+
+@pytest.mark.anyio
+async def test_an_api_server_that_redirects_is_a_failure() -> None:
+    async with trapped() as (trap, port):
+        login = Credentials(
+            f"http://127.0.0.1:{port}", None, "default", lambda: {"Authorization": "Bearer s"}
+        )
+        async with connected(login) as cluster:
+            with pytest.raises(ApiError):
+                await cluster.get("Secret", "default", "a")
+            with pytest.raises(ApiError):
+                async for _ in cluster.watch("Pod", None, {}, "1"):
+                    pass
+    assert trap.asked == 2
+    assert not trap.caught
+
+
+def test_a_kubeconfig_that_skips_the_check_of_the_certificate_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    document = {
+        "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "clusters": [
+            {"name": "a", "cluster": {"server": "https://api:6443", "insecure-skip-tls-verify": True}}
+        ],
+        "users": [{"name": "a", "user": {"token": "secret"}}],
+    }
+    file.write_text(yaml.safe_dump(document))
+    with pytest.raises(CredentialsError, match="insecure-skip-tls-verify is not supported"):
+        credentials({"KUBECONFIG": str(file)})

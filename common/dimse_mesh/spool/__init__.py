@@ -12,11 +12,13 @@ commitments requests for storage commitment that wait for a report
 origins     which zone a study came from
 questions   to destinations, for their own storage commitment
 inspection  what an operator sees and decides
+many        the same done to many objects
 """
 
 from dimse_mesh.spool.commitments import CommitmentStore, PendingCommitment
 from dimse_mesh.spool.inspection import Buried, SpoolInspector, SpoolSummary, pause_in
 from dimse_mesh.spool.known import Knowledge
+from dimse_mesh.spool.many import for_each
 from dimse_mesh.spool.origins import Origins
 from dimse_mesh.spool.passing_on import facts_of, id_there, pass_on
 from dimse_mesh.spool.questions import OpenQuestion, QuestionAnswer, Questions
@@ -30,6 +32,7 @@ from dimse_mesh.spool.writer import ObjectWriter
 __all__ = [
     "Buried",
     "facts_of",
+    "for_each",
     "id_there",
     "pass_on",
     "SpoolInspector",

@@ -76,16 +76,21 @@ class SpoolInspector:
             pause=await self.pause(),
         )
 
-    async def objects(self, *, first: int = 1) -> AsyncIterator[SpooledObject]:
-        """Yield the objects that wait, the oldest first, from a sequence number on."""
-        async for message in self._messages(self.spool.object(), first):
+    async def end(self) -> int:
+        """Return the sequence number of the newest message."""
+        info = await self._jetstream.request(f"STREAM.INFO.{self.spool.stream}")
+        return int(info["state"]["last_seq"])
+
+    async def objects(self, *, first: int = 1, last: int | None = None) -> AsyncIterator[SpooledObject]:
+        """Yield the objects that wait, the oldest first, from a sequence number to another one, or to the end."""
+        async for message in self._messages(self.spool.object(), first, last):
             found = parse_object(message)
             if not isinstance(found, Unreadable):
                 yield found
 
-    async def dead_letters(self, *, first: int = 1) -> AsyncIterator[Buried]:
-        """Yield the dead letters, the oldest first, from a sequence number on."""
-        async for message in self._messages(self.spool.failed(), first):
+    async def dead_letters(self, *, first: int = 1, last: int | None = None) -> AsyncIterator[Buried]:
+        """Yield the dead letters, the oldest first, from a sequence number to another one, or to the end."""
+        async for message in self._messages(self.spool.failed(), first, last):
             buried = _parse_dead_letter(message)
             if buried is not None:
                 yield buried
@@ -173,12 +178,14 @@ class SpoolInspector:
             self.spool.state(StateKind.PAUSE), pack(pause), message_id=uuid.uuid4().hex
         )
 
-    async def _messages(self, subject: str, first: int) -> AsyncIterator[StoredMessage]:
+    async def _messages(self, subject: str, first: int, last: int | None) -> AsyncIterator[StoredMessage]:
         while True:
             batch = await self._jetstream.read(
                 self.spool.stream, subject, first=first, count=BATCH, max_bytes=BATCH_BYTES
             )
             for message in batch.messages:
+                if last is not None and message.sequence > last:
+                    return
                 yield message
             if not batch.messages or not batch.pending:
                 return

@@ -26,7 +26,15 @@ from dimse_mesh.runtime.supervised import new_instance
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.spool import QueuePause
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
-from dimse_mesh.spool import Buried, SpooledObject, SpoolInspector, SpoolSummary, read_data_set
+from dimse_mesh.spool import (
+    Buried,
+    DamagedObject,
+    SpooledObject,
+    SpoolInspector,
+    SpoolSummary,
+    for_each,
+    read_data_set,
+)
 
 DAMAGED = "damaged"
 SILENT = 15.0
@@ -183,24 +191,41 @@ async def show_damaged(queues: Queues, destination: str | None) -> int:
 
 
 async def retry(queues: Queues, destination: str, ids: Sequence[str]) -> int:
-    """Put dead letters at the end of the queue: those that are named, or all."""
+    """Put dead letters at the end of the queue: those that are named, or all that there are now, in their order."""
     inspector = queues.inspector(destination)
     count = 0
-    for buried in [each async for each in inspector.dead_letters() if _is_meant(each.spooled, ids)]:
+
+    async def meant() -> AsyncIterator[Buried]:
+        # Up to now: one that is put back may be a dead letter again before the last one has had its turn.
+        async for buried in inspector.dead_letters(last=await inspector.end()):
+            if _is_meant(buried.spooled, ids):
+                yield buried
+
+    async def put_back(buried: Buried) -> None:
+        nonlocal count
         await inspector.retry(buried)
         count += 1
-    print(f"{count} put back into the queue of {destination}")
+
+    try:
+        await for_each(meant(), put_back)
+    finally:
+        print(f"{count} put back into the queue of {destination}")
     return int(count < len(ids))
 
 
 async def drop(queues: Queues, destination: str, ids: Sequence[str], *, waiting: bool) -> int:
-    """Remove dead letters for good, or objects that wait: those that are named, or all."""
+    """Remove dead letters for good, or objects that wait: those that are named, or all that there are now."""
     inspector = queues.inspector(destination)
-    meant = await chosen(inspector, ids, failed=not waiting)
-    for spooled in meant:
+    count = 0
+
+    async def remove(spooled: SpooledObject) -> None:
+        nonlocal count
         await inspector.drop(spooled)
         show(f"dropped {spooled.manifest.sop_instance}")
-    return int(len(meant) < len(ids))
+        count += 1
+
+    await for_each(chosen(inspector, ids, failed=not waiting), remove)
+    return int(count < len(ids))
 
 
 async def export(queues: Queues, destination: str, folder: Path, *, failed: bool) -> int:
@@ -211,8 +236,13 @@ async def export(queues: Queues, destination: str, folder: Path, *, failed: bool
     files = ReceivedFiles(folder)
     async for spooled, _ in _entries(inspector, failed=failed):
         await files.begin(spooled.command, spooled.manifest.transfer_syntax)
-        async for piece in read_data_set(queues.jetstream, inspector.spool, spooled):
-            await files.write(memoryview(piece))
+        try:
+            async for piece in read_data_set(queues.jetstream, inspector.spool, spooled):
+                await files.write(memoryview(piece))
+        except DamagedObject as damage:
+            files.close()
+            files.failures.append(f"{spooled.manifest.sop_instance}: {damage}")
+            continue
         await files.end()
     for line in (*files.notes, *files.failures):
         print(printable(line), file=sys.stderr)
@@ -283,20 +313,24 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-async def chosen(inspector: SpoolInspector, ids: Sequence[str], *, failed: bool) -> list[SpooledObject]:
-    """Return the objects that are named, or all: those that wait, or the dead letters."""
-    entries = [spooled async for spooled, _ in _entries(inspector, failed=failed)]
-    return [spooled for spooled in entries if _is_meant(spooled, ids)]
+async def chosen(
+    inspector: SpoolInspector, ids: Sequence[str], *, failed: bool
+) -> AsyncIterator[SpooledObject]:
+    """Yield the objects that are named, or all that there are now: those that wait, or the dead letters."""
+    last = await inspector.end()
+    async for spooled, _ in _entries(inspector, failed=failed, last=last):
+        if _is_meant(spooled, ids):
+            yield spooled
 
 
 async def _entries(
-    inspector: SpoolInspector, *, failed: bool
+    inspector: SpoolInspector, *, failed: bool, last: int | None = None
 ) -> AsyncIterator[tuple[SpooledObject, Buried | None]]:
     if failed:
-        async for buried in inspector.dead_letters():
+        async for buried in inspector.dead_letters(last=last):
             yield buried.spooled, buried
     else:
-        async for spooled in inspector.objects():
+        async for spooled in inspector.objects(last=last):
             yield spooled, None
 
 

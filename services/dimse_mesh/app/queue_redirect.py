@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from dimse_mesh.app.printable import printable
 from dimse_mesh.app.queue import Queues, chosen
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
-from dimse_mesh.spool import DamagedObject, SpooledObject, facts_of, id_there, pass_on, read_data_set
+from dimse_mesh.spool import (
+    DamagedObject,
+    SpooledObject,
+    facts_of,
+    for_each,
+    id_there,
+    pass_on,
+    read_data_set,
+)
 
 
 async def redirect(queues: Queues, destination: str, other: str, ids: Sequence[str], *, waiting: bool) -> int:
@@ -25,18 +33,30 @@ async def redirect(queues: Queues, destination: str, other: str, ids: Sequence[s
         raise StartError(f"{destination} is the destination already")
     if source.spool.is_before_hooks != target.spool.is_before_hooks:
         raise StartError("what waits for hooks goes where it waits for hooks, and nothing else does")
-    meant = await chosen(source, ids, failed=not waiting)
-    count = 0
-    for spooled in meant:
-        try:
-            await _copy(queues, source.spool, target.spool, spooled)
-        except DamagedObject as damage:
-            print(printable(f"{spooled.manifest.sop_instance} stays: {damage}"), file=sys.stderr)
-            continue
+    found, count = 0, 0
+
+    async def copied() -> AsyncIterator[SpooledObject]:
+        # One after the other: they stand there in their order.
+        nonlocal found
+        async for spooled in chosen(source, ids, failed=not waiting):
+            found += 1
+            try:
+                await _copy(queues, source.spool, target.spool, spooled)
+            except DamagedObject as damage:
+                print(printable(f"{spooled.manifest.sop_instance} stays: {damage}"), file=sys.stderr)
+            else:
+                yield spooled
+
+    async def remove(spooled: SpooledObject) -> None:
+        nonlocal count
         await source.drop(spooled, redirected_to=other)
         count += 1
-    print(f"{count} sent to {other} instead of {destination}")
-    return int(count < max(len(ids), len(meant)))
+
+    try:
+        await for_each(copied(), remove)
+    finally:
+        print(f"{count} sent to {other} instead of {destination}")
+    return int(count < max(len(ids), found))
 
 
 async def _copy(queues: Queues, source: SpoolSubjects, target: SpoolSubjects, spooled: SpooledObject) -> None:

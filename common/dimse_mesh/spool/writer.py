@@ -119,6 +119,11 @@ class ObjectWriter:
         """
         if self._gathered and (self._chunks or self._gathered > self._inline_limit):
             await self._send_chunk()
+        is_shared = self._is_shared and self._chunks > 0
+        if is_shared:
+            # All of them before the first manifest: no destination takes the pieces away from another one.
+            for spool in self._spools:
+                self._begin(spool.reference(self.object_id), b"", "reference")
         tail = b"".join(self._parts)
         self._head = self._head or tail
         study = study_instance_uid(self._head, facts["transfer_syntax"])
@@ -126,7 +131,6 @@ class ObjectWriter:
         while self._under_way and self._failure is None:
             await self._settled.wait()
         self._raise_failure()
-        is_shared = self._is_shared and self._chunks > 0
         manifest = Manifest(
             object_id=self.object_id,
             sop_class=command.affected_sop_class_uid or "",
@@ -140,9 +144,6 @@ class ObjectWriter:
             command_length=len(encoded),
             shared=self._spool.name if is_shared else None,
         )
-        if is_shared:
-            # All of them before the first manifest: no destination takes the pieces away from another one.
-            await self._in_each(self._refer)
         self._may_stand = True
         message = pack(manifest, encoded)
 
@@ -162,16 +163,6 @@ class ObjectWriter:
             self._may_stand = self._is_shared  # another spool may have taken its own
             raise
         return manifest
-
-    async def _refer(self, spool: SpoolSubjects) -> None:
-        """Say in a spool that it needs the pieces.
-
-        Raises:
-            MeshError: it couldn't be stored.
-        """
-        await self._jetstream.publish(
-            spool.reference(self.object_id), b"", message_id=f"{self.object_id}.reference"
-        )
 
     async def _in_each(self, store: Callable[[SpoolSubjects], Awaitable[None]]) -> None:
         """Store a message in each spool at once.
@@ -209,19 +200,28 @@ class ObjectWriter:
         self._head = self._head or chunk
         await self._window.acquire()
         number, self._chunks = self._chunks, self._chunks + 1
-        self._under_way += 1
-        self._tasks.start_soon(self._store, number, chunk)
+        self._begin(self._spool.chunk(self.object_id), chunk, str(number), stored=self._window.release)
 
-    async def _store(self, number: int, chunk: bytes) -> None:
+    def _begin(
+        self, subject: str, payload: bytes, what: str, *, stored: Callable[[], None] = lambda: None
+    ) -> None:
+        """Begin to store what the manifest must stand behind.
+
+        Args:
+            what: tells it apart from what else there is of the object.
+            stored: is called when nothing is to be waited for any more.
+        """
+        self._under_way += 1
+        self._tasks.start_soon(self._store, subject, payload, what, stored)
+
+    async def _store(self, subject: str, payload: bytes, what: str, stored: Callable[[], None]) -> None:
         try:
-            await self._jetstream.publish(
-                self._spool.chunk(self.object_id), chunk, message_id=f"{self.object_id}.{number}"
-            )
+            await self._jetstream.publish(subject, payload, message_id=f"{self.object_id}.{what}")
         except MeshError as error:
             self._failure = error
         finally:
             self._under_way -= 1
-            self._window.release()
+            stored()
             self._settled.set()
             self._settled = anyio.Event()
 

@@ -105,10 +105,19 @@ class Bench:
         finally:
             found.stop()
 
-    def two_zones(self, name: str, aes: Mapping[str, int], *, nats: NatsServer | None = None) -> Mesh:
+    def two_zones(
+        self,
+        name: str,
+        aes: Mapping[str, int],
+        *,
+        nats: NatsServer | None = None,
+        more_routes: Sequence[Mapping[str, Any]] = (),
+    ) -> Mesh:
         """Start a hospital, durable but for LIVE, and a cloud; `nats`: instead of an embedded server."""
         more = QUIET if nats is None else {**QUIET, "nats": {"servers": [nats.url]}}
-        hospital = zone_config("hospital", listener=reserve_port(), routes=routes(aes), more=more)
+        hospital = zone_config(
+            "hospital", listener=reserve_port(), routes=[*more_routes, *routes(aes)], more=more
+        )
         served = [Ae(title, port, "cloud") for title, port in aes.items()]
         return Mesh.start(
             self.directory / name,

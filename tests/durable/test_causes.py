@@ -27,7 +27,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "delivery": {
                 "retry": {"first": 0.1, "longest": 0.4, "attempts": 6},
                 "look_interval": 0.3,
-                "response_timeout": 2.0,
+                "response_timeout": 20.0,
                 "idle_time": 0.5,
             }
         },
@@ -134,6 +134,35 @@ def test_why_says_what_is_the_matter(where: Site) -> None:
     with where.destination(inbox):
         inbox.wait_for(1)
     where.wait_until(lambda: numbers(where)["says"] == "nothing waits", "the queue is empty")
+
+
+def test_a_destination_that_refuses_objects_is_there(where: Site) -> None:
+    refused, asked = synthetic(25, 2_000, study=25), synthetic(26, 2_000, study=26)
+    with where.open() as client:
+        for content in (refused, asked):
+            assert store(client, content) == 0
+    where.wait_until(lambda: "connection-refused" in queue(where, "why", ARCHIVE), "the cause is said")
+    may_answer = threading.Event()
+
+    def script(peer: ServerPeer) -> None:
+        peer.accept_association()
+        peer.send_message(response(peer.receive_message(), status=0xC000))
+        second = peer.receive_message()
+        assert may_answer.wait(60)
+        peer.send_message(response(second, status=0xC000))
+        peer.serve(lambda _: ())
+
+    try:
+        with where.destination_of(script):
+            where.wait_until(lambda: numbers(where)["failed"] == 1, "the first one is a dead letter")
+            where.wait_until(
+                lambda: queue(where, "why", ARCHIVE) == f"{ARCHIVE}: 1 wait: delivering\n",
+                "it is said that the next one is being delivered",
+            )
+            may_answer.set()
+            where.wait_until(lambda: numbers(where)["failed"] == 2, "the second one is a dead letter")
+    finally:
+        may_answer.set()
 
 
 def test_what_nobody_takes_holds_nothing_up_and_can_be_tried_again(where: Site) -> None:

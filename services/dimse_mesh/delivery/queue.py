@@ -284,13 +284,14 @@ class DestinationQueue:
             self._attempts[manifest.object_id] = attempts
         limit = self._settings.retry.attempts
         if outcome.tried and limit and attempts >= limit and outcome.scope is not Scope.NOBODY:
-            return await self._bury(settling, spooled, outcome, attempts)
+            self._bury(settling, spooled, outcome, attempts)
+            return True
         match outcome.scope:
             case Scope.NOBODY:
                 self._delivered(settling, spooled, outcome)
                 return True
             case Scope.DEAD_LETTER:
-                return await self._bury(settling, spooled, outcome, attempts)
+                self._bury(settling, spooled, outcome, attempts)
             case Scope.DESTINATION:
                 self._failures += 1
                 await self._pause(self._sentence(outcome), outcome.cause.value)
@@ -308,11 +309,11 @@ class DestinationQueue:
         self._note_settled(spooled)
         self._report.delivered(spooled.manifest, outcome)
 
-    async def _bury(
+    def _bury(
         self, settling: Settling, spooled: SpooledObject, outcome: DeliveryOutcome, attempts: int
-    ) -> bool:
+    ) -> None:
         self._failures = 0
-        await settling.bury(spooled, outcome, attempts)
+        settling.bury(spooled, outcome, attempts)
         self._note_settled(spooled)
         self._attempts.pop(spooled.manifest.object_id, None)
         log.error(
@@ -321,8 +322,7 @@ class DestinationQueue:
             spooled.manifest.object_id,
             outcome.public,
         )
-        self._report.buried(outcome)
-        return True
+        self._report.buried()
 
     def _hold(self, key: HoldKey, spooled: SpooledObject, outcome: DeliveryOutcome) -> None:
         wait = pause_after(self._holds.failures(key) + 1, self._settings.retry)

@@ -79,12 +79,16 @@ class QueueReport:
 
     def delivered(self, manifest: Manifest, outcome: DeliveryOutcome) -> None:  # noqa: ARG002 - for spans
         """Note that an object is at its destination."""
+        self._goes_on()
+
+    def _goes_on(self) -> None:
         self._counters.waits_for = ""
         self._say(DELIVERING + self._note)
 
-    def buried(self, outcome: DeliveryOutcome) -> None:  # noqa: ARG002 - counted in `attempted`
-        """Note that an object has become a dead letter."""
+    def buried(self) -> None:
+        """Note that an object has become a dead letter: the destination is there, and the next one is tried."""
         self._counters.dead_letters += 1
+        self._goes_on()
 
     def waits(self, sentence: str, cause: str, next_attempt: float | None) -> None:
         """Note what the queue waits for."""

@@ -59,12 +59,12 @@ class Settling:
         self._under_way.add(spooled.sequence)
         self._tasks.start_soon(self._remove, spooled, outcome)
 
-    async def bury(self, spooled: SpooledObject, outcome: DeliveryOutcome, attempts: int) -> None:
-        """Put an object among the dead letters; return when it stands there. Its pieces stay where they are.
+    def bury(self, spooled: SpooledObject, outcome: DeliveryOutcome, attempts: int) -> None:
+        """Put an object among the dead letters, and remove it when it stands there. Its pieces stay where they are."""
+        self._under_way.add(spooled.sequence)
+        self._tasks.start_soon(self._bury, spooled, outcome, attempts)
 
-        Raises:
-            MeshError: it can't be stored there; it stays in the queue.
-        """
+    async def _bury(self, spooled: SpooledObject, outcome: DeliveryOutcome, attempts: int) -> None:
         manifest = spooled.manifest
         letter = DeadLetter(
             manifest=manifest,
@@ -74,16 +74,21 @@ class Settling:
             attempts=attempts,
             failed=time.time(),
         )
-        await self._jetstream.publish(
-            self._spool.failed(calling_ae=manifest.calling_ae, study=manifest.study),
-            pack(letter, spooled.command.encode()),
-            bytes(spooled.tail),
-            message_id=f"{manifest.object_id}.failed.{spooled.sequence}",
-        )
-        await self._note(spooled, Fate.FAILED, outcome.cause.value)
-        await self._events.failed(spooled, outcome)
-        self._under_way.add(spooled.sequence)
-        self._tasks.start_soon(self._remove, spooled, None)
+        while True:
+            try:
+                await self._jetstream.publish(
+                    self._spool.failed(calling_ae=manifest.calling_ae, study=manifest.study),
+                    pack(letter, spooled.command.encode()),
+                    bytes(spooled.tail),
+                    message_id=f"{manifest.object_id}.failed.{spooled.sequence}",
+                )
+                await self._note(spooled, Fate.FAILED, outcome.cause.value)
+                await self._events.failed(spooled, outcome)
+                break
+            except MeshError as error:
+                log.warning("%s: a dead letter can't be stored yet: %s", self._spool, error)
+            await anyio.sleep(PAUSE)
+        await self._remove(spooled, None)
 
     async def was_delivered(self, spooled: SpooledObject) -> bool:
         """Tell whether an object whose pieces are missing was delivered before.

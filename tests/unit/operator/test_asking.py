@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import yaml
 from aiohttp import web
 
 from dimse_mesh.operator.cluster import ApiError, connected
-from dimse_mesh.operator.credentials import Credentials, CredentialsError, credentials
+from dimse_mesh.operator.credentials import Credentials, credentials
 from dimse_mesh.operator.pods import asking
 
 
@@ -77,7 +78,9 @@ async def test_an_api_server_that_redirects_is_a_failure() -> None:
     assert not trap.caught
 
 
-def test_a_kubeconfig_that_skips_the_check_of_the_certificate_is_refused(tmp_path: Path) -> None:
+def test_a_kubeconfig_that_skips_the_check_of_the_certificate_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "config"
     document = {
         "current-context": "a",
@@ -88,5 +91,7 @@ def test_a_kubeconfig_that_skips_the_check_of_the_certificate_is_refused(tmp_pat
         "users": [{"name": "a", "user": {"token": "secret"}}],
     }
     file.write_text(yaml.safe_dump(document))
-    with pytest.raises(CredentialsError, match="insecure-skip-tls-verify is not supported"):
-        credentials({"KUBECONFIG": str(file)})
+    login = credentials({"KUBECONFIG": str(file)})
+    assert login.tls is not None
+    assert login.tls.verify_mode == ssl.CERT_NONE
+    assert "our token goes to whoever answers as https://api:6443" in caplog.text

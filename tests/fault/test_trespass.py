@@ -44,18 +44,23 @@ async def joined(where: Ground, role: Role) -> AsyncIterator[Mesh]:
         yield mesh
 
 
-async def open_from_lab(mesh: Mesh) -> Reply[OpenReply]:
-    """Ask for an association with the archive as a front-end of the lab does."""
+async def open_from_lab(mesh: Mesh, *, told: str = "LAB", calling: str = "LAB") -> Reply[OpenReply]:
+    """Ask for an association with the archive as a front-end of the lab does.
+
+    Args:
+        told: the calling AE title by the message's head.
+        calling: that of the A-ASSOCIATE-RQ, which the target gets.
+    """
     request = OpenRequest(
         association="trespass",
         channel=5,
         called_ae=TARGET,
-        calling_ae="LAB",
+        calling_ae=told,
         delivery="live",
         window=1 << 20,
         deadline=20,
     )
-    pdu = associate_rq(called=TARGET, calling="LAB", contexts=CONTEXTS)
+    pdu = associate_rq(called=TARGET, calling=calling, contexts=CONTEXTS)
     return await mesh.request(mesh.subjects.ae_open(TARGET), request, pdu, timeout=20)
 
 
@@ -117,6 +122,28 @@ def test_a_target_is_opened_for_the_zones_that_it_admits_alone(tmp_path: Path) -
             client.release()
         wait_until(lambda: archive.released == 1, "the hospital's own association")
         assert (archive.released, archive.aborted, archive.lost) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("calling", "why"), [("ADMIN", "calling-ae-not-allowed"), ("LAB\x01", "malformed-ae-title")]
+)
+def test_a_zone_cannot_show_the_target_another_title_than_it_may(
+    tmp_path: Path, calling: str, why: str
+) -> None:
+    """What the head of the message says doesn't count: the target gets the A-ASSOCIATE-RQ behind it."""
+
+    async def trespass(where: Ground) -> None:
+        async with joined(where, Role.ASSOCIATION) as mesh:
+            reply = await open_from_lab(mesh, told="LAB", calling=calling)
+        assert reply.head.result is OpenResult.REJECTED
+        assert reply.head.detail == why
+
+    with (
+        ground(tmp_path, *SOLO, remote={"from_calling": ["LAB*"]}, others=[LAB]) as where,
+        where.archive() as (archive, _),
+    ):
+        anyio.run(trespass, where)
+        assert (archive.released, archive.aborted, archive.lost) == (0, 0, 0)
 
 
 def test_a_handler_that_is_asked_by_a_strange_executor_does_the_association_no_harm(tmp_path: Path) -> None:

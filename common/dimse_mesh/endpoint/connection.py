@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from dimse_mesh.endpoint.distinguished_name import name_text
 from dimse_mesh.endpoint.time_shares import TimeShares
 from dimse_mesh.mesh import Turn, TurnWriter
 from dimse_mesh.policy import PeerCertificate
@@ -226,11 +227,11 @@ class PeerConnection(asyncio.BufferedProtocol):
         found = self._transport.get_extra_info("peercert") if self._transport else None
         if not found:
             return None
-        subject, issuer = (
-            ",".join(f"{name}={value}" for part in found.get(whose, ()) for name, value in part)
-            for whose in ("subject", "issuer")
+        return PeerCertificate(
+            name_text(found.get("subject", ())),
+            name_text(found.get("issuer", ())),
+            tuple(value for _, value in found.get("subjectAltName", ())),
         )
-        return PeerCertificate(subject, issuer, tuple(value for _, value in found.get("subjectAltName", ())))
 
     # asyncio's side
 

@@ -9,6 +9,7 @@ from dimse_mesh.policy.questions import (
     OperationQuestion,
     PeerCertificate,
     Side,
+    username,
 )
 from dimse_mesh.policy.subscribers import count_operations, count_rejections, refusal_log
 
@@ -29,4 +30,5 @@ __all__ = [
     "count_operations",
     "count_rejections",
     "refusal_log",
+    "username",
 ]

@@ -9,10 +9,7 @@ from dimse_mesh.audit import AuditParticipant, AuditRecorder
 from dimse_mesh.audit.codes import AuditRole
 from dimse_mesh.audit.events import operation_refused, peer_refused
 from dimse_mesh.policy.decision import Decision, PolicyRefusal, Subscriber
-from dimse_mesh.policy.questions import AdmissionQuestion, OpeningQuestion, OperationQuestion
-
-_USERNAMES = (1, 2)
-"""Types of a User Identity item whose primary field is a user name (PS3.7 §D.3.3.7.1)."""
+from dimse_mesh.policy.questions import AdmissionQuestion, OpeningQuestion, OperationQuestion, username
 
 
 def audit_refusals(recorder: AuditRecorder | None) -> tuple[Subscriber, ...]:
@@ -82,13 +79,6 @@ def _caller(asked: AdmissionQuestion) -> AuditParticipant:
         name=username(asked.user_identity),
         host=asked.peer_host,
     )
-
-
-def username(identity: tuple[int, bytes] | None) -> str:
-    """Return the user name that a User Identity item holds; empty: it holds none."""
-    if identity is None or identity[0] not in _USERNAMES:
-        return ""
-    return identity[1].decode("utf-8", "replace")
 
 
 def _details(asked: AdmissionQuestion) -> dict[str, str]:

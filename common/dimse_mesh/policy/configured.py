@@ -14,6 +14,7 @@ from dimse_mesh.policy.questions import (
     OperationQuestion,
     PeerCertificate,
     Side,
+    username,
 )
 from dimse_mesh.policy.rejections import (
     CALLED_NOT_RECOGNIZED,
@@ -22,7 +23,7 @@ from dimse_mesh.policy.rejections import (
     LIMIT_EXCEEDED,
     VERSION_NOT_SUPPORTED,
 )
-from dimse_mesh.policy.spelling import NamedTitles, is_ae_title
+from dimse_mesh.policy.spelling import NamedBy, NamedTitles, is_ae_title
 from dimse_mesh.runtime.routing import DimseService, Route, index_of_route, route_for
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.settings_limits import AssociationLimits
@@ -101,8 +102,13 @@ class ConfiguredPolicy:
         self._limits = limits or AssociationLimits()
         self._remote_aes: Mapping[str, RemoteAe] = {remote.ae_title: remote for remote in remote_aes}
         self._routes_by_titles: dict[tuple[str, str], tuple[int | None, Route]] = {}
-        self._named_called = NamedTitles(route.called for route in routes)
-        self._named_calling = NamedTitles(route.calling for route in routes)
+        rules: list[tuple[str, Route | AdmissionRule | OperationRule]] = [
+            *((f"routes[{number}]", route) for number, route in enumerate(routes)),
+            *((f"policy.admission[{number}]", rule) for number, rule in enumerate(self._policy.admission)),
+            *((f"policy.operations[{number}]", rule) for number, rule in enumerate(self._policy.operations)),
+        ]
+        self._named_called = NamedTitles(NamedBy(rule.called, f"{where}.called") for where, rule in rules)
+        self._named_calling = NamedTitles(NamedBy(rule.calling, f"{where}.calling") for where, rule in rules)
 
     @classmethod
     def of(cls, settings: ZoneSettings) -> ConfiguredPolicy:
@@ -164,15 +170,16 @@ class ConfiguredPolicy:
         return verdict
 
     def _misspelt(self, question: AdmissionQuestion) -> Verdict | None:
-        """Refuse titles that are none, and those that a route would name but for their case."""
-        for title, named, side, rejection in (
-            (question.called_ae, self._named_called, "called", CALLED_NOT_RECOGNIZED),
-            (question.calling_ae, self._named_calling, "calling", CALLING_NOT_RECOGNIZED),
+        """Refuse titles that are none, and those that a route or rule would name but for their case."""
+        for title, named, rejection in (
+            (question.called_ae, self._named_called, CALLED_NOT_RECOGNIZED),
+            (question.calling_ae, self._named_calling, CALLING_NOT_RECOGNIZED),
         ):
             if not is_ae_title(title):
                 return Verdict(PolicyRefusal("malformed-ae-title", rejection))
-            if named.resembled_by(title) is not None:
-                return _refused("ae-title-in-other-case", rejection, f"routes[].{side}")
+            resembled = named.resembled_by(title)
+            if resembled is not None:
+                return _refused("ae-title-in-other-case", rejection, resembled.setting)
         return None
 
     def _shares(self, question: AdmissionQuestion) -> tuple[tuple[str, str, int, int], ...]:
@@ -204,6 +211,10 @@ class ConfiguredPolicy:
         remote = self._remote_aes.get(question.target or "")
         if question.side is Side.FRONT_END or remote is None:
             return _NO_RULE
+        if not is_ae_title(question.calling_ae):  # another zone's front-end may not have looked
+            return Verdict(PolicyRefusal("malformed-ae-title", CALLING_NOT_RECOGNIZED))
+        if not is_ae_title(question.called_ae):
+            return Verdict(PolicyRefusal("malformed-ae-title", CALLED_NOT_RECOGNIZED))
         where = f"scu.remote_aes[{list(self._remote_aes).index(remote.ae_title)}]"
         if remote.from_zones is not None and question.from_zone not in remote.from_zones:
             return _refused("zone-not-allowed", CALLING_NOT_RECOGNIZED, f"{where}.from_zones")
@@ -263,6 +274,7 @@ def _admission_matches(rule: AdmissionRule, question: AdmissionQuestion) -> bool
         and (rule.listeners is None or question.port in rule.listeners)
         and rule.covers(question.peer_host)
         and (rule.certificate is None or _certificate_matches(rule.certificate, question.certificate))
+        and (rule.user is None or fnmatchcase(username(question.user_identity), rule.user))
     )
 
 
@@ -272,8 +284,13 @@ def _certificate_matches(pattern: CertificatePattern, certificate: PeerCertifica
     return (
         (pattern.subject is None or fnmatchcase(certificate.subject, pattern.subject))
         and (pattern.issuer is None or fnmatchcase(certificate.issuer, pattern.issuer))
-        and (pattern.san is None or any(fnmatchcase(name, pattern.san) for name in certificate.names))
+        and (pattern.san is None or _any_name_matches(pattern.san, certificate.names))
     )
+
+
+def _any_name_matches(pattern: str, names: Sequence[str]) -> bool:
+    """Compare as DNS does: the case of a name doesn't count (RFC 4343)."""
+    return any(fnmatchcase(name.casefold(), pattern.casefold()) for name in names)
 
 
 def _operation_matches(rule: OperationRule, question: OperationQuestion) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +12,7 @@ class PeerCertificate:
     """A verified TLS client certificate.
 
     Attributes:
-        subject: `CN=...,O=...`, in the certificate's order.
+        subject: `O=...,CN=...`, in the certificate's order; `\\` stands before a separator in a value.
         issuer: the same of its issuer.
         names: its subject alternative names, without their kinds.
     """
@@ -52,6 +53,17 @@ class AdmissionQuestion:
     to_called_ae: int = 0
     too_fast: bool = False
     draining: bool
+
+
+_USERNAMES: Final = (1, 2)
+"""Types of a User Identity item whose primary field is a user name (PS3.7 §D.3.3.7.1)."""
+
+
+def username(identity: tuple[int, bytes] | None) -> str:
+    """Return the user name that a User Identity item holds; empty: it holds none."""
+    if identity is None or identity[0] not in _USERNAMES:
+        return ""
+    return identity[1].decode("utf-8", "replace")
 
 
 class Side(StrEnum):

@@ -31,9 +31,10 @@ def _ae_title(value: str) -> str:
 
 
 def _ae_pattern(value: str) -> str:
-    if not value:
+    pattern = value.strip(" ")  # as a peer's own title, which is compared with it
+    if not pattern:
         raise ValueError("a pattern is an AE title with *, ? or [...] as wildcards; * alone matches all")
-    return value
+    return pattern if set("*?[") & set(pattern) else _ae_title(pattern)
 
 
 def _token(value: str) -> str:

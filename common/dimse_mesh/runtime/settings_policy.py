@@ -43,7 +43,9 @@ class CertificatePattern(SettingsModel):
     """Patterns for a verified TLS client certificate; each that is given must match."""
 
     subject: str | None = Field(
-        default=None, description="pattern of the subject, as CN=...,O=...: * ? [...]"
+        default=None,
+        description="pattern of the subject, as O=...,CN=... in the certificate's order, for example *,CN=ct1; "
+        "in a value , + and the like have a \\ before them",
     )
     issuer: str | None = Field(default=None, description="pattern of the issuer, written like the subject")
     san: str | None = Field(default=None, description="pattern of any of its subject alternative names")
@@ -65,6 +67,12 @@ class AdmissionRule(SettingsModel):
     listeners: tuple[Port, ...] | None = Field(default=None, description="ports of the listeners")
     certificate: CertificatePattern | None = Field(
         default=None, description="the verified TLS client certificate; a peer without one doesn't match"
+    )
+    user: str | None = Field(
+        default=None,
+        min_length=1,
+        description="pattern of the user name in the User Identity item (PS3.7 D.3.3.7); a peer that names none "
+        "doesn't match. On a live route the target checks whether it is true, on a durable one nobody does",
     )
     calling: AePattern = Field(default="*", description="pattern of calling AE titles: * ? [...]")
     called: AePattern = Field(default="*", description="pattern of called AE titles")

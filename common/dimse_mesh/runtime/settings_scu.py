@@ -71,7 +71,9 @@ class RemoteAe(SettingsModel):
         default=None, description="zones whose clients may associate with it; none: all"
     )
     from_calling: tuple[AePattern, ...] | None = Field(
-        default=None, description="patterns of calling AE titles that may associate with it; none: all"
+        default=None,
+        description="patterns of calling AE titles that may associate with it, as the other zone sends them on; "
+        "none: all",
     )
     max_associations: CountOrUnlimited = Field(
         default=0,

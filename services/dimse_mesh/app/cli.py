@@ -130,6 +130,13 @@ def explain(
     subject: Annotated[str, typer.Option(help="Subject of its TLS certificate, as CN=...,O=....")] = "",
     issuer: Annotated[str, typer.Option(help="Issuer of that certificate.")] = "",
     san: Annotated[list[str] | None, typer.Option(help="A subject alternative name of it.")] = None,
+    user: Annotated[str, typer.Option(help="User name of its User Identity item.")] = "",
+    from_zone: Annotated[
+        str,
+        typer.Option(
+            metavar="ZONE", help="Another zone's client asks: what this zone's executor would answer."
+        ),
+    ] = "",
 ) -> None:
     """Say what the zone's policy would answer, and which line decides. Exit code 1: refused."""
     from dimse_mesh.app.policy_explain import Case, dimse_service
@@ -140,12 +147,14 @@ def explain(
         shown = PeerCertificate(subject, issuer, tuple(san or ())) if subject or issuer or san else None
         case = Case(
             peer=peer,
-            calling=calling,
-            called=called,
+            calling=calling.strip(" "),  # padding isn't significant (PS3.5 §6.2)
+            called=called.strip(" "),
             service=None if service is None else dimse_service(service),
             from_target=from_target,
             port=listener,
             certificate=shown,
+            user=user,
+            from_zone=from_zone,
         )
         raise SystemExit(explain_case(file, case))
 

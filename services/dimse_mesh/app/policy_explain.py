@@ -10,8 +10,10 @@ from dimse_mesh.dimse import CommandField
 from dimse_mesh.policy import (
     AdmissionQuestion,
     ConfiguredPolicy,
+    OpeningQuestion,
     OperationQuestion,
     PeerCertificate,
+    Side,
     Verdict,
 )
 from dimse_mesh.runtime.routing import Destination, DimseService, Route, index_of_route, route_for
@@ -28,6 +30,9 @@ class Case:
         port: of the listener; None: the zone's only one, or the first.
         service: None: the association alone.
         from_target: whether the target asks, on the client's association.
+        user: the user name of its User Identity item; empty: it names none.
+        from_zone: the zone that asks for the target; empty: this one. Of another zone's client this zone decides on
+            the target alone.
     """
 
     peer: str
@@ -37,6 +42,12 @@ class Case:
     from_target: bool = False
     port: int | None = None
     certificate: PeerCertificate | None = None
+    user: str = ""
+    from_zone: str = ""
+
+
+_USERNAME = 1
+"""Type of a User Identity item that is a user name alone (PS3.7 §D.3.3.7.1)."""
 
 
 def dimse_service(name: str) -> DimseService:
@@ -73,6 +84,9 @@ def steps(settings: ZoneSettings, case: Case) -> Iterator[tuple[str, str, str]]:
         ConfigurationError: there is no such listener.
     """
     policy = ConfiguredPolicy.of(settings)
+    if case.from_zone not in {"", settings.zone}:
+        yield from _target(settings, policy, case, case.called, case.calling)
+        return
     listener = _listener(settings, case.port)
     admission = policy.admission_verdict(
         AdmissionQuestion(
@@ -82,7 +96,7 @@ def steps(settings: ZoneSettings, case: Case) -> Iterator[tuple[str, str, str]]:
             called_ae=case.called,
             calling_ae=case.calling,
             protocol_version=1,
-            user_identity=None,
+            user_identity=(_USERNAME, case.user.encode()) if case.user else None,
             listener=listener.ae_titles,
             open_associations=0,
             draining=False,
@@ -92,6 +106,13 @@ def steps(settings: ZoneSettings, case: Case) -> Iterator[tuple[str, str, str]]:
     if admission.refusal is not None:
         return
     yield "route", "", _route(settings, case)
+    route = route_for(settings.routes, called=case.called, calling=case.calling)
+    for answer in _target(
+        settings, policy, case, _own_target(settings, route), route.calling_ae or case.calling
+    ):
+        yield answer
+        if answer[1] == "refused":
+            return
     if case.service is None:
         return
     operation = policy.operation_verdict(
@@ -104,6 +125,36 @@ def steps(settings: ZoneSettings, case: Case) -> Iterator[tuple[str, str, str]]:
         )
     )
     yield _step("operation", operation)
+
+
+def _own_target(settings: ZoneSettings, route: Route) -> str:
+    """Return the title of the AE of this zone that a route leads to; empty: it leads elsewhere."""
+    if route.to is None:
+        return ""
+    default = settings.scu.default_ae
+    if route.to.zone is not None:
+        return default.ae_title if default is not None and route.to.zone == settings.zone else ""
+    return route.to.ae or ""
+
+
+def _target(
+    settings: ZoneSettings, policy: ConfiguredPolicy, case: Case, target: str, calling: str
+) -> Iterator[tuple[str, str, str]]:
+    """Yield what this zone's executor would say, if it serves the target."""
+    if target not in {remote.ae_title for remote in settings.scu.remote_aes}:
+        return
+    yield _step(
+        "target",
+        policy.opening_verdict(
+            OpeningQuestion(
+                side=Side.EXECUTOR,
+                from_zone=case.from_zone or settings.zone,
+                called_ae=case.called,
+                calling_ae=calling,
+                target=target,
+            )
+        ),
+    )
 
 
 def _listener(settings: ZoneSettings, port: int | None) -> Listener:

@@ -35,8 +35,8 @@ from dimse_mesh.policy import (
     OperationQuestion,
     Policy,
     PolicyRefusal,
+    username,
 )
-from dimse_mesh.policy.auditing import username
 from dimse_mesh.policy.rejections import CONGESTION
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.logging import enter_trace

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from functools import partial
 from typing import Protocol
 
 import anyio
@@ -23,6 +24,14 @@ from dimse_mesh.delivery.taker import Taker
 from dimse_mesh.delivery.target import Target
 from dimse_mesh.events import event_publisher
 from dimse_mesh.mesh import JetStream, MeshError, Message
+from dimse_mesh.policy import (
+    ConfiguredPolicy,
+    DecisionPoint,
+    OpeningQuestion,
+    PolicyRefusal,
+    Side,
+    audit_refusals,
+)
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.counters_durable import QueueCounters, QueueKey
 from dimse_mesh.runtime.settings_scu import RemoteAe
@@ -96,6 +105,7 @@ class DeliveryService:
         self._context = context
         self._origins = origins
         self._events = event_publisher(context)
+        self._policy = DecisionPoint(ConfiguredPolicy.of(context.settings), audit_refusals(context.audit))
         self._queues: dict[tuple[JetStream, SpoolSubjects], DestinationQueue] = {}
 
         self._reports: defaultdict[JetStream, list[Measured]] = defaultdict(list)
@@ -147,10 +157,23 @@ class DeliveryService:
             return None
         settings = context.settings.delivery
         transcoder = Transcoder(settings.transcoding)
-        target = Target(remote, transcoder, response_timeout=settings.response_timeout)
+        target = Target(
+            remote,
+            transcoder,
+            response_timeout=settings.response_timeout,
+            objection=partial(self._objection, remote.ae_title, spool.zone),
+        )
         if self._origins is None:
             return target
         return RememberingTaker(target, self._origins, source=spool.zone)
+
+    def _objection(self, target: str, from_zone: str, called: str, calling: str) -> PolicyRefusal | None:
+        """Return what this zone's policy says of an object's AE titles, as of those of an association."""
+        return self._policy.opening(
+            OpeningQuestion(
+                side=Side.EXECUTOR, from_zone=from_zone, called_ae=called, calling_ae=calling, target=target
+            )
+        )
 
     def _remote_of(self, spool: SpoolSubjects) -> RemoteAe | None:
         """Return the AE of this zone that a spool is for; None: it is for none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 
 import anyio
@@ -25,6 +25,7 @@ from dimse_mesh.delivery.outcomes import (
 )
 from dimse_mesh.delivery.storage_line import StorageLine
 from dimse_mesh.dimse import Tag
+from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.spool import DamagedObject, SpooledObject
 from dimse_mesh.storage import StorageTarget
@@ -39,10 +40,19 @@ class Target:
 
     Args:
         response_timeout: seconds for its response to an object.
+        objection: what this zone's policy says of called and calling AE titles that want to reach it.
     """
 
-    def __init__(self, remote: RemoteAe, transcoder: Transcoder, *, response_timeout: float) -> None:
+    def __init__(
+        self,
+        remote: RemoteAe,
+        transcoder: Transcoder,
+        *,
+        response_timeout: float,
+        objection: Callable[[str, str], PolicyRefusal | None],
+    ) -> None:
         self._remote = remote
+        self._objection = objection
         self._transcoder = transcoder
         self._response_timeout = response_timeout
         self._dialer = Dialer(remote)
@@ -78,6 +88,10 @@ class Target:
             MeshError: the data set can't be read now.
         """
         manifest = spooled.manifest
+        refusal = self._objection(manifest.called_ae, manifest.calling_ae)
+        if refusal is not None:
+            detail = f"this zone's own file: {refusal.rule or refusal.code}"
+            return DeliveryOutcome(DeliveryCause.REJECTED, detail, scope=Scope.CALLING_AE)
         context = (manifest.sop_class, manifest.transfer_syntax)
         try:
             client = await self._associated(spooled, [*ahead, context])

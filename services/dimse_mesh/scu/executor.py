@@ -102,7 +102,12 @@ class Executor:
         if sender is None or not sender.is_front_end:
             log.warning("refused an association with %s: %s is no front-end", remote.ae_title, sender)
             return OpenReply(result=OpenResult.UNREACHABLE, detail="no-front-end"), b""
-        refusal = self._refusal_of(remote, request, sender)
+        try:
+            asked = AssociateRQ.decode(pdu[6:])
+        except UpperLayerError as error:
+            log.warning("refused an association with %s: %s sent no A-ASSOCIATE-RQ", remote.ae_title, sender)
+            return OpenReply(result=OpenResult.UNREACHABLE, detail=f"request-{error.code}"), b""
+        refusal = self._refusal_of(remote, asked, sender)
         if refusal is not None:
             self._context.counters.opening_answered(remote.ae_title, OpenResult.REJECTED.value)
             rejection = refusal.rejection or CALLING_NOT_RECOGNIZED
@@ -131,7 +136,7 @@ class Executor:
                 limit = remote.max_associations
                 counted = await self._slots.take(remote.ae_title, limit, within=request.deadline)
                 if counted:
-                    reply, tail = await self._open(remote, request, pdu, local, front_end)
+                    reply, tail = await self._open(remote, request, asked, local, front_end)
                 else:
                     reply = OpenReply(
                         result=OpenResult.LIMIT, channel=local.channel, detail="association-limit"
@@ -165,14 +170,15 @@ class Executor:
         self._tls_troubles.note(*remote.endpoint, failure.tls, cause, target=remote.ae_title)
 
     def _refusal_of(
-        self, remote: RemoteAe, request: OpenRequest, front_end: InstanceAddress
+        self, remote: RemoteAe, asked: AssociateRQ, front_end: InstanceAddress
     ) -> PolicyRefusal | None:
+        """Ask the policy about the titles that the target would get: what else the front-end says proves nothing."""
         return self._policy.opening(
             OpeningQuestion(
                 side=Side.EXECUTOR,
                 from_zone=front_end.zone,
-                called_ae=request.called_ae,
-                calling_ae=request.calling_ae,
+                called_ae=asked.called_ae,
+                calling_ae=asked.calling_ae,
                 target=remote.ae_title,
             )
         )
@@ -181,13 +187,12 @@ class Executor:
         self,
         remote: RemoteAe,
         request: OpenRequest,
-        pdu: memoryview,
+        asked: AssociateRQ,
         local: HalfAddress,
         front_end: HalfAddress,
     ) -> tuple[OpenReply, bytes]:
         try:
-            client_request = AssociateRQ.decode(pdu[6:])
-            own = with_own_items(client_request, maximum_length=self._settings.max_pdu_length)
+            own = with_own_items(asked, maximum_length=self._settings.max_pdu_length)
         except UpperLayerError as error:
             raise OpeningFailed(OpenResult.UNREACHABLE, f"request-{error.code}") from error
         own = own.with_ae_titles(remote.called_ae, remote.calling_ae)

@@ -17,11 +17,15 @@ association:
 policy:
   admission:
     - {effect: deny, calling: "OLD*"}
+    - {effect: permit, user: "dr-*"}
     - {effect: permit, peers: [10.1.0.0/16]}
     - {effect: permit, certificate: {san: "*.hospital.example"}}
     - {effect: deny}
   operations:
     - {effect: deny, services: [N-DELETE]}
+scu:
+  remote_aes:
+    - {ae_title: HERE, host: a, port: 104, from_zones: [clinic], from_calling: ["AI*"]}
 routes:
   - {called: PACS, to: {zone: cloud}, allow: [C-STORE, C-GET]}
 """
@@ -33,10 +37,33 @@ routes:
         (
             ["--from", "10.1.0.9"],
             0,
-            ["admission  permitted policy.admission[1]", "routes[0]: to zone cloud, live"],
+            ["admission  permitted policy.admission[2]", "routes[0]: to zone cloud, live"],
         ),
-        (["--from", "10.2.0.9"], 1, ["admission  refused  policy.admission[3]: denied-by-policy"]),
-        (["--from", "10.2.0.9", "--san", "ct.hospital.example"], 0, ["policy.admission[2]"]),
+        (["--from", "10.2.0.9"], 1, ["admission  refused  policy.admission[4]: denied-by-policy"]),
+        (["--from", "10.2.0.9", "--user", "dr-who"], 0, ["admission  permitted policy.admission[1]"]),
+        (
+            ["--from", "10.2.0.9", "--calling", "old1"],
+            1,
+            ["policy.admission[0].calling: ae-title-in-other-case"],
+        ),
+        (["--from", "10.1.0.9", "--calling", "CT\t1"], 1, ["always: malformed-ae-title"]),
+        (["--from", "10.1.0.9", "--calling", "  "], 1, ["always: malformed-ae-title"]),
+        (
+            ["--from", "10.1.0.9", "--called", "HERE", "--listener", "2762"],
+            1,
+            ["target     refused  scu.remote_aes[0].from_zones: zone-not-allowed"],
+        ),
+        (
+            ["--from", "10.9.9.9", "--called", "HERE", "--from-zone", "clinic"],
+            1,
+            ["target     refused  scu.remote_aes[0].from_calling: calling-ae-not-allowed"],
+        ),
+        (
+            ["--from", "10.9.9.9", "--called", "HERE", "--from-zone", "clinic", "--calling", "AI1"],
+            0,
+            ["target     permitted"],
+        ),
+        (["--from", "10.2.0.9", "--san", "ct.hospital.example"], 0, ["policy.admission[3]"]),
         (["--from", "10.1.0.9", "--service", "c-store"], 0, ["operation  permitted routes[0].allow"]),
         (
             ["--from", "10.1.0.9", "--service", "C-FIND"],

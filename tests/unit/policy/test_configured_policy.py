@@ -204,6 +204,54 @@ CT_ROOM = PeerCertificate(
 
 
 @pytest.mark.parametrize(
+    ("policy", "called", "calling", "setting"),
+    [
+        (
+            {"admission": [{"effect": "deny", "calling": "READER"}]},
+            "PACS",
+            "reader",
+            "policy.admission[0].calling",
+        ),
+        ({"admission": [{"effect": "deny", "calling": "CT*"}]}, "PACS", "ct1", "policy.admission[0].calling"),
+        (
+            {"admission": [{"effect": "deny", "called": "PRIV?TE"}]},
+            "private",
+            "CT1",
+            "policy.admission[0].called",
+        ),
+        (
+            {"operations": [{"effect": "deny", "calling": "READER"}]},
+            "PACS",
+            "Reader",
+            "policy.operations[0].calling",
+        ),
+    ],
+)
+def test_a_title_in_another_case_slips_through_no_rule(
+    policy: dict[str, Any], called: str, calling: str, setting: str
+) -> None:
+    made = ConfiguredPolicy(routes=(), policy=PolicySettings.model_validate(policy))
+    verdict = made.admission_verdict(admission(called, calling))
+    assert verdict.rule == setting
+    assert verdict.refusal is not None
+    assert verdict.refusal.code == "ae-title-in-other-case"
+
+
+@pytest.mark.parametrize(
+    ("called", "calling"), [("", "CT1"), ("PACS", ""), ("PACS", "CT\x01"), ("P\\S", "CT1")]
+)
+def test_a_title_that_is_none_opens_no_target(called: str, calling: str) -> None:
+    """... whatever another zone's front-end lets in."""
+    policy = ConfiguredPolicy(routes=(), remote_aes=[remote("PACS")])
+    question = OpeningQuestion(
+        side=Side.EXECUTOR, from_zone="clinic", called_ae=called, calling_ae=calling, target="PACS"
+    )
+    refusal = policy.opening(question)
+    assert refusal is not None
+    assert refusal.code == "malformed-ae-title"
+
+
+@pytest.mark.parametrize(
     ("rule", "question", "permitted"),
     [
         ({"peers": ["10.1.0.0/16"]}, admission(host="10.1.200.3"), True),
@@ -214,7 +262,9 @@ CT_ROOM = PeerCertificate(
         ({"listeners": [104]}, admission(port=104), True),
         ({"listeners": [104]}, admission(port=11112), False),
         ({"calling": "CT*"}, admission(calling="CT1"), True),
-        ({"calling": "CT*"}, admission(calling="ct1"), False),
+        ({"calling": "CT*"}, admission(calling="MR1"), False),
+        ({"user": "some*"}, admission(), True),
+        ({"user": "dr*"}, admission(), False),
         ({"called": "PACS"}, admission(), True),
         ({"called": "PACS"}, admission("PACS2"), False),
         ({"certificate": {"subject": "*CN=ct?.hospital.example*"}}, admission(certificate=CT_ROOM), True),

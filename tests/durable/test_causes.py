@@ -13,7 +13,7 @@ from tests.support.files import synthetic
 from tests.support.mesh import Ae
 from tests.support.ports import reserve_port
 from tests.support.scripted import ServerPeer
-from tests.support.wire import Command, ContextResult, Message, associate_rj, response
+from tests.support.wire import Command, ContextResult, Message, abort, associate_rj, response
 
 SECOND = Ae("SECOND", reserve_port(), "cloud")
 
@@ -92,12 +92,20 @@ def out_of_resources(peer: ServerPeer) -> None:
     peer.send_message(response(message, status=0xA700))
 
 
+def abort_after_the_data_set(peer: ServerPeer) -> None:
+    """Take the object, and abort."""
+    peer.accept_association()
+    peer.receive_message()
+    peer.send(abort(0, 0))
+
+
 @pytest.mark.parametrize(
     ("bad", "cause"),
     [
         (reject_permanently, "rejected"),
-        (say_nothing, "no answer"),
+        (say_nothing, "timeout"),
         (close_after_the_data_set, "no-response"),
+        (abort_after_the_data_set, "aborted"),
         (out_of_resources, "out-of-resources"),
     ],
 )
@@ -106,6 +114,7 @@ def test_a_destination_that_mends_gets_everything(
 ) -> None:
     """... and `queue why` says meanwhile what is the matter, and another destination feels nothing."""
     sent = [synthetic(number, 20_000, study=3) for number in range(4)]
+    before = len(where.mesh.log.read_text())
     with where.open() as client:
         for content in sent:
             assert store(client, content) == 0
@@ -117,7 +126,20 @@ def test_a_destination_that_mends_gets_everything(
         arrived = script.inbox.wait_for(len(sent))
     firsts = list(dict.fromkeys(got.instance for got in arrived))
     assert firsts == [content.sop_instance for content in sent]
-    assert cause in where.mesh.log.read_text() or cause == "no answer"
+    assert f"hospital to ae ARCHIVE: {cause}" in where.mesh.log.read_text()[before:]
+    assert dead_letters(where) == []
+
+
+@pytest.mark.parametrize("status", [0xB007, 0x0107, 0x0111])
+def test_warnings_and_what_is_there_already_count_as_delivered(where: Site, status: int) -> None:
+    content = synthetic(status, 2_000)
+    inbox = Inbox(status=status)
+    with where.open() as client:
+        assert store(client, content) == 0
+    with where.destination(inbox):
+        inbox.wait_for(1)
+        where.wait_until(lambda: numbers(where)["waiting"] == 0, "it has left the queue")
+    assert inbox.instances == [content.sop_instance]
     assert dead_letters(where) == []
 
 

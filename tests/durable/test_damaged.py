@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.durable.operator import damaged, dead_letters
-from tests.durable.site import Inbox, site, store
+from tests.durable.operator import damaged, dead_letters, queue
+from tests.durable.site import ARCHIVE, Inbox, site, store
 from tests.support.files import DicomFile, synthetic
 
 
@@ -36,5 +36,8 @@ def test_a_flipped_bit(tmp_path: Path) -> None:
         arrived = inbox.wait_for(len(sent) - 1)
         where.wait_until(lambda: len(dead_letters(where)) == 1, "the damaged object is a dead letter")
         assert sent[1].sop_instance in damaged(where)
+        folder = tmp_path / "exported"
+        assert "0 written" in queue(where, "export", ARCHIVE, str(folder), "--failed", code=1)
+        assert list(folder.iterdir()) == []
     good = [content for content in sent if content is not sent[1]]
     assert [(got.instance, got.data) for got in arrived] == [(c.sop_instance, c.data) for c in good]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
 import anyio
+import pytest
 
 from dimse_mesh.app.queue import open_queues
 from dimse_mesh.runtime.settings import load_settings
@@ -27,12 +28,27 @@ def hang(peer: ServerPeer) -> None:
     peer.expect_closed()
 
 
-def test_three_destinations_of_which_one_hangs(tmp_path: Path) -> None:
+def hang_with_the_first_object(peer: ServerPeer) -> None:
+    """Take an object, and don't answer."""
+    peer.accept_association()
+    peer.receive_message()
+    peer.expect_closed()
+
+
+@pytest.mark.parametrize("hang", [hang, hang_with_the_first_object])
+def test_three_destinations_of_which_one_hangs(tmp_path: Path, hang: Callable[[ServerPeer], None]) -> None:
     second, third = (Ae(name, reserve_port(), "cloud") for name in ("SECOND", "THIRD"))
     sent = [synthetic(number, 100_000, study=number) for number in range(6)]
     route = {"to": [{"ae": ARCHIVE}, {"ae": second.title}, {"ae": third.title}]}
     inboxes = Inbox(), Inbox(), Inbox()
-    with site(tmp_path, route=route, more_aes=(second, third), remote={"association_timeout": 1.0}) as where:
+    quick = {"retry": {"first": 0.2, "longest": 1.0}, "look_interval": 0.5, "response_timeout": 3.0}
+    with site(
+        tmp_path,
+        route=route,
+        more_aes=(second, third),
+        remote={"association_timeout": 1.0},
+        cloud={"delivery": quick},
+    ) as where:
         with (
             where.destination_of(hang),
             served(second.port, inboxes[1].script),
@@ -44,6 +60,9 @@ def test_three_destinations_of_which_one_hangs(tmp_path: Path) -> None:
             for inbox in inboxes[1:]:
                 arrived = inbox.wait_for(len(sent))
                 assert [got.data for got in arrived] == [content.data for content in sent]
+            where.wait_until(
+                lambda: "ARCHIVE: 6 wait: timeout" in queue(where, "why", ARCHIVE), "the cause is said"
+            )
         assert "SECOND: nothing waits" in queue(where, "why")
         with where.destination(inboxes[0]):
             arrived = inboxes[0].wait_for(len(sent), timeout=60)
@@ -109,6 +128,8 @@ def test_bytes_stand_on_disk_once_until_the_last_destination_has_them(tmp_path: 
         both, pieces = kept(where)
         assert both - once < 1.05 * once
         assert pieces == 5
+        for name in ("SECOND", "THIRD"):
+            assert numbers(where, name)["bytes"] >= sum(len(content.data) for content in sent)
         first = Inbox()
         with served(ports[0], first.script):
             first.wait_for(2 * len(sent))
@@ -116,6 +137,7 @@ def test_bytes_stand_on_disk_once_until_the_last_destination_has_them(tmp_path: 
             lambda: "ARCHIVE: nothing waits" in queue(where, "why"), "one of them has everything"
         )
         assert kept(where)[1] == pieces
+        where.wait_until(lambda: numbers(where)["bytes"] == 0, "nothing is left for this one")
         inboxes = Inbox(), Inbox()
         with served(ports[1], inboxes[0].script), served(ports[2], inboxes[1].script):
             for inbox in inboxes:

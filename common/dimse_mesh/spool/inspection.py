@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 from dimse_mesh.dimse import CommandSet, DimseError
 from dimse_mesh.mesh import EnvelopeError, JetStream, StoredMessage, pack, unpack
 from dimse_mesh.schemas.commitment import Fate
 from dimse_mesh.schemas.spool import DeadLetter, QueuePause, QueueStatus
-from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, SpoolSubjects, StateKind
+from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, Share, SpoolSubjects, StateKind
 from dimse_mesh.spool.reader import SpooledObject, Unreadable, parse_object
 from dimse_mesh.spool.receipts import Receipts
 from dimse_mesh.spool.sharing import remove_pieces
@@ -34,7 +34,7 @@ class SpoolSummary:
     """A spool in numbers.
 
     Attributes:
-        size: bytes on disk, dead letters included.
+        size: bytes on disk, dead letters included, and what it needs of the bytes that several destinations share.
         limit: bytes that it may take.
         oldest: when the oldest object that waits was received, in seconds since 1970.
     """
@@ -55,8 +55,8 @@ class SpoolInspector:
         self.spool = spool
         self._jetstream = jetstream
 
-    async def summary(self) -> SpoolSummary:
-        """Count what is there."""
+    async def summary(self, shares: Iterable[Share] = ()) -> SpoolSummary:
+        """Count what is there; `shares`: what the zone's destinations share."""
         name = self.spool.stream
         waiting = await self._jetstream.read(name, self.spool.object(), count=1, max_bytes=1)
         failed = await self._jetstream.read(name, self.spool.failed(), count=1, max_bytes=1)
@@ -69,12 +69,30 @@ class SpoolInspector:
         return SpoolSummary(
             waiting=len(waiting.messages) + waiting.pending,
             failed=len(failed.messages) + failed.pending,
-            size=int(info["state"]["bytes"]),
+            size=int(info["state"]["bytes"]) + await self._shared_bytes(shares),
             limit=int(info["config"]["max_bytes"]),
             oldest=oldest,
             status=await self.status(),
             pause=await self.pause(),
         )
+
+    async def _shared_bytes(self, shares: Iterable[Share]) -> int:
+        """Return how many of the bytes that several destinations share this one needs.
+
+        By the number of its references, and the mean size of what is shared: looking each object up would take time in
+        proportion to the queue.
+        """
+        size = objects = 0
+        for share in shares:
+            if self.spool in share.members:
+                state = (await self._jetstream.request(f"STREAM.INFO.{share.spool.stream}"))["state"]
+                size += int(state["bytes"])
+                objects += int(state.get("num_subjects", 0))
+        if not objects:
+            return 0
+        reference = self.spool.reference(ANY_TOKEN)
+        needed = await self._jetstream.read(self.spool.stream, reference, count=1, max_bytes=1)
+        return size * min(objects, len(needed.messages) + needed.pending) // objects
 
     async def end(self) -> int:
         """Return the sequence number of the newest message."""

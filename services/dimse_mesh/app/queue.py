@@ -21,11 +21,11 @@ from dimse_mesh.mesh import JetStream, open_mesh
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings
 from dimse_mesh.runtime.settings_durable import SpoolSettings
-from dimse_mesh.runtime.spools import spools_of
+from dimse_mesh.runtime.spools import shares_of, spools_of
 from dimse_mesh.runtime.supervised import new_instance
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.spool import QueuePause
-from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+from dimse_mesh.schemas.spool_subjects import Share, SpoolSubjects
 from dimse_mesh.spool import (
     Buried,
     DamagedObject,
@@ -47,6 +47,8 @@ class Queues:
 
     jetstream: JetStream
     spools: tuple[SpoolSubjects, ...]
+    shares: tuple[Share, ...]
+    """What several of the destinations share."""
     settings: SpoolSettings
     max_payload: int
     """Bytes of a message that nats-server accepts."""
@@ -85,7 +87,7 @@ async def open_queues(settings: ZoneSettings) -> AsyncIterator[Queues]:
     ) as mesh:
         jetstream = JetStream(mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
         await jetstream.start()
-        yield Queues(jetstream, spools_of(settings), settings.spool, mesh.max_payload)
+        yield Queues(jetstream, spools_of(settings), shares_of(settings), settings.spool, mesh.max_payload)
 
 
 def with_queues(config: Path, do: Callable[[Queues], Awaitable[int]]) -> int:
@@ -129,7 +131,7 @@ def _run(settings: ZoneSettings, do: Callable[[Queues], Awaitable[int]]) -> int:
 
 async def show_list(queues: Queues, *, as_json: bool) -> int:
     """Print one line for each destination."""
-    rows = [(each.spool.label, await each.summary()) for each in queues.every(None)]
+    rows = [(each.spool.label, await each.summary(queues.shares)) for each in queues.every(None)]
     if as_json:
         for name, summary in rows:
             print(json.dumps({"destination": name, **_numbers(summary), "says": sentence_of(summary)}))
@@ -147,7 +149,7 @@ async def show_list(queues: Queues, *, as_json: bool) -> int:
 async def show_why(queues: Queues, destination: str | None) -> int:
     """Print in one sentence what each destination's queue waits for."""
     for each in queues.every(destination):
-        show(f"{each.spool.label}: {sentence_of(await each.summary())}")
+        show(f"{each.spool.label}: {sentence_of(await each.summary(queues.shares))}")
     return 0
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import signal
+import statistics
 import subprocess
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import yaml
 
-from tests.bench.durable.site import DOWN, PATIENCE, Bench, Destination, send
+from tests.bench.durable.site import DOWN, PATIENCE, Bench, Destination, send, spread
 from tests.bench.scale import row
 from tests.bench.workload import Workload
 from tests.support.mesh import COMMAND, Mesh
@@ -23,31 +25,60 @@ from tests.support.wire import response
 
 MIB = 1024 * 1024
 REFUSES = "REFUSES"
+RESTARTS = 3
+SETTLED = 10.5
+"""Seconds after which the supervisor starts a child again at once."""
+FLAT = 0.67
+"""What a figure at the first depth is of that at the last one, at least."""
 
 
-def command(mesh: Mesh, *arguments: str) -> float:
-    """Run a `queue` command on the hospital's zone; return the CPU seconds that it and nats-server have used."""
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a command has taken.
+
+    Attributes:
+        cpu: seconds, its own and nats-server's.
+        wall: seconds.
+        peak: bytes, its own.
+    """
+
+    cpu: float
+    wall: float
+    peak: int
+
+    def each(self, objects: int, start: Spent) -> float:
+        """Return the CPU seconds an object, without those that a command takes to start."""
+        return max(self.cpu - start.cpu, 0.0) / objects
+
+
+def command(mesh: Mesh, *arguments: str) -> Spent:
+    """Run a `queue` command on the hospital's zone."""
     server = mesh.pids()["nats-server"]
-    before, own = cpu_seconds(server), resource.getrusage(resource.RUSAGE_CHILDREN)
-    said(mesh, *arguments)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - own.ru_utime - own.ru_stime + cpu_seconds(server) - before
+    before, began = cpu_seconds(server), time.perf_counter()
+    child = subprocess.Popen(
+        _queue(mesh, *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
+    )
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0, arguments
+    took = time.perf_counter() - began
+    cpu = used.ru_utime + used.ru_stime + cpu_seconds(server) - before
+    return Spent(cpu, took, used.ru_maxrss * 1024)
 
 
 def said(mesh: Mesh, *arguments: str) -> str:
     """Run a `queue` command on the hospital's zone; return what it prints."""
+    return subprocess.run(
+        _queue(mesh, *arguments), check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ).stdout
+
+
+def _queue(mesh: Mesh, *arguments: str) -> list[str]:
     path = mesh.directory / "operator.yaml"
     config = yaml.safe_load((mesh.directory / "hospital.yaml").read_text())
     config["nats"] = {"servers": [f"nats://127.0.0.1:{mesh.nats_port}"]}
     path.write_text(yaml.safe_dump(config))
-    done = subprocess.run(
-        [*COMMAND, "queue", *arguments, "--config", str(path)],
-        check=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    return done.stdout
+    return [*COMMAND, "queue", *arguments, "--config", str(path)]
 
 
 def depth(bench: Bench) -> None:
@@ -60,44 +91,54 @@ def depth(bench: Bench) -> None:
         Server(refuse) as refusing,
         bench.two_zones("depth", {DOWN: down.port, REFUSES: refusing.port}) as mesh,
     ):
-        entry, queued = mesh.listeners["hospital"], 0
-        row(
-            "objects queued",
-            "queue list, CPU",
-            "queue show, CPU",
-            "delivery starts anew",
-            "delivery, RSS",
-            "store, RSS",
-            "nats-server, RSS",
-        )
-        row(*["--:"] * 7)
-        starts, lists = [], []
-        for step in steps:
-            while queued < step:
-                send(entry, DOWN, workload)
-                queued += workload.objects
-            lists.append(command(mesh, "list"))
-            shown = command(mesh, "show", DOWN)
-            starts.append(restarted(mesh))
-            sizes = [
-                f"{resident_bytes(mesh.pids()[name]) / MIB:.0f} MiB"
-                for name in ("cloud/delivery", "hospital/store", "nats-server")
-            ]
-            row(f"{queued:,}", f"{lists[-1]:.2f} s", f"{shown:.2f} s", f"{starts[-1]:.2f} s", *sizes)
-        bench.verdicts.at_least(
-            "queue list: CPU at the first depth to the last", [lists[0] / lists[-1]], 0.67
-        )
-        bench.verdicts.at_least(
-            "start of delivery: time at the first depth to the last", [starts[0] / starts[-1]], 0.67
-        )
+        queued = looked_at(bench, mesh, workload, steps)
         print()
         row("objects left", "objects a second", "CPU an object: delivery", "nats-server", "delivery, RSS")
         row(*["--:"] * 5)
         costs = [drained(mesh, down, left, queued) for left in reversed([0, *steps[:-1]])]
         bench.verdicts.at_least(
-            "delivery: CPU an object in a short queue to that in a deep one", [costs[-1] / costs[0]], 0.67
+            "delivery: CPU an object in a short queue to that in a deep one", [costs[-1] / costs[0]], FLAT
         )
-        retried(bench, mesh, workload)
+        decided(bench, mesh, workload, steps)
+
+
+def looked_at(bench: Bench, mesh: Mesh, workload: Workload, steps: Sequence[int]) -> int:
+    """Measure what it costs to look at a queue as it grows, and to start its delivery; return its depth."""
+    queued = 0
+    row(
+        "objects queued",
+        "queue list, CPU",
+        "queue why, CPU",
+        "queue show, CPU",
+        "all of them, an object",
+        "delivery starts anew",
+        "delivery, RSS",
+        "store, RSS",
+        "nats-server, RSS",
+    )
+    row(*["--:"] * 9)
+    starts, lists, shows = [], [], []
+    for step in steps:
+        while queued < step:
+            send(mesh.listeners["hospital"], DOWN, workload)
+            queued += workload.objects
+        listed, why, shown = (command(mesh, *words) for words in (["list"], ["why"], ["show", DOWN]))
+        whole = command(mesh, "show", DOWN, "--max", "0").each(queued, why)
+        started = [restarted(mesh) for _ in range(RESTARTS)]
+        lists.append(listed.cpu)
+        shows.append(whole)
+        starts.append(statistics.median(started))
+        sizes = [
+            f"{resident_bytes(mesh.pids()[name]) / MIB:.0f} MiB"
+            for name in ("cloud/delivery", "hospital/store", "nats-server")
+        ]
+        looks = [f"{spent.cpu:.2f} s" for spent in (listed, why, shown)]
+        row(f"{queued:,}", *looks, f"{whole * 1e6:.0f} us", spread(started, " s"), *sizes)
+    at_least = bench.verdicts.at_least
+    at_least("queue list: CPU at the first depth to the last", [lists[0] / lists[-1]], FLAT)
+    at_least("queue show: CPU an object at the first depth to the last", [shows[0] / shows[-1]], FLAT)
+    at_least("start of delivery: time at the first depth to the last", [starts[0] / starts[-1]], FLAT)
+    return queued
 
 
 def refuse(peer: ServerPeer) -> None:
@@ -107,23 +148,35 @@ def refuse(peer: ServerPeer) -> None:
     peer.serve(lambda message: [response(message, status=0x0122)])
 
 
-def retried(bench: Bench, mesh: Mesh, workload: Workload) -> None:
-    """Measure what it costs to put dead letters back into the queue, at growing numbers of them."""
+def decided(bench: Bench, mesh: Mesh, workload: Workload, steps: Sequence[int]) -> None:
+    """Measure what it costs to export dead letters, to put them back into the queue, and to remove them."""
     print()
-    row("dead letters", "queue retry, CPU an object", "in wall time")
-    row(*["--:"] * 3)
-    costs, stored = [], 0
-    for step in (count for count in (1_000, 10_000) if count <= bench.objects):
-        while stored < step:
+    row("dead letters", "each: queue export", "queue retry", "queue drop", "in wall time", "peak memory")
+    row("--:", *["--:"] * 5)
+    costs: list[list[float]] = []
+    for number, step in enumerate(steps):
+        for _ in range(0, step, workload.objects):
             send(mesh.listeners["hospital"], REFUSES, workload)
-            stored += workload.objects
-        all_buried = partial(is_buried, mesh, stored)
+        all_buried = partial(is_buried, mesh, step)
         wait_until(all_buried, "all are dead letters", timeout=PATIENCE)
-        started = time.perf_counter()
-        costs.append(command(mesh, "retry", REFUSES) / stored)
-        took = time.perf_counter() - started
-        row(f"{stored:,}", f"{costs[-1] * 1e6:.0f} us", f"{took / stored * 1e6:.0f} us")
-    bench.verdicts.at_least("queue retry: CPU an object, few to many", [costs[0] / costs[-1]], 0.67)
+        command(mesh, "pause", REFUSES)
+        start = command(mesh, "why")
+        folder = str(bench.directory / f"exported-{number}")
+        spent = [
+            command(mesh, "export", REFUSES, folder, "--failed"),
+            command(mesh, "retry", REFUSES),
+            command(mesh, "drop", REFUSES, "--waiting", "--yes"),
+        ]
+        command(mesh, "resume", REFUSES)
+        costs.append([each.each(step, start) for each in spent])
+        row(
+            f"{step:,}",
+            *(f"{cost * 1e6:.0f} us" for cost in costs[-1]),
+            ", ".join(f"{each.wall / step * 1e6:.0f} us" for each in spent),
+            f"{max(each.peak for each in spent) / MIB:.0f} MiB",
+        )
+    for name, few, many in zip(("export", "retry", "drop"), costs[0], costs[-1], strict=True):
+        bench.verdicts.at_least(f"queue {name}: CPU an object, few to many", [few / many], FLAT)
 
 
 def is_buried(mesh: Mesh, count: int) -> bool:
@@ -133,6 +186,7 @@ def is_buried(mesh: Mesh, count: int) -> bool:
 
 def restarted(mesh: Mesh) -> float:
     """Kill the delivery service; return the seconds until the next one has tried to deliver the first object."""
+    time.sleep(SETTLED)  # one that dies sooner is started again after a pause
     before, started = tried(mesh), time.perf_counter()
     os.kill(mesh.pids()["cloud/delivery"], signal.SIGKILL)
     wait_until(lambda: tried(mesh) > before, "the next delivery service tries", timeout=60)

@@ -92,16 +92,23 @@ def powered(ground: Path, store_on: Disk, *, port: int, embedded: bool) -> Itera
 
 
 def power_failure(
-    ground: Path, store_on: Disk, survived: Path, dice: random.Random, *, embedded: bool, study: int
+    ground: Path,
+    store_on: Disk,
+    survived: Path,
+    dice: random.Random,
+    *,
+    embedded: bool,
+    away: bool,
+    study: int,
 ) -> tuple[Disk, Failure]:
     """Store on a disk, cut the power, deliver from what is left; return the new disk, mounted, and what came of it.
 
-    The destination is there in half of the cases: then the spool is emptied while it is filled.
+    The destination is there in half of the cases, then the spool is emptied while it is filled; never if it is `away`.
     """
     ground.mkdir()
     inbox, port = Inbox(), reserve_port()
     with powered(ground, store_on, port=port, embedded=embedded) as (where, pid), ExitStack() as stack:
-        if dice.random() < 0.5:
+        if dice.random() < 0.5 and not away:
             stack.enter_context(where.destination(inbox))
         with Modality(where, "CT1", study) as modality:
             enough = dice.randrange(1, MOST_OBJECTS)
@@ -138,8 +145,10 @@ def outcome(inbox: Inbox, modality: Modality, before: set[str]) -> Failure:
     )
 
 
-def power_failures(directory: Path, count: int, *, embedded: bool, seed: int = 1) -> Report:
-    """Let the power fail so often, each time on what the time before has left."""
+def power_failures(
+    directory: Path, count: int, *, embedded: bool, away: bool = False, seed: int = 1
+) -> Report:
+    """Let the power fail so often, each time on what the time before has left; `away`: the destination always is."""
     dice = random.Random(seed)
     failures = []
     directory.mkdir(exist_ok=True)
@@ -149,7 +158,13 @@ def power_failures(directory: Path, count: int, *, embedded: bool, seed: int = 1
             for number in range(1, count + 1):
                 before, survived = current, directory / f"survived{number}.img"
                 current, failure = power_failure(
-                    directory / f"round{number}", current, survived, dice, embedded=embedded, study=number
+                    directory / f"round{number}",
+                    current,
+                    survived,
+                    dice,
+                    embedded=embedded,
+                    away=away,
+                    study=number,
                 )
                 failures.append(failure)
                 before.image.unlink()

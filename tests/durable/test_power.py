@@ -18,5 +18,5 @@ def test_a_power_failure(tmp_path: Path) -> None:
 def test_soak_of_power_failures(tmp_path: Path) -> None:
     always = power_failures(tmp_path / "always", int(os.environ.get("SOAK_FAILURES", "50")), embedded=True)
     print("", HEADER, always, sep="\n")
-    print(power_failures(tmp_path / "default", 1, embedded=False))
+    print(power_failures(tmp_path / "default", 1, embedded=False, away=True))
     always.check()

@@ -21,6 +21,8 @@ from tests.support.process import Child, wait_until
 from tests.support.wire import CT_STORAGE, EXPLICIT_LE
 
 PATIENCE = 600.0
+SPOOL_BYTES = 4 << 30
+"""For each destination: JetStream reserves it on the disk."""
 LIVE, DOWN = "LIVE", "DOWN"
 ACCEPTS = [{"sop_class": CT_STORAGE, "transfer_syntaxes": [EXPLICIT_LE]}]
 QUIET: dict[str, Any] = {"observability": {"log_level": "warning", "tracing_ratio": 0.1}}
@@ -116,7 +118,10 @@ class Bench:
         """Start a hospital, durable but for LIVE, and a cloud; `nats`: instead of an embedded server."""
         more = QUIET if nats is None else {**QUIET, "nats": {"servers": [nats.url]}}
         hospital = zone_config(
-            "hospital", listener=reserve_port(), routes=[*more_routes, *routes(aes)], more=more
+            "hospital",
+            listener=reserve_port(),
+            routes=[*more_routes, *routes(aes)],
+            more={**more, "spool": {"max_bytes": SPOOL_BYTES}},
         )
         served = [Ae(title, port, "cloud") for title, port in aes.items()]
         return Mesh.start(

@@ -1,17 +1,19 @@
 """A trail: a folder of hash-chained files, which the processes of a zone on one machine write together.
 
     000000000000000001.audit    a file, named for its first record; the newest is written to
+    extent                      what the trail holds: so it shows when its end was cut off
     lock                        held by whoever writes
     forwarded                   how far the repository has got the trail
 
 Whoever writes takes the lock, reads the end of the newest file, appends, and waits until the disk has it. So a process
 may be killed at any moment: at most the line that it was writing is missing, and the next writer cuts off what is left
-of it.
+of it. Where whole records are missing at the end, the next writer goes on behind them, so that the gap shows for ever.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +30,9 @@ from dimse_mesh.audit.chain import (
     parse_entry,
     parse_header,
 )
+from dimse_mesh.audit.extent import TrailExtent, UnknownExtent, read_extent, write_extent
+
+log = logging.getLogger(__name__)
 
 SUFFIX: Final = ".audit"
 FILES: Final = 16
@@ -104,10 +109,19 @@ class AuditTrail:
         try:
             with self._locked("lock"):
                 link, newest = self._end()
+                before = self._extent(link, newest)
+                if before.last.number > link.number:
+                    log.error(
+                        "audit records %d to %d are missing in %s; new ones follow behind them",
+                        link.number + 1,
+                        before.last.number,
+                        self._directory,
+                    )
+                    link, newest = before.last, None
                 if newest is None or newest.stat().st_size >= self._file_bytes:
                     newest = self._begin(link)
                 link = self._write(newest, link, messages)
-                return Appended(link, self._make_room())
+                return Appended(link, self._make_room(before.first, link))
         except TrailError:
             raise
         except OSError as error:
@@ -195,7 +209,18 @@ class AuditTrail:
                 return self._end()
             return (parse_header(last) if last.startswith(b"#") else parse_entry(last).link), newest
         except NotAnEntry as error:
-            raise TrailError(0, f"{newest}: {error}; set it aside, and a new chain begins") from error
+            raise TrailError(0, f"{newest}: {error}; set the folder aside, and a new chain begins") from error
+
+    def _extent(self, link: ChainLink, newest: Path | None) -> TrailExtent:
+        """Return what the trail held when it was last written to; where nothing says so, what it holds now."""
+        try:
+            return read_extent(self._directory, self._key)
+        except UnknownExtent as unknown:
+            why = str(unknown)
+        if newest is not None:
+            log.error("%s: %s; records may have been cut off", self._directory, why)
+        files = self.files()
+        return TrailExtent(first_of(files[0]) if files else link.number + 1, link)
 
     def _begin(self, after: ChainLink) -> Path:
         path = self._directory / f"{after.number + 1:018d}{SUFFIX}"
@@ -228,18 +253,30 @@ class AuditTrail:
                 raise
         return link
 
-    def _make_room(self) -> int:
-        """Remove the oldest files, if there is too much; return how many records the repository may lack then."""
+    def _make_room(self, first: int, last: ChainLink) -> int:
+        """Note what the trail holds, and remove the oldest files, if there is too much.
+
+        Args:
+            first: number of the oldest record that it held.
+            last: its newest.
+
+        Returns:
+            How many of the removed records the repository may lack.
+        """
         files = self.files()
         sizes = [path.stat().st_size for path in files]
         unforwarded = 0
+        removed: list[Path] = []
         while len(files) > 1 and sum(sizes) > self._max_bytes:
             oldest = files.pop(0)
             del sizes[0]
+            removed.append(oldest)
             if self._is_forwarded:
-                last, first = first_of(files[0]) - 1, first_of(oldest)
-                unforwarded += max(0, last - max(self.forwarded().number, first - 1))
-            oldest.unlink(missing_ok=True)
+                until, since = first_of(files[0]) - 1, first_of(oldest)
+                unforwarded += max(0, until - max(self.forwarded().number, since - 1))
+        write_extent(self._directory, TrailExtent(first_of(files[0]) if removed else first, last), self._key)
+        for path in removed:  # after that: what is removed must not look as if it was missing
+            path.unlink(missing_ok=True)
         return unforwarded
 
 

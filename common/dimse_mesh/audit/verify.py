@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dimse_mesh.audit.chain import ChainLink, NotAnEntry, next_link, parse_entry, parse_header
+from dimse_mesh.audit.extent import NAME, TrailExtent, UnknownExtent, read_extent
 from dimse_mesh.audit.trail import SUFFIX
 
 
@@ -61,15 +62,18 @@ def verify_file(path: Path, key: bytes = b"") -> Verified:
 
 
 def verify_trail(directory: Path, key: bytes = b"") -> Verified:
-    """Check all files of a folder, and that each goes on where the one before it ends.
+    """Check all files of a folder, that each goes on where the one before it ends, and that none is gone at either end.
 
     Raises:
-        BrokenChain: at the first line that isn't right, or between two files.
+        BrokenChain: at the first line that isn't right, between two files, or at an end.
         OSError: it can't be read.
     """
+    if not any(directory.glob(f"*{SUFFIX}")) and not (directory / NAME).exists():
+        raise BrokenChain(f"{directory}: there is no audit trail")
+    extent = _extent(directory, key)  # first, since records may come meanwhile
     files = sorted(directory.glob(f"*{SUFFIX}"))
     if not files:
-        raise BrokenChain(f"{directory}: there is no audit trail")
+        raise BrokenChain(f"{directory}: records {extent.first} to {extent.last.number} were removed")
     whole: Verified | None = None
     for path in files:
         part = verify_file(path, key)
@@ -80,4 +84,26 @@ def verify_trail(directory: Path, key: bytes = b"") -> Verified:
             )
         whole = Verified(part.begins if whole is None else whole.begins, part.ends)
     assert whole is not None
+    if whole.ends.number < extent.last.number:
+        raise BrokenChain(
+            f"{directory}: it ends with record {whole.ends.number}: records {whole.ends.number + 1} to"
+            f" {extent.last.number} were removed"
+        )
+    first = _extent(
+        directory, key
+    ).first  # by now, since the oldest file may have gone meanwhile to make room
+    if whole.begins.number + 1 > first:
+        raise BrokenChain(
+            f"{directory}: it begins with record {whole.begins.number + 1}: records {first} to"
+            f" {whole.begins.number} were removed, and not to make room"
+        )
     return whole
+
+
+def _extent(directory: Path, key: bytes) -> TrailExtent:
+    try:
+        return read_extent(directory, key)
+    except UnknownExtent as unknown:
+        raise BrokenChain(
+            f"{directory}: {unknown}: nobody can tell whether its newest or oldest records were removed"
+        ) from unknown

@@ -26,9 +26,13 @@ def verify(
     key: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The key of the chain (audit.key).", dir_okay=False)
     ] = None,
+    received: Annotated[
+        int,
+        typer.Option(metavar="NUMBER", help="The last sequenceId that the repository has: as many are here."),
+    ] = 0,
 ) -> None:
     """Say whether records are missing from an audit trail or were changed. Exit code 1: some are."""
     from dimse_mesh.app.audit_verify import verify_paths
 
     with failures():
-        raise SystemExit(verify_paths(paths, key))
+        raise SystemExit(verify_paths(paths, key, received=received))

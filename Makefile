@@ -5,7 +5,10 @@ PYTHON ?=
 BIN := .venv/bin
 RUN := $(BIN)/python -m
 
-FUZZ_SECONDS ?= 60
+FUZZ_SECONDS ?= 600
+FUZZ_INPUTS ?= 0
+# Which parsers; empty: all.
+FUZZ_TARGETS ?=
 WORKERS ?= 2
 SOAK_ROUNDS ?= 50
 # Of make differential: conversations, or the one with this seed.
@@ -117,12 +120,15 @@ soak-cohort: .venv/.developing ## A cohort of COHORT_STUDIES (500) studies pulle
 soak-priors: .venv/.developing ## Priors of PRIORS_ARRIVALS (1000) new studies in bursts, with 20 kills and restarts
 	@$(RUN) pytest -q -s -m soak --timeout 3600 tests/priors
 
-fuzz: .venv/.developing ## Damaged bytes into every parser, for FUZZ_SECONDS (60)
-	@end=$$(($$(date +%s) + $(FUZZ_SECONDS))); \
-	while $(RUN) pytest -q --hypothesis-seed=random tests/fuzz tests/property; do \
-	  [ $$(date +%s) -lt $$end ] || exit 0; \
-	done; exit 1
+# Coverage-guided where Atheris has a wheel for this Python; else without.
+.venv/.fuzzing: .venv/.developing requirements/fuzz.lock
+	@$(PIP) --only-binary atheris --requirement requirements/fuzz.lock || \
+	  echo "Atheris has no wheel for this Python: fuzzing without coverage"
+	@touch $@
+
+fuzz: .venv/.fuzzing ## Any bytes into every parser, for FUZZ_SECONDS (600) or until FUZZ_INPUTS were tried; KEEP=1 renews the corpus
+	@$(RUN) tests.fuzz --seconds $(FUZZ_SECONDS) --inputs $(FUZZ_INPUTS) $(if $(KEEP),--keep) $(FUZZ_TARGETS)
 
 clean: ## Remove what these targets made
-	rm -rf .venv .venv-lowest .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist data
+	rm -rf .venv .venv-lowest .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist data
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

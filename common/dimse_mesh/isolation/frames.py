@@ -13,7 +13,13 @@ from struct import Struct
 from typing import Any
 
 LENGTH = Struct(">I")
+MOST_HEAD = 16 << 20
+"""Bytes of a head."""
 Head = dict[str, Any]
+
+
+class NotAnAnswer(Exception):
+    """Bytes that are no head."""
 
 
 def encode_head(head: Mapping[str, Any], parts: Sequence[bytes | memoryview]) -> bytes:
@@ -23,6 +29,18 @@ def encode_head(head: Mapping[str, Any], parts: Sequence[bytes | memoryview]) ->
 
 
 def decode_head(text: bytes) -> tuple[Head, list[int]]:
-    """Return a head, and the lengths of the parts that follow it."""
-    message = json.loads(text)
-    return message["head"], message["parts"]
+    """Return a head, and the lengths of the parts that follow it.
+
+    Raises:
+        NotAnAnswer: it is none. What a process sends that a damaged object has taken over may be anything.
+    """
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        raise NotAnAnswer("no JSON") from None
+    head, parts = (message.get("head"), message.get("parts")) if isinstance(message, dict) else (None, None)
+    if not isinstance(head, dict) or not isinstance(parts, list):
+        raise NotAnAnswer("no head with the lengths of its parts")
+    if not all(type(length) is int and length >= 0 for length in parts):
+        raise NotAnAnswer("a length of a part that is no length")
+    return head, parts

@@ -16,7 +16,7 @@ from typing import Any
 
 import anyio
 
-from dimse_mesh.isolation.frames import LENGTH, Head, decode_head, encode_head
+from dimse_mesh.isolation.frames import LENGTH, MOST_HEAD, Head, NotAnAnswer, decode_head, encode_head
 
 START_SECONDS = 30.0
 """Seconds for the process to say that it is there, on a busy machine."""
@@ -93,7 +93,7 @@ class IsolatedProcess:
             with anyio.fail_after(self._deadline):
                 # Beside the reading: what is large in both directions would else fill both pipes.
                 writing = asyncio.ensure_future(_write(process, head, parts))
-                answer = await _read(process)
+                answer = await _read(process, self._memory)
             finished = True
         except TimeoutError:
             raise ProcessTooSlow(f"it took longer than {self._deadline:g} s") from None
@@ -124,7 +124,7 @@ class IsolatedProcess:
         self._process = process
         try:
             with anyio.fail_after(START_SECONDS):
-                await _read(process)
+                await _read(process, self._memory)
         except TimeoutError:
             raise ProcessDied("it didn't start in time") from None
         return process
@@ -141,12 +141,19 @@ async def _write(process: Process, head: Mapping[str, Any], parts: Sequence[byte
         return  # the reader says what became of it
 
 
-async def _read(process: Process) -> tuple[Head, list[bytes]]:
+async def _read(process: Process, most: int) -> tuple[Head, list[bytes]]:
+    """Read an answer, of `most` bytes."""
     assert process.stdout is not None
     try:
         (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
+        if length > MOST_HEAD:
+            raise ProcessDied("its process answers too much")
         head, lengths = decode_head(await process.stdout.readexactly(length))
+        if sum(lengths) > most:
+            raise ProcessDied("its process answers too much")
         return head, [await process.stdout.readexactly(length) for length in lengths]
+    except NotAnAnswer as error:
+        raise ProcessDied(f"its process answers {error}") from None
     except asyncio.IncompleteReadError:
         code = await process.wait()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -29,7 +29,8 @@ from dimse_mesh.mesh.jetstream_replies import (
     OneReply,
     ReplyReceiver,
     StoredMessage,
-    raise_error,
+    number_in,
+    read_reply,
 )
 from dimse_mesh.mesh.wire import Message
 from dimse_mesh.schemas.subjects import jetstream_api
@@ -90,9 +91,7 @@ class JetStream:
         message = await self._ask(verb, body, timeout=timeout)
         if message.no_responders:
             raise NoResponders("JetStream is not enabled on the nats-server, or its domain can't be reached")
-        answer: dict[str, Any] = json.loads(message.payload)
-        raise_error(answer)
-        return answer
+        return read_reply(message.payload)
 
     async def _ask(self, verb: str, body: Mapping[str, Any] | None, *, timeout: float) -> Message:
         """Ask the API; return its reply as it came.
@@ -233,9 +232,10 @@ class JetStream:
             finally:
                 del self._waiting[reply]
             if message is not None and not message.no_responders:
-                answer = json.loads(message.payload)
-                raise_error(answer)
-                return int(answer["seq"])
+                sequence = read_reply(message.payload).get("seq")
+                if not isinstance(sequence, int):
+                    raise JetStreamRefusal("JetStream's acknowledgement has no sequence number")
+                return sequence
             await anyio.sleep(RETRY_PAUSE)
         raise MeshTimeout(f"JetStream did not acknowledge a message within {self._deadline:g} s")
 
@@ -335,7 +335,7 @@ class JetStream:
             raise NoResponders(f"stream {stream} can't be read: status {message.status}")
         headers = message.headers or {}
         return StoredMessage(
-            int(headers.get("Nats-Sequence", 0)), subject, message.payload, headers.get("Nats-Msg-Id", "")
+            number_in(headers, "Nats-Sequence"), subject, message.payload, headers.get("Nats-Msg-Id", "")
         )
 
     async def delete(self, stream: str, sequence: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -97,7 +98,7 @@ class Gathering:
         """Take a message of the batch, or the status that ends it."""
         headers = message.headers or {}
         if message.status == _END_OF_BATCH:
-            self.pending = int(headers.get("Nats-Num-Pending", 0))
+            self.pending = number_in(headers, "Nats-Num-Pending")
             self.ended = True
         elif message.status == MESSAGE_NOT_FOUND:
             self.ended = True
@@ -109,13 +110,13 @@ class Gathering:
         else:
             self.messages.append(
                 StoredMessage(
-                    int(headers.get("Nats-Sequence", 0)),
+                    number_in(headers, "Nats-Sequence"),
                     headers.get("Nats-Subject", ""),
                     message.payload,
                     headers.get("Nats-Msg-Id", ""),
                 )
             )
-            self.pending = int(headers.get("Nats-Num-Pending", 0))
+            self.pending = number_in(headers, "Nats-Num-Pending")
         self.event.set()
 
     def lost(self) -> None:
@@ -130,16 +131,31 @@ class Gathering:
         self.event.set()
 
 
-def raise_error(answer: Mapping[str, Any]) -> None:
-    """Raise what a reply of JetStream's API says.
+def read_reply(payload: bytes) -> dict[str, Any]:
+    """Return a reply of JetStream's API.
 
     Raises:
-        JetStreamRefusal: it is an error; `StreamFull` if there is no room.
+        JetStreamRefusal: it is an error (`StreamFull` if there is no room), or nothing that can be read.
     """
+    try:
+        answer = json.loads(payload)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise JetStreamRefusal("JetStream's reply can't be read")
     error = answer.get("error")
     if error is None:
-        return
-    number, text = int(error.get("err_code", 0)), str(error.get("description", "no reason given"))
+        return answer
+    if not isinstance(error, dict):
+        raise JetStreamRefusal("JetStream refuses: no reason given")
+    number, text = error.get("err_code"), str(error.get("description", "no reason given"))
+    number = number if isinstance(number, int) else 0
     if number in _FULL:
         raise StreamFull(f"JetStream is full: {text}", number=number)
     raise JetStreamRefusal(f"JetStream refuses: {text}", number=number)
+
+
+def number_in(headers: Mapping[str, str], name: str) -> int:
+    """Return a number of a header; 0: there is none."""
+    text = headers.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0

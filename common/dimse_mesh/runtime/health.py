@@ -116,7 +116,12 @@ async def _request(stream: anyio.abc.ByteReceiveStream) -> HttpRequest | None:
             head += await stream.receive(MAX_REQUEST_BYTES)
         except anyio.EndOfStream:
             return None
-    line, *fields = bytes(head).partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+    return parse_request(bytes(head))
+
+
+def parse_request(head: bytes) -> HttpRequest | None:
+    """Read the head of a request, up to the empty line; None: it isn't one."""
+    line, *fields = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
     parts = line.split(" ")
     if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
         return None

@@ -247,6 +247,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(raw)
     except OSError as error:
         raise ConfigurationError([f"{path}: can't be read: {error.strerror}"]) from error
+    except RecursionError:
+        raise ConfigurationError([f"{path}: its lists and mappings lie too deep"]) from None
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""

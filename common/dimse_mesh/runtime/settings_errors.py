@@ -34,10 +34,11 @@ def problems_of(
     """Return one line per validation error: where it stands, what was given, what is allowed."""
     lines: list[str] = []
     for detail in error.errors(include_url=False):
-        location = _without_union_tags(detail["loc"])
+        kind, location = detail["type"], _without_union_tags(detail["loc"])
+        if kind == "extra_forbidden" and location[-1:] != detail["loc"][-1:]:
+            location = (*location, detail["loc"][-1])  # what was written looks like a tag
         path = _spell(location)
         where = _environment_name(location, environ) or source
-        kind = detail["type"]
         if kind == "extra_forbidden":
             known = sorted(_fields_at(model, location[:-1]))
             near = get_close_matches(str(location[-1]), known, n=1)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from dimse_mesh.app.atomic_file import write_atomically
 from dimse_mesh.runtime.settings_errors import ConfigurationError
@@ -103,7 +103,7 @@ def load_state(listed: Path, destination: str | None = None) -> CohortState:
         content = _StateFile.model_validate(data)
     except FileNotFoundError:
         return CohortState(path, _StateFile(destination=destination or ""))
-    except (OSError, ValueError, ValidationError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError([f"{path}: no state of a cohort that can be read"]) from error
     if content.version != VERSION:
         raise ConfigurationError([f"{path}: it is of version {content.version}, this is version {VERSION}"])

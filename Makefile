@@ -7,6 +7,7 @@ RUN := $(BIN)/python -m
 
 FUZZ_SECONDS ?= 600
 FUZZ_INPUTS ?= 0
+FUZZ_CONNECTIONS ?= 100000
 # Which parsers; empty: all.
 FUZZ_TARGETS ?=
 WORKERS ?= 2
@@ -128,6 +129,10 @@ soak-priors: .venv/.developing ## Priors of PRIORS_ARRIVALS (1000) new studies i
 
 fuzz: .venv/.fuzzing ## Any bytes into every parser, for FUZZ_SECONDS (600) or until FUZZ_INPUTS were tried; KEEP=1 renews the corpus
 	@$(RUN) tests.fuzz --seconds $(FUZZ_SECONDS) --inputs $(FUZZ_INPUTS) $(if $(KEEP),--keep) $(FUZZ_TARGETS)
+
+.PHONY: fuzz-live
+fuzz-live: .venv/.developing ## FUZZ_CONNECTIONS (100000) hostile connections to a running mesh, honest ones beside them
+	@$(RUN) tests.fuzz.live --connections $(FUZZ_CONNECTIONS)
 
 clean: ## Remove what these targets made
 	rm -rf .venv .venv-lowest .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist data

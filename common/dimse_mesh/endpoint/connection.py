@@ -16,6 +16,7 @@ from typing import Protocol, cast
 from dimse_mesh.endpoint.distinguished_name import name_text
 from dimse_mesh.endpoint.time_shares import TimeShares
 from dimse_mesh.mesh import Turn, TurnWriter
+from dimse_mesh.mesh.errors import report
 from dimse_mesh.policy import PeerCertificate
 from dimse_mesh.upper_layer import PDU_HEADER_LENGTH, Framer, FramingError, UpperLayerError
 
@@ -298,7 +299,12 @@ class PeerConnection(asyncio.BufferedProtocol):
         if receiver is None:
             return len(pdus)
         with self._turn:
-            end = receiver.pdus_received(pdus, start, until)
+            try:
+                end = receiver.pdus_received(pdus, start, until)
+            except Exception as error:  # noqa: BLE001 - an error of ours ends this connection, and no other
+                report("whoever handles what a peer sends", error)
+                end = len(pdus)
+                self.abort()
         rest = self._shares.end(self, until, background=self.background)
         if rest and not self._lost:
             self._rest(rest)

@@ -273,30 +273,38 @@ class Router:
             for frame in iter_frames(message.payload):
                 half = self._halves.get(frame.channel)
                 remote = None if half is None else half.identity.remote
-                if half is None:
-                    self._strangers.unknown_channel(frame, sender)
-                elif remote is None or remote.instance != sender:
-                    if self._strangers.half_received(half, frame, sender):
+                try:
+                    if half is None:
+                        self._strangers.unknown_channel(frame, sender)
+                    elif remote is None or remote.instance != sender:
+                        if self._strangers.half_received(half, frame, sender):
+                            half.frame_received(frame)
+                    elif half in self._released:
+                        self._after_release(half, frame)
+                    elif frame.kind == FrameKind.MESSAGE and message.headers:
+                        traceparent = traceparent_in(message.headers)
+                        length = sequence_length(frame.kind, len(frame.payload))
+                        arrival = Arrival(
+                            frame.position,
+                            length,
+                            frame.kind,
+                            frame.flags,
+                            frame.context_id,
+                            frame.payload,
+                            traceparent,
+                        )
+                        half.operation_approved(arrival, frame.acknowledged)
+                    else:
                         half.frame_received(frame)
-                elif half in self._released:
-                    self._after_release(half, frame)
-                elif frame.kind == FrameKind.MESSAGE and message.headers:
-                    traceparent = traceparent_in(message.headers)
-                    length = sequence_length(frame.kind, len(frame.payload))
-                    arrival = Arrival(
-                        frame.position,
-                        length,
-                        frame.kind,
-                        frame.flags,
-                        frame.context_id,
-                        frame.payload,
-                        traceparent,
-                    )
-                    half.operation_approved(arrival, frame.acknowledged)
-                else:
-                    half.frame_received(frame)
-                    if frame.kind == FrameKind.ABORT:
-                        self._strangers.answer_abort(frame, sender)
+                        if frame.kind == FrameKind.ABORT:
+                            self._strangers.answer_abort(frame, sender)
+                except FrameError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - the frames behind it are other associations'
+                    theirs = (
+                        remote is not None and remote.instance == sender
+                    )  # what strangers say ends nothing
+                    self._timers.failed(half if theirs else None, error)
         except FrameError:
             self._complaints.dropped("malformed frames", sender)
 

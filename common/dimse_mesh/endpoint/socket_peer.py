@@ -309,6 +309,8 @@ class SocketPeer:
                 self._kept += [(kind, memoryview(bytes(body))) for kind, body in pdus[index:]]
                 self._connection.pause_reading()
                 return count
+            elif machine.state is State.STA1:  # the connection is closed, and this came behind its end
+                return count
             else:
                 self._pdu(pdu_type, body)
                 index += 1

@@ -61,13 +61,20 @@ class HalfTimers:
             try:
                 action(half)
             except Exception as error:  # noqa: BLE001 - the other halves come next, and the timer has to go on
-                report(f"an association ({half.identity.association})", error)
-                self._watched.discard(half)
-                self.released.discard(half)
-                try:
-                    half.abort("internal-error")
-                except Exception:  # noqa: BLE001 - it can't even be ended in order
-                    self._unregister(half)
+                self.failed(half, error)
+
+    def failed(self, half: Half | None, error: Exception) -> None:
+        """End the association that an error of ours belongs to; None: it belongs to none of those that stand."""
+        if half is None:
+            report("a frame of a stranger", error)
+            return
+        report(f"an association ({half.identity.association})", error)
+        self._watched.discard(half)
+        self.released.discard(half)
+        try:
+            half.abort("internal-error")
+        except Exception:  # noqa: BLE001 - it can't even be ended in order
+            self._unregister(half)
 
     # acknowledgements
 

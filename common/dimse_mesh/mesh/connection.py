@@ -360,7 +360,10 @@ class Mesh:
             log.error("%s", why)
         if violation.publishing:
             for callback in (self._requests.refused, *self._on_refused):
-                callback(violation.subject, NotPermitted(why))
+                try:
+                    callback(violation.subject, NotPermitted(why))
+                except Exception as exc:  # noqa: BLE001 - the connection and the other callbacks go on
+                    report("whoever is told of a refusal", exc)
 
     def _edge(self) -> None:
         if self.connected == self._up:

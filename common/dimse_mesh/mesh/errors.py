@@ -18,6 +18,8 @@ Exceptions of nats-py, ssl and sockets are translated into these at the edge of 
 from __future__ import annotations
 
 import logging
+import traceback
+from pathlib import PurePath
 
 from dimse_mesh.schemas.version import VERSION, ProtocolVersion
 
@@ -116,5 +118,7 @@ class JetStreamRefusal(MeshError):
 
 
 def report(who: str, error: Exception) -> None:
-    """Log that code which was called back raised: the type only, since the text may be private."""
-    log.error("%s raised %s", who, type(error).__name__)
+    """Log that code which was called back raised: the type and the place only, since the text may be private."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    places = " < ".join(f"{PurePath(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
+    log.error("%s raised %s at %s", who, type(error).__name__, places)

@@ -110,8 +110,8 @@ async def _pieces(
                 raise DamagedObject(f"piece {following + 1} of {manifest.chunks} is missing")
             for message in batch.messages:
                 # One that was sent again may stand behind its followers, or stand there twice.
-                number = int(message.message_id.rpartition(".")[2] or 0)
-                if number >= following:
+                number = _number_of(message.message_id)
+                if number is not None and number >= following:
                     early[number] = message.payload
             if following + len(early) < manifest.chunks:
                 asked = ask(batch.messages[-1].sequence + 1)
@@ -125,3 +125,9 @@ async def _pieces(
             asked.cancel()
     if len(spooled.tail):
         yield spooled.tail
+
+
+def _number_of(message_id: str) -> int | None:
+    """Return which piece of its object a message is; None: whoever stored it has not said."""
+    number = message_id.rpartition(".")[2]
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 10 else None

@@ -204,9 +204,11 @@ class CongestionWindow:
 
     def _look(self) -> None:
         self._looking = None
-        self.let_read()
-        if self._waiting:
-            self._look_again()
+        try:
+            self.let_read()
+        finally:  # what one source raises keeps no other from its turn
+            if self._waiting:
+                self._look_again()
 
 
 class CongestionWindows:

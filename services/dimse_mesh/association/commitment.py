@@ -31,6 +31,7 @@ from dimse_mesh.dimse.commitment import (
     read_action,
 )
 from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, StreamFull
+from dimse_mesh.mesh.errors import report
 from dimse_mesh.runtime.backoff import pause_after
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.counters_durable import CommitmentCounters
@@ -331,6 +332,8 @@ class Commitments:
         except ReportFailed as failure:
             self._asked_on.pop(request.request_id, None)
             await self._failed(pending, str(failure))
+        except Exception as error:  # noqa: BLE001 - other commitments, and all associations, go on
+            report("the report of a storage commitment", error)
         else:
             log.info(
                 "storage commitment for %s is reported: %d instances, %d of them failed",

@@ -16,6 +16,7 @@ from dimse_mesh.association.waiting import WaitingRoom
 from dimse_mesh.endpoint import PeerConnection
 from dimse_mesh.endpoint.tls import TlsContext
 from dimse_mesh.endpoint.tls_trouble import TlsTroubles, trouble_of
+from dimse_mesh.mesh.errors import report
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,9 @@ class TlsDoor:
             except OSError as error:
                 if _has_sent(raw):  # who sends nothing only looks whether somebody listens
                     self._troubles.note(peer, port, trouble_of(error), error)
+            except Exception as error:  # noqa: BLE001 - one handshake must not end the others
+                report("a TLS handshake", error)
+                accepted.close()
             finally:
                 waiting.lost()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 
 import pytest
@@ -219,3 +220,25 @@ def test_a_rejected_client_that_does_not_close_is_cut_off_when_artim_expires() -
         assert client.closed
 
     run(main())
+
+
+@pytest.mark.parametrize("turns", [1, 2], ids=["in one read", "left for the next turn"])
+def test_what_stands_behind_an_abort_in_one_read_is_nobodys(
+    turns: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by live fuzzing: it was an event that table 9-10 doesn't list, raised into the event loop."""
+    if turns == 2:
+        monkeypatch.setattr("dimse_mesh.endpoint.socket_peer.perf_counter", lambda: math.inf)
+
+    async def main() -> None:
+        client = Client()
+        failures: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+        client.transport.feed(RQ + abort() + ECHO + RELEASE_RQ_PDU + RQ)
+        await asyncio.sleep(1)
+        assert client.closed
+        assert client.gone == 1
+        assert not failures
+
+    run(main())
+    assert "raised" not in caplog.text

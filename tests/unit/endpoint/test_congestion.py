@@ -213,3 +213,26 @@ def test_the_first_bytes_are_acknowledged_soon() -> None:
         if inbound.must_acknowledge:
             told.append(inbound.take_acknowledgement() // KIB)
     assert told == [64, 128, 256, 512, 1024, 2048, 3072]
+
+
+def test_one_that_raises_when_it_may_read_keeps_no_other_from_its_turn() -> None:
+    class Broken(Reader):
+        def regulate(self, *, waited: bool = False) -> None:
+            if waited:
+                raise KeyError("regulate")
+            super().regulate(waited=waited)
+
+    async def main() -> None:
+        told: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        path = CongestionWindow(asyncio.get_running_loop())
+        path.sent(path.window)
+        broken, reader = Broken(path), Reader(path)
+        broken.regulate()
+        reader.regulate()
+        path.arrived(SMALLEST)
+        await asyncio.sleep(10)
+        assert [type(error) for error in told] == [KeyError]
+        assert reader.reading
+
+    run(main())

@@ -12,12 +12,15 @@ import pytest
 from dimse_mesh.endpoint.carrier import Carrier
 from dimse_mesh.endpoint.courier import Courier
 from dimse_mesh.endpoint.patrol import Patrol, Patrolled
+from dimse_mesh.endpoint.peer import PeerUser
 from dimse_mesh.endpoint.ports import Half
 from dimse_mesh.mesh import InvalidSubject, Message, Turn
 from dimse_mesh.schemas.addresses import HalfAddress
+from dimse_mesh.schemas.frames import FrameKind, encode_frame, encode_u32
 from dimse_mesh.schemas.service import ServiceName
-from dimse_mesh.schemas.subjects import Subjects
+from dimse_mesh.schemas.subjects import Kind, Subjects
 from dimse_mesh.streams.outbound import Lane, Segment
+from tests.support.wire import PduType
 from tests.unit.endpoint.joined import EXECUTOR, FRONT, SETTINGS, Joined, joined
 from tests.unit.endpoint.test_half_limits import store
 from tests.unit.endpoint.virtual_time import run
@@ -136,3 +139,62 @@ def test_a_handler_in_this_process_that_raises_is_a_lost_message(caplog: pytest.
 
     run(main())
     assert "a handler in this process raised KeyError" in caplog.text
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_frame_that_breaks_one_association_keeps_none_from_what_stands_behind_it(
+    ends: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with joined() as both:
+            router, half = both.front.router, broken(both, ends=ends)
+            half.frame_received.side_effect = KeyError("frame")
+            router.register(half)
+            release = encode_frame(both.front.half.identity.local.channel, FrameKind.RELEASE_RQ)
+            payload = encode_frame(half.identity.local.channel, FrameKind.RELEASE_RQ) + release
+            half.identity.remote = both.executor.half.identity.local
+            both.executor.carrier.publish(both.executor.carrier.subjects.to(FRONT, Kind.LINK), payload)
+            await both.settle()
+            assert PduType.RELEASE_RQ in both.client.controls, "the other association has got its frame"
+            half.abort.assert_called_once_with("internal-error")
+            router.unregister(half)
+
+    run(main())
+    assert "an association (broken) raised KeyError" in caplog.text
+
+
+def test_a_frame_of_a_stranger_that_breaks_something_ends_no_association(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with joined() as both:
+            half = broken(both, ends=True)
+            router = both.front.router
+            router.register(half)
+            monkeypatch.setattr(router.openings, "gone", Mock(side_effect=KeyError("gone")))
+            stranger = both.channel.instance(EXECUTOR._replace(instance="stranger"))
+            reset = encode_frame(half.identity.local.channel, FrameKind.RESET, encode_u32(1))
+            stranger.publish(stranger.subjects.to(FRONT, Kind.LINK), reset)
+            await both.settle()
+            half.abort.assert_not_called()
+            router.unregister(half)
+
+    run(main())
+    assert "a frame of a stranger raised KeyError" in caplog.text
+
+
+def test_what_a_peer_sends_and_nobody_can_handle_ends_its_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        async with joined() as both:
+            user = create_autospec(PeerUser, instance=True)
+            user.run_received.side_effect = KeyError("run")
+            both.front.half.peer.join(user, max_pdu=16384, max_length=16384)
+            both.client.send(store(1, 5000))
+            await both.settle()
+            assert both.client.closed
+            user.closed.assert_called_once_with()
+
+    run(main())
+    assert "whoever handles what a peer sends raised KeyError" in caplog.text

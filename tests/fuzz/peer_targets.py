@@ -34,7 +34,7 @@ from dimse_mesh.dimse.commitment import (
     read_result,
 )
 from dimse_mesh.hooks.splitting import Extent, Malformed, Splitter
-from dimse_mesh.policy.spelling import NamedTitles, is_ae_title
+from dimse_mesh.policy.spelling import NamedBy, NamedTitles, is_ae_title
 from dimse_mesh.spool.study import study_instance_uid
 from dimse_mesh.storage.header import HeadReader
 from dimse_mesh.upper_layer import (
@@ -309,9 +309,10 @@ def titles(data: bytes) -> None:
     text = data.decode("latin-1")
     if is_ae_title(text):
         assert text.isascii()
-    named = NamedTitles(["READER", "PACS*", text])
-    assert named.resembled_by(text) is None
-    named.resembled_by(text.swapcase())
+    named = NamedTitles([NamedBy("READER", "routes[0]"), NamedBy("PACS*", "routes[1]")])
+    for title in (text, text.swapcase()):
+        found = named.resembled_by(title)
+        assert found is None or title.casefold().startswith(found.pattern.rstrip("*").casefold())
 
 
 # --- where fuzzing begins

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from dimse_mesh.mesh import pack
-from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
+from dimse_mesh.schemas.association import EncryptionOffer, OpenReply, OpenRequest, OpenResult
 from dimse_mesh.schemas.callbacks import CallbackNotice
 from dimse_mesh.schemas.commitment import (
     AnswerOutcome,
@@ -99,6 +99,19 @@ MODELS: tuple[BaseModel, ...] = (
     ),
     OpenReply(result=OpenResult.ACCEPTED, channel=7, window=8 << 20, detail="none"),
     OpenReply(result=OpenResult.BUSY),
+    OpenRequest(
+        association="0e" * 16,
+        channel=5,
+        called_ae="PACS 1",
+        calling_ae="CT",
+        delivery="live",
+        window=8 << 20,
+        deadline=30.5,
+        encryption={
+            "cl oud": EncryptionOffer(from_key="01" * 8, to_key="fe" * 8, message="AAECAwQFBgc="),
+        },
+    ),
+    OpenReply(result=OpenResult.ACCEPTED, channel=7, window=8 << 20, encryption="CAkKCwwNDg8="),
     OperationRequest(
         association="0f" * 16,
         position=1 << 40,

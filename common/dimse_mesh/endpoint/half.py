@@ -16,6 +16,7 @@ import logging
 from collections.abc import Callable
 
 from dimse_mesh.dimse import CommandHead, DimseError
+from dimse_mesh.encryption import EncryptionError, Protection
 from dimse_mesh.endpoint.deadlines import Deadlines
 from dimse_mesh.endpoint.half_state import HalfState
 from dimse_mesh.endpoint.identity import AssociationIdentity
@@ -48,7 +49,15 @@ FEW_OPERATIONS = 4
 """Operations that a peer may have outstanding beyond what was negotiated, while others want the process' time."""
 MANY_OPERATIONS = 32
 """Operations that it may have outstanding then, whatever was negotiated."""
-ENDING = (UpperLayerError, DimseError, FrameError, WindowOverrun, OutboundError, PayloadTooLarge)
+ENDING = (
+    UpperLayerError,
+    DimseError,
+    FrameError,
+    WindowOverrun,
+    OutboundError,
+    PayloadTooLarge,
+    EncryptionError,
+)
 """What a peer or the other endpoint may do wrong."""
 
 
@@ -220,6 +229,7 @@ class AssociationHalf:
         accepted_contexts: frozenset[int],
         max_length: int,
         operations: int = 1,
+        protection: Protection | None = None,
     ) -> None:
         """Join the two sides: the association stands for our peer (its machine is in Sta6).
 
@@ -230,8 +240,11 @@ class AssociationHalf:
             accepted_contexts: ids of the presentation contexts that the target accepted.
             max_length: the Maximum Length that our peer was told.
             operations: that it may have outstanding, by negotiation; 0: without limit.
+            protection: of an encrypted association.
         """
         self.identity.remote = remote
+        if protection is not None:
+            self.sender.seal, self.receiver.open = protection.seal, protection.open
         self.sender.outbound.open(window, self.instance.congestion_window_to(remote.instance))
         self._peer_side.accepted_contexts = accepted_contexts
         self._most_operations = max(
@@ -410,6 +423,15 @@ class AssociationHalf:
             code, reason = f"dimse-{error.code}", AbortReason.INVALID_PDU_PARAMETER_VALUE
         elif isinstance(error, PayloadTooLarge):
             code, reason = error.code, AbortReason.NOT_SPECIFIED
+        elif isinstance(error, EncryptionError):
+            code, reason = error.code, AbortReason.NOT_SPECIFIED
+            self.instance.counters.protocol_error(code)
+            log.warning(
+                "association %s to %s: what came was not sealed by the other endpoint; somebody on the bus may have "
+                "changed it",
+                self.identity.calling_ae,
+                self.identity.called_ae,
+            )
         else:
             code, reason = type(error).__name__, AbortReason.NOT_SPECIFIED
         self.abort(code, reason)

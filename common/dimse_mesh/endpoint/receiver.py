@@ -18,12 +18,16 @@ from dimse_mesh.dimse import (
     parse_head,
     response_to,
 )
+from dimse_mesh.encryption import EncryptionError, OpenSegment
+from dimse_mesh.encryption.protection import TAG_LENGTH
 from dimse_mesh.endpoint.identity import AssociationIdentity, handler_of
 from dimse_mesh.endpoint.operations import Operation, OperationTable
 from dimse_mesh.endpoint.peer import DicomPeer, PeerWatch
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.schemas.frames import (
     LAST,
+    MESSAGE_HEAD_LENGTH,
+    PDUS_HEAD_LENGTH,
     WHOLE,
     Closing,
     FrameError,
@@ -57,6 +61,7 @@ class Receiver:
         "bytes_written",
         "data_at",
         "inbound",
+        "open",
         "requests",
     )
 
@@ -92,6 +97,8 @@ class Receiver:
         self._dropping = False
         self._local: deque[tuple[int, bytes]] = deque()
         self.inbound = inbound
+        self.open: OpenSegment | None = None
+        """Opens what comes, if the association is encrypted."""
         self.bytes_written = 0
         self.data_at = 0.0
         """When a piece of a data set was last passed on: whoever awaits a response sees that something comes."""
@@ -115,6 +122,7 @@ class Receiver:
         Raises:
             FrameError: the other endpoint sent a frame that makes no message.
             DimseError: or a command set that isn't one.
+            EncryptionError: the association is encrypted, and it wasn't the other endpoint that has sent this.
         """
         peer, inbound = self._peer, self.inbound
         while peer.writable and not self._blocked:
@@ -133,6 +141,8 @@ class Receiver:
 
     def _pass_on(self, arrival: Arrival) -> None:
         kind = arrival.kind
+        if self.open is not None:
+            self._unseal(arrival, self.open)
         if kind == FrameKind.DATA:
             last = bool(arrival.flags & LAST)
             self.data_at = self._now()
@@ -154,12 +164,39 @@ class Receiver:
         elif kind == FrameKind.CLOSE:
             self._on_close(arrival.payload[0] if arrival.payload else Closing.WHOLLY)
         elif kind == FrameKind.CANCEL:
+            if self._mid_message:
+                raise FrameError("CANCEL inside a data set")
             self._on_cancel(arrival.position)
         elif kind == FrameKind.CANCELLED:
             skipped = self._operations.at(decode_u64(arrival.payload))
             if skipped is not None:
                 self._operations.remove(skipped)
         # else: a kind that a newer minor version has added; it has had its place in the order
+
+    @staticmethod
+    def _unseal(arrival: Arrival, unseal: OpenSegment) -> None:
+        """Put what was sent in the place of what was sealed of it."""
+        kind, payload = arrival.kind, arrival.payload
+        head = command = memoryview(b"")
+        if kind == FrameKind.MESSAGE:
+            length = MESSAGE_HEAD_LENGTH + len(decode_message_payload(payload)[0])
+            head, command = payload[:MESSAGE_HEAD_LENGTH], payload[MESSAGE_HEAD_LENGTH:length]
+            payload = payload[length:]
+        elif kind == FrameKind.PDUS:
+            command, payload = payload[:PDUS_HEAD_LENGTH], payload[PDUS_HEAD_LENGTH:]
+        elif kind != FrameKind.DATA:  # not secret, and authenticated
+            if len(payload) < TAG_LENGTH:
+                raise EncryptionError("encryption-broken")
+            command, payload = payload[:-TAG_LENGTH], payload[-TAG_LENGTH:]
+        secret = unseal(
+            kind,
+            arrival.position,
+            flags=arrival.flags,
+            context_id=arrival.context_id,
+            clear=command,
+            sealed=payload,
+        )
+        arrival.payload = memoryview(b"".join((head, command, secret)) if command or head else secret)
 
     def _pass_on_message(self, arrival: Arrival) -> None:
         if self._mid_message:

@@ -55,7 +55,7 @@ class RemoteSide:
         if frame.acknowledged:
             self._acknowledged(frame.acknowledged)
         if kind == FrameKind.CANCEL:
-            if not self._receiver.inbound.skip(frame.position, decode_u64(frame.payload)):
+            if not self._receiver.inbound.skip(frame.position, decode_u64(frame.payload), frame.payload):
                 self._half.fail("cancelled-in-mid-message")
                 return
             self.pump()

@@ -12,7 +12,15 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from dimse_mesh.dimse import CommandSet, DimseError, FailureReason, failure_status_for, parse_head
+from dimse_mesh.dimse import (
+    CommandSet,
+    DimseError,
+    FailureReason,
+    StatusCategory,
+    category,
+    failure_status_for,
+    parse_head,
+)
 from dimse_mesh.endpoint.carrier import Carrier, DeathWatcher
 from dimse_mesh.endpoint.connection import RECEIVE_BUFFER_SIZE, PeerConnection
 from dimse_mesh.endpoint.courier import Courier
@@ -49,6 +57,9 @@ from dimse_mesh.streams.outbound import Budget
 from dimse_mesh.upper_layer import Abort
 
 log = logging.getLogger(__name__)
+
+_NO_REFUSAL = frozenset((StatusCategory.SUCCESS, StatusCategory.WARNING, StatusCategory.PENDING))
+"""What no handler says of an operation that nobody has performed."""
 
 
 class Router:
@@ -367,7 +378,7 @@ class Router:
         except (EnvelopeError, DimseError):
             self._complaints.dropped("a malformed refusal", message.sender)
             return
-        if status is None:
+        if status is None or category(status) in _NO_REFUSAL:
             status = failure_status_for(0, FailureReason.NOT_AUTHORIZED)
         half = self._halves.get(refusal.channel)
         if half is None or message.sender is None:

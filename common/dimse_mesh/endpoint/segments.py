@@ -1,13 +1,14 @@
 """The segments of an association, each built once: what is published now is published again if it gets lost.
 
 Pure functions of their arguments. `identity` says who the two ends are, `position` where the segment stands in its
-direction, `acknowledged` what we have consumed of the other one.
+direction, `acknowledged` what we have consumed of the other one, `seal` encrypts if the association is encrypted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dimse_mesh.encryption import SealSegment
 from dimse_mesh.endpoint.identity import AssociationIdentity
 from dimse_mesh.mesh import pack
 from dimse_mesh.schemas.frames import (
@@ -36,6 +37,7 @@ def message(
     whole: bool,
     traceparent: str | None,
     subject: str | None,
+    seal: SealSegment | None = None,
 ) -> Segment:
     """Return a command set, with its data set if that is `whole`.
 
@@ -43,6 +45,11 @@ def message(
         subject: of the handlers through which it goes; None: straight to the other endpoint.
     """
     assert identity.remote is not None
+    flags = WHOLE if whole else 0
+    if seal is not None:
+        data = seal(
+            FrameKind.MESSAGE, position, flags=flags, context_id=context_id, clear=command, secret=data
+        )
     length = len(command) + len(data)
     if subject is None:
         frame = encode_frame(
@@ -53,7 +60,7 @@ def message(
             data,
             position=position,
             acknowledged=acknowledged,
-            flags=WHOLE if whole else 0,
+            flags=flags,
             context_id=context_id,
         )
         return Segment(position, length, Lane.CONTROL, frame, traceparent=traceparent)
@@ -87,9 +94,13 @@ def chunk(
     context_id: int,
     parts: Sequence[bytes | memoryview],
     last: bool,
+    seal: SealSegment | None = None,
 ) -> Segment:
     """Return a piece of a data set. An empty last one still has a place of its own in the order."""
     assert identity.remote is not None
+    if seal is not None:
+        secret, flags = b"".join(parts), LAST if last else 0
+        parts = (seal(FrameKind.DATA, position, flags=flags, context_id=context_id, secret=secret),)
     frame = encode_frame(
         identity.remote.channel,
         FrameKind.DATA,
@@ -103,14 +114,23 @@ def chunk(
 
 
 def run(
-    identity: AssociationIdentity, position: int, acknowledged: int, *, head: PdusHead, pdus: memoryview
+    identity: AssociationIdentity,
+    position: int,
+    acknowledged: int,
+    *,
+    head: PdusHead,
+    pdus: bytes | memoryview,
+    seal: SealSegment | None = None,
 ) -> Segment:
     """Return pending responses, as the PDUs that they came in."""
     assert identity.remote is not None
+    encoded_head = encode_pdus_head(head)
+    if seal is not None:
+        pdus = seal(FrameKind.PDUS, position, clear=encoded_head, secret=pdus)
     frame = encode_frame(
         identity.remote.channel,
         FrameKind.PDUS,
-        encode_pdus_head(head),
+        encoded_head,
         pdus,
         position=position,
         acknowledged=acknowledged,
@@ -118,40 +138,75 @@ def run(
     return Segment(position, len(pdus), Lane.BULK, frame)
 
 
-def release(identity: AssociationIdentity, position: int, acknowledged: int, *, kind: FrameKind) -> Segment:
+def release(
+    identity: AssociationIdentity,
+    position: int,
+    acknowledged: int,
+    *,
+    kind: FrameKind,
+    seal: SealSegment | None = None,
+) -> Segment:
     """Return an A-RELEASE-RQ or -RP."""
     assert identity.remote is not None
-    frame = encode_frame(identity.remote.channel, kind, position=position, acknowledged=acknowledged)
-    return Segment(position, 1, Lane.CONTROL, frame)
+    payload = _with_tag(b"", kind, position, seal)
+    frame = encode_frame(identity.remote.channel, kind, payload, position=position, acknowledged=acknowledged)
+    return Segment(position, len(payload) or 1, Lane.CONTROL, frame)
 
 
-def close(identity: AssociationIdentity, position: int, acknowledged: int, *, how: Closing) -> Segment:
+def close(
+    identity: AssociationIdentity,
+    position: int,
+    acknowledged: int,
+    *,
+    how: Closing,
+    seal: SealSegment | None = None,
+) -> Segment:
     """Return the end of our peer's connection."""
     assert identity.remote is not None
+    payload = _with_tag(bytes((how,)), FrameKind.CLOSE, position, seal)
     frame = encode_frame(
-        identity.remote.channel, FrameKind.CLOSE, bytes((how,)), position=position, acknowledged=acknowledged
+        identity.remote.channel, FrameKind.CLOSE, payload, position=position, acknowledged=acknowledged
     )
-    return Segment(position, 1, Lane.CONTROL, frame, awaited=False)
+    return Segment(position, len(payload), Lane.CONTROL, frame, awaited=False)
 
 
-def cancel(identity: AssociationIdentity, position: int, acknowledged: int, *, length: int) -> Segment:
+def cancel(
+    identity: AssociationIdentity,
+    position: int,
+    acknowledged: int,
+    *,
+    length: int,
+    seal: SealSegment | None = None,
+) -> Segment:
     """Return what stands in the place of segments that will never be sent (again)."""
     assert identity.remote is not None
     frame = encode_frame(
         identity.remote.channel,
         FrameKind.CANCEL,
-        encode_u64(length),
+        _with_tag(encode_u64(length), FrameKind.CANCEL, position, seal),
         position=position,
         acknowledged=acknowledged,
     )
     return Segment(position, length, Lane.CONTROL, frame, awaited=False)
 
 
-def cancelled(identity: AssociationIdentity, position: int, acknowledged: int, *, cancel_at: int) -> Segment:
+def cancelled(
+    identity: AssociationIdentity,
+    position: int,
+    acknowledged: int,
+    *,
+    cancel_at: int,
+    seal: SealSegment | None = None,
+) -> Segment:
     """Return the answer to a CANCEL that came in time."""
     assert identity.remote is not None
-    payload = encode_u64(cancel_at)
+    payload = _with_tag(encode_u64(cancel_at), FrameKind.CANCELLED, position, seal)
     frame = encode_frame(
         identity.remote.channel, FrameKind.CANCELLED, payload, position=position, acknowledged=acknowledged
     )
     return Segment(position, len(payload), Lane.CONTROL, frame)
+
+
+def _with_tag(payload: bytes, kind: FrameKind, position: int, seal: SealSegment | None) -> bytes:
+    """Return a payload that is not secret, with the tag that authenticates it if the association is encrypted."""
+    return payload if seal is None else payload + seal(kind, position, clear=payload)

@@ -24,6 +24,7 @@ from dimse_mesh.dimse import (
     cancel_request,
     failure_status_for,
 )
+from dimse_mesh.encryption import SealSegment
 from dimse_mesh.endpoint import segments
 from dimse_mesh.endpoint.chunks import ChunkGatherer
 from dimse_mesh.endpoint.courier import Courier
@@ -77,6 +78,7 @@ class Sender:
         "operations",
         "outbound",
         "progress_at",
+        "seal",
         "unsent",
     )
 
@@ -122,6 +124,8 @@ class Sender:
         self.answers = 0
         """Final responses of the peer."""
         self.progress_at = 0.0
+        self.seal: SealSegment | None = None
+        """Encrypts what is sent, if the association is encrypted."""
         self.unsent = False
         """Whether a segment was not taken by the courier."""
 
@@ -167,7 +171,14 @@ class Sender:
     def _send_run(self, run: Run, pdus: memoryview) -> None:
         head = PdusHead(run.largest, self._pending.responded_to)
         self._send(
-            segments.run(self._identity, self.outbound.position, self._acknowledged(), head=head, pdus=pdus)
+            segments.run(
+                self._identity,
+                self.outbound.position,
+                self._acknowledged(),
+                head=head,
+                pdus=pdus,
+                seal=self.seal,
+            )
         )
 
     @property
@@ -252,27 +263,29 @@ class Sender:
         assert head is not None
         self._command_held = False
         self._streaming = not whole
-        command, payload, position = self._command, b"".join(data), self.outbound.position
-        traceparent = None
+        command, is_request = self._command, False
         if head.is_response:
             self.answers += not head.is_pending
             self._tracing.response_sent(head)
             if head.is_pending and head.has_data_set:
                 self._pending.remember(self._context_id, command, head.responded_to)
-        elif head.command_field != CommandField.C_CANCEL_RQ:
-            end = position + len(command) + len(payload) if whole else None
-            traceparent = self._start_operation(head, position, end)
+        else:
+            is_request = head.command_field != CommandField.C_CANCEL_RQ
         segment = segments.message(
             self._identity,
-            position,
+            self.outbound.position,
             self._acknowledged(),
             context_id=self._context_id,
             command=command,
-            data=payload,
+            data=b"".join(data),
             whole=whole,
-            traceparent=traceparent,
+            traceparent=None,
             subject=self._subject(head.command_field),
+            seal=self.seal,
         )
+        if is_request:
+            end = segment.position + segment.length if whole else None
+            segment.traceparent = self._start_operation(head, segment.position, end)
         self._send(segment)
         if self._watch is not None and head.is_response:
             self._watch.answered(head)
@@ -311,16 +324,19 @@ class Sender:
                 context_id=self._context_id,
                 parts=parts,
                 last=last,
+                seal=self.seal,
             )
         )
 
     def send_release(self, kind: FrameKind) -> None:
         """Send an A-RELEASE-RQ or -RP in its place behind the messages."""
-        self._send(segments.release(self._identity, self.outbound.position, self._acknowledged(), kind=kind))
+        position, acknowledged = self.outbound.position, self._acknowledged()
+        self._send(segments.release(self._identity, position, acknowledged, kind=kind, seal=self.seal))
 
     def send_close(self, how: Closing) -> None:
         """Send the end of our peer's connection in its place behind the messages."""
-        self._send(segments.close(self._identity, self.outbound.position, self._acknowledged(), how=how))
+        position, acknowledged = self.outbound.position, self._acknowledged()
+        self._send(segments.close(self._identity, position, acknowledged, how=how, seal=self.seal))
 
     def send_cancelled(self, position: int) -> None:
         """Tell the other side that a CANCEL came in time, between messages: one is cancelled as a whole."""
@@ -329,7 +345,11 @@ class Sender:
             return
         self._send(
             segments.cancelled(
-                self._identity, self.outbound.position, self._acknowledged(), cancel_at=position
+                self._identity,
+                self.outbound.position,
+                self._acknowledged(),
+                cancel_at=position,
+                seal=self.seal,
             )
         )
 
@@ -410,6 +430,7 @@ class Sender:
             whole=True,
             traceparent=None,
             subject=self._subject(CommandField.C_CANCEL_RQ),
+            seal=self.seal,
         )
         segment.awaited = False
         self._send(segment)
@@ -423,7 +444,11 @@ class Sender:
         assert remote is not None
         end = operation.end if operation.end is not None else self.outbound.position
         segment = segments.cancel(
-            self._identity, operation.position, self._acknowledged(), length=end - operation.position
+            self._identity,
+            operation.position,
+            self._acknowledged(),
+            length=end - operation.position,
+            seal=self.seal,
         )
         self.outbound.replace(operation.position, end, segment)
         if not self._courier.send(remote.instance, segment):

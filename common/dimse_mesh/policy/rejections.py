@@ -27,6 +27,10 @@ LIMIT_EXCEEDED = AssociateRJ(
     RejectSource.SERVICE_PROVIDER_PRESENTATION,
     PresentationRejectReason.LOCAL_LIMIT_EXCEEDED,
 )
+NOT_ENCRYPTED = AssociateRJ(
+    RejectResult.PERMANENT, RejectSource.SERVICE_PROVIDER_ACSE, AcseRejectReason.NO_REASON_GIVEN
+)
+"""The association can't be encrypted from zone to zone, and has to be."""
 VERSION_NOT_SUPPORTED = AssociateRJ(
     RejectResult.PERMANENT,
     RejectSource.SERVICE_PROVIDER_ACSE,

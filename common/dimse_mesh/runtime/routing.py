@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from dimse_mesh.runtime.settings_encryption import RouteEncryption
 from dimse_mesh.runtime.settings_fields import AePattern, AeTitle, SettingsModel, Token
 from dimse_mesh.runtime.settings_hooks import Hook
 from dimse_mesh.schemas.spool_subjects import RoutePriority
@@ -118,6 +119,11 @@ class Route(SettingsModel):
     )
     calling_ae: AeTitle | None = Field(
         default=None, description="calling AE title to send instead of the client's"
+    )
+    encryption: RouteEncryption | None = Field(
+        default=None,
+        description="required: nothing goes to the destination unless it is encrypted; none: as `encryption` says of "
+        "its zone",
     )
     allow: frozenset[DimseService] | None = Field(
         default=None,

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _PR_SET_DUMPABLE: Final = 4
 _KEY_LOG: Final = "SSLKEYLOGFILE"
 """The variable that makes Python's ssl, and what is built on it, write the keys of every TLS session to a file."""
-_SECRET_FILES: Final = frozenset(("key", "credentials", "nkey_seed", "token_file"))
+_SECRET_FILES: Final = frozenset(("key", "keys", "credentials", "nkey_seed", "token_file"))
 """Names of the settings that are files, or folders of files, of secrets."""
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 

@@ -21,6 +21,7 @@ from dimse_mesh.runtime.routing import Delivery, Route
 from dimse_mesh.runtime.settings_association import AssociationSettings
 from dimse_mesh.runtime.settings_audit import AuditSettings
 from dimse_mesh.runtime.settings_durable import DeliverySettings, SpoolSettings
+from dimse_mesh.runtime.settings_encryption import EncryptionSettings, RouteEncryption
 from dimse_mesh.runtime.settings_errors import ConfigurationError, problems_of, without_password
 from dimse_mesh.runtime.settings_events import EventsSettings
 from dimse_mesh.runtime.settings_fields import SettingsModel, SubjectRoot, Token
@@ -105,6 +106,9 @@ class ZoneSettings(BaseSettings):
     priors: PriorsSettings = Field(
         default_factory=PriorsSettings, description="earlier studies fetched when a new one arrives"
     )
+    encryption: EncryptionSettings | None = Field(
+        default=None, description="end-to-end encryption of data sets; none: there is none"
+    )
     mesh: MeshSettings = Field(default_factory=MeshSettings, description="streams over NATS")
     liveness: LivenessSettings = Field(default_factory=LivenessSettings, description="who is alive")
     observability: ObservabilitySettings = Field(
@@ -139,6 +143,23 @@ class ZoneSettings(BaseSettings):
                 raise ValueError(
                     f"routes[{number}].to: a durable route names its destination, {{ae: TITLE}} or {{zone: NAME}}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _encrypted_routes_have_keys(self) -> Self:
+        for number, route in enumerate(self.routes):
+            if route.encryption is RouteEncryption.REQUIRED and self.encryption is None:
+                raise ValueError(f"routes[{number}].encryption: needs the section encryption, with keys")
+        if self.encryption is not None and self.zone in self.encryption.zones:
+            raise ValueError(f"encryption.zones: {self.zone!r} is this zone; its keys are in encryption.keys")
+        return self
+
+    @model_validator(mode="after")
+    def _durable_routes_are_not_encrypted(self) -> Self:
+        if self.encryption is not None and self.is_durable:
+            raise ValueError(
+                "encryption: not with durable routes yet: their objects would be kept in the clear"
+            )
         return self
 
     def hosted_by(self, service: ServiceName) -> tuple[ServiceName, ...]:

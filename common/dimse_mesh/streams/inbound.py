@@ -98,12 +98,16 @@ class Inbound:
         if arrival.kind == FrameKind.CANCEL:  # pieces of what it skips may have come behind it
             self._drop_early(arrival.position, self.received)
 
-    def skip(self, position: int, length: int) -> bool:
-        """Pass over segments that will not come; return False when part of them was already received."""
+    def skip(self, position: int, length: int, payload: memoryview) -> bool:
+        """Pass over segments that will not come; return False when part of them was already received.
+
+        Args:
+            payload: of the frame that says so.
+        """
         if position < self.received:
             return position + length <= self.received
         self._drop_early(position, position + length)
-        return self.accept(Arrival(position, length, FrameKind.CANCEL, 0, 0, memoryview(b"")))
+        return self.accept(Arrival(position, length, FrameKind.CANCEL, 0, 0, payload))
 
     def _drop_early(self, start: int, end: int) -> None:
         for position in [p for p in self._early if start <= p < end]:

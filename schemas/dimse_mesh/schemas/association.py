@@ -14,8 +14,26 @@ from pydantic import Field
 
 from dimse_mesh.schemas.service import AeTitle, Channel, WireModel
 
+ZoneName = Annotated[str, Field(max_length=128)]
 AssociationId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Window = Annotated[int, Field(ge=0, le=1 << 30)]
+
+
+KeyId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+HandshakeMessage = Annotated[str, Field(max_length=256, pattern=r"^[A-Za-z0-9+/=]*$")]
+"""A message of a Noise handshake, in base64."""
+MOST_OFFERS = 64
+"""Zones that an encryption is offered to, at most."""
+
+
+class EncryptionOffer(WireModel):
+    """A front-end's first handshake message to one zone."""
+
+    from_key: KeyId
+    """Of the front-end's zone."""
+    to_key: KeyId
+    """Of the zone that it is for."""
+    message: HandshakeMessage
 
 
 class OpenRequest(WireModel):
@@ -31,6 +49,10 @@ class OpenRequest(WireModel):
     """Bytes that the front-end is ready to hold unconsumed."""
     deadline: Annotated[float, Field(gt=0, le=7 * 24 * 3600.0, allow_inf_nan=False)]
     """Seconds that the front-end waits for the reply."""
+    encryption: Annotated[dict[ZoneName, EncryptionOffer], Field(max_length=MOST_OFFERS)] = Field(
+        default_factory=dict
+    )
+    """By zone; none: the association isn't encrypted."""
 
 
 class OpenResult(StrEnum):
@@ -64,3 +86,5 @@ class OpenReply(WireModel):
     """Bytes that the executor is ready to hold unconsumed."""
     detail: Annotated[str, Field(max_length=128)] = ""
     """A code for logs, never text from a peer."""
+    encryption: HandshakeMessage = ""
+    """The executor's answer to the offer for its zone; none: the association isn't encrypted."""

@@ -70,7 +70,10 @@ class FrameKind(IntEnum):
 
 FIRST_CONTROL = FrameKind.ACK
 """Kinds below it are segments."""
-_U32_SIZE = 4
+MESSAGE_HEAD_LENGTH = 4
+"""Bytes of a MESSAGE payload before its command set."""
+PDUS_HEAD_LENGTH = 6
+"""Bytes of a PDUS payload before its PDUs."""
 
 
 class Closing(IntEnum):
@@ -109,9 +112,9 @@ def sequence_length(kind: int, payload_length: int) -> int:
     """Return a segment's length in the sequence: by how much it moves the position of its direction."""
     length = payload_length
     if kind == FrameKind.MESSAGE:
-        length -= _U32_SIZE
+        length -= MESSAGE_HEAD_LENGTH
     elif kind == FrameKind.PDUS:
-        length -= _PDUS_HEAD.size
+        length -= PDUS_HEAD_LENGTH
     return max(length, 1)
 
 

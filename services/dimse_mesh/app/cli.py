@@ -94,12 +94,14 @@ def check(file: Annotated[Path, typer.Argument(help="A zone's YAML file.", dir_o
     """
     from dimse_mesh.app.checked_hooks import check_hooks
     from dimse_mesh.app.untranslatable import untranslatable
+    from dimse_mesh.runtime.encryption import association_encryption
     from dimse_mesh.runtime.secrecy import secrets_others_can_read
     from dimse_mesh.runtime.settings import dump_complete, load_settings
 
     with failures():
         settings = load_settings(file)
         check_hooks(settings, file)
+        association_encryption(settings)
         sys.stdout.write(dump_complete(settings))
         for line in secrets_others_can_read(settings, file):
             print(f"{file}: {line}", file=sys.stderr)
@@ -182,6 +184,24 @@ def nats_config(
             sys.stdout.write(print_config(files, hub))
         else:
             sys.stdout.write(write_config(files, hub, output))
+
+
+@app.command(name="encryption-keys")
+def encryption_keys(
+    file: Annotated[Path, typer.Argument(help="A zone's YAML file.", dir_okay=False)],
+    *,
+    new: Annotated[
+        bool, typer.Option("--new", help="Make a key in encryption.keys: the first one seals at once.")
+    ] = False,
+    use_next: Annotated[
+        bool, typer.Option("--use-next", help="Seal with the key that was made last: other zones know it.")
+    ] = False,
+) -> None:
+    """List a zone's keys of the end-to-end encryption: id, what each does, public key, file."""
+    from dimse_mesh.app.encryption_keys import list_keys
+
+    with failures():
+        sys.stdout.write(list_keys(file, new=new, use_next=use_next))
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 EXTRA_OF: Final = {
+    "cryptography": "encryption",
     "pydicom": "cli",
     "pynetdicom": "cli",
     "rich": "cli",

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from dimse_mesh.association.acceptor import Acceptor
 from dimse_mesh.association.admitted import AdmittedClient, Lead
 from dimse_mesh.association.association_events import AssociationEvents, says_nothing
 from dimse_mesh.association.callbacks import Callback
 from dimse_mesh.association.opening import Accepted, Opener, Refused
+from dimse_mesh.encryption import EncryptionError, Protection
 from dimse_mesh.endpoint import PROVIDER_ABORT, AssociationHalf, AssociationIdentity, Router
 from dimse_mesh.endpoint.auditing import AssociationAudit
 from dimse_mesh.endpoint.own import with_own_items
 from dimse_mesh.policy import PolicyRefusal
-from dimse_mesh.policy.rejections import CONGESTION
+from dimse_mesh.policy.rejections import CONGESTION, NOT_ENCRYPTED
 from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.runtime.encryption import association_encryption
 from dimse_mesh.runtime.logging import enter_trace
 from dimse_mesh.runtime.routing import Delivery, Route
+from dimse_mesh.runtime.settings_encryption import RouteEncryption
 from dimse_mesh.schemas.addresses import HalfAddress
 from dimse_mesh.schemas.association import OpenReply, OpenRequest
 from dimse_mesh.schemas.subjects import Subject
 from dimse_mesh.upper_layer import Abort, AssociateAC, AssociateRJ, AssociateRQ, MalformedPdu
+
+if TYPE_CHECKING:
+    from dimse_mesh.encryption.associations import AssociationEncryption
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +36,8 @@ Objection = Callable[[int], PolicyRefusal | None]
 """Says by its command field why a request that no handler is asked about is refused, or None."""
 Reject = Callable[[Acceptor, AssociateRQ, AssociateRJ, str], None]
 """Rejects a client, by a code for logs and counters."""
+Protect = Callable[[Accepted], Protection | None]
+"""Makes an association's protection of what the executor has answered."""
 
 
 class LiveOpener:
@@ -36,6 +45,9 @@ class LiveOpener:
 
     Args:
         reject: answers a client that the target has rejected.
+
+    Raises (from the constructor):
+        StartError: associations are to be encrypted, and a key is unusable.
     """
 
     def __init__(
@@ -47,6 +59,7 @@ class LiveOpener:
         self._opener = Opener(context.mesh, context.liveness, router)
         self._events = events
         self._reject = reject
+        self._encryption = association_encryption(context.settings)
 
     async def open(
         self,
@@ -109,18 +122,23 @@ class LiveOpener:
         self._router.register(half)
         code = "cancelled"
         try:
+            opening = OpenRequest(
+                association=identity.association,
+                channel=identity.local.channel,
+                called_ae=identity.called_ae,
+                calling_ae=identity.calling_ae,
+                delivery=route.delivery.value,
+                window=self._router.settings.largest_window,
+                deadline=self._settings.open_timeout,
+            )
+            pdu = _rewritten(client.pdu, request, route, callback)
+            protect: Protect = _unprotected
+            if self._encryption is not None:
+                opening, protect = self._offer(self._encryption, route, opening, pdu, identity.local)
             outcome = await self._opener.open(
                 self._destination(route),
-                OpenRequest(
-                    association=identity.association,
-                    channel=identity.local.channel,
-                    called_ae=identity.called_ae,
-                    calling_ae=identity.calling_ae,
-                    delivery=route.delivery.value,
-                    window=self._router.settings.largest_window,
-                    deadline=self._settings.open_timeout,
-                ),
-                _rewritten(client.pdu, request, route, callback),
+                opening,
+                pdu,
                 local=identity.local,
                 traceparent=telemetry.traceparent(span),
             )
@@ -131,6 +149,11 @@ class LiveOpener:
                 code = "client-gone"
                 self._forget_target(identity, outcome.sink)
             else:
+                try:
+                    protection = protect(outcome)
+                except EncryptionError:
+                    self._forget_target(identity, outcome.sink)
+                    raise
                 try:
                     accept_pdu = self._accept_pdu(request, outcome.answer)
                 except MalformedPdu:
@@ -148,7 +171,12 @@ class LiveOpener:
                         called_ae=identity.called_ae,
                         delivery=Delivery.LIVE,
                     )
-                self._join(request, half, outcome)
+                self._join(request, half, outcome, protection)
+        except EncryptionError as error:
+            code = error.code
+            log.warning("%s to %s: %s", request.calling_ae, request.called_ae, error)
+            if not acceptor.peer.over:
+                self._reject(acceptor, request, NOT_ENCRYPTED, code)
         finally:
             if not linked:
                 self._router.unregister(half)
@@ -156,6 +184,30 @@ class LiveOpener:
                 audit.failed(code)
                 telemetry.end(span, error_code=code)
                 acceptor.peer.abort()
+
+    def _offer(
+        self,
+        encryption: AssociationEncryption,
+        route: Route,
+        opening: OpenRequest,
+        pdu: bytes,
+        local: HalfAddress,
+    ) -> tuple[OpenRequest, Protect]:
+        """Return an opening that offers encryption, and what makes the association's protection of the answer.
+
+        Raises:
+            EncryptionError: the association has to be encrypted, and can't be.
+        """
+        required = route.encryption is RouteEncryption.REQUIRED
+        to_zone = None if route.to is None else route.to.zone
+        offered = encryption.offer(opening, pdu, local, to_zone=to_zone, required=required)
+
+        def protect(accepted: Accepted) -> Protection | None:
+            return encryption.settle(
+                offered, accepted.encryption, accepted.sink, accepted.pdu, required=required
+            )
+
+        return opening.model_copy(update={"encryption": offered.offers}), protect
 
     def _destination(self, route: Route) -> Subject[OpenRequest, OpenReply]:
         subjects = self._context.mesh.subjects
@@ -190,7 +242,13 @@ class LiveOpener:
         # PS3.8 §9.3.3: these fields are sent back as they came in the request.
         return own.with_ae_title_bytes(request.called_ae_bytes, request.calling_ae_bytes).encode()
 
-    def _join(self, request: AssociateRQ, half: AssociationHalf, accepted: Accepted) -> None:
+    def _join(
+        self,
+        request: AssociateRQ,
+        half: AssociationHalf,
+        accepted: Accepted,
+        protection: Protection | None,
+    ) -> None:
         """Join the client, who was answered, to the target."""
         self._context.counters.association_opened()
         half.establish(
@@ -200,8 +258,13 @@ class LiveOpener:
             accepted_contexts=accepted.answer.accepted_context_ids,
             max_length=self._settings.max_pdu_length,
             operations=accepted.answer.operations_window[0],
+            protection=protection,
         )
         half.attach()
+
+
+def _unprotected(_: Accepted) -> Protection | None:
+    return None
 
 
 def _rewritten(pdu: bytes, request: AssociateRQ, route: Route, callback: Callback | None) -> bytes:

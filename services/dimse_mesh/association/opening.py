@@ -47,6 +47,10 @@ class Accepted:
     sink: HalfAddress
     window: int
     answer: AssociateAC
+    pdu: bytes
+    """The answer as it came."""
+    encryption: str
+    """The executor's handshake message; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +214,7 @@ def _outcome(answer: Reply[OpenReply]) -> Accepted | Refused:
     try:
         match reply.result:
             case OpenResult.ACCEPTED if sink is not None:
-                return Accepted(sink, reply.window, AssociateAC.decode(body))
+                return Accepted(sink, reply.window, AssociateAC.decode(body), pdu, reply.encryption)
             case OpenResult.REJECTED:
                 return Refused(AssociateRJ.decode(body), _code_in(reply.detail) or "rejected-by-target")
             case OpenResult.ABORTED if pdu and pdu[0] == PduType.ABORT:

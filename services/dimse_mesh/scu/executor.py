@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import anyio
 
 from dimse_mesh.dimse import CommandHead
+from dimse_mesh.encryption import EncryptionError, Protection
 from dimse_mesh.endpoint import AssociationHalf, AssociationIdentity, Occupancy, Router
 from dimse_mesh.endpoint.auditing import AssociationAudit, peer_of
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT, with_own_items
@@ -17,9 +19,11 @@ from dimse_mesh.endpoint.tls import TlsContext, remote_context
 from dimse_mesh.endpoint.tls_trouble import TlsSide, TlsTroubles
 from dimse_mesh.events import event_publisher
 from dimse_mesh.mesh import Message
+from dimse_mesh.mesh.complaints import Complaints
 from dimse_mesh.policy import OpeningQuestion, Policy, PolicyRefusal, Side
-from dimse_mesh.policy.rejections import CALLING_NOT_RECOGNIZED
+from dimse_mesh.policy.rejections import CALLING_NOT_RECOGNIZED, NOT_ENCRYPTED
 from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.runtime.encryption import association_encryption
 from dimse_mesh.runtime.logging import enter_trace
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.runtime.tracing import traceparent_in
@@ -32,6 +36,9 @@ from dimse_mesh.scu.requestor import Answer, OpeningFailed, connect, request_ass
 from dimse_mesh.scu.slots import Slots
 from dimse_mesh.scu.storage import StoragePlaces
 from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, UpperLayerError
+
+if TYPE_CHECKING:
+    from dimse_mesh.encryption.associations import Taken
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +57,7 @@ class Executor:
         origins: hears of which zone a study comes from; None: no route goes by that.
 
     Raises (from the constructor):
-        StartError: a TLS file of a target is unusable.
+        StartError: a TLS file of a target is unusable, or a key of the encryption.
     """
 
     def __init__(
@@ -70,6 +77,8 @@ class Executor:
         self._router = router
         self._slots = slots
         self._policy = policy
+        self._encryption = association_encryption(context.settings)
+        self._complaints = Complaints(log)
         self._tls: dict[str, TlsContext] = {
             remote.ae_title: remote_context(remote.tls)
             for remote in self._settings.remote_aes
@@ -113,6 +122,12 @@ class Executor:
             rejection = refusal.rejection or CALLING_NOT_RECOGNIZED
             return OpenReply(result=OpenResult.REJECTED, detail=refusal.code), rejection.encode()
         front_end = HalfAddress(sender, request.channel)
+        try:
+            taken = None if self._encryption is None else self._encryption.take(request, pdu, front_end)
+        except EncryptionError as error:
+            self._complaints.dropped(f"an opening, whose encryption is wrong ({error.code}: {error})", sender)
+            self._context.counters.opening_answered(remote.ae_title, OpenResult.REJECTED.value)
+            return OpenReply(result=OpenResult.REJECTED, detail=error.code), NOT_ENCRYPTED.encode()
         if self.draining or self.occupancy.count >= self._settings.max_associations:
             return OpenReply(result=OpenResult.BUSY), b""
         telemetry = self._context.telemetry
@@ -136,7 +151,7 @@ class Executor:
                 limit = remote.max_associations
                 counted = await self._slots.take(remote.ae_title, limit, within=request.deadline)
                 if counted:
-                    reply, tail = await self._open(remote, request, asked, local, front_end)
+                    reply, tail = await self._open(remote, request, asked, local, front_end, taken=taken)
                 else:
                     reply = OpenReply(
                         result=OpenResult.LIMIT, channel=local.channel, detail="association-limit"
@@ -190,6 +205,8 @@ class Executor:
         asked: AssociateRQ,
         local: HalfAddress,
         front_end: HalfAddress,
+        *,
+        taken: Taken | None,
     ) -> tuple[OpenReply, bytes]:
         try:
             own = with_own_items(asked, maximum_length=self._settings.max_pdu_length)
@@ -234,9 +251,17 @@ class Executor:
             target=peer_of(remote.ae_title, remote.host or "", requestor=False),
             details={"from zone": identity.home_zone},
         )
+        protection, encryption = (None, "") if taken is None else taken.answer(local, answer.pdu)
         reply = self._join(
-            remote, identity, audit, peer, answer.content, window=request.window, on_request=on_request
-        )
+            remote,
+            identity,
+            audit,
+            peer,
+            answer.content,
+            window=request.window,
+            on_request=on_request,
+            protection=protection,
+        ).model_copy(update={"encryption": encryption})
         return reply, answer.pdu
 
     def _patience_with(self, remote: RemoteAe) -> float:
@@ -258,6 +283,7 @@ class Executor:
         *,
         window: int,
         on_request: Callable[[CommandHead, memoryview], None] | None,
+        protection: Protection | None,
     ) -> OpenReply:
         """Join the target's association to the front-end's end of the link."""
         front_end = identity.remote
@@ -309,6 +335,7 @@ class Executor:
             accepted_contexts=accepted.accepted_context_ids,
             max_length=self._settings.max_pdu_length,
             operations=accepted.operations_window[1],
+            protection=protection,
         )
         return OpenReply(
             result=OpenResult.ACCEPTED,

@@ -24,6 +24,7 @@ LOCKS = sorted(Path("requirements").glob("*.lock"))
 # Which extra a folder of the command line may need beyond the services' own libraries.
 MAY_NEED = {
     "services/dimse_mesh/app": "demo",
+    "common/dimse_mesh/encryption": "encryption",
     "common/dimse_mesh/hooks": "hooks",
     "common/dimse_mesh/transcoding": "transcoding",
     "common/dimse_mesh/isolation/serving.py": "hooks",

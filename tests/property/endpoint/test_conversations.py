@@ -35,6 +35,7 @@ fragment_sizes = st.none() | st.lists(st.integers(1, 3000), min_size=1, max_size
     sizes=st.tuples(fragment_sizes, fragment_sizes),
     seed=st.integers(0, 2**32),
     window=st.sampled_from([4000, 16384, 65536]),
+    encrypted=st.booleans(),
 )
 def test_every_message_arrives_once_in_order_and_nothing_remains(
     *,
@@ -45,10 +46,17 @@ def test_every_message_arrives_once_in_order_and_nothing_remains(
     sizes: tuple[list[int] | None, list[int] | None],
     seed: int,
     window: int,
+    encrypted: bool,
 ) -> None:
     async def main() -> list[weakref.ref[Any]]:
         half_settings = replace(SETTINGS, window=window)
-        async with joined(random=Random(seed), faults=bad, settings=half_settings, max_pdus=limits) as both:
+        async with joined(
+            random=Random(seed),
+            faults=bad,
+            settings=half_settings,
+            max_pdus=limits,
+            encrypted=encrypted,
+        ) as both:
             client, target = both.client, both.target
             client.sizes, target.sizes = sizes
             Target(target, conversation).start()

@@ -38,7 +38,7 @@ class OrderAndCredit(RuleBasedStateMachine):
             self.inbound.accept(
                 Arrival(segment.position, segment.length, FrameKind.DATA, 0, 0, memoryview(segment.payload))
             )
-        elif not self.inbound.skip(segment.position, segment.length):
+        elif not self.inbound.skip(segment.position, segment.length, memoryview(b"")):
             assert segment.position < self.inbound.received < segment.position + segment.length
             self.aborted = True
 

@@ -23,6 +23,7 @@ def test_an_error_while_opening_aborts_that_client_alone(
     context = create_autospec(ServiceContext, instance=True)
     context.settings, context.mesh, context.liveness = MagicMock(), MagicMock(), MagicMock()
     context.settings.association.limits = AssociationLimits()
+    context.settings.encryption = None
     context.settings.routes = (object(),)  # no route: looking for one fails
     acceptor = create_autospec(Acceptor, instance=True)
     acceptor.peer = create_autospec(SocketPeer, instance=True)

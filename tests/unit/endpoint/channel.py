@@ -64,6 +64,8 @@ class Channel:
     messages: int = 0
     loses: Callable[[Message], bool] = lambda _: False
     """Says which messages are lost, beside those that `faults` takes."""
+    changes: Callable[[Message], Message] = lambda message: message
+    """What whoever runs the channel makes of a message."""
 
     def instance(self, address: InstanceAddress) -> Instance:
         """Connect an instance."""
@@ -81,6 +83,7 @@ class Channel:
     def send(self, message: Message) -> None:
         """Deliver a message, or lose it, or deliver it twice."""
         self.messages += 1
+        message = self.changes(message)
         draw = self.random.random
         if draw() < self.faults.loss or self.loses(message):
             return

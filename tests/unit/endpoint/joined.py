@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from dimse_mesh.encryption.noise import TransportKeys
+from dimse_mesh.encryption.segments import protection
 from dimse_mesh.endpoint import AssociationHalf, AssociationIdentity, HalfSettings, Router, SocketPeer
 from dimse_mesh.handling import OperationHandler
 from dimse_mesh.policy import ConfiguredPolicy
@@ -143,6 +145,7 @@ async def joined(
     max_pdus: tuple[int, int] = (16384, 16384),
     front_end: dict[str, Any] | None = None,
     tls: tuple[bool, bool] = (False, False),
+    encrypted: bool = False,
 ) -> AsyncIterator[Joined]:
     """Associate a client and a target; on leaving both routers stop.
 
@@ -150,6 +153,7 @@ async def joined(
         handlers: of each service.
         max_pdus: Maximum Length of client and target.
         front_end: more arguments of the client's `AssociationHalf`.
+        encrypted: whether the association is encrypted from end to end.
         tls: whether client and target have a connection that can't be closed one way only.
     """
     channel = Channel(random or Random(0), faults)
@@ -176,6 +180,7 @@ async def joined(
         for number in range(handlers):
             await serve(channel, f"handler{number}", routes)
         front, executor = ends
+        keys = TransportKeys(bytes(range(32)), bytes(range(32, 64)))
         for end, other, max_pdu in ((executor, front, max_pdus[1]), (front, executor, max_pdus[0])):
             end.half.establish(
                 remote=other.half.identity.local,
@@ -183,6 +188,7 @@ async def joined(
                 max_pdu=max_pdu,
                 accepted_contexts=CONTEXTS,
                 max_length=MAX_LENGTH,
+                protection=protection(keys, at_initiator=end is front) if encrypted else None,
             )
         front.half.attach()
         yield Joined(channel, front, executor)

@@ -9,8 +9,12 @@ import pytest
 
 from dimse_mesh.endpoint import dimse_service
 from dimse_mesh.mesh import Message as BusMessage
+from dimse_mesh.mesh import pack
 from dimse_mesh.policy import ConfiguredPolicy, OperationQuestion, PolicyRefusal
 from dimse_mesh.runtime.routing import DimseService, Route
+from dimse_mesh.schemas.addresses import InstanceAddress, Role
+from dimse_mesh.schemas.operation import Refusal
+from dimse_mesh.schemas.subjects import Kind
 from tests.support.wire import (
     STUDY_ROOT_FIND,
     VERIFICATION,
@@ -25,7 +29,7 @@ from tests.support.wire import (
     store_rq,
 )
 from tests.unit.endpoint.channel import Faults
-from tests.unit.endpoint.joined import SETTINGS, Joined, joined
+from tests.unit.endpoint.joined import SETTINGS, ZONE, Joined, joined
 from tests.unit.endpoint.peers import MemoryPeer
 from tests.unit.endpoint.virtual_time import run
 
@@ -349,5 +353,27 @@ def test_an_unknown_request_passes_where_nothing_is_listed() -> None:
             await both.settle(1)
             assert answers(both.client) == [(1, 0)]
             await end(both)
+
+    run(main())
+
+
+def test_a_refusal_is_never_taken_for_a_success() -> None:
+    """Whoever runs the bus may speak as a handler: a status of success is no refusal, and is not believed."""
+
+    async def main() -> None:
+        async with joined() as both:
+            both.channel.loses = lambda message: ".zone." in message.subject  # no handler is asked
+            both.client.send(store(1, 100))
+            await both.settle(0.1)
+            handler = both.channel.instance(InstanceAddress(ZONE, Role.STORE, "forger"))
+            said = Refusal(
+                association="a1", channel=both.front.half.identity.local.channel, position=0, code="policy"
+            )
+            answer = response(store(1, 100), status=0)
+            handler.publish(
+                handler.subjects.to(both.front.carrier.address, Kind.REFUSED), pack(said, answer.command)
+            )
+            await both.settle(0.1)
+            assert answers(both.client) == [(1, NOT_AUTHORIZED)]
 
     run(main())

@@ -232,7 +232,7 @@ def test_invalid_resource_is_refused_with_the_field_named(spec: dict[str, Any], 
 def test_every_field_of_a_route_and_of_a_remote_ae_can_be_written_in_the_resource() -> None:
     """Those of the zone's file that the resource leaves out are named here; `settings` reaches only whole sections."""
     for ours, theirs, left_out in (
-        (Route, routing.Route, {"by_origin", "hooks"}),  # in settings.routes
+        (Route, routing.Route, {"by_origin", "encryption", "hooks"}),  # in settings.routes
         (
             RemoteAe,
             settings_scu.RemoteAe,

@@ -48,7 +48,7 @@ def start_ways(
 ) -> list[WayUnderTest]:
     """Start every way that is wanted."""
     collector: int | None = None
-    if {*plan.MESHES, "mesh-traced"} & set(wanted):
+    if {*plan.MESHES, "mesh-traced", plan.ENCRYPTED} & set(wanted):
         collector = reserve_port()
         command = [sys.executable, "-m", "tests.bench.collector", str(collector)]
         stack.enter_context(Child(command, log=directory / "collector.log")).wait_for_port(collector)
@@ -69,10 +69,11 @@ def start_ways(
                 started.append(ways.orthanc_auto_routing(stack, counted, directory))
             case "orthanc-nodelay":
                 started.append(ways.orthanc_auto_routing(stack, counted, directory, no_delay=True))
-            case "mesh" | "mesh-again" | "mesh-hosted" | "mesh-untraced" | "mesh-traced":
+            case "mesh" | "mesh-again" | "mesh-hosted" | "mesh-untraced" | "mesh-traced" | plan.ENCRYPTED:
                 title, ratio = {
                     "mesh": ("mesh, 10 % traced", 0.1),
                     "mesh-again": ("the same mesh once more", 0.1),
+                    plan.ENCRYPTED: ("mesh, encrypted from zone to zone", 0.1),
                     "mesh-hosted": ("mesh, handlers in the front-end", 0.1),
                     "mesh-untraced": ("mesh, not traced", 0.0),
                     "mesh-traced": ("mesh, all traced", 1.0),
@@ -87,6 +88,7 @@ def start_ways(
                         ratio=ratio,
                         collector=None if name == "mesh-untraced" else collector,
                         hosted=name == "mesh-hosted",
+                        encrypted=name == plan.ENCRYPTED,
                     )
                 )
             case _:
@@ -97,7 +99,7 @@ def start_ways(
 def run_cell(cell: Cell, under_test: Sequence[WayUnderTest], rounds: int) -> Row:
     """Measure one row: every way in turn, round after round."""
     row = Row(cell)
-    chosen = [way for way in under_test if way.name in cell.ways]
+    chosen = [way for way in under_test if way.name in {*cell.ways, plan.ENCRYPTED}]
     for number in range(rounds):
         for way in chosen:
             try:
@@ -128,6 +130,7 @@ def main() -> int:
             sys.exit(f"no row starts with any of: {options.only}")
         needed = [name for name in plan.EVERY if any(name in cell.ways for cell in cells)]
         wanted = [name for name in needed if not asked or name in asked]
+        wanted += [plan.ENCRYPTED] * (plan.ENCRYPTED in asked)
         under_test = start_ways(wanted, stack, targets, directory)
         rows = [run_cell(cell, under_test, rounds) for cell in cells]
         titles = {way.name: way.title for way in under_test}
@@ -139,7 +142,7 @@ def main() -> int:
         f"`{command.strip()}`, {rounds} interleaved rounds",
         table(rows, titles),
         noise(rows),
-        *(cost_table(rows, name) for name in titles if name in {"mesh", "mesh-hosted"}),
+        *(cost_table(rows, name) for name in titles if name in {"mesh", "mesh-hosted", plan.ENCRYPTED}),
         "\n".join(
             f"{'ok    ' if v.passed else 'BROKEN'} {'aim reached' if v.aimed else '           '} {v.row}: {v.text}"
             for v in verdicts

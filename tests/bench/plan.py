@@ -18,6 +18,8 @@ MESHES = ("mesh", "mesh-again", "mesh-hosted")
 HOSTED = ("direct", "relay", *MESHES)
 STOCK = ("direct", "mesh")
 TRACED = ("direct", "relay", "mesh", "mesh-again", "mesh-untraced", "mesh-traced")
+ENCRYPTED = "mesh-encrypted"
+"""The mesh with encryption from zone to zone: in every row, where it is asked for by `--ways`."""
 EVERY = (
     *("direct", "relay", "relay-8k", *MESHES, "mesh-untraced", "mesh-traced"),
     *("pynetdicom", "orthanc", "orthanc-nodelay"),

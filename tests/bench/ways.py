@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.support import dcmtk
+from tests.support.encryption import encryption_of
 from tests.support.mesh import Ae, Mesh, zone_config
 from tests.support.orthanc import Orthanc
 from tests.support.ports import reserve_port
@@ -172,10 +174,12 @@ def mesh_live(
     ratio: float,
     collector: int | None,
     hosted: bool = False,
+    encrypted: bool = False,
 ) -> WayUnderTest:
     """The mesh, live, through two zones, in the sampling ratio asked for.
 
     Args:
+        encrypted: data sets are encrypted from zone to zone.
         hosted: the front-end hosts the handlers; else the five services are five processes.
     """
     aes = [Ae(ae_title, port, "cloud") for ae_title, port in targets.ports.items()]
@@ -185,17 +189,22 @@ def mesh_live(
     if not hosted:
         near |= dict.fromkeys(handlers, 1)
     far = {"association": 0, "store": 0, "query_retrieve": 0, "n_service": 0, "scu": 1}
+    keys: dict[str, Any] = {"hospital": {}, "cloud": {}}
+    if encrypted:
+        made = encryption_of(directory, *keys)
+        keys = {zone: {"encryption": section} for zone, section in made.items()}
     configs = [
         zone_config(
             "hospital",
             listener=reserve_port(),
             more={
                 **tracing,
+                **keys["hospital"],
                 "instances": near,
                 "association": {"hosted_handlers": list(handlers) if hosted else []},
             },
         ),
-        zone_config("cloud", remote_aes=aes, more={**tracing, "instances": far}),
+        zone_config("cloud", remote_aes=aes, more={**tracing, **keys["cloud"], "instances": far}),
     ]
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector}"} if collector else {}
     mesh = stack.enter_context(Mesh.start(directory / name, configs, env=env))

@@ -60,6 +60,8 @@ from dimse_mesh.schemas.spool import (
     KnownContext,
     KnownContexts,
     Manifest,
+    ObjectEncryptionHead,
+    ObjectKey,
     QueuePause,
     QueueStatus,
     SpoolMade,
@@ -99,6 +101,14 @@ MODELS: tuple[BaseModel, ...] = (
     ),
     OpenReply(result=OpenResult.ACCEPTED, channel=7, window=8 << 20, detail="none"),
     OpenReply(result=OpenResult.BUSY),
+    MANIFEST.model_copy(
+        update={
+            "encryption": ObjectEncryptionHead(
+                destinations=("ae ARCHIVE",),
+                keys={"cl oud": ObjectKey(from_key="01" * 8, to_key="fe" * 8, message="AAECAwQFBgc=")},
+            )
+        }
+    ),
     OpenRequest(
         association="0e" * 16,
         channel=5,

@@ -8,13 +8,12 @@ they travel with: whoever changes an AE title or a presentation context on the w
 from __future__ import annotations
 
 import base64
-import binascii
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from dimse_mesh.encryption.binding import bound, decode_message
 from dimse_mesh.encryption.errors import EncryptionError
 from dimse_mesh.encryption.keys import ZoneKeys
 from dimse_mesh.encryption.noise import Initiated, Responding, initiate, respond
@@ -26,18 +25,8 @@ from dimse_mesh.schemas.association import EncryptionOffer, OpenRequest
 _DOMAIN = "dimse-mesh association 1"
 
 
-def _bound(parts: Iterable[str | bytes]) -> bytes:
-    """Return a digest of parts, each with its length, so that no two lists of parts have the same."""
-    digest = hashlib.sha256()
-    for part in parts:
-        raw = part.encode() if isinstance(part, str) else part
-        digest.update(len(raw).to_bytes(8, "big"))
-        digest.update(raw)
-    return digest.digest()
-
-
 def _prologue(request: OpenRequest, pdu: bytes | memoryview, front_end: HalfAddress, to_zone: str) -> bytes:
-    return _bound(
+    return bound(
         (
             _DOMAIN,
             request.association,
@@ -53,18 +42,11 @@ def _prologue(request: OpenRequest, pdu: bytes | memoryview, front_end: HalfAddr
 
 
 def _answer(executor: HalfAddress, pdu: bytes | memoryview) -> bytes:
-    return _bound((executor.instance.tokens, str(executor.channel), bytes(pdu)))
+    return bound((executor.instance.tokens, str(executor.channel), bytes(pdu)))
 
 
 def _encode(message: bytes) -> str:
     return base64.b64encode(message).decode()
-
-
-def _decode(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise EncryptionError("encryption-broken") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +70,7 @@ class Offered:
         initiated = self._initiated.get(zone)
         if initiated is None:
             raise EncryptionError("encryption-key-unknown")
-        keys, payload = initiated.finish(_decode(message))
+        keys, payload = initiated.finish(decode_message(message))
         if payload != _answer(executor, pdu):
             raise EncryptionError("encryption-broken")
         return protection(keys, at_initiator=True)
@@ -135,7 +117,7 @@ def take(keys: ZoneKeys, request: OpenRequest, pdu: bytes | memoryview, front_en
     own = keys.private_key(made.to_key)
     remote = keys.public_key(front_end.instance.zone, made.from_key)
     prologue = _prologue(request, pdu, front_end, keys.zone)
-    return Taken(respond(own, remote, prologue, _decode(made.message)))
+    return Taken(respond(own, remote, prologue, decode_message(made.message)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,9 @@ from typing import Protocol
 TAG_LENGTH = 16
 """Bytes by which a sealed segment is longer."""
 
+SEALED_DIGEST_PREFIX = b"dimse-mesh sealed object 1\0"
+"""Goes before the pieces into the digest of a sealed object: who doesn't know of the encryption finds it damaged."""
+
 
 class SealSegment(Protocol):
     """Seals the segments of the outgoing direction."""

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from dimse_mesh.encryption.errors import UnusableKey
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings import ZoneSettings
+from dimse_mesh.runtime.settings_encryption import EncryptionSettings
 
 if TYPE_CHECKING:
     from dimse_mesh.encryption.associations import AssociationEncryption
+    from dimse_mesh.encryption.keys import ZoneKeys
+    from dimse_mesh.encryption.objects import ObjectEncryption
 
 
 def association_encryption(settings: ZoneSettings) -> AssociationEncryption | None:
@@ -18,18 +21,41 @@ def association_encryption(settings: ZoneSettings) -> AssociationEncryption | No
     Raises:
         StartError: a key is unusable, or the library is not installed.
     """
-    wanted = settings.encryption
-    if wanted is None:
+    if settings.encryption is None:
         return None
+    keys = _zone_keys(settings, settings.encryption)
+    from dimse_mesh.encryption.associations import AssociationEncryption
+
+    return AssociationEncryption(keys, required=settings.encryption.required)
+
+
+def object_encryption(settings: ZoneSettings) -> ObjectEncryption | None:
+    """Return the encryption of the objects of durable routes; None: it has none.
+
+    Raises:
+        StartError: as `association_encryption`.
+    """
+    if settings.encryption is None:
+        return None
+    keys = _zone_keys(settings, settings.encryption)
+    from dimse_mesh.encryption.objects import ObjectEncryption
+
+    return ObjectEncryption(keys, required=settings.encryption.required)
+
+
+def _zone_keys(settings: ZoneSettings, wanted: EncryptionSettings) -> ZoneKeys:
+    """Return a zone's keys.
+
+    Raises:
+        StartError: one is unusable, or the library is not installed.
+    """
     try:
-        from dimse_mesh.encryption.associations import AssociationEncryption
         from dimse_mesh.encryption.keys import ZoneKeys
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] != "cryptography":
             raise
         raise StartError("cryptography is not installed: pip install 'dimse-mesh[encryption]'") from missing
     try:
-        keys = ZoneKeys.load(settings.zone, wanted.keys, wanted.zones)
+        return ZoneKeys.load(settings.zone, wanted.keys, wanted.zones)
     except UnusableKey as error:
         raise StartError(f"encryption: {error}") from error
-    return AssociationEncryption(keys, required=wanted.required)

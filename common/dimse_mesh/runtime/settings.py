@@ -155,11 +155,17 @@ class ZoneSettings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _durable_routes_are_not_encrypted(self) -> Self:
-        if self.encryption is not None and self.is_durable:
-            raise ValueError(
-                "encryption: not with durable routes yet: their objects would be kept in the clear"
-            )
+    def _durable_destinations_have_keys(self) -> Self:
+        if self.encryption is None:
+            return self
+        known = {self.zone, *self.encryption.zones}
+        for number, route in enumerate(self.routes):
+            for destination in route.destinations if route.delivery is Delivery.DURABLE else ():
+                if destination.zone is not None and destination.zone not in known:
+                    raise ValueError(
+                        f"routes[{number}].to: objects are kept encrypted, and encryption.zones has no key of zone "
+                        f"{destination.zone!r}"
+                    )
         return self
 
     def hosted_by(self, service: ServiceName) -> tuple[ServiceName, ...]:

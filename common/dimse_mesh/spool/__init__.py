@@ -22,7 +22,14 @@ from dimse_mesh.spool.many import for_each
 from dimse_mesh.spool.origins import Origins
 from dimse_mesh.spool.passing_on import facts_of, id_there, pass_on
 from dimse_mesh.spool.questions import OpenQuestion, QuestionAnswer, Questions
-from dimse_mesh.spool.reader import DamagedObject, SpooledObject, Unreadable, parse_object, read_data_set
+from dimse_mesh.spool.reader import (
+    DamagedObject,
+    SpooledObject,
+    Unreadable,
+    opener_of,
+    parse_object,
+    read_data_set,
+)
 from dimse_mesh.spool.receipts import Receipts
 from dimse_mesh.spool.sharing import SharedPieces, remove_pieces
 from dimse_mesh.spool.store import ensure_streams, spool_config, state_config, until_made
@@ -53,6 +60,7 @@ __all__ = [
     "SpooledObject",
     "Unreadable",
     "ensure_streams",
+    "opener_of",
     "parse_object",
     "read_data_set",
     "spool_config",

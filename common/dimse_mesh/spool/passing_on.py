@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -14,6 +15,9 @@ from dimse_mesh.schemas.spool import Manifest
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
 from dimse_mesh.spool.reader import DamagedObject
 from dimse_mesh.spool.writer import ObjectFacts, ObjectWriter
+
+if TYPE_CHECKING:
+    from dimse_mesh.encryption.objects import ObjectEncryption
 
 
 def id_there(object_id: str, target: SpoolSubjects) -> str:
@@ -45,6 +49,7 @@ async def pass_on(
     facts: ObjectFacts,
     max_payload: int,
     object_id: str | None = None,
+    encryption: ObjectEncryption | None = None,
 ) -> None:
     """Write an object into a spool.
 
@@ -53,6 +58,7 @@ async def pass_on(
         facts: what its manifest is to say beside them.
         max_payload: bytes of a message that nats-server accepts.
         object_id: of an object that may be written again; None: a new one.
+        encryption: of the zone; None: it stands there in the clear.
 
     Raises:
         DamagedObject, MeshError: nothing of it stands there.
@@ -60,7 +66,13 @@ async def pass_on(
     failure: MeshError | DamagedObject | None = None
     async with anyio.create_task_group() as tasks:
         writer = ObjectWriter(
-            jetstream, [target], settings, tasks, max_payload=max_payload, object_id=object_id
+            jetstream,
+            [target],
+            settings,
+            tasks,
+            max_payload=max_payload,
+            object_id=object_id,
+            encryption=encryption,
         )
         try:
             async for piece in data_set:

@@ -6,11 +6,17 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dimse_mesh.dimse import CommandSet, DimseError
+from dimse_mesh.encryption import EncryptionError
+from dimse_mesh.encryption.protection import SEALED_DIGEST_PREFIX
 from dimse_mesh.mesh import Batch, EnvelopeError, JetStream, StoredMessage, unpack
 from dimse_mesh.schemas.spool import Manifest
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+
+if TYPE_CHECKING:
+    from dimse_mesh.encryption.objects import ObjectEncryption, ObjectOpener
 
 CHUNK_BATCH = 64
 """Chunks asked for at once, at most."""
@@ -60,25 +66,59 @@ def parse_object(message: StoredMessage) -> SpooledObject | Unreadable:
     )
 
 
+def opener_of(
+    encryption: ObjectEncryption | None, spool: SpoolSubjects, spooled: SpooledObject
+) -> ObjectOpener | None:
+    """Return what opens an object's pieces; None: they are in the clear.
+
+    Raises:
+        EncryptionError: it can't be opened here, or has to be encrypted and isn't.
+    """
+    if encryption is not None:
+        return encryption.opener(spool, spooled.manifest, spooled.command.encode())
+    if spooled.manifest.encryption is not None:
+        raise EncryptionError(
+            "encryption-missing", "it is encrypted, and this zone has no section encryption"
+        )
+    return None
+
+
 async def read_data_set(
-    jetstream: JetStream, spool: SpoolSubjects, spooled: SpooledObject
+    jetstream: JetStream,
+    spool: SpoolSubjects,
+    spooled: SpooledObject,
+    *,
+    encryption: ObjectEncryption | None = None,
 ) -> AsyncIterator[bytes | memoryview]:
     """Yield an object's data set in pieces. The last piece comes only when the digest of all of them is right.
 
+    Args:
+        encryption: of the zone that reads.
+
     Raises:
-        DamagedObject: it isn't, or a piece is missing.
+        DamagedObject: it isn't, or a piece is missing, or it can't be opened.
         MeshError: NATS is away.
     """
     manifest = spooled.manifest
-    digest = hashlib.sha256()
-    size = 0
+    try:
+        unseal = opener_of(encryption, spool, spooled)
+    except EncryptionError as error:
+        raise DamagedObject(str(error)) from error
+    digest = hashlib.sha256(b"" if unseal is None else SEALED_DIGEST_PREFIX)
+    size = number = 0
     held: bytes | memoryview = b""
     async for piece in _pieces(jetstream, spool, spooled):
         digest.update(piece)
+        if unseal is not None:
+            try:
+                piece = unseal(number, piece)  # noqa: PLW2901 - it takes the place of what was sealed
+            except EncryptionError as error:
+                raise DamagedObject(str(error)) from error
+            number += 1
         size += len(piece)
-        if held:
+        if held and piece:
             yield held
-        held = piece
+        held = piece or held
     if size != manifest.size:
         raise DamagedObject(f"{size} of {manifest.size} bytes are there")
     if digest.hexdigest() != manifest.digest:

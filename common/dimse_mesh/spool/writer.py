@@ -8,17 +8,21 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NotRequired, TypedDict, Unpack
+from typing import TYPE_CHECKING, NotRequired, TypedDict, Unpack
 
 import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.dimse import CommandSet
+from dimse_mesh.encryption.protection import SEALED_DIGEST_PREFIX
 from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, pack
 from dimse_mesh.runtime.settings_durable import SpoolSettings
 from dimse_mesh.schemas.spool import Manifest, RouteKey
 from dimse_mesh.schemas.spool_subjects import RoutePriority, SpoolSubjects, share_of, study_token
 from dimse_mesh.spool.study import study_instance_uid
+
+if TYPE_CHECKING:
+    from dimse_mesh.encryption.objects import ObjectEncryption
 
 SHARED_INLINE_LIMIT = 2048
 """Bytes of a data set that stands with the manifest in the spool of each of several destinations."""
@@ -51,6 +55,7 @@ class ObjectWriter:
         max_payload: bytes of a message that nats-server accepts.
         tasks: in which pieces are sent while the next ones come.
         object_id: of an object that may be written again; None: a new one.
+        encryption: of the zone; None: objects stand in the spool in the clear.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class ObjectWriter:
         *,
         max_payload: int,
         object_id: str | None = None,
+        encryption: ObjectEncryption | None = None,
     ) -> None:
         self._spools = tuple(dict.fromkeys(spools))
         self._is_shared = len(self._spools) > 1
@@ -70,11 +76,12 @@ class ObjectWriter:
         self._jetstream = jetstream
         self._spool = pieces_in
         self._tasks = tasks
+        self._sealer = None if encryption is None else encryption.sealer(self._spools)
         self._chunk_size = min(settings.chunk_size, max_payload - ROOM_FOR_HEADERS) & ~1
         inline_limit = min(settings.inline_limit, max_payload - ROOM_FOR_HEADERS)
         self._inline_limit = min(inline_limit, SHARED_INLINE_LIMIT) if self._is_shared else inline_limit
         self._window = anyio.Semaphore(max(2, settings.window // self._chunk_size))
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256(b"" if self._sealer is None else SEALED_DIGEST_PREFIX)
         self._parts: list[bytes] = []
         self._gathered = 0
         self._size = 0
@@ -96,7 +103,8 @@ class ObjectWriter:
         Raises:
             MeshError: a former piece could not be stored; the object is lost to its client.
         """
-        self._digest.update(piece)
+        if self._sealer is None:
+            self._digest.update(piece)
         self._size += len(piece)
         while self._gathered + len(piece) > self._chunk_size:
             room = self._chunk_size - self._gathered
@@ -126,6 +134,9 @@ class ObjectWriter:
                 self._begin(spool.reference(self.object_id), b"", "reference")
         tail = b"".join(self._parts)
         self._head = self._head or tail
+        if self._sealer is not None:
+            tail = self._sealer.last(self._chunks, tail)
+            self._digest.update(tail)
         study = study_instance_uid(self._head, facts["transfer_syntax"])
         encoded = command.encode()
         while self._under_way and self._failure is None:
@@ -144,6 +155,9 @@ class ObjectWriter:
             command_length=len(encoded),
             shared=self._spool.name if is_shared else None,
         )
+        if self._sealer is not None:
+            head = self._sealer.head(manifest, encoded)
+            manifest = manifest.model_copy(update={"encryption": head})
         self._may_stand = True
         message = pack(manifest, encoded)
 
@@ -200,6 +214,9 @@ class ObjectWriter:
         self._head = self._head or chunk
         await self._window.acquire()
         number, self._chunks = self._chunks, self._chunks + 1
+        if self._sealer is not None:
+            chunk = self._sealer.piece(number, chunk)
+            self._digest.update(chunk)
         self._begin(self._spool.chunk(self.object_id), chunk, str(number), stored=self._window.release)
 
     def _begin(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from dimse_mesh.schemas.association import MOST_OFFERS, HandshakeMessage, KeyId, ZoneName
 from dimse_mesh.schemas.service import AeTitle, WireModel
 from dimse_mesh.schemas.spool_subjects import RoutePriority
 
@@ -19,6 +20,25 @@ RouteKey = tuple[Annotated[str, Field(max_length=256)], Annotated[str, Field(max
 """A route's patterns of called and calling AE titles: of several routes that have the same, the first one counts."""
 MOST_CONTEXTS = 4096
 """Presentation contexts that are remembered of a destination, at most."""
+
+
+class ObjectKey(WireModel):
+    """The key of an object, sealed for a zone."""
+
+    from_key: KeyId
+    """Of the source zone."""
+    to_key: KeyId
+    """Of the zone that it is for."""
+    message: HandshakeMessage
+
+
+class ObjectEncryptionHead(WireModel):
+    """What a manifest says of an encrypted object."""
+
+    destinations: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=64)]
+    """Whose spools it was written into."""
+    keys: Annotated[dict[ZoneName, ObjectKey], Field(max_length=MOST_OFFERS)]
+    """By zone."""
 
 
 class Manifest(WireModel):
@@ -42,7 +62,7 @@ class Manifest(WireModel):
     size: Annotated[int, Field(ge=0)]
     """Bytes of the data set."""
     digest: Digest
-    """SHA-256 of the data set."""
+    """SHA-256 of the data set; of an encrypted one, of a prefix and what stands in the spool."""
     chunks: Annotated[int, Field(ge=0)]
     """Messages that the data set has besides the manifest's own tail."""
     command_length: Annotated[int, Field(ge=0, le=65536)]
@@ -61,6 +81,8 @@ class Manifest(WireModel):
     """Whether a receipt is wanted when it is settled, for storage commitment."""
     receipt_for: tuple[Uid, Uid] | None = None
     """Behind hooks: SOP class of the object that was acknowledged, and a UID in the place of its SOP Instance UID."""
+    encryption: ObjectEncryptionHead | None = None
+    """None: the data set stands there in the clear."""
 
 
 class DeadLetter(WireModel):

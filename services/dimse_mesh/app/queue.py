@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -18,6 +19,7 @@ from dimse_mesh.app.printable import printable
 from dimse_mesh.audit.codes import AuditedKind
 from dimse_mesh.delivery.report import IDLE
 from dimse_mesh.mesh import JetStream, open_mesh
+from dimse_mesh.runtime.encryption import object_encryption
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings
 from dimse_mesh.runtime.settings_durable import SpoolSettings
@@ -36,6 +38,9 @@ from dimse_mesh.spool import (
     read_data_set,
 )
 
+if TYPE_CHECKING:
+    from dimse_mesh.encryption.objects import ObjectEncryption
+
 DAMAGED = "damaged"
 SILENT = 15.0
 """Seconds after which a status word that announced another attempt is an old one."""
@@ -52,6 +57,8 @@ class Queues:
     settings: SpoolSettings
     max_payload: int
     """Bytes of a message that nats-server accepts."""
+    encryption: ObjectEncryption | None = None
+    """Of the zone; None: it has none."""
 
     def inspector(self, destination: str) -> SpoolInspector:
         """Return one by its name: an AE title, or `zone:NAME`.
@@ -78,7 +85,9 @@ async def open_queues(settings: ZoneSettings) -> AsyncIterator[Queues]:
 
     Raises:
         MeshUnavailable: no connection to NATS.
+        StartError: a key of the encryption is unusable.
     """
+    encryption = object_encryption(settings)
     async with open_mesh(
         with_local_keys(settings.nats, settings.zone),
         root=settings.subject_root,
@@ -87,7 +96,14 @@ async def open_queues(settings: ZoneSettings) -> AsyncIterator[Queues]:
     ) as mesh:
         jetstream = JetStream(mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
         await jetstream.start()
-        yield Queues(jetstream, spools_of(settings), shares_of(settings), settings.spool, mesh.max_payload)
+        yield Queues(
+            jetstream,
+            spools_of(settings),
+            shares_of(settings),
+            settings.spool,
+            mesh.max_payload,
+            encryption,
+        )
 
 
 def with_queues(config: Path, do: Callable[[Queues], Awaitable[int]]) -> int:
@@ -239,7 +255,9 @@ async def export(queues: Queues, destination: str, folder: Path, *, failed: bool
     async for spooled, _ in _entries(inspector, failed=failed):
         await files.begin(spooled.command, spooled.manifest.transfer_syntax)
         try:
-            async for piece in read_data_set(queues.jetstream, inspector.spool, spooled):
+            async for piece in read_data_set(
+                queues.jetstream, inspector.spool, spooled, encryption=queues.encryption
+            ):
                 await files.write(memoryview(piece))
         except DamagedObject as damage:
             files.close()

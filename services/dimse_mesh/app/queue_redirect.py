@@ -75,8 +75,9 @@ async def _copy(queues: Queues, source: SpoolSubjects, target: SpoolSubjects, sp
         target,
         queues.settings,
         spooled.command,
-        read_data_set(queues.jetstream, source, spooled),
+        read_data_set(queues.jetstream, source, spooled, encryption=queues.encryption),
         facts={**facts_of(manifest), "called_ae": called, "route": manifest.route},
         max_payload=queues.max_payload,
+        encryption=queues.encryption,
         object_id=id_there(manifest.object_id, target),
     )

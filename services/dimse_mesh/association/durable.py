@@ -35,6 +35,7 @@ from dimse_mesh.endpoint.auditing import AssociationAudit
 from dimse_mesh.mesh import JetStream
 from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.context import ServiceContext
+from dimse_mesh.runtime.encryption import object_encryption
 from dimse_mesh.runtime.logging import described
 from dimse_mesh.runtime.routing import CommitmentMode, Delivery, Route
 from dimse_mesh.runtime.spools import entrances_of, shares_of, spool_of, spools_of, written_by
@@ -60,7 +61,11 @@ class _Client(NamedTuple):
 
 
 class DurableFrontEnd:
-    """Takes associations of durable routes on which objects are to be stored; made by `durable_front_end`."""
+    """Takes associations of durable routes on which objects are to be stored; made by `durable_front_end`.
+
+    Raises (from the constructor):
+        StartError: a key of the encryption is unusable.
+    """
 
     def __init__(self, context: ServiceContext, router: Router, jetstream: JetStream) -> None:
         self._context = context
@@ -68,6 +73,7 @@ class DurableFrontEnd:
         self._jetstream = jetstream
         self._settings = context.settings.association
         self._spool_settings = context.settings.spool
+        self._encryption = object_encryption(context.settings)
         self._known: dict[SpoolSubjects, Knowledge] = {}
         self._askers: dict[SpoolSubjects, Asker] = {}
         self._associations = OwnAssociations(context)
@@ -142,7 +148,14 @@ class DurableFrontEnd:
 
     def _writer(self, spools: Sequence[SpoolSubjects], tasks: TaskGroup) -> ObjectWriter:
         max_payload = self._context.mesh.max_payload
-        return ObjectWriter(self._jetstream, spools, self._spool_settings, tasks, max_payload=max_payload)
+        return ObjectWriter(
+            self._jetstream,
+            spools,
+            self._spool_settings,
+            tasks,
+            max_payload=max_payload,
+            encryption=self._encryption,
+        )
 
     async def serve(
         self,

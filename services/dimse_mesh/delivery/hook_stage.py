@@ -8,6 +8,7 @@ it is safe in the one behind them; after a crash between the two it is there twi
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from dimse_mesh.client import Context
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
@@ -21,6 +22,9 @@ from dimse_mesh.runtime.settings_hooks import Hook
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects, hidden_instance
 from dimse_mesh.spool import DamagedObject, SpooledObject, facts_of, pass_on, read_data_set
 
+if TYPE_CHECKING:
+    from dimse_mesh.encryption.objects import ObjectEncryption
+
 Pieces = Callable[[], AsyncIterator[bytes | memoryview]]
 """Reads a data set from its start."""
 
@@ -29,8 +33,15 @@ class HookStage:
     """Takes objects of one spool before hooks to the one behind them."""
 
     def __init__(
-        self, jetstream: JetStream, spool: SpoolSubjects, settings: ZoneSettings, *, max_payload: int
+        self,
+        jetstream: JetStream,
+        spool: SpoolSubjects,
+        settings: ZoneSettings,
+        *,
+        max_payload: int,
+        encryption: ObjectEncryption | None = None,
     ) -> None:
+        self._encryption = encryption
         self._jetstream = jetstream
         self._spool = spool
         self._settings = settings
@@ -95,7 +106,7 @@ class HookStage:
     async def _pieces(self, spooled: SpooledObject, data_set: AsyncIterator[bytes | memoryview]) -> Pieces:
         """Return how the data set is read, which is done twice: a small one from memory."""
         if spooled.manifest.size > WHOLE_AT_MOST:
-            return lambda: read_data_set(self._jetstream, self._spool, spooled)
+            return lambda: read_data_set(self._jetstream, self._spool, spooled, encryption=self._encryption)
         kept = [piece async for piece in data_set]
 
         async def from_memory() -> AsyncIterator[bytes | memoryview]:
@@ -159,6 +170,7 @@ class HookStage:
             changed(),
             facts=facts,
             max_payload=self._max_payload,
+            encryption=self._encryption,
         )
 
 

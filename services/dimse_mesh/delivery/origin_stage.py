@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Collection, Iterable
+from typing import TYPE_CHECKING
 
 from dimse_mesh.client import Context
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
@@ -20,6 +21,9 @@ from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.spools import spool_of
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
 from dimse_mesh.spool import DamagedObject, Origins, SpooledObject, facts_of, id_there, pass_on
+
+if TYPE_CHECKING:
+    from dimse_mesh.encryption.objects import ObjectEncryption
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +99,9 @@ class OriginStage:
         origins: Origins,
         *,
         max_payload: int,
+        encryption: ObjectEncryption | None = None,
     ) -> None:
+        self._encryption = encryption
         self._jetstream = jetstream
         self._spool = spool
         self._settings = settings
@@ -147,6 +153,7 @@ class OriginStage:
                 data_set,
                 facts={**facts_of(manifest), "called_ae": called, "origin": manifest.object_id},
                 max_payload=self._max_payload,
+                encryption=self._encryption,
                 object_id=id_there(manifest.object_id, target),
             )
         except DamagedObject as damage:

@@ -37,6 +37,8 @@ class DeliveryCause(StrEnum):
     HOOK_FAILED = "hook-failed"
     ORIGIN_UNKNOWN = "origin-unknown"
     """Nobody has said yet where the object's study came from."""
+    ENCRYPTION = "encryption"
+    """It can't be opened with the keys of this zone, or has to be encrypted and isn't."""
     DAMAGED = "damaged"
     """What the spool holds is not what was acknowledged."""
 

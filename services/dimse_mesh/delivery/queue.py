@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
@@ -29,6 +30,9 @@ from dimse_mesh.schemas.spool import Manifest, QueuePause
 from dimse_mesh.schemas.spool_subjects import RoutePriority, SpoolSubjects, priority_in
 from dimse_mesh.spool import SpooledObject, Unreadable, pause_in
 
+if TYPE_CHECKING:
+    from dimse_mesh.encryption.objects import ObjectEncryption
+
 log = logging.getLogger(__name__)
 
 MOST_STUDIES = 4096
@@ -44,6 +48,7 @@ class DestinationQueue:
         report: is told what the queue does, for people.
         pace: when, and how fast.
         events: is told what becomes of the objects.
+        encryption: of our zone; None: it has none.
     """
 
     def __init__(
@@ -56,7 +61,9 @@ class DestinationQueue:
         *,
         pace: Pace,
         events: DeliveryEvents,
+        encryption: ObjectEncryption | None = None,
     ) -> None:
+        self._encryption = encryption
         self._events = events
         self._pace = pace
         self._jetstream = jetstream
@@ -131,7 +138,14 @@ class DestinationQueue:
 
     def _scan(self, tasks: TaskGroup, subject: str, *, first: int = 1, end: int | None = None) -> ObjectScan:
         return ObjectScan(
-            self._jetstream, self._spool, self._settings, tasks, subject=subject, first=first, end=end
+            self._jetstream,
+            self._spool,
+            self._settings,
+            tasks,
+            subject=subject,
+            first=first,
+            end=end,
+            encryption=self._encryption,
         )
 
     async def _step(self, tasks: TaskGroup, lanes: Lanes, settling: Settling) -> None:

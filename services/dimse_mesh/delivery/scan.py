@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
@@ -14,6 +15,9 @@ from dimse_mesh.mesh import JetStream, MeshError
 from dimse_mesh.runtime.settings_durable import DeliverySettings
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
 from dimse_mesh.spool import DamagedObject, SpooledObject, Unreadable, parse_object, read_data_set
+
+if TYPE_CHECKING:
+    from dimse_mesh.encryption.objects import ObjectEncryption
 
 WHOLE_AT_MOST = 4 << 20
 """Bytes of a data set that is read into memory, and checked, before any of it is sent; a larger one is streamed."""
@@ -27,12 +31,19 @@ class AheadObject:
     """
 
     def __init__(
-        self, jetstream: JetStream, spool: SpoolSubjects, spooled: SpooledObject, *, asked: float
+        self,
+        jetstream: JetStream,
+        spool: SpoolSubjects,
+        spooled: SpooledObject,
+        *,
+        asked: float,
+        encryption: ObjectEncryption | None = None,
     ) -> None:
         self.spooled = spooled
         self.asked = asked
         self._jetstream = jetstream
         self._spool = spool
+        self._encryption = encryption
         self._pieces: list[bytes | memoryview] | None = None
         self._failure: MeshError | DamagedObject | None = None
         self._loading: anyio.Event | None = None
@@ -82,7 +93,7 @@ class AheadObject:
             yield piece
 
     def _read(self) -> AsyncIterator[bytes | memoryview]:
-        return read_data_set(self._jetstream, self._spool, self.spooled)
+        return read_data_set(self._jetstream, self._spool, self.spooled, encryption=self._encryption)
 
 
 class ObjectScan:
@@ -92,6 +103,7 @@ class ObjectScan:
         subject: all objects, or those of a calling AE or a study.
         end: the sequence number where it stops; None: it goes on as long as objects come.
         tasks: in which is read ahead.
+        encryption: of our zone; None: it has none.
     """
 
     def __init__(
@@ -104,6 +116,7 @@ class ObjectScan:
         subject: str,
         first: int = 1,
         end: int | None = None,
+        encryption: ObjectEncryption | None = None,
     ) -> None:
         self._jetstream = jetstream
         self._spool = spool
@@ -112,6 +125,7 @@ class ObjectScan:
         self._subject = subject
         self._first = first
         self._end = end
+        self._encryption = encryption
         self._ahead: deque[AheadObject | Unreadable] = deque()
         self._reading = anyio.Lock()
         self._read_to = first
@@ -202,7 +216,9 @@ class ObjectScan:
                 if isinstance(found, Unreadable):
                     self._ahead.append(found)
                     continue
-                item = AheadObject(self._jetstream, self._spool, found, asked=asked)
+                item = AheadObject(
+                    self._jetstream, self._spool, found, asked=asked, encryption=self._encryption
+                )
                 self._ahead.append(item)
                 if not item.may_load:
                     self._bytes += item.weight

@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.delivery.confirmation import Confirmation
+from dimse_mesh.delivery.deciphering import DecipheringTaker
 from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.hearing import Hearing
 from dimse_mesh.delivery.hook_stage import HookStage
@@ -34,6 +35,7 @@ from dimse_mesh.policy import (
 )
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.counters_durable import QueueCounters, QueueKey
+from dimse_mesh.runtime.encryption import object_encryption
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.schemas.spool_subjects import (
     DestinationKind,
@@ -99,11 +101,15 @@ class DeliveryService:
 
     Args:
         origins: where it is remembered which zone a study came from; None: no route goes by that.
+
+    Raises (from the constructor):
+        StartError: a key of the encryption is unusable.
     """
 
     def __init__(self, context: ServiceContext, origins: Origins | None) -> None:
         self._context = context
         self._origins = origins
+        self._encryption = object_encryption(context.settings)
         self._events = event_publisher(context)
         self._policy = DecisionPoint(ConfiguredPolicy.of(context.settings), audit_refusals(context.audit))
         self._queues: dict[tuple[JetStream, SpoolSubjects], DestinationQueue] = {}
@@ -148,10 +154,19 @@ class DeliveryService:
                 return None
             max_payload = context.mesh.max_payload
             if spool.is_before_hooks:
-                return HookStage(store, spool, context.settings, max_payload=max_payload)
+                return HookStage(
+                    store, spool, context.settings, max_payload=max_payload, encryption=self._encryption
+                )
             if self._origins is None:  # no route goes by origin any more
                 return None
-            return OriginStage(store, spool, context.settings, self._origins, max_payload=max_payload)
+            return OriginStage(
+                store,
+                spool,
+                context.settings,
+                self._origins,
+                max_payload=max_payload,
+                encryption=self._encryption,
+            )
         remote = self._remote_of(spool)
         if remote is None:
             return None
@@ -206,7 +221,16 @@ class DeliveryService:
         events = DeliveryEvents(
             self._context, store, spool, self._events, "" if remote is None else remote.ae_title
         )
-        queue = DestinationQueue(store, spool, target, settings, report, pace=pace, events=events)
+        queue = DestinationQueue(
+            store,
+            spool,
+            DecipheringTaker(target, spool, self._encryption),
+            settings,
+            report,
+            pace=pace,
+            events=events,
+            encryption=self._encryption,
+        )
 
         def stored(message: Message) -> None:
             queue.stored((message.headers or {}).get("Nats-Subject", ""))

@@ -34,7 +34,10 @@ class Stored:
         manifest = SimpleNamespace(size=MIB - 1, chunks=2)
         return SimpleNamespace(sequence=message.sequence, manifest=manifest, message=b"M")
 
-    async def data_set(self, _: object, __: object, spooled: Any) -> AsyncIterator[bytes]:
+    async def data_set(
+        self, _: object, __: object, spooled: Any, *, encryption: None
+    ) -> AsyncIterator[bytes]:
+        assert encryption is None
         self.asked.append(spooled.sequence)
         yield b"data"
 

@@ -1,0 +1,65 @@
+"""Keep what can't be opened from a destination: whether it can is seen before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import TYPE_CHECKING
+
+from dimse_mesh.client import Context
+from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
+from dimse_mesh.delivery.taker import Taker
+from dimse_mesh.encryption import EncryptionError
+from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+from dimse_mesh.spool import SpooledObject, opener_of
+
+if TYPE_CHECKING:
+    from dimse_mesh.encryption.objects import ObjectEncryption
+
+
+class DecipheringTaker:
+    """A taker of a spool's objects, who gets only those that this zone can open, or that may be in the clear.
+
+    A key that is missing may come with the next configuration: so what can't be opened waits.
+
+    Args:
+        encryption: of our zone; None: it has none.
+    """
+
+    def __init__(self, taker: Taker, spool: SpoolSubjects, encryption: ObjectEncryption | None) -> None:
+        self._taker = taker
+        self._spool = spool
+        self._encryption = encryption
+
+    @property
+    def is_open(self) -> bool:
+        """As that of the taker."""
+        return self._taker.is_open
+
+    async def deliver(
+        self,
+        spooled: SpooledObject,
+        data_set: AsyncIterator[bytes | memoryview],
+        *,
+        attempts: int,
+        ahead: Iterable[Context],
+    ) -> DeliveryOutcome:
+        """Look whether an object can be opened, then let it be delivered.
+
+        Raises:
+            MeshError: a spool can't be read or written now.
+        """
+        try:
+            opener_of(self._encryption, self._spool, spooled)
+        except EncryptionError as error:
+            detail = f"{error.code}: {error}"
+            scope = Scope.DEAD_LETTER if error.code == "encryption-broken" else Scope.DESTINATION
+            return DeliveryOutcome(DeliveryCause.ENCRYPTION, detail, scope=scope)
+        return await self._taker.deliver(spooled, data_set, attempts=attempts, ahead=ahead)
+
+    async def close(self) -> None:
+        """Close what the taker has open."""
+        await self._taker.close()
+
+    def abort(self) -> None:
+        """Drop what the taker has open."""
+        self._taker.abort()

@@ -8,6 +8,7 @@ RUN := $(BIN)/python -m
 FUZZ_SECONDS ?= 600
 FUZZ_INPUTS ?= 0
 FUZZ_CONNECTIONS ?= 100000
+FUZZ_MESSAGES ?= 100000
 # Which parsers; empty: all.
 FUZZ_TARGETS ?=
 WORKERS ?= 2
@@ -133,6 +134,10 @@ fuzz: .venv/.fuzzing ## Any bytes into every parser, for FUZZ_SECONDS (600) or u
 .PHONY: fuzz-live
 fuzz-live: .venv/.developing ## FUZZ_CONNECTIONS (100000) hostile connections to a running mesh, honest ones beside them
 	@$(RUN) tests.fuzz.live --connections $(FUZZ_CONNECTIONS)
+
+.PHONY: fuzz-bus
+fuzz-bus: .venv/.developing ## FUZZ_MESSAGES (100000) hostile messages on permitted subjects to every service, by stolen keys
+	@$(RUN) tests.fuzz.bus --messages $(FUZZ_MESSAGES)
 
 clean: ## Remove what these targets made
 	rm -rf .venv .venv-lowest .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist data

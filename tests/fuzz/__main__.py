@@ -27,7 +27,7 @@ WORK = Path(".fuzz")
 FINDINGS = WORK / "findings"
 LEAST_SLICE = 5
 """Seconds that a target gets at once, at least."""
-SLICE_FOR_COUNT = 15
+SLICE_FOR_COUNT = 60
 """Seconds that each target gets before the next one does, while inputs are counted."""
 MOST_MEGABYTES = 512
 SLOWEST_SECONDS = 20
@@ -141,7 +141,9 @@ def main() -> int:
     while True:
         for target in targets:
             seconds = SLICE_FOR_COUNT if given.inputs else max(given.seconds // len(targets), LEAST_SLICE)
-            fuzz(target, seconds, scores[target.name])
+            score = scores[target.name]
+            fuzz(target, seconds, score)
+            print(f"{target.name}: {score.inputs:,} inputs, {len(score.findings)} findings", flush=True)
         if sum(score.inputs for score in scores.values()) >= given.inputs or any(
             score.findings for score in scores.values()
         ):

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.files import pattern
-from tests.support.scripted import Client
-from tests.support.wire import CT_STORAGE, VERIFICATION, Context, store_rq
+from tests.support.scripted import Client, Server
+from tests.support.wire import CT_STORAGE, VERIFICATION, Command, Context, Message, Tag, store_rq
 
 CONTEXTS = (Context(1, VERIFICATION), Context(3, CT_STORAGE))
 PAUSE = 0.02
@@ -78,3 +78,57 @@ class Honest:
                 assert client.echo() == 0
                 client.received.clear()
             client.release()
+
+
+@dataclass(slots=True)
+class HonestDurable:
+    """Stores objects by a durable route, one after the other, until the block ends.
+
+    Attributes:
+        stored: objects that were acknowledged.
+        kept: the destination.
+    """
+
+    port: int
+    called: str
+    kept: Server
+    stored: int = 0
+    failures: list[str] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._store, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(60)
+
+    @property
+    def missing(self) -> int:
+        """How many acknowledged objects the destination doesn't have."""
+        arrived = {
+            message.text(Tag.AFFECTED_SOP_INSTANCE)
+            for peer in list(self.kept.peers)
+            for message in list(peer.received)
+            if isinstance(message, Message) and message.field == Command.C_STORE
+        }
+        return sum(f"1.2.{number}" not in arrived for number in range(self.stored))
+
+    def _store(self) -> None:
+        data = pattern(STORED, 2)
+        try:
+            while not self._stop.wait(0.2):
+                with Client.open(
+                    self.port, called=self.called, calling="HONEST", contexts=CONTEXTS, timeout=60
+                ) as client:
+                    assert client.exchange(store_rq(1, f"1.2.{self.stored}", data, context_id=3)).status == 0
+                    self.stored += 1
+                    client.release()
+        except Exception as error:  # noqa: BLE001 - whatever it is, an honest client has failed
+            self.failures.append(f"durable: {type(error).__name__}: {error}")

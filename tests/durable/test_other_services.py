@@ -88,7 +88,10 @@ class Pacs:
 
 @pytest.fixture(scope="module")
 def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("others")) as made:
+    """The hospital lets in the modalities of one network: that is decided once for an association, at the door."""
+    modalities = {"effect": "permit", "peers": ["127.0.0.0/8"], "calling": "CT*"}
+    policy = {"policy": {"admission": [modalities, {"effect": "deny"}]}}
+    with site(tmp_path_factory.mktemp("others"), hospital=policy) as made:
         yield made
 
 

@@ -16,7 +16,8 @@ class Lead(Enum):
     ROUTED = auto()
     """Where its route says."""
     LIVE = auto()
-    """The same, but to the destination itself where the route is durable."""
+    """The same, but to the destination itself where the route is durable; asked by a command, or beside a durable
+    association that was let in."""
     DIRECT = auto()
     """To its called AE title, whatever the routes and the policy at the door say: it is a call of our own."""
 

@@ -135,7 +135,8 @@ class FrontEnd:
         admitted: Callable[[], None] = lambda: None,
     ) -> None:
         def requested(acceptor: Acceptor, request: AssociateRQ, pdu: bytes) -> None:
-            refusal = None if lead is Lead.DIRECT else self._admission.refusal_of(acceptor, request, listener)
+            # Of those in this process each was let in already, or is our own: the rules at the door are for peers.
+            refusal = self._admission.refusal_of(acceptor, request, listener) if lead is Lead.ROUTED else None
             if refusal is not None:
                 rejection = refusal.rejection or CONGESTION
                 self._events.rejected(request, rejection, refusal.code)

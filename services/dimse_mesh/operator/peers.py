@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from dimse_mesh.operator.fields import AeTitle, HostName, ObjectName, Port, ResourceModel, refused_by
+from dimse_mesh.operator.fields import AeTitle, HostName, ObjectName, Port, ResourceModel, Token, refused_by
 from dimse_mesh.runtime.settings_fields import TlsProfile
 
 LISTENER_PORT = 11112
@@ -82,5 +82,13 @@ class RemoteAe(ResourceModel):
     tls: PeerTls | None = Field(default=None, description="DICOM TLS. Absent: plain TCP.")
     max_associations: int | None = Field(
         default=None, ge=1, le=10000, description="Associations at a time in the whole zone."
+    )
+    from_zones: list[Token] | None = Field(
+        default=None, max_length=256, description="Zones whose clients may associate with it. Absent: all."
+    )
+    from_calling: list[Annotated[str, Field(min_length=1, max_length=64)]] | None = Field(
+        default=None,
+        max_length=256,
+        description="Patterns of calling AE titles that may associate with it. Absent: all.",
     )
     default: bool = Field(default=False, description="The zone's default target.")

@@ -250,6 +250,11 @@ class DimseProxySpec(ResourceModel):
         default_factory=list, alias="remoteAEs", max_length=256, description="More AEs that this zone serves."
     )
     target_tls: PeerTls | None = Field(default=None, description="DICOM TLS towards the target.")
+    target_from_zones: list[Token] | None = Field(
+        default=None,
+        max_length=256,
+        description="Zones whose clients may associate with the target. Absent: all.",
+    )
     nats_tls: NatsTls | None = Field(default=None, description="Certificates for natsSecure.")
     nats_credentials_secret: ObjectName | None = Field(
         default=None, description="Secret whose key `credentials` is a NATS credentials file (JWT and seed)."

@@ -258,6 +258,7 @@ def _remote_aes(spec: DimseProxySpec, files: Mapping[str, SecretUse]) -> Iterato
             host=spec.target_dimse_host,
             port=spec.target_dimse_port,
             tls=spec.target_tls,
+            from_zones=spec.target_from_zones,
             default=True,
         )
         yield _remote_ae("target", target, files)

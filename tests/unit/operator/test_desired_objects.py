@@ -238,8 +238,6 @@ def test_every_field_of_a_route_and_of_a_remote_ae_can_be_written_in_the_resourc
             settings_scu.RemoteAe,
             # storage: in settings.scu.remote_aes
             {
-                "from_zones",
-                "from_calling",
                 "connect_timeout",
                 "association_timeout",
                 "idle_timeout",

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from dimse_mesh.endpoint.distinguished_name import name_text
+from dimse_mesh.endpoint.time_credit import TimeCredit
 from dimse_mesh.endpoint.time_shares import TimeShares
 from dimse_mesh.mesh import Turn, TurnWriter
 from dimse_mesh.mesh.errors import report
@@ -24,7 +25,7 @@ RECEIVE_BUFFER_SIZE = 512 * 1024
 """Bytes read at once. One buffer serves every connection of an instance."""
 WRITE_HIGH_WATER = 512 * 1024
 """Bytes in the write buffer above which a connection is not writable."""
-LEAST_READ = 512
+LEAST_READ = 16 * 1024
 """Bytes that are read at once in any case."""
 DISCARDED_FREELY = 64 * 1024 * 1024
 """Bytes that are read without a pause of what nobody wants any more: an honest peer has as much under way;"""
@@ -109,6 +110,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         "_share",
         "_shares",
         "_taking",
+        "_time_credit",
         "_transport",
         "_turn",
         "_writer",
@@ -135,6 +137,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         """Bytes of one read at most, as the owner says; and as what the last reads have cost allows."""
         self._turn = turn
         self._shares = shares
+        self._time_credit = TimeCredit()
         self._framer = Framer(max_length=max_length)
         self._on_connected = on_connected
         self._transport: asyncio.Transport | None = None
@@ -265,7 +268,7 @@ class PeerConnection(asyncio.BufferedProtocol):
             self._discarded += max(nbytes, _A_READ)
             if self._discarded >= DISCARDED_AT_ONCE:
                 self._discarded = 0
-                self._rest(DISCARDING_PAUSE)
+                self.rest(DISCARDING_PAUSE)
         if self.receiver is None or self._lost or self._broken is not None:
             return
         self.bytes_received += nbytes
@@ -284,8 +287,8 @@ class PeerConnection(asyncio.BufferedProtocol):
 
     def _take_turn(self, pdus: list[tuple[int, memoryview]], nbytes: int) -> None:
         """Hand on what was read, or what fits into a turn; and read less at once if that wasn't all of it."""
-        until = self._shares.begin(self)
-        end = self._hand_on(pdus, 0, until)
+        self._time_credit.earn(nbytes)
+        end = self._hand_on(pdus, 0, self._shares.begin(self))
         if end < len(pdus):
             self._keep(pdus, end)
             self._share = max(min(self._share, nbytes) // 2, LEAST_READ)
@@ -305,9 +308,9 @@ class PeerConnection(asyncio.BufferedProtocol):
                 report("whoever handles what a peer sends", error)
                 end = len(pdus)
                 self.abort()
-        rest = self._shares.end(self, until, background=self.background)
-        if rest and not self._lost:
-            self._rest(rest)
+        rest = self._shares.end(self, until, self._time_credit, background=self.background)
+        if rest:
+            self.rest(rest)
         if end >= len(pdus) and self._broken is not None and self.receiver is not None:
             self.receiver.protocol_error(self._broken)
         return end
@@ -346,8 +349,9 @@ class PeerConnection(asyncio.BufferedProtocol):
             self._left, self._left_bytes = [], memoryview(b"")
             self._read_or_not()
 
-    def _rest(self, seconds: float) -> None:
-        if self._resting is None:
+    def rest(self, seconds: float) -> None:
+        """Read nothing, and hand on nothing, for so many seconds."""
+        if self._resting is None and not self._lost:
             self._resting = asyncio.get_running_loop().call_later(seconds, self._rested)
             self._read_or_not()
 

@@ -20,6 +20,7 @@ from dimse_mesh.encryption import EncryptionError, Protection
 from dimse_mesh.endpoint.deadlines import Deadlines
 from dimse_mesh.endpoint.half_state import HalfState
 from dimse_mesh.endpoint.identity import AssociationIdentity
+from dimse_mesh.endpoint.operation_limit import OperationLimit
 from dimse_mesh.endpoint.operations import Operation, OperationTable
 from dimse_mesh.endpoint.outcomes import Outcomes
 from dimse_mesh.endpoint.peer import PROVIDER_ABORT, DicomPeer, PeerWatch
@@ -43,12 +44,6 @@ log = logging.getLogger(__name__)
 _READ_SLACK = 4 * 1024 * 1024
 """What one read of a socket may add to a full window: receive buffer, a PDU under way and a chunk, each at its most."""
 
-MOST_OPERATIONS = 4096
-"""Operations that a peer may have outstanding, whatever was negotiated."""
-FEW_OPERATIONS = 4
-"""Operations that a peer may have outstanding beyond what was negotiated, while others want the process' time."""
-MANY_OPERATIONS = 32
-"""Operations that it may have outstanding then, whatever was negotiated."""
 ENDING = (
     UpperLayerError,
     DimseError,
@@ -77,12 +72,11 @@ class AssociationHalf:
 
     __slots__ = (
         "_deadlines",
-        "_most_operations",
         "_on_end",
+        "_operation_limit",
         "_outcomes",
         "_peer_side",
         "_remote_side",
-        "_shared_operations",
         "full",
         "identity",
         "idle_timeout",
@@ -116,8 +110,8 @@ class AssociationHalf:
         self.settings = instance.settings
         self.peer = peer
         self.identity = identity
-        self.operations = OperationTable()
-        self._most_operations = self._shared_operations = 1
+        self.operations = OperationTable(self._operation_added)
+        self._operation_limit = OperationLimit(instance.settings.max_operations)
         self.summary = OperationSummary()
         self.full = False
         """Whether our peer isn't read because it has as many operations outstanding as it may have."""
@@ -247,11 +241,7 @@ class AssociationHalf:
             self.sender.seal, self.receiver.open = protection.seal, protection.open
         self.sender.outbound.open(window, self.instance.congestion_window_to(remote.instance))
         self._peer_side.accepted_contexts = accepted_contexts
-        self._most_operations = max(
-            self.settings.max_operations, min(operations or MOST_OPERATIONS, MOST_OPERATIONS)
-        )
-        shared = max(min(operations or MANY_OPERATIONS, MANY_OPERATIONS), FEW_OPERATIONS)
-        self._shared_operations = min(shared, self._most_operations)
+        self._operation_limit.negotiated(operations)
         self.state = HalfState.LINKED
         self.instance.linked(self)
         if 0 < max_pdu < self.settings.least_peer_pdu_length:
@@ -280,12 +270,25 @@ class AssociationHalf:
 
     @property
     def _has_too_many_operations(self) -> bool:
-        """Whether our peer has to wait. While it owes answers it is read: they may be for one of its operations."""
         count = len(self.operations)
-        if count < self._shared_operations:
-            return False
-        most = self._shared_operations if self.peer.contended else self._most_operations
-        return count >= most and (count >= MOST_OPERATIONS or not self.owed_answers)
+        return count > self._operation_limit.shared and self._operation_limit.exceeded(
+            count, contended=self.peer.contended, owes_answers=self.owed_answers
+        )
+
+    def _look_at_operations(self) -> None:
+        limit, was_full = self._operation_limit, self.full
+        self.full = self._has_too_many_operations
+        if self.full:
+            limit.hold(self.instance.now())
+        elif was_full:
+            rest = limit.release(self.instance.now())
+            if self.peer.contended:
+                self.peer.rest(rest)
+
+    def _operation_added(self) -> None:
+        """Let nothing more in at once if our peer has too many operations outstanding now."""
+        if self._has_too_many_operations:
+            self.peer.end_turn()
 
     def regulate(self, *, waited: bool = False) -> None:
         """Read our peer, or hold it back until what it has sent gets away.
@@ -296,7 +299,7 @@ class AssociationHalf:
         peer, outbound = self.peer, self.sender.outbound
         congestion = outbound.congestion
         assert congestion is not None
-        self.full = self._has_too_many_operations
+        self._look_at_operations()
         if outbound.exhausted or self.sender.unsent or self.full:
             peer.pause_reading()
             congestion.leave(self)

@@ -177,6 +177,12 @@ class InProcessPeer:
     def limit_reads(self, size: int) -> None:
         """Do nothing: it sends fragment by fragment."""
 
+    def end_turn(self) -> None:
+        """Do nothing: it waits before it sends."""
+
+    def rest(self, seconds: float) -> None:
+        """Do nothing: it is one of our own."""
+
     def pause_reading(self) -> None:
         """Hold it back."""
         if not self.over:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +38,15 @@ class OperationTable:
     A message id is unique among the outstanding operations (PS3.7 §9.3), but what we have answered ourselves is over
     for its peer, which may use the id again, and not for the other side, which may still respond. As responses to one
     id come in the order of their requests, the oldest gets the next one.
+
+    Args:
+        added: called when there is one more.
     """
 
-    __slots__ = ("_by_message_id", "_count")
+    __slots__ = ("_added", "_by_message_id", "_count")
 
-    def __init__(self) -> None:
+    def __init__(self, added: Callable[[], None] = lambda: None) -> None:
+        self._added = added
         self._by_message_id: dict[int, list[Operation]] = {}
         self._count = 0
 
@@ -56,6 +60,7 @@ class OperationTable:
         """Note an operation."""
         self._by_message_id.setdefault(operation.head.message_id, []).append(operation)
         self._count += 1
+        self._added()
 
     def get(self, message_id: int) -> Operation | None:
         """Return the operation that a response belongs to."""

@@ -85,6 +85,12 @@ class DicomPeer(Protocol):
     def limit_reads(self, size: int) -> None:
         """Read no more than `size` bytes at a time, from now on."""
 
+    def end_turn(self) -> None:
+        """Let what it has sent wait, from the PDU on that follows the one being handled, until it is read again."""
+
+    def rest(self, seconds: float) -> None:
+        """Let it wait so long before it is read again."""
+
     def pause_reading(self) -> None:
         """Hold it back."""
 

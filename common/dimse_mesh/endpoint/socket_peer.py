@@ -80,6 +80,7 @@ class SocketPeer:
         "_opening",
         "_output_ended",
         "_pdvs",
+        "_turn_over",
         "_user",
     )
 
@@ -102,6 +103,8 @@ class SocketPeer:
         self._max_pdu = 0
         self._pdvs = 0
         """Fragments of the P-DATA-TF under way that were handed on; 0: it has few, or they are handed on wholly."""
+        self._turn_over = False
+        """Whether the turn under way ends though there is time left."""
         self._kept: list[tuple[int, memoryview]] = []
         """What came right behind the A-ASSOCIATE-AC."""
         connection.receiver = self
@@ -202,8 +205,9 @@ class SocketPeer:
         self._user = user
         self._connection.max_length = max_length
         kept, self._kept = self._kept, []
-        if kept:
-            self.pdus_received(kept, 0, math.inf)
+        handled = 0
+        while handled < len(kept):
+            handled = self.pdus_received(kept, handled, math.inf)
 
     def accept(self, pdu: bytes) -> None:
         """Answer A-ASSOCIATE-AC."""
@@ -283,6 +287,14 @@ class SocketPeer:
         """Read no more than `size` bytes at a time, from now on."""
         self._connection.limit_reads(size)
 
+    def end_turn(self) -> None:
+        """Hand on no more than the PDU that is being handled."""
+        self._turn_over = True
+
+    def rest(self, seconds: float) -> None:
+        """Let it wait so long before it is read again."""
+        self._connection.rest(seconds)
+
     def pause_reading(self) -> None:
         """Hold it back."""
         self._connection.pause_reading()
@@ -314,8 +326,9 @@ class SocketPeer:
             else:
                 self._pdu(pdu_type, body)
                 index += 1
-            if perf_counter() > until:
+            if self._turn_over or perf_counter() > until:
                 break
+        self._turn_over = False
         if self._user is not None:
             self._user.read_ended()
         return index

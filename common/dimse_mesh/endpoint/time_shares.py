@@ -9,12 +9,16 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Final
 
+from dimse_mesh.endpoint.time_credit import TimeCredit
+
 ALONE: Final = 0.002
 """Seconds of a turn at most, so that timers and NATS aren't kept waiting."""
 SHARED: Final = 0.0004
 """Seconds of a turn at most while another connection has turns, too."""
 PAID_BACK: Final = 3
 """Seconds of rest for each second of turns that are too long."""
+MOST_CHARGED: Final = 2 * SHARED
+"""Seconds that a turn takes from a connection's credit at most: the machine may have been busy."""
 LATELY: Final = 1.0
 """Seconds for which a connection that had a turn counts as one that has turns."""
 
@@ -41,24 +45,28 @@ class TimeShares:
         self._last_at = now
         return now + (SHARED if now - self._other_at < LATELY else ALONE)
 
-    def end(self, connection: object, until: float, *, background: bool = False) -> float:
+    def end(self, connection: object, until: float, credit: TimeCredit, *, background: bool = False) -> float:
         """Note that a turn ends that should end at `until`; return for how many seconds the connection has to rest.
 
-        A turn can't end within a PDU. Whose turns are too long again and again, while others have turns, too, rests
-        three times as long as it has taken. Once is nobody's fault: the machine may have been busy.
+        While others have turns, too, a connection rests that has used up its credit. A turn can't always end where it
+        should: whose turns are too long again and again rests three times as long as it has taken. Once is nobody's
+        fault: the machine may have been busy.
         """
         now = perf_counter()
+        taken = now - self._last_at
         if not background:
-            self.live_seconds += now - self._last_at
+            self.live_seconds += taken
+        other_at = self._other_at if connection is self._last else self._last_at
+        contended = now - other_at < LATELY
+        rest = credit.spend(now, min(taken, MOST_CHARGED)) if contended else 0.0
         if now < until + SHARED:
             if connection is self._late:
                 self._late = None
-            return 0.0
-        if connection is not self._late:
+        elif connection is not self._late:
             self._late = connection
-            return 0.0
-        other_at = self._other_at if connection is self._last else self._last_at
-        return (now - self._last_at) * PAID_BACK if now - other_at < LATELY else 0.0
+        elif contended:
+            rest = max(rest, taken * PAID_BACK)
+        return rest
 
     def contended(self, connection: object) -> bool:
         """Tell whether another connection has turns, too."""

@@ -61,6 +61,10 @@ class ChartPeer:
 
     def limit_reads(self, size: int) -> None: ...
 
+    def end_turn(self) -> None: ...
+
+    def rest(self, seconds: float) -> None: ...
+
     def pause_reading(self) -> None:
         self._note("> peer held back")
 

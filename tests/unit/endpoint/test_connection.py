@@ -384,7 +384,8 @@ async def test_what_is_no_pdu_is_told_behind_what_waits_for_its_turn() -> None:
 
 
 async def test_a_peer_whose_bytes_take_long_is_read_in_smaller_pieces_and_then_again_in_larger_ones() -> None:
-    async with connected() as pair:
+    buffer = 4 * LEAST_READ
+    async with connected(buffer=buffer) as pair:
 
         def lent() -> int:
             return len(pair.connection.get_buffer(0))
@@ -400,11 +401,11 @@ async def test_a_peer_whose_bytes_take_long_is_read_in_smaller_pieces_and_then_a
         assert lent() == LEAST_READ
         pair.connection.limit_reads(100)
         assert lent() == 100, "the owner's limit holds, too"
-        pair.connection.limit_reads(4096)
+        pair.connection.limit_reads(buffer)
         pair.notes.most = 10
         for _ in range(12):
             await send(2)
-        assert lent() == 4096
+        assert lent() == buffer
 
 
 async def test_what_nobody_wants_any_more_is_read_slowly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
 import pytest
 
 from dimse_mesh.endpoint import socket_peer, time_shares
-from dimse_mesh.endpoint.half import FEW_OPERATIONS
+from dimse_mesh.endpoint.operation_limit import PAID_BACK
 from dimse_mesh.schemas.frames import FIRST_CONTROL, FrameKind, encode_frame, encode_u32
 from dimse_mesh.schemas.subjects import Kind
 from dimse_mesh.streams.outbound import Lane, Segment
 from dimse_mesh.upper_layer.framing import MOST_PDVS
-from tests.support.wire import VERIFICATION, Command, Message, p_data, pdu, pdv, request, response, store_rq
+from tests.support.wire import (
+    STUDY_ROOT_FIND,
+    VERIFICATION,
+    Command,
+    Message,
+    cancel_rq,
+    p_data,
+    pdu,
+    pdv,
+    request,
+    response,
+    store_rq,
+)
 from tests.unit.endpoint.joined import FRONT, SETTINGS, Joined, joined
 from tests.unit.endpoint.virtual_time import run
+
+FIND = request(Command.C_FIND, 1, STUDY_ROOT_FIND, data=b"", context_id=5)
+
+
+def _set_clock(monkeypatch: pytest.MonkeyPatch, clock: Callable[[], float]) -> None:
+    """Let turns be as long as `clock` says, however busy the machine is."""
+    for module in (time_shares, socket_peer):
+        monkeypatch.setattr(module, "perf_counter", clock)
 
 
 def store(message_id: int, size: int) -> Message:
@@ -265,6 +287,49 @@ def test_a_peer_that_owes_answers_is_read_whatever_it_has_outstanding() -> None:
     run(main())
 
 
+def test_a_peer_with_all_that_was_negotiated_outstanding_may_still_cancel_while_another_wants_the_process() -> (
+    None
+):
+    async def main() -> None:
+        async with joined() as both:
+            other = both.front.router.new_connection(max_length=1000)
+            both.front.router.shares.begin(other)
+            both.client.send(FIND)
+            await both.settle(0.1)
+            both.front.router.shares.begin(other)
+            both.client.send(cancel_rq(1, context_id=5))
+            await both.settle(0.1)
+            assert both.target.received == both.client.sent
+
+    run(main())
+
+
+def test_a_peer_that_had_too_many_operations_outstanding_rests_while_another_wants_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _set_clock(monkeypatch, lambda: 0.0)
+
+    async def main() -> None:
+        async with joined() as both:
+            now = asyncio.get_running_loop().time
+            other = both.front.router.new_connection(max_length=1000)
+            for number in range(1, 5):
+                both.client.send(request(Command.C_ECHO, number, VERIFICATION))
+            both.front.router.shares.begin(other)
+            await both.settle(0.01)
+            assert len(both.target.received) == 2
+            both.front.router.shares.begin(other)
+            answered = now()
+            for message in both.target.received[:2]:
+                both.target.send(response(message))
+            while len(both.target.received) == 2:
+                await both.settle(0.002)
+                assert now() < answered + 1
+            assert now() >= answered + 0.01 * PAID_BACK - 0.001
+
+    run(main())
+
+
 @pytest.mark.parametrize("a_look", [0, 0.0001, 0.001])
 def test_a_peer_gets_no_more_operations_under_way_than_its_share_while_another_wants_the_process(
     a_look: float, monkeypatch: pytest.MonkeyPatch
@@ -275,8 +340,7 @@ def test_a_peer_gets_no_more_operations_under_way_than_its_share_while_another_w
         a_look: seconds between two looks at the clock, so that a turn holds all that has come, or a part of it.
     """
     looks = count()
-    for module in (time_shares, socket_peer):
-        monkeypatch.setattr(module, "perf_counter", lambda: next(looks) * a_look)
+    _set_clock(monkeypatch, lambda: next(looks) * a_look)
 
     async def main() -> None:
         async with joined() as both:
@@ -287,7 +351,7 @@ def test_a_peer_gets_no_more_operations_under_way_than_its_share_while_another_w
                 both.client.send(request(Command.C_ECHO, number, VERIFICATION))
                 await both.settle(0.1)
                 shares.begin(other)
-            assert both.target.received == both.client.sent[:FEW_OPERATIONS]
+            assert both.target.received == both.client.sent[:2]
             for number in range(len(both.client.sent)):
                 both.target.send(response(both.target.received[number]))
                 await both.settle(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dimse_mesh.endpoint import time_shares
+from dimse_mesh.endpoint.time_credit import SAVED, SHARE, TimeCredit
 from dimse_mesh.endpoint.time_shares import ALONE, LATELY, PAID_BACK, SHARED, TimeShares
 
 
@@ -60,13 +61,46 @@ def test_who_takes_too_long_again_and_again_beside_others_rests(clock: Clock) ->
     def turn(seconds: float) -> float:
         until = shares.begin(flood)
         clock.now += seconds
-        return shares.end(flood, until)
+        return shares.end(flood, until, TimeCredit())
 
     for _ in range(3):
         assert turn(0.01) == 0, "it is alone"
-    shares.end(honest, shares.begin(honest))
+    shares.end(honest, shares.begin(honest), TimeCredit())
     assert turn(SHARED) == 0
     assert turn(0.01) == 0, "the machine may have been busy"
     assert turn(0.01) == pytest.approx(0.01 * PAID_BACK)
     assert turn(SHARED) == 0
     assert turn(0.01) == 0
+
+
+def _takes(clock: Clock, shares: TimeShares, flood: object, credit: TimeCredit, size: int) -> float:
+    """Let a connection have turn after turn for a second, and rest when it has to; return the time that it had."""
+    begun, had = clock.now, 0.0
+    while clock.now < begun + 1:
+        until = shares.begin(flood)
+        credit.earn(size)
+        clock.now += SHARED
+        had += SHARED
+        clock.now += shares.end(flood, until, credit)
+    return had
+
+
+def test_who_has_turn_after_turn_for_few_bytes_gets_its_share_of_the_time_beside_others(clock: Clock) -> None:
+    shares, flood, honest, credit = TimeShares(), object(), object(), TimeCredit()
+    assert _takes(clock, shares, flood, credit, 3000) == pytest.approx(1, rel=0.01), "it is alone"
+    shares.begin(honest)
+    assert _takes(clock, shares, flood, credit, 3000) <= SAVED + SHARE * 1.35
+
+
+def test_who_sends_images_as_fast_as_the_network_never_rests(clock: Clock) -> None:
+    shares, images, honest, credit = TimeShares(), object(), object(), TimeCredit()
+    shares.begin(honest)
+    assert _takes(clock, shares, images, credit, 100_000) == pytest.approx(1, rel=0.01)
+
+
+def test_a_machine_that_was_busy_in_a_turn_costs_a_connection_little(clock: Clock) -> None:
+    shares, slow, honest, credit = TimeShares(), object(), object(), TimeCredit()
+    shares.begin(honest)
+    until = shares.begin(slow)
+    clock.now += 0.3
+    assert shares.end(slow, until, credit) == 0

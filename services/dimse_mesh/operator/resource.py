@@ -13,6 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from dimse_mesh.operator.encryption import Encryption
 from dimse_mesh.operator.fields import (
     AeTitle,
     Cidr,
@@ -245,6 +246,10 @@ class DimseProxySpec(ResourceModel):
         default=None,
         description="Deliver to this zone's AEs what durable routes of any zone have acknowledged for them, as in "
         "a zone's file. Absent: this zone runs no delivery service. `{}` is enough to have one.",
+    )
+    encryption: Encryption | None = Field(
+        default=None,
+        description="Encrypt data sets from zone to zone. Absent: this zone has no keys.",
     )
     remote_aes: list[RemoteAe] = Field(
         default_factory=list, alias="remoteAEs", max_length=256, description="More AEs that this zone serves."

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from dimse_mesh.operator.fields import AeTitle, ResourceModel, Token, refused_by
 from dimse_mesh.runtime.routing import CommitmentMode, Delivery, DimseService
+from dimse_mesh.runtime.settings_encryption import RouteEncryption
 from dimse_mesh.schemas.spool_subjects import RoutePriority
 
 
@@ -84,6 +85,11 @@ class Route(ResourceModel):
     )
     calling_ae: AeTitle | None = Field(
         default=None, alias="callingAE", description="Calling AE title to send instead of the client's."
+    )
+    encryption: RouteEncryption | None = Field(
+        default=None,
+        description="`required`: nothing goes to the destination unless it is encrypted. Absent: as `encryption` says "
+        "of its zone.",
     )
     allow: list[DimseService] | None = Field(
         default=None, min_length=1, max_length=16, description="DIMSE services that may pass. Absent: all."

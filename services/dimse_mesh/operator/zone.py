@@ -26,6 +26,10 @@ SECRETS_DIR = "/etc/dimse-mesh-secrets"
 CALLERS = frozenset({Component.SCU, Component.DELIVERY})
 """Who opens associations with the zone's remote AEs."""
 
+ENDPOINTS = CALLERS | {Component.ASSOCIATION}
+"""Who encrypts and decrypts data sets."""
+ENCRYPTION_VOLUME = "encryption-keys"
+
 TLS_KEYS = ("tls.crt", "tls.key")
 CA_KEY = "ca.crt"
 ROLE_KEY = "nats-key"
@@ -114,6 +118,9 @@ def keeps_objects(spec: DimseProxySpec) -> bool:
 def secret_uses(spec: DimseProxySpec, component: Component) -> list[SecretUse]:
     """List the Secrets that `component` needs."""
     uses = list(_nats_uses(spec, component))
+    if component in ENDPOINTS and spec.encryption is not None:
+        keys = tuple(spec.encryption.key_files)
+        uses.append(SecretUse(spec.encryption.keys_secret, keys, "encryption.keysSecret", ENCRYPTION_VOLUME))
     if component is Component.ASSOCIATION:
         for index, listener in enumerate(spec.listeners):
             uses += _listener_uses(index, listener)
@@ -197,6 +204,9 @@ def _zone(spec: DimseProxySpec, component: Component) -> dict[str, Any]:
         document["spool"] = spec.spool.model_dump(mode="json", exclude_unset=True)
     if spec.delivery is not None:
         document["delivery"] = spec.delivery.model_dump(mode="json", exclude_unset=True)
+    if spec.encryption is not None:
+        # Handlers read no key; their file has the section because its routes may name it.
+        document["encryption"] = spec.encryption.section(f"{SECRETS_DIR}/{ENCRYPTION_VOLUME}")
     if component in CALLERS:
         document["scu"]["remote_aes"] = list(_remote_aes(spec, files))
     return document

@@ -20,6 +20,7 @@ from dimse_mesh.runtime.settings import ZoneSettings
 
 SAMPLES = Path("k8s/samples")
 GOLDEN = Path(__file__).parent / "golden"
+AE_Y = {"aeTitle": "Y", "host": "pacs", "port": 104}
 MINIMAL = {"natsUrl": "nats:4222", "natsAllowPlaintext": True}
 
 
@@ -125,8 +126,9 @@ def test_keys_are_mounted_only_where_they_are_used() -> None:
 
     nats = {"nats-credentials", "nats-ca", "nats-cert"}
     assert volumes("store") == nats
-    assert volumes("association") == nats | {"listener-1-cert", "listener-1-ca"}
-    assert volumes("scu") == nats | {"target-ca", "target-cert", "ae-1-ca"}
+    endpoint = nats | {"encryption-keys"}
+    assert volumes("association") == endpoint | {"listener-1-cert", "listener-1-ca"}
+    assert volumes("scu") == endpoint | {"target-ca", "target-cert", "ae-1-ca"}
     assert volumes("delivery") == volumes("scu")
 
 
@@ -232,7 +234,7 @@ def test_invalid_resource_is_refused_with_the_field_named(spec: dict[str, Any], 
 def test_every_field_of_a_route_and_of_a_remote_ae_can_be_written_in_the_resource() -> None:
     """Those of the zone's file that the resource leaves out are named here; `settings` reaches only whole sections."""
     for ours, theirs, left_out in (
-        (Route, routing.Route, {"by_origin", "encryption", "hooks"}),  # in settings.routes
+        (Route, routing.Route, {"by_origin", "hooks"}),  # in settings.routes
         (
             RemoteAe,
             settings_scu.RemoteAe,
@@ -246,6 +248,31 @@ def test_every_field_of_a_route_and_of_a_remote_ae_can_be_written_in_the_resourc
         ),
     ):
         assert set(theirs.model_fields) - set(ours.model_fields) == left_out & set(theirs.model_fields)
+
+
+def test_encryption_reaches_the_zone_and_its_keys_the_pods_of_endpoints() -> None:
+    known = {"zone": "B", "publicKeys": ["A" * 43 + "="]}
+    encryption = {"keysSecret": "zone-keys", "keyFiles": ["1.key", "2.next"], "zones": [known]}
+    routes = [{"called": "X*", "to": {"ae": "Y"}, "encryption": "required"}]
+    delivery: dict[str, Any] = {}
+    objects = objects_of(
+        {**MINIMAL, "encryption": encryption, "routes": routes, "delivery": delivery, "remoteAEs": [AE_Y]}
+    )
+    folder = "/etc/dimse-mesh-secrets/encryption-keys"
+    for service in ("association", "scu", "delivery", "store"):
+        zone = zone_file(objects, service)
+        assert zone["encryption"] == {"keys": folder, "zones": {"B": known["publicKeys"]}, "required": False}
+        assert zone["routes"][0]["encryption"] == "required"
+        ZoneSettings.model_validate(zone)
+        pod = objects["Deployment", f"zone-{service}"]["spec"]["template"]["spec"]
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        assert ("encryption-keys" in volumes) == (service != "store")
+        if service != "store":
+            secret = volumes["encryption-keys"]["secret"]
+            assert secret["secretName"] == "zone-keys"
+            assert [item["key"] for item in secret["items"]] == ["1.key", "2.next"]
+            mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+            assert mounts["encryption-keys"] == folder
 
 
 def test_what_a_route_says_reaches_the_zone() -> None:

@@ -41,6 +41,7 @@ from dimse_mesh.audit.trail import AuditTrail, TrailError, TrailPlace, TrailRead
 from dimse_mesh.audit.verify import BrokenChain, verify_file
 from dimse_mesh.hooks.errors import HookRefusal
 from dimse_mesh.hooks.paths import parse_path
+from dimse_mesh.nats_server.build_info import parse_build_info
 from dimse_mesh.operator.desired import desired_objects
 from dimse_mesh.operator.names import Owner
 from dimse_mesh.operator.secrets import parsed
@@ -146,6 +147,11 @@ def cohort_state(data: bytes) -> None:
         load_state(listed)
 
 
+def build_information(data: bytes) -> None:
+    """Read what a binary says of itself."""
+    parse_build_info(data)
+
+
 def certificate(data: bytes) -> None:
     """Read when a certificate expires."""
     at = expiry_of(_file("tls.crt", data))
@@ -223,6 +229,8 @@ def health_request(data: bytes) -> None:
 
 # --- where fuzzing begins
 
+_MODULE = bytes(16) + b"path\tx/y\nmod\tx/y\tv1\n" + bytes(16)
+_BUILD = b"".join((b"\xff Go buildinf:\x08\x02", bytes(16), b"\x06go1.25", bytes((len(_MODULE),)), _MODULE))
 _ZONE = b"""\
 zone: hospital
 nats: {servers: [nats://127.0.0.1:4222]}
@@ -308,6 +316,7 @@ TARGETS = (
     FuzzTarget(
         "cohort-state", "states of a cohort", cohort_state, lambda: [b'{"version":1,"destination":"A"}']
     ),
+    FuzzTarget("build-info", "build information of nats-server", build_information, lambda: [_BUILD]),
     FuzzTarget("certificate", "certificates", certificate, lambda: [_certificate()]),
     FuzzTarget(
         "keys",

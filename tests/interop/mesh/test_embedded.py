@@ -15,6 +15,7 @@ import pytest
 
 from dimse_mesh.mesh import NatsSettings
 from dimse_mesh.nats_server import EmbeddedServerError, embedded_server
+from dimse_mesh.nats_server.version import VERSION
 from tests.support.bus import address, join
 
 PARENT = """
@@ -107,3 +108,39 @@ def test_it_dies_with_a_parent_that_is_killed() -> None:
         parent.wait()
         assert select.select([handle], [], [], 5)[0]
         os.close(handle)
+
+
+@pytest.mark.anyio
+async def test_its_start_says_which_nats_server_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="dimse_mesh"):
+        async with embedded_server(0):
+            pass
+    (line,) = [record.getMessage() for record in caplog.records if "listens on" in record.getMessage()]
+    assert f"nats-server {VERSION} listens on 127.0.0.1:" in line
+    assert "built from github.com/nats-io/nats-server/v2 v2." in line
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("content", [b"#!/bin/sh\nsleep 9\n", b"\xff Go buildinf:\x08\x02", b""])
+async def test_a_program_that_is_no_nats_server_is_not_started(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "nats-server"
+    other.write_bytes(content)
+    other.chmod(0o755)
+    monkeypatch.setattr("dimse_mesh.nats_server.embedded.find_binary", lambda: str(other))
+    with pytest.raises(EmbeddedServerError, match="is no nats-server: it holds no build information"):
+        async with embedded_server(0):
+            pass
+
+
+@pytest.mark.anyio
+async def test_a_nats_server_that_may_lose_what_it_has_acknowledged_keeps_no_streams(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dimse_mesh.nats_server.embedded.is_recent", lambda _: False)
+    with pytest.raises(EmbeddedServerError, match=r"before 2\.15\.0 acknowledged messages could be lost"):
+        async with embedded_server(0):
+            pass
+    async with embedded_server(0, jetstream=False):
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -269,6 +270,30 @@ def test_all_contexts_rejected(where: Site) -> None:
     with where.destination_of(script):
         where.wait_until(lambda: len(dead_letters(where)) == 1, "it is a dead letter")
     assert dead_letters(where)[0]["cause"] == "no-presentation-context"
+
+
+def test_resume_makes_the_next_attempt_at_once(tmp_path: Path) -> None:
+    seldom = {"delivery": {"retry": {"first": 1000.0, "longest": 1000.0}}}
+    inbox, content = Inbox(), synthetic(1, 2_000)
+    with site(tmp_path, cloud=seldom) as where:
+        with where.open() as client:
+            assert store(client, content) == 0
+        where.wait_until(lambda: "connection-refused" in queue(where, "why", ARCHIVE), "it has been tried")
+        with where.destination_of(reject_permanently):
+            queue(where, "resume", ARCHIVE)
+            where.wait_until(lambda: "not-recognized" in queue(where, "why", ARCHIVE), "it is tried again")
+        with where.destination(inbox):
+            queue(where, "resume", ARCHIVE)
+            assert inbox.wait_for(1)[0].data == content.data
+
+
+def test_a_paused_queue_goes_on_when_its_time_is_over(where: Site) -> None:
+    queue(where, "pause", ARCHIVE, "--reason", "a moment", "--minutes", "0.05")
+    inbox = Inbox()
+    with where.destination(inbox):
+        with where.open() as client:
+            assert store(client, synthetic(61, 2_000)) == 0
+        inbox.wait_for(1)
 
 
 def test_a_paused_queue_keeps_and_says_so(where: Site) -> None:

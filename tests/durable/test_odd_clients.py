@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.durable.operator import dead_letters
 from tests.durable.site import CONTEXTS, Inbox, Site, message_of, site, store
 from tests.support.files import DicomFile, synthetic
-from tests.support.scripted import Aborted, Client
+from tests.support.scripted import Aborted, Client, Rejected
 from tests.support.wire import CT_STORAGE, EXPLICIT_LE, Context, p_data
 
 
@@ -56,11 +55,10 @@ def test_contexts_of_no_uids(where: Site) -> None:
 
 
 def test_an_empty_calling_ae_title(where: Site) -> None:
-    with Client.open(where.entry, called="ARCHIVE", calling=b" " * 16, contexts=CONTEXTS) as client:
-        assert store(client, synthetic(5, 5_000)) == 0
-    inbox = Inbox()
-    with where.destination(inbox):
-        where.wait_until(lambda: len(dead_letters(where)) == 1, "nobody can be called so")
+    """Nobody could deliver an object in its name."""
+    with pytest.raises(Rejected) as refused:
+        Client.open(where.entry, called="ARCHIVE", calling=b" " * 16, contexts=CONTEXTS)
+    assert refused.value.triple == (1, 1, 3)
     still_works(where, 6)
 
 

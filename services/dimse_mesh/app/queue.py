@@ -278,7 +278,7 @@ async def pause(queues: Queues, destination: str, reason: str, minutes: float | 
 
 
 async def resume(queues: Queues, destination: str) -> int:
-    """Let deliveries go on."""
+    """Let deliveries go on; the next attempt, if one is waited for, is made at once."""
     await queues.inspector(destination).set_pause(QueuePause(paused=False))
     return 0
 

@@ -207,7 +207,7 @@ def pause(
 
 @queue_app.command()
 def resume(destination: Destination, *, config: ConfigOption) -> None:
-    """Let deliveries go on."""
+    """Let deliveries go on, and try at once what waits for its next attempt."""
     from dimse_mesh.app.queue import decide
     from dimse_mesh.app.queue import resume as go_on
 

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Callable
 
 import anyio
-from anyio.abc import TaskGroup
 
 from dimse_mesh.association.accepting import OwnAssociations
 from dimse_mesh.association.acceptor import Acceptor
@@ -26,7 +25,6 @@ from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.commitment import CommitmentHeard, CommitmentHeardReply
 from dimse_mesh.schemas.subjects import Kind
-from dimse_mesh.spool import ObjectWriter
 from dimse_mesh.upper_layer import (
     AssociateRQ,
     ContextResult,
@@ -94,14 +92,10 @@ class ReportHearing:
                 for context in contexts
                 if context.accepted
             },
-            writer=_no_writer,
-            route=None,
+            storing=None,
             commitment=None,
             report=self._report,
-            no_room=lambda: "nothing is stored here",
             objection=objection,
-            called_ae=request.called_ae,
-            calling_ae=request.calling_ae,
             counters=self._context.counters,
             stalled_timeout=self._settings.stalled_read_timeout,
             idle_timeout=self._settings.idle_timeout,
@@ -166,10 +160,6 @@ class ReportHearing:
         future = self._waiting.get(reply.heard_id)
         if future is not None and not future.done():
             future.set_result(reply.status)
-
-
-def _no_writer(_: TaskGroup) -> ObjectWriter:
-    raise AssertionError("no context for storage is accepted here")
 
 
 def _answer(context: PresentationContextRQ) -> PresentationContextAC:

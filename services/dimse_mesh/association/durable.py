@@ -29,6 +29,7 @@ from dimse_mesh.association.durable_events import DurableEvents
 from dimse_mesh.association.durable_live import LiveContexts, no_results, open_live
 from dimse_mesh.association.durable_room import RoomBoard
 from dimse_mesh.association.durable_session import DurableSession
+from dimse_mesh.association.durable_storing import Storing
 from dimse_mesh.association.giving_way import GivingWay
 from dimse_mesh.endpoint import Router
 from dimse_mesh.endpoint.auditing import AssociationAudit
@@ -221,7 +222,6 @@ class DurableFrontEnd:
         """
         request, route = client.request, client.route
         spools = [spool_of(self._context.settings, destination) for destination in route.destinations]
-        called, calling = route.called_ae or request.called_ae, route.calling_ae or request.calling_ae
         entrances = entrances_of(self._context.settings, route)
         commitments = None if route.commitment is CommitmentMode.NONE else self._commitments
         contexts = answer_contexts(
@@ -231,6 +231,20 @@ class DurableFrontEnd:
             commitment=commitments is not None,
             live=no_results(other_contexts(request)) if others is None else others.results,
         )
+        storing = Storing(
+            partial(self._writer, entrances),
+            called_ae=route.called_ae or request.called_ae,
+            calling_ae=route.calling_ae or request.calling_ae,
+            route=route.key if route.hooks or route.by_origin else None,
+            priority=route.priority,
+            receipts=commitments is not None,
+            accepted=None
+            if self._events is None
+            else partial(self._events.accepted, client.association, [spool.label for spool in spools]),
+            no_room=partial(self._room.objection, written_by(entrances)),
+            giving_way=GivingWay(lambda: self._router.live_seconds),
+            traceparent=client.traceparent,
+        )
         session = DurableSession(
             client.acceptor.peer,
             contexts={
@@ -238,9 +252,7 @@ class DurableFrontEnd:
                 for context in contexts
                 if context.accepted
             },
-            writer=partial(self._writer, entrances),
-            route=route.key if route.hooks or route.by_origin else None,
-            priority=route.priority,
+            storing=storing,
             commitment=None
             if commitments is None
             else partial(
@@ -250,14 +262,7 @@ class DurableFrontEnd:
                 confirms=route.commitment is CommitmentMode.TARGET,
             ),
             live=others,
-            giving_way=GivingWay(lambda: self._router.live_seconds),
-            no_room=partial(self._room.objection, written_by(entrances)),
             objection=client.objection,
-            called_ae=called,
-            calling_ae=calling,
-            accepted=None
-            if self._events is None
-            else partial(self._events.accepted, client.association, [spool.label for spool in spools]),
             counters=self._context.counters,
             stalled_timeout=self._settings.stalled_read_timeout,
             idle_timeout=self._settings.idle_timeout,

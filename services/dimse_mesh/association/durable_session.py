@@ -8,19 +8,17 @@ The task takes one message after the other. While more than `READ_AHEAD` bytes w
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import anyio
-from anyio.abc import TaskGroup
 
-from dimse_mesh.association.durable_contexts import has_uid_length
+from dimse_mesh.association.durable_data_set import Ended, IncomingDataSet, Piece
 from dimse_mesh.association.durable_live import LiveContexts
 from dimse_mesh.association.durable_requests import OwnRequests
-from dimse_mesh.association.giving_way import GivingWay
+from dimse_mesh.association.durable_storing import Storing
 from dimse_mesh.dimse import (
     CommandField,
     CommandReceived,
@@ -36,32 +34,12 @@ from dimse_mesh.dimse.status import FailureReason
 from dimse_mesh.endpoint import dimse_service
 from dimse_mesh.endpoint.peer import DicomPeer
 from dimse_mesh.endpoint.summary import OperationSummary
-from dimse_mesh.mesh import MeshError, StreamFull
 from dimse_mesh.policy import PolicyRefusal
 from dimse_mesh.runtime.counters import Counters
-from dimse_mesh.schemas.spool import Manifest, RouteKey
-from dimse_mesh.schemas.spool_subjects import RoutePriority
-from dimse_mesh.spool import ObjectWriter
 from dimse_mesh.upper_layer import Abort, AbortReason
-
-log = logging.getLogger(__name__)
 
 READ_AHEAD = 2 << 20
 """Bytes of data sets that wait for the task; above that the client isn't read."""
-
-LONGEST_REQUEST = 1 << 20
-"""Bytes of a data set that is read into memory: the list of a request for storage commitment."""
-
-Piece = tuple[bytes, bool]
-"""A fragment of a data set, and whether it is the last one."""
-
-
-class Ended(Exception):
-    """The association is over; the code says why."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 class TakeCommitment(Protocol):
@@ -79,29 +57,16 @@ class TakeCommitment(Protocol):
         """Return the status of the response, and an error comment; `information`: None if too long, or absent."""
 
 
-class TellAccepted(Protocol):
-    """Tells that an object is acknowledged now."""
-
-    async def __call__(self, manifest: Manifest) -> None:
-        """Tell; the client is answered afterwards."""
-
-
 class DurableSession:
     """Receives a client's PDUs and answers its requests.
 
     Args:
         contexts: transfer syntax by id of the accepted presentation contexts.
-        writer: makes the writer of an object; its pieces are stored in the given task group.
+        storing: stores objects; None: nothing is stored.
         commitment: takes requests for storage commitment; None: they are not offered.
         live: contexts that are the destination's own; None: there are none.
         report: takes reports of storage commitment, from a destination that was asked; None: it is a client.
         objection: what the policy says of an operation, by its command field.
-        called_ae, calling_ae: by which the object is delivered.
-        accepted: is told of each object before its client is answered; None: nobody is told.
-        route: whose hooks the objects are for; None: it has none.
-        priority: of the route.
-        giving_way: to live traffic; None: it does so never.
-        no_room: returns what a client is told when a queue takes nothing now, or None.
         stalled_timeout: seconds that a client may pause in the middle of a message.
         idle_timeout: seconds that it may pause between messages; 0: without end.
     """
@@ -111,18 +76,11 @@ class DurableSession:
         peer: DicomPeer,
         *,
         contexts: Mapping[int, str],
-        writer: Callable[[TaskGroup], ObjectWriter],
+        storing: Storing | None,
         commitment: TakeCommitment | None,
         live: LiveContexts | None = None,
         report: TakeCommitment | None = None,
         objection: Callable[[int], PolicyRefusal | None],
-        called_ae: str,
-        calling_ae: str,
-        accepted: TellAccepted | None = None,
-        route: RouteKey | None,
-        priority: RoutePriority = RoutePriority.MEDIUM,
-        giving_way: GivingWay | None = None,
-        no_room: Callable[[], str | None],
         counters: Counters,
         stalled_timeout: float,
         idle_timeout: float,
@@ -131,27 +89,21 @@ class DurableSession:
         self.summary = OperationSummary()
         self._peer = peer
         self._contexts = contexts
-        self._writer = writer
+        self._storing = storing
+        if storing is not None:
+            peer.give_way()
         self._commitment = commitment
         self._report = report
         self._live = live
         self._writable = asyncio.Event()
         self._requests = OwnRequests(peer)
         self._objection = objection
-        self._called_ae = called_ae
-        self._calling_ae = calling_ae
-        self._accepted = accepted
-        self._route = route
-        self._priority = priority
-        self._giving_way = giving_way
-        if giving_way is not None:
-            peer.give_way()
-        self._no_room = no_room
         self._counters = counters
         self._stalled_timeout = stalled_timeout
         self._idle_timeout = idle_timeout
         self._traceparent = traceparent
         self._assembler = MessageAssembler()
+        self._data_set = IncomingDataSet(self._next_piece)
         self._events: deque[CommandReceived | Piece | None] = deque()
         self._waiting_bytes = 0
         self._changed = asyncio.Event()
@@ -316,49 +268,51 @@ class DurableSession:
                 self._peer.resume_reading()
         return event
 
+    async def _next_piece(self) -> Piece:
+        """Return the next fragment of a data set.
+
+        Raises:
+            Ended: there is none any more.
+        """
+        event = await self._next(self._stalled_timeout)
+        assert event is not None
+        assert not isinstance(event, CommandReceived)
+        return event
+
     async def _operation(self, received: CommandReceived) -> None:
         command = CommandSet.parse(received.command)
+        self._data_set.begin(is_there=received.head.has_data_set)
         if self._live is not None and self._live.takes(received.context_id):
             await self._pass_on(self._live, received, command)
             return
         if command.is_response:
-            await self._skip(received)
+            await self._data_set.skip()
             self._requests.answered(command)
             return
         began = time.monotonic()
         field = command.command_field
         refusal = self._objection(field)
         if refusal is not None:
-            await self._skip(received)
+            await self._data_set.skip()
             status: int = failure_status_for(field, refusal.reason or FailureReason.NOT_AUTHORIZED)
             self._answer(received, command, status)
         elif field == CommandField.C_ECHO_RQ:
-            await self._skip(received)
+            await self._data_set.skip()
             status = Status.SUCCESS
             self._answer(received, command, status)
-        elif field == CommandField.C_STORE_RQ and not has_uid_length(
-            command.affected_sop_class_uid or "", command.affected_sop_instance_uid or ""
-        ):
-            await self._skip(received)
-            status = Status.INVALID_OBJECT_INSTANCE
-            self._answer(received, command, status)
-        elif field == CommandField.C_STORE_RQ and (lack := self._no_room()) is not None:
-            await self._skip(received)
-            status = failure_status_for(field, FailureReason.OUT_OF_RESOURCES)
-            self._answer(received, command, status, lack)
-        elif field == CommandField.C_STORE_RQ and received.head.has_data_set:
-            status = await self._store(received, command)
+        elif field == CommandField.C_STORE_RQ and self._storing is not None and received.head.has_data_set:
+            status = await self._store(self._storing, received, command)
         elif (taker := self._taker_of(command)) is not None:
             status, comment = await taker(
                 self,
                 received,
                 command,
-                await self._whole(received),
+                await self._data_set.whole(),
                 transfer_syntax=self._contexts[received.context_id],
             )
             self._answer(received, command, status, comment)
         else:
-            await self._skip(received)
+            await self._data_set.skip()
             status = failure_status_for(field, FailureReason.UNRECOGNIZED_OPERATION)
             self._answer(received, command, status)
         outcome = "success" if status == Status.SUCCESS else "failure"
@@ -369,7 +323,7 @@ class DurableSession:
 
     async def _pass_on(self, live: LiveContexts, received: CommandReceived, command: CommandSet) -> None:
         """Send a message on to the destination itself, or answer for it."""
-        data = await self._whole(received)
+        data = await self._data_set.whole()
         is_whole = data is not None or not received.head.has_data_set
         if (not is_whole or not live.pass_on(received.context_id, command, data)) and not command.is_response:
             status = failure_status_for(command.command_field, FailureReason.OUT_OF_RESOURCES)
@@ -393,93 +347,19 @@ class DurableSession:
             return self._report
         return None
 
-    async def _store(self, received: CommandReceived, command: CommandSet) -> int:
+    async def _store(self, storing: Storing, received: CommandReceived, command: CommandSet) -> int:
         """Store an object and answer; return the status.
 
         Raises:
             Ended: the association ended before the whole of it had come.
         """
-        failure: MeshError | Ended | None = None
-        if self._giving_way is not None:
-            self._giving_way.begin()
-        async with anyio.create_task_group() as tasks:
-            writer = self._writer(tasks)
-            try:
-                await self._receive_into(writer)
-                manifest = await writer.commit(
-                    command,
-                    transfer_syntax=self._contexts[received.context_id],
-                    called_ae=self._called_ae,
-                    calling_ae=self._calling_ae,
-                    received=time.time(),
-                    traceparent=self._traceparent,
-                    route=self._route,
-                    priority=self._priority,
-                    receipt=self._commitment is not None,
-                )
-                if self._accepted is not None:
-                    await self._accepted(manifest)
-            except (MeshError, Ended) as error:
-                failure = error
-                tasks.cancel_scope.cancel()
-        if failure is None:
-            self._answer(received, command, Status.SUCCESS)
-            await self._give_way()
-            return Status.SUCCESS
-        writer.discard()
-        if isinstance(failure, Ended):
-            raise failure
-        log.error("an object of %s for %s is refused: %s", self._calling_ae, self._called_ae, failure)
-        await self._rest_of_data_set()
-        full = isinstance(failure, StreamFull)
-        comment = "the queue of this destination is full" if full else "the queue can't be written to"
-        status = failure_status_for(CommandField.C_STORE_RQ, FailureReason.OUT_OF_RESOURCES)
+        status, comment = await storing.store(
+            command, self._data_set, transfer_syntax=self._contexts[received.context_id]
+        )
         self._answer(received, command, status, comment)
+        if status == Status.SUCCESS:
+            await storing.give_way()
         return status
-
-    async def _give_way(self) -> None:
-        if self._giving_way is not None:
-            await self._giving_way.look()
-
-    _data_set_open = False
-
-    async def _receive_into(self, writer: ObjectWriter) -> None:
-        self._data_set_open = True
-        while self._data_set_open:
-            event = await self._next(self._stalled_timeout)
-            assert event is not None
-            assert not isinstance(event, CommandReceived)
-            fragment, last = event
-            self._data_set_open = not last
-            await writer.write(fragment)
-            await self._give_way()
-
-    async def _whole(self, received: CommandReceived) -> bytes | None:
-        """Return the data set of a message; None: it has none, or it is longer than `LONGEST_REQUEST`."""
-        self._data_set_open = received.head.has_data_set
-        pieces: list[bytes] = []
-        size = 0
-        while self._data_set_open:
-            event = await self._next(self._stalled_timeout)
-            assert event is not None
-            assert not isinstance(event, CommandReceived)
-            self._data_set_open = not event[1]
-            size += len(event[0])
-            if size <= LONGEST_REQUEST:
-                pieces.append(event[0])
-        return b"".join(pieces) if 0 < size <= LONGEST_REQUEST else None
-
-    async def _rest_of_data_set(self) -> None:
-        while self._data_set_open:
-            event = await self._next(self._stalled_timeout)
-            assert event is not None
-            assert not isinstance(event, CommandReceived)
-            self._data_set_open = not event[1]
-
-    async def _skip(self, received: CommandReceived) -> None:
-        """Let the data set of a message pass that nobody wants."""
-        self._data_set_open = received.head.has_data_set
-        await self._rest_of_data_set()
 
     def _answer(
         self, received: CommandReceived, command: CommandSet, status: int, comment: str | None = None

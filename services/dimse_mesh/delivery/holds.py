@@ -69,6 +69,11 @@ class Holds:
         else:
             hold.first, hold.until, hold.failures = first, until, hold.failures + 1
 
+    def let_all_try(self, now: float) -> None:
+        """Let the next attempt of each hold be due."""
+        for hold in self._holds.values():
+            hold.until = min(hold.until, now)
+
     def release(self, key: HoldKey) -> None:
         """Hold nothing back any more for this key."""
         self._holds.pop(key, None)

@@ -78,6 +78,8 @@ class DestinationQueue:
         """Attempts in a row that the destination as a whole has failed."""
         self._awake = asyncio.Event()
         self._drained = asyncio.Event()
+        self._urged = asyncio.Event()
+        """Ends the wait before the next attempt."""
         self._unreadable: set[int] = set()
         self._lanes: Lanes | None = None
         self._early: dict[int, RoutePriority] = {}
@@ -93,13 +95,16 @@ class DestinationQueue:
         self._awake.set()
 
     def set_pause(self, payload: bytes) -> None:
-        """Heed an operator's word: the message of a `QueuePause`."""
+        """Heed an operator's word: the message of a `QueuePause`. Whatever it is, no attempt is waited for any more."""
         self._paused = pause_in(payload)
+        self._holds.let_all_try(asyncio.get_running_loop().time())
+        self._urged.set()
         self._awake.set()
 
     def drain(self) -> None:
         """Stop after the object that is being sent."""
         self._drained.set()
+        self._urged.set()
         self._awake.set()
 
     async def run(self) -> None:
@@ -350,8 +355,10 @@ class DestinationQueue:
         wait = pause_after(self._failures, self._settings.retry)
         log.warning("%s: %s; trying again in %.1f s", self._spool, cause or sentence, wait)
         self._report.waits(sentence, cause, time.time() + wait)
+        if not self._drained.is_set():
+            self._urged.clear()
         with anyio.move_on_after(wait):
-            await self._drained.wait()
+            await self._urged.wait()
 
     async def _rest(self) -> None:
         """Wait until something is stored, a hold is due, or it is time to look again."""

@@ -7,18 +7,15 @@ import os
 import re
 import signal
 import statistics
-import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
-import yaml
-
+from tests.bench.durable.commands import command, said
 from tests.bench.durable.site import DOWN, PATIENCE, Bench, Destination, send, spread
 from tests.bench.scale import row
 from tests.bench.workload import Workload
-from tests.support.mesh import COMMAND, Mesh
+from tests.support.mesh import Mesh
 from tests.support.process import cpu_seconds, resident_bytes, wait_until
 from tests.support.scripted import Server, ServerPeer
 from tests.support.wire import response
@@ -30,55 +27,6 @@ SETTLED = 10.5
 """Seconds after which the supervisor starts a child again at once."""
 FLAT = 0.67
 """What a figure at the first depth is of that at the last one, at least."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What a command has taken.
-
-    Attributes:
-        cpu: seconds, its own and nats-server's.
-        wall: seconds.
-        peak: bytes, its own.
-    """
-
-    cpu: float
-    wall: float
-    peak: int
-
-    def each(self, objects: int, start: Spent) -> float:
-        """Return the CPU seconds an object, without those that a command takes to start."""
-        return max(self.cpu - start.cpu, 0.0) / objects
-
-
-def command(mesh: Mesh, *arguments: str) -> Spent:
-    """Run a `queue` command on the hospital's zone."""
-    server = mesh.pids()["nats-server"]
-    before, began = cpu_seconds(server), time.perf_counter()
-    child = subprocess.Popen(
-        _queue(mesh, *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
-    )
-    _, status, used = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    assert child.returncode == 0, arguments
-    took = time.perf_counter() - began
-    cpu = used.ru_utime + used.ru_stime + cpu_seconds(server) - before
-    return Spent(cpu, took, used.ru_maxrss * 1024)
-
-
-def said(mesh: Mesh, *arguments: str) -> str:
-    """Run a `queue` command on the hospital's zone; return what it prints."""
-    return subprocess.run(
-        _queue(mesh, *arguments), check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ).stdout
-
-
-def _queue(mesh: Mesh, *arguments: str) -> list[str]:
-    path = mesh.directory / "operator.yaml"
-    config = yaml.safe_load((mesh.directory / "hospital.yaml").read_text())
-    config["nats"] = {"servers": [f"nats://127.0.0.1:{mesh.nats_port}"]}
-    path.write_text(yaml.safe_dump(config))
-    return [*COMMAND, "queue", *arguments, "--config", str(path)]
 
 
 def depth(bench: Bench) -> None:
@@ -203,6 +151,8 @@ def drained(mesh: Mesh, down: Destination, left: int, queued: int) -> float:
     pids = mesh.pids()
     if down.child is None:
         down.start()
+        command(mesh, "resume", DOWN)  # it has waited longer and longer for its next attempt
+        down.wait_for(1)
     begun, started = down.count, time.perf_counter()
     before = {name: cpu_seconds(pids[name]) for name in ("cloud/delivery", "nats-server")}
     down.wait_for(queued - left)

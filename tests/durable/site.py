@@ -180,7 +180,7 @@ def site(
     remote: Mapping[str, Any] | None = None,
     hospital: Mapping[str, Any] | None = None,
     cloud: Mapping[str, Any] | None = None,
-    more_aes: Sequence[Ae] = (),
+    more_aes: Sequence[Ae | Mapping[str, Any]] = (),
     more_routes: Sequence[Mapping[str, Any]] = (),
     port: int | None = None,
     env: Mapping[str, str] | None = None,

@@ -17,6 +17,7 @@ from tests.support.scripted import ServerPeer
 from tests.support.wire import Command, ContextResult, Message, abort, associate_rj, response
 
 SECOND = Ae("SECOND", reserve_port(), "cloud")
+SECURE = {"ae_title": "SECURE", "host": "127.0.0.1", "port": reserve_port(), "tls": {}}
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 "idle_time": 0.5,
             }
         },
-        more_aes=(SECOND,),
-        more_routes=({"called": "SECOND", "to": {"ae": "SECOND"}, "delivery": "durable"},),
+        more_aes=(SECOND, SECURE),
+        more_routes=[
+            {"called": title, "to": {"ae": title}, "delivery": "durable"} for title in ("SECOND", "SECURE")
+        ],
     ) as made:
         yield made
 
@@ -270,6 +273,14 @@ def test_all_contexts_rejected(where: Site) -> None:
     with where.destination_of(script):
         where.wait_until(lambda: len(dead_letters(where)) == 1, "it is a dead letter")
     assert dead_letters(where)[0]["cause"] == "no-presentation-context"
+
+
+def test_a_destination_without_tls_where_it_is_to_be(where: Site) -> None:
+    with where.open(called="SECURE") as client:
+        assert store(client, synthetic(70, 2_000)) == 0
+    with served(int(str(SECURE["port"])), lambda peer: peer.send(b"no TLS is spoken here")):
+        where.wait_until(lambda: "SECURE: 1 wait: tls-failed" in queue(where, "why", "SECURE"), "why is said")
+    assert dead_letters(where) == []
 
 
 def test_resume_makes_the_next_attempt_at_once(tmp_path: Path) -> None:

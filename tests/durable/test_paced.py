@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.durable.operator import queue
+from tests.durable.operator import dead_letters, queue
 from tests.durable.site import ARCHIVE, Inbox, site, store
 from tests.support.files import synthetic
 
@@ -44,3 +44,16 @@ def test_a_limit_of_bytes_a_second(tmp_path: Path) -> None:
         arrived = inbox.wait_for(2)
         assert time.monotonic() - began > 2
     assert [got.data for got in arrived] == [content.data for content in sent]
+
+
+def test_a_destination_with_a_limit_of_attempts_of_its_own(tmp_path: Path) -> None:
+    own = {"ae": ARCHIVE, "retry": {"first": 0.1, "longest": 0.2, "attempts": 2}}
+    endless = {"retry": {"first": 0.1, "longest": 0.2, "attempts": 0}, "pace": [own]}
+    with site(tmp_path, cloud={"delivery": endless}) as where, where.destination(Inbox(status=0xA700)):
+        with where.open() as client:
+            assert store(client, synthetic(1, 2_000)) == 0
+        where.wait_until(lambda: len(dead_letters(where)) == 1, "it is a dead letter")
+        assert (dead_letters(where)[0]["cause"], dead_letters(where)[0]["attempts"]) == (
+            "out-of-resources",
+            2,
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from dimse_mesh.runtime.settings_durable import RetrySettings
+from dimse_mesh.runtime.settings_retry import RetrySettings
 
 _MOST_DOUBLINGS = 32
 

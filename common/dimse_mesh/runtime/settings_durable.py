@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from dimse_mesh.runtime.settings_fields import (
     AeTitle,
     Count,
-    CountOrUnlimited,
     Seconds,
     SettingsModel,
     Token,
 )
 from dimse_mesh.runtime.settings_hooks import HooksSettings
 from dimse_mesh.runtime.settings_pace import PaceSettings
+from dimse_mesh.runtime.settings_retry import RetrySettings
 
 KIB = 1024
 MIB = KIB * KIB
@@ -117,23 +116,6 @@ class SpoolSettings(SettingsModel):
     )
 
 
-class RetrySettings(SettingsModel):
-    """When a delivery that failed is tried again."""
-
-    first: Seconds = Field(default=1.0, description="seconds before the first retry; doubles, jittered")
-    longest: Seconds = Field(default=300.0, description="where the time between retries stops")
-    attempts: CountOrUnlimited = Field(
-        default=20,
-        description="attempts at one object that its destination fails; then it is a dead letter; 0: without end",
-    )
-
-    @model_validator(mode="after")
-    def _grows(self) -> Self:
-        if self.longest < self.first:
-            raise ValueError("longest: at least first")
-        return self
-
-
 class TranscodingSettings(SettingsModel):
     """The process that changes transfer syntaxes, only where nothing is lost by it."""
 
@@ -176,7 +158,9 @@ class DeliverySettings(SettingsModel):
         min_length=1,
         description="JetStream domains of the source zones; null: that of the nats-server of this zone",
     )
-    retry: RetrySettings = Field(default_factory=RetrySettings, description="when to try again")
+    retry: RetrySettings = Field(
+        default_factory=RetrySettings, description="when to try again; for one AE: pace[].retry"
+    )
     look_interval: Seconds = Field(
         default=2.0, description="seconds between looks for new spools, and into one that seems empty"
     )
@@ -191,7 +175,8 @@ class DeliverySettings(SettingsModel):
     )
     max_ahead: Count = Field(default=64, description="objects read ahead, at most")
     pace: tuple[PaceSettings, ...] = Field(
-        default=(), description="AEs of this zone that are not sent everything at once: when, and how fast"
+        default=(),
+        description="AEs of this zone that are not sent everything at once: when, how fast, and how often again",
     )
     hooks: HooksSettings = Field(
         default_factory=HooksSettings, description="the process that applies the hooks of this zone's routes"

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, model_validator
 
 from dimse_mesh.runtime.settings_fields import AeTitle, SettingsModel
+from dimse_mesh.runtime.settings_retry import RetrySettings
 
 
 class Day(StrEnum):
@@ -54,7 +55,7 @@ class Window(SettingsModel):
 
 
 class PaceSettings(SettingsModel):
-    """When, and how fast, one AE of this zone is sent what waits for it."""
+    """When, how fast, and how often again, one AE of this zone is sent what waits for it."""
 
     ae: AeTitle = Field(description="one of scu.remote_aes")
     windows: tuple[Window, ...] = Field(
@@ -66,6 +67,10 @@ class PaceSettings(SettingsModel):
     )
     bytes_per_second: int = Field(
         default=0, ge=0, le=1 << 40, description="of data sets that are sent; at least 1000; 0: no limit"
+    )
+
+    retry: RetrySettings | None = Field(
+        default=None, description="when to try again; none: as delivery.retry says"
     )
 
     @model_validator(mode="after")

@@ -36,6 +36,7 @@ from dimse_mesh.policy import (
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.counters_durable import QueueCounters, QueueKey
 from dimse_mesh.runtime.encryption import object_encryption
+from dimse_mesh.runtime.settings_pace import PaceSettings
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.schemas.spool_subjects import (
     DestinationKind,
@@ -201,17 +202,20 @@ class DeliveryService:
             return None
         return remote
 
-    def _pace_of(self, spool: SpoolSubjects) -> Pace:
-        """Return when, and how fast, the objects of a spool are delivered."""
+    def _pace_of(self, spool: SpoolSubjects) -> PaceSettings | None:
+        """Return what is said of when, and how fast, the objects of a spool are delivered; None: nothing."""
         remote = None if spool.is_on_its_way else self._remote_of(spool)
         found = (
             pace for pace in self._context.settings.delivery.pace if remote and pace.ae == remote.ae_title
         )
-        return Pace(next(found, None))
+        return next(found, None)
 
     async def _begin(self, store: JetStream, spool: SpoolSubjects, target: Taker, tasks: TaskGroup) -> None:
         settings = self._context.settings.delivery
-        pace = self._pace_of(spool)
+        said = self._pace_of(spool)
+        if said is not None and said.retry is not None:
+            settings = settings.model_copy(update={"retry": said.retry})
+        pace = Pace(said)
         counters = QueueCounters()
         self._context.counters.queues[QueueKey(spool.zone, spool.label)] = counters
         report = QueueReport(

@@ -13,7 +13,8 @@ from dimse_mesh.operator.desired import desired_objects
 from dimse_mesh.operator.names import Component, Manifest, Owner
 from dimse_mesh.operator.zone import parse_spec, zone_settings
 from dimse_mesh.runtime.settings import ZoneSettings
-from dimse_mesh.runtime.settings_durable import DeliverySettings, RetrySettings, SpoolSettings
+from dimse_mesh.runtime.settings_durable import DeliverySettings, SpoolSettings
+from dimse_mesh.runtime.settings_retry import RetrySettings
 
 TARGET = {"applicationEntityTitle": "PACS", "targetDimseHost": "pacs", "targetDimsePort": 104}
 DURABLE = {"to": {"ae": "ARCHIVE"}, "also": [{"zone": "backup"}], "delivery": "durable"}

@@ -139,6 +139,15 @@ fuzz-live: .venv/.developing ## FUZZ_CONNECTIONS (100000) hostile connections to
 fuzz-bus: .venv/.developing ## FUZZ_MESSAGES (100000) hostile messages on permitted subjects to every service, by stolen keys
 	@$(RUN) tests.fuzz.bus --messages $(FUZZ_MESSAGES)
 
+.venv-audit/.installed: .venv/.developing requirements/audit.lock
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-audit
+	@$(BIN)/uv pip install --quiet --python .venv-audit/bin/python --require-hashes --requirement requirements/audit.lock
+	@touch $@
+
+.PHONY: audit
+audit: .venv-audit/.installed ## Bill of materials of the image (CycloneDX), licences, known vulnerabilities of what is locked
+	@requirements/audit
+
 clean: ## Remove what these targets made
-	rm -rf .venv .venv-lowest .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist data
+	rm -rf .venv .venv-lowest .venv-audit .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist data
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -93,8 +93,8 @@ bench-scale: .venv/.developing ## Cost per operation from 1 to 1,000 association
 bench-line: .venv/.developing ## 2 x 200 MB over round trips of 0, 80 and 200 ms, beside a direct association
 	@$(RUN) tests.bench.long_line
 
-bench-durable: .venv/.developing ## Durable delivery: destination down, Orthanc, a line of 80 ms, 100,000 objects
-	@$(RUN) tests.bench.durable
+bench-durable: .venv/.developing ## Durable delivery: destination down, Orthanc, 80 ms, 100,000 objects; PUBLISH=1 as above
+	@$(RUN) tests.bench.durable $(if $(PUBLISH),--publish)
 
 .PHONY: bench-storage
 bench-storage: .venv/.developing ## Places: the same objects into a folder, a bucket and storescp; one of 4 GB

@@ -7,21 +7,29 @@ from pathlib import Path
 
 PAGE = Path("docs/performance.md")
 CHART = Path("docs/bench.svg")
-BEGIN, END = "<!-- printed by make bench: begin -->", "<!-- printed by make bench: end -->"
 WIDTH = 118
 
 
-def page_with(page: str, printed: str) -> str:
-    """Return `page` with `printed` between its two marks.
+def marks(command: str) -> tuple[str, str]:
+    """Return what stands before, and behind, what a command has printed."""
+    return f"<!-- printed by {command}: begin -->", f"<!-- printed by {command}: end -->"
+
+
+BEGIN, END = BENCH = marks("make bench")
+
+
+def page_with(page: str, printed: str, between: tuple[str, str] = BENCH) -> str:
+    """Return `page` with `printed` between two marks.
 
     Raises:
         ValueError: a mark is missing.
     """
-    before, _, rest = page.partition(BEGIN)
-    _, found, after = rest.partition(END)
+    begin, end = between
+    before, _, rest = page.partition(begin)
+    _, found, after = rest.partition(end)
     if not found:
-        raise ValueError(f"{PAGE} lacks the mark {BEGIN} or {END}")
-    return f"{before}{BEGIN}\n\n{_as_markdown(printed)}\n\n{END}{after}"
+        raise ValueError(f"{PAGE} lacks the mark {begin} or {end}")
+    return f"{before}{begin}\n\n{_as_markdown(printed)}\n\n{end}{after}"
 
 
 def publish(printed: str, chart: str) -> None:

@@ -10,16 +10,18 @@ line     the same over a leaf link with a round trip of 80 ms, beside a live and
 fan-out  ingest on a route to three destinations, beside one to a single destination
 depth    what a queue of up to --objects costs: commands, delivery, memory, start
 
-Prints tables, and a verdict for each figure that issue 13 names.
+Prints tables, and a verdict for each figure that must hold; `--publish` puts them into docs/performance.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from tests.bench.durable.beside_live import live
@@ -29,8 +31,10 @@ from tests.bench.durable.fan_out import fan_out
 from tests.bench.durable.line import line
 from tests.bench.durable.outage import outage
 from tests.bench.durable.site import Bench, Verdicts
+from tests.bench.publish import PAGE, marks, page_with
 from tests.bench.report import machine
 
+DURABLE = marks("make bench-durable")
 PARTS: dict[str, Callable[[Bench], None]] = {
     "outage": outage,
     "orthanc": orthanc,
@@ -41,22 +45,35 @@ PARTS: dict[str, Callable[[Bench], None]] = {
 }
 
 
+class Tee(io.StringIO):
+    """Keeps what is printed, and prints it on."""
+
+    def write(self, text: str) -> int:
+        sys.__stdout__.write(text)  # type: ignore[union-attr] # there is one: nobody runs this without
+        sys.__stdout__.flush()  # type: ignore[union-attr]
+        return super().write(text)
+
+
 def main() -> int:
     """Run the parts; return 1 if a figure isn't what it must be."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.durable", description=__doc__)
     parser.add_argument("--only", default="", help="parts, separated by commas")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--objects", type=int, default=100_000, help="depth of the deepest queue")
+    parser.add_argument("--publish", action="store_true", help="write docs/performance.md")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    print("; ".join(f"{name}: {value}" for name, value in machine().items()))
-    print(
-        f"\n`python -m tests.bench.durable {' '.join(sys.argv[1:])}`, {options.rounds} rounds: median (range)"
-    )
     verdicts = Verdicts()
-    for name in options.only.split(",") if options.only else PARTS:
-        with tempfile.TemporaryDirectory(prefix="dimse-mesh-bench-") as directory:
-            PARTS[name](Bench(Path(directory), options.rounds, options.objects, verdicts))
+    with redirect_stdout(Tee()) as printed:
+        print("; ".join(f"{name}: {value}" for name, value in machine().items()))
+        command = " ".join(["python -m tests.bench.durable", *sys.argv[1:]])
+        print(f"\n`{command}`, {options.rounds} rounds: median (range)")
+        for name in options.only.split(",") if options.only else PARTS:
+            with tempfile.TemporaryDirectory(prefix="dimse-mesh-bench-") as directory:
+                PARTS[name](Bench(Path(directory), options.rounds, options.objects, verdicts))
+            verdicts.show()
+    if options.publish:
+        PAGE.write_text(page_with(PAGE.read_text(), printed.getvalue(), DURABLE))
     return int(verdicts.broken > 0)
 
 

@@ -58,7 +58,7 @@ class Other:
 
 def live(bench: Bench) -> None:
     """Compare live traffic alone with live traffic beside each other client."""
-    print("\n## Live traffic beside another client that never stops\n")
+    print("\n### Live traffic beside another client that never stops\n")
     workload = bench.workloads()[1]
     with ExitStack() as stack:
         durable, direct, forwarded = (stack.enter_context(bench.destination()) for _ in range(3))

@@ -33,7 +33,7 @@ def auto_routing(bench: Bench, stack: ExitStack, destination: Destination, *, no
 
 def orthanc(bench: Bench) -> None:
     """Compare with Orthanc's auto-routing."""
-    print("\n## Beside Orthanc's auto-routing\n")
+    print("\n### Beside Orthanc's auto-routing\n")
     with ExitStack() as stack:
         destinations = [stack.enter_context(bench.destination()) for _ in range(4)]
         for each in destinations:

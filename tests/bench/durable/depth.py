@@ -31,7 +31,7 @@ FLAT = 0.67
 
 def depth(bench: Bench) -> None:
     """Measure commands, delivery and memory at growing depths of a queue."""
-    print("\n## What a deep queue costs\n")
+    print("\n### What a deep queue costs\n")
     workload = Workload.of("small", bench.directory / "files")
     steps = [count for count in (1_000, 10_000, 100_000, 1_000_000) if count <= bench.objects]
     with (

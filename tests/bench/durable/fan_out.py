@@ -15,7 +15,7 @@ OTHERS = ("SECOND", "THIRD")
 
 def fan_out(bench: Bench) -> None:
     """Compare three destinations with one; they come when everything is stored."""
-    print("\n## Three destinations\n")
+    print("\n### Three destinations\n")
     with bench.destination() as first, bench.destination() as second, bench.destination() as third:
         ports = dict(zip((DOWN, *OTHERS), (first.port, second.port, third.port), strict=True))
         route = {

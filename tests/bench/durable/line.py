@@ -61,7 +61,7 @@ def leaf_site(bench: Bench, aes: Mapping[str, int], seconds: float) -> Iterator[
 
 def line(bench: Bench) -> None:
     """Compare a line of 80 ms with the local network."""
-    print(f"\n## Over a line with a round trip of {ROUND_TRIP * 1e3:.0f} ms\n")
+    print(f"\n### Over a line with a round trip of {ROUND_TRIP * 1e3:.0f} ms\n")
     workload = bench.workloads()[1]
     with ExitStack() as stack:
         near, far = (stack.enter_context(bench.destination()) for _ in range(2))

@@ -11,7 +11,7 @@ from tests.bench.ways import COUNTED
 
 def outage(bench: Bench) -> None:
     """Compare ingest while the destination is up with ingest while it is down."""
-    print("\n## Ingest while the destination is down\n")
+    print("\n### Ingest while the destination is down\n")
     with bench.destination() as up, bench.destination() as down:
         up.start()
         with bench.two_zones("outage", {COUNTED: up.port, DOWN: down.port}) as mesh:

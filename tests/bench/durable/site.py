@@ -38,12 +38,18 @@ class Verdicts:
     """Figures against what they must be."""
 
     broken: int = 0
+    _lines: list[str] = field(default_factory=list)
 
     def at_least(self, what: str, figures: Sequence[float], must: float) -> None:
-        """Print whether the median is at least that."""
+        """Note whether the median is at least that."""
         held = statistics.median(figures) >= must
         self.broken += not held
-        print(f"{'ok    ' if held else 'BROKEN'} {what}: {spread(figures)}, at least {must:g}", flush=True)
+        self._lines.append(f"{'ok    ' if held else 'BROKEN'} {what}: {spread(figures)}, at least {must:g}")
+
+    def show(self) -> None:
+        """Print what was noted since the last time."""
+        print("", *self._lines, sep="\n")
+        self._lines.clear()
 
 
 @dataclass(slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.publish import BEGIN, END, PAGE, page_with
+from tests.bench.durable.__main__ import DURABLE
+from tests.bench.publish import BEGIN, BENCH, END, PAGE, page_with
 
 PRINTED = (
     "processor: 2 cores\n\n| workload | way |\n|---|---|\n| ct | mesh |\n\nok     ct: 2.1x\nBROKEN echo: 9x\n"
@@ -24,8 +25,11 @@ def test_long_lines_are_wrapped() -> None:
     assert max(map(len, page.splitlines())) <= 120
 
 
-def test_the_page_has_both_marks() -> None:
-    assert page_with(PAGE.read_text(), PRINTED).count(BEGIN) == 1
+@pytest.mark.parametrize("between", [BENCH, DURABLE])
+def test_the_page_has_both_marks(between: tuple[str, str]) -> None:
+    page = page_with(PAGE.read_text(), PRINTED, between)
+    assert page.count(between[0]) == page.count(between[1]) == 1
+    assert "\n\nprocessor: 2 cores\n\n" in page
 
 
 def test_page_without_marks_is_left_alone() -> None:

@@ -5,13 +5,17 @@ OpenTelemetry is imported only by `Tracing`, so a process that doesn't trace pay
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import SpanContext
 
 SpanKind = Literal["internal", "server", "client", "producer", "consumer"]
 AttributeValue = str | int | float | bool
@@ -52,22 +56,43 @@ def parse_traceparent(text: str) -> tuple[int, int, int] | None:
     return trace_id, span_id, int(parts[3], 16)
 
 
+@dataclass(slots=True)
+class RunningSpan:
+    """A span from its start to its end: what `Tracing` hands out."""
+
+    name: str
+    kind: SpanKind
+    context: SpanContext
+    parent: SpanContext | None
+    attributes: dict[str, AttributeValue]
+    started: int
+    """Nanoseconds since 1970."""
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C traceparent by which other spans become its children."""
+        context = self.context
+        return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
 class Tracing:
     """Makes spans and exports them over OTLP/HTTP in the background.
 
-    Its caller has decided what is sampled: a root by the ratio, a child as its parent.
+    Its caller has decided what is sampled: a root by the ratio, a child as its parent. The SDK's own spans take three
+    times as long to make, because they check each attribute and may be changed by several threads. A span here belongs
+    to one thread, and goes to the SDK's batch processor when it has ended.
     """
 
     def __init__(self, resource: Resource, environ: Mapping[str, str]) -> None:
         from opentelemetry import trace
-        from opentelemetry.context import Context
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace import ReadableSpan
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-        self._trace = trace
-        self._no_context = Context()
+        self._make = ReadableSpan
+        self._context = trace.SpanContext
+        self._flags = trace.TraceFlags
         self._kinds = {
             "internal": trace.SpanKind.INTERNAL,
             "server": trace.SpanKind.SERVER,
@@ -75,10 +100,13 @@ class Tracing:
             "producer": trace.SpanKind.PRODUCER,
             "consumer": trace.SpanKind.CONSUMER,
         }
-        self._provider = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
+        self._sampled = trace.TraceFlags(trace.TraceFlags.SAMPLED)
+        self._unset = trace.Status(trace.StatusCode.UNSET)
+        self._error = partial(trace.Status, trace.StatusCode.ERROR)
+        self._scope = InstrumentationScope("dimse_mesh")
+        self._resource = resource
         delay = None if environ.get("OTEL_BSP_SCHEDULE_DELAY") else EXPORT_MILLISECONDS
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=delay))
-        self._tracer = self._provider.get_tracer("dimse_mesh")
+        self._processor = BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=delay)
 
     def start(
         self,
@@ -87,32 +115,46 @@ class Tracing:
         kind: SpanKind,
         parent: tuple[int, int, int] | None,
         attributes: Mapping[str, AttributeValue] | None,
-    ) -> Span | None:
-        """Start a span, a root when `parent` is None; None when it isn't sampled."""
-        trace = self._trace
-        context = self._no_context
-        if parent is not None:
-            trace_id, span_id, flags = parent
-            remote = trace.SpanContext(trace_id, span_id, is_remote=True, trace_flags=trace.TraceFlags(flags))
-            context = trace.set_span_in_context(trace.NonRecordingSpan(remote), context)
-        span = self._tracer.start_span(name, context=context, kind=self._kinds[kind], attributes=attributes)
-        return span if span.is_recording() else None
+    ) -> RunningSpan:
+        """Start a span, a root when `parent` is None."""
+        span_id = random.getrandbits(64) or 1
+        if parent is None:
+            above, trace_id = None, random.getrandbits(128) or 1
+        else:
+            trace_id, parent_id, flags = parent
+            above = self._context(trace_id, parent_id, is_remote=True, trace_flags=self._flags(flags))
+        context = self._context(trace_id, span_id, is_remote=False, trace_flags=self._sampled)
+        return RunningSpan(name, kind, context, above, dict(attributes or ()), time.time_ns())
 
-    def end(self, span: Span, error_code: str | None, attributes: Mapping[str, AttributeValue]) -> None:
+    def end(
+        self, span: RunningSpan, error_code: str | None, attributes: Mapping[str, AttributeValue]
+    ) -> None:
         """End a span; `error_code` (a code, never a peer's text) makes it an error."""
-        if attributes:
-            span.set_attributes(attributes)
+        span.attributes.update(attributes)
+        status = self._unset
         if error_code is not None:
-            span.set_attribute("error.type", error_code)
-            span.set_status(self._trace.StatusCode.ERROR, error_code)
-        span.end()
+            span.attributes["error.type"] = error_code
+            status = self._error(error_code)
+        ended = self._make(
+            name=span.name,
+            context=span.context,
+            parent=span.parent,
+            resource=self._resource,
+            attributes=span.attributes,
+            kind=self._kinds[span.kind],
+            instrumentation_scope=self._scope,
+            status=status,
+            start_time=span.started,
+            end_time=time.time_ns(),
+        )
+        self._processor.on_end(ended)
 
     def shutdown(self) -> threading.Event:
         """Export what is left in a daemon thread; the event is set when that is done."""
         done = threading.Event()
 
         def run() -> None:
-            self._provider.shutdown()
+            self._processor.shutdown()  # type: ignore[no-untyped-call] # the SDK's
             done.set()
 
         threading.Thread(target=run, name="span-flush", daemon=True).start()

@@ -13,13 +13,13 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fuzz.mutation import LONGEST
 from tests.fuzz.plain import Finding, try_many
+from tests.fuzz.reach import smallest_set
 from tests.fuzz.target import CORPUS, FuzzTarget
 from tests.fuzz.targets import TARGETS
 
@@ -86,16 +86,14 @@ def fuzz(target: FuzzTarget, seconds: int, score: Score) -> None:
 def keep(target: FuzzTarget) -> int:
     """Put the smallest set of inputs that reaches all that was reached into the corpus; return how many it has."""
     kept = CORPUS / target.name
-    with tempfile.TemporaryDirectory() as merged:
-        sources = [folder for folder in (WORK / target.name, kept) if folder.is_dir()]
-        _atheris(target.name, "-merge=1", f"-max_len={LONGEST_KEPT}", merged, *map(str, sources))
-        chosen = sorted((path.read_bytes() for path in Path(merged).iterdir()), key=len)
+    folders = [folder for folder in (WORK / target.name, kept) if folder.is_dir()]
+    found = [path.read_bytes() for folder in folders for path in folder.iterdir()]
+    chosen = smallest_set(target, (data for data in found if len(data) <= LONGEST_KEPT), most=MOST_KEPT)
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True)
-    step = max(1, -(-len(chosen) // MOST_KEPT))
-    for data in chosen[::step]:
+    for data in chosen:
         _put(kept, data)
-    return len(list(kept.iterdir()))
+    return len(chosen)
 
 
 def _atheris(*arguments: str) -> subprocess.CompletedProcess[str]:

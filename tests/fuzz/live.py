@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
 import tempfile
@@ -108,6 +109,7 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
     given = parser.parse_args()
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each peer that is gone
     print(f"seed {given.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="fuzz-live-") as directory:
         outcome = attack(Path(directory), given.connections, given.seed)

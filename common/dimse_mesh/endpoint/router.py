@@ -253,6 +253,10 @@ class Router:
         """Look at the half's deadlines until its `sweep` says that nothing is outstanding."""
         self._timers.watch(half)
 
+    def call_later(self, half: Half, seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
+        """Do something for a half in so many seconds; an error of ours ends its association and no other."""
+        return self._timers.call_later(half, seconds, action)
+
     def acknowledge_later(self, half: Half) -> None:
         """Acknowledge within `ack_delay`, unless another frame carries it before."""
         self._timers.acknowledge_later(half)

@@ -15,6 +15,7 @@ from typing import Self
 from dimse_mesh.dimse import COMMAND_FLAG, data_parts, encode_message
 from dimse_mesh.endpoint.connection import PeerConnection
 from dimse_mesh.endpoint.peer import PROVIDER_ABORT, OpeningUser, PeerUser
+from dimse_mesh.mesh.errors import report
 from dimse_mesh.policy import PeerCertificate
 from dimse_mesh.upper_layer import (
     CLOSES_TRANSPORT,
@@ -446,6 +447,10 @@ class SocketPeer:
             user.failed(code, reason)
 
     def _artim_expired(self) -> None:
-        self._event(Event.EVT18)
-        if self._opening is not None:
-            self._opening.failed("artim-expired")
+        try:
+            self._event(Event.EVT18)
+            if self._opening is not None:
+                self._opening.failed("artim-expired")
+        except Exception as error:  # noqa: BLE001 - an error of ours ends this connection, and no other
+            report("the end of ARTIM", error)
+            self._connection.abort()

@@ -76,6 +76,10 @@ class HalfTimers:
         except Exception:  # noqa: BLE001 - it can't even be ended in order
             self._unregister(half)
 
+    def call_later(self, half: Half, seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
+        """Do something for a half in so many seconds; an error of ours ends its association and no other."""
+        return self._loop.call_later(seconds, self.each, (half,), lambda _: action())
+
     # acknowledgements
 
     def acknowledge_later(self, half: Half) -> None:

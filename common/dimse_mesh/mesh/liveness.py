@@ -196,10 +196,12 @@ class Liveness:
         """Ping again the instances that are said to be dead, while neither they nor the server have answered."""
         self._doubting = None
         accused = self._core.accused()
-        for instance in accused:
-            self._ping(instance)
-        if accused:
-            self._doubt_later(min(2 * pause, self._settings.probe_interval))
+        try:
+            for instance in accused:
+                self._ping(instance)
+        finally:  # whatever happens, the others are pinged the next time
+            if accused:
+                self._doubt_later(min(2 * pause, self._settings.probe_interval))
 
     def _ping(self, instance: InstanceAddress) -> None:
         subjects = self._mesh.subjects

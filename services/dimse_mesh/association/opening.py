@@ -10,6 +10,7 @@ import anyio
 
 from dimse_mesh.endpoint import PROVIDER_ABORT, Router
 from dimse_mesh.mesh import LiveInstance, Mesh, MeshError, NoResponders, Reply
+from dimse_mesh.mesh.errors import report
 from dimse_mesh.mesh.liveness import Liveness
 from dimse_mesh.policy.rejections import CALLED_NOT_RECOGNIZED, CONGESTION, LIMIT_EXCEEDED
 from dimse_mesh.runtime.tracing import trace_headers
@@ -179,9 +180,13 @@ class Opener:
 
         def look() -> None:
             nonlocal timer
-            if self._openings.is_taken(channel):
-                self._router.probe_takers(local)
-            elif loop.time() >= until:
+            try:
+                if self._openings.is_taken(channel):
+                    self._router.probe_takers(local)
+                elif loop.time() >= until:
+                    scope.cancel()
+            except Exception as error:  # noqa: BLE001 - this opening is asked for again, and no other is touched
+                report("the watch over an opening", error)
                 scope.cancel()
             timer = loop.call_later(PROBE_INTERVAL, look)
 

@@ -133,13 +133,15 @@ class WaitingRoom:
         self._looked_at.discard(address)
         own = self._by_address.get(address, {})
         before = self._clock() - GRACE
-        for waiting in list(own):
-            if len(own) <= self._limits.waiting_per_address or waiting.since > before:
-                break
-            if not _has_unread(waiting.descriptor()):
-                self._drop(waiting, "too-many-from-address")
-        if len(own) > self._limits.waiting_per_address:
-            self._look_later(address)
+        try:
+            for waiting in list(own):
+                if len(own) <= self._limits.waiting_per_address or waiting.since > before:
+                    break
+                if not _has_unread(waiting.descriptor()):
+                    self._drop(waiting, "too-many-from-address")
+        finally:  # one that can't be closed keeps no other
+            if len(own) > self._limits.waiting_per_address:
+                self._look_later(address)
 
     @property
     def _room(self) -> int:

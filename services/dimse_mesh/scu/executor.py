@@ -323,9 +323,9 @@ class Executor:
             if loop.time() >= until:
                 half.abort("never-attached")
             else:
-                unattached = loop.call_later(ATTACH_INTERVAL, look)
+                unattached = self._router.call_later(half, ATTACH_INTERVAL, look)
 
-        unattached = loop.call_later(ATTACH_INTERVAL, look)
+        unattached = self._router.call_later(half, ATTACH_INTERVAL, look)
         self._context.counters.association_opened()
         audit.opened()
         half.establish(

@@ -242,3 +242,21 @@ def test_what_stands_behind_an_abort_in_one_read_is_nobodys(
 
     run(main())
     assert "raised" not in caplog.text
+
+
+class Broken(list[str]):
+    """Notes nothing: whoever tells it anything fails."""
+
+    def append(self, item: str) -> None:
+        raise KeyError(item)
+
+
+def test_an_error_when_artim_expires_closes_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        client = Client()
+        client.errors = Broken()
+        await asyncio.sleep(2 * ARTIM)
+        assert client.closed
+
+    run(main())
+    assert "the end of ARTIM raised KeyError" in caplog.text

@@ -151,3 +151,18 @@ def test_the_log_is_not_filled(
     clock.pass_(GRACE)
     assert caplog.text.count("closed a connection from a without an association: too-many-from-address") == 1
     assert counters.connections_dropped["too-many-from-address"] == 6
+
+
+def test_one_that_can_not_be_closed_keeps_no_other_from_going(
+    enter: Enter, room: WaitingRoom, clock: Clock, closed: list[str]
+) -> None:
+    def fails() -> None:
+        raise KeyError("close")
+
+    room.enter("a", fails, lambda: -1)
+    for number in range(5):
+        enter(f"a{number}")
+    with pytest.raises(KeyError):
+        clock.pass_(GRACE + 1)
+    clock.pass_(GRACE + 1)
+    assert closed == ["a0", "a1"]

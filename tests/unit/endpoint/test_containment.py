@@ -198,3 +198,18 @@ def test_what_a_peer_sends_and_nobody_can_handle_ends_its_connection(
 
     run(main())
     assert "whoever handles what a peer sends raised KeyError" in caplog.text
+
+
+def test_what_is_done_later_for_a_half_ends_that_half_alone(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with joined() as both:
+            half = broken(both, ends=True)
+            both.front.router.call_later(half, 1.0, Mock(side_effect=KeyError("later")))
+            await both.settle(2)
+            half.abort.assert_called_once_with("internal-error")
+            both.client.send(store(1, 100))
+            await both.settle(SETTINGS.retransmit_timeout)
+            assert both.target.received == both.client.sent
+
+    run(main())
+    assert "an association (broken) raised KeyError" in caplog.text

@@ -49,6 +49,10 @@ up: .venv/.installed ## The demo's two zones and archive, left running until Ctr
 test: .venv/.developing ## All tests, in WORKERS (2) processes
 	@$(RUN) pytest -q --numprocesses $(WORKERS) --no-loadscope-reorder
 
+.PHONY: test-encrypted
+test-encrypted: .venv/.developing ## The tests with other people's DICOM programs once more, through encrypted zones
+	@INTEROP_ENCRYPTED=1 $(RUN) pytest -q --numprocesses $(WORKERS) tests/interop/test_*.py tests/interop/peers
+
 cluster: .venv/.developing ## A Kubernetes API server with the operator on 127.0.0.1, left running until Ctrl-C
 	@$(RUN) tests.cluster
 

@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.encryption import encryption_of
 from tests.support.mesh import Ae, Mesh, zone_config
 from tests.support.ports import reserve_port
 from tests.support.scripted import Server, ServerPeer, accept_and_serve
@@ -21,7 +23,10 @@ ODD_TITLES = ("MR 1.5T NORTH.AE", "A.B.C.D.E.F.G.H.", "STAR * > %41 _-")
 
 @pytest.fixture(scope="session")
 def way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
-    """Two zones, each with a listener and AEs; no routes: a called AE title is the destination."""
+    """Two zones, each with a listener and AEs; no routes: a called AE title is the destination.
+
+    INTEROP_ENCRYPTED=1: what passes between them is encrypted (`make test-encrypted`).
+    """
     pools = {
         zone: [Ae(f"{zone.upper()}{number:02}", reserve_port(), zone) for number in range(1, POOL + 1)]
         for zone in ("hospital", "cloud")
@@ -31,8 +36,14 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
     if os.environ.get("INTEROP_DIRECT") == "1":
         yield Way(None, aes)
         return
-    configs = [zone_config(zone, listener=reserve_port(), remote_aes=pools[zone]) for zone in pools]
-    with Mesh.start(tmp_path_factory.mktemp("mesh"), configs) as mesh:
+    directory = tmp_path_factory.mktemp("mesh")
+    more: dict[str, dict[str, Any]] = {zone: {} for zone in pools}
+    if os.environ.get("INTEROP_ENCRYPTED") == "1":
+        more = {zone: {"encryption": made} for zone, made in encryption_of(directory, *pools).items()}
+    configs = [
+        zone_config(zone, listener=reserve_port(), remote_aes=pools[zone], more=more[zone]) for zone in pools
+    ]
+    with Mesh.start(directory, configs) as mesh:
         yield Way(mesh, aes)
 
 

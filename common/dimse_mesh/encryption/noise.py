@@ -1,4 +1,4 @@
-"""The two Noise handshakes in use (https://noiseprotocol.org/noise.html, revision 34), X25519, AES-256-GCM, SHA-256.
+"""The two Noise handshakes in use (revision 34 of the Noise protocol framework), X25519, AES-256-GCM, SHA-256.
 
 Both parties know each other's static public key beforehand.
 
@@ -121,7 +121,11 @@ class Initiated:
 
 
 def initiate(
-    own: X25519PrivateKey, remote: X25519PublicKey, prologue: bytes, ephemeral: X25519PrivateKey
+    own: X25519PrivateKey,
+    remote: X25519PublicKey,
+    prologue: bytes,
+    ephemeral: X25519PrivateKey,
+    payload: bytes = b"",
 ) -> tuple[Initiated, bytes]:
     """Begin a KK handshake; return who awaits the reply, and the message.
 
@@ -130,7 +134,7 @@ def initiate(
         ephemeral: a new one; it may serve several handshakes that begin at once.
     """
     state = _Symmetric.begin(_KK, prologue, own.public_key(), remote)
-    state, message = _first(state, own, remote, ephemeral, b"")
+    state, message = _first(state, own, remote, ephemeral, payload)
     return Initiated(state, own, ephemeral), message
 
 
@@ -141,6 +145,8 @@ class Responding:
     _state: _Symmetric
     _initiator: X25519PublicKey
     _theirs: X25519PublicKey
+    payload: bytes
+    """What the initiator's message has carried."""
 
     def finish(self, payload: bytes, ephemeral: X25519PrivateKey) -> tuple[TransportKeys, bytes]:
         """Return the keys, and the message that carries `payload`; at most once for each `ephemeral`."""
@@ -158,8 +164,8 @@ def respond(own: X25519PrivateKey, remote: X25519PublicKey, prologue: bytes, mes
         EncryptionError: it is not the initiator's, not for us, or the prologues differ.
     """
     state = _Symmetric.begin(_KK, prologue, remote, own.public_key())
-    state, _ = _read_first(state, own, remote, message)
-    return Responding(state, remote, _ephemeral_in(message))
+    state, payload = _read_first(state, own, remote, message)
+    return Responding(state, remote, _ephemeral_in(message), payload)
 
 
 def seal_once(

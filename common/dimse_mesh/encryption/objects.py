@@ -139,22 +139,40 @@ class ObjectEncryption:
             return self.keys.public
         return [spool.name] if spool.kind is DestinationKind.ZONE and spool.name in self.keys.public else []
 
+    def refusal_of(self, spool: SpoolSubjects, manifest: Manifest) -> EncryptionError | None:
+        """Return why an object can't be opened here, as far as its manifest says it without being opened itself."""
+        head, source, here = manifest.encryption, spool.zone, self.keys.zone
+        if head is None:
+            if self.required or source in self.keys.public:
+                return EncryptionError("encryption-required", f"an object of zone {source} is not encrypted")
+            return None
+        if destination_of(spool) not in head.destinations:
+            return EncryptionError("encryption-broken", "it was sealed for other destinations")
+        sealed = head.keys.get(here)
+        if sealed is None:
+            return EncryptionError(
+                "encryption-key-unknown", f"zone {source} has no public key of zone {here}"
+            )
+        try:
+            self.keys.private_key(sealed.to_key)
+            self.keys.public_key(source, sealed.from_key)
+        except EncryptionError as error:
+            return error
+        return None
+
     def opener(self, spool: SpoolSubjects, manifest: Manifest, command: bytes) -> ObjectOpener | None:
         """Return what opens an object; None: it is in the clear, and may be.
 
         Raises:
             EncryptionError: it may not be, or was not sealed by its source zone, for us and this destination.
         """
+        refusal = self.refusal_of(spool, manifest)
+        if refusal is not None:
+            raise refusal
         head, source, here = manifest.encryption, spool.zone, self.keys.zone
         if head is None:
-            if self.required or source in self.keys.public:
-                raise EncryptionError("encryption-required", f"an object of zone {source} is not encrypted")
             return None
-        if destination_of(spool) not in head.destinations:
-            raise EncryptionError("encryption-broken", "it was sealed for other destinations")
-        sealed = head.keys.get(here)
-        if sealed is None:
-            raise EncryptionError("encryption-key-unknown", f"zone {source} has no public key of zone {here}")
+        sealed = head.keys[here]
         own, remote = self.keys.private_key(sealed.to_key), self.keys.public_key(source, sealed.from_key)
         prologue = _prologue(manifest, command, head.destinations, source, here)
         key = open_once(own, remote, prologue, decode_message(sealed.message))

@@ -26,7 +26,7 @@ from dimse_mesh.spool.reader import (
     DamagedObject,
     SpooledObject,
     Unreadable,
-    opener_of,
+    encryption_refusal,
     parse_object,
     read_data_set,
 )
@@ -60,7 +60,7 @@ __all__ = [
     "SpooledObject",
     "Unreadable",
     "ensure_streams",
-    "opener_of",
+    "encryption_refusal",
     "parse_object",
     "read_data_set",
     "spool_config",

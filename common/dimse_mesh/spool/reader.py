@@ -66,20 +66,39 @@ def parse_object(message: StoredMessage) -> SpooledObject | Unreadable:
     )
 
 
-def opener_of(
+def encryption_refusal(
+    encryption: ObjectEncryption | None, spool: SpoolSubjects, spooled: SpooledObject
+) -> EncryptionError | None:
+    """Return why an object can't be opened, or has to be encrypted and isn't, as far as its manifest shows it.
+
+    Args:
+        encryption: of the zone that reads; None: it has none.
+    """
+    if encryption is not None:
+        return encryption.refusal_of(spool, spooled.manifest)
+    if spooled.manifest.encryption is not None:
+        return EncryptionError(
+            "encryption-missing", "it is encrypted, and this zone has no section encryption"
+        )
+    return None
+
+
+def _opener_of(
     encryption: ObjectEncryption | None, spool: SpoolSubjects, spooled: SpooledObject
 ) -> ObjectOpener | None:
     """Return what opens an object's pieces; None: they are in the clear.
 
     Raises:
-        EncryptionError: it can't be opened here, or has to be encrypted and isn't.
+        DamagedObject: it can't be opened here, or has to be encrypted and isn't.
     """
-    if encryption is not None:
-        return encryption.opener(spool, spooled.manifest, spooled.command.encode())
-    if spooled.manifest.encryption is not None:
-        raise EncryptionError(
-            "encryption-missing", "it is encrypted, and this zone has no section encryption"
-        )
+    try:
+        if encryption is not None:
+            return encryption.opener(spool, spooled.manifest, spooled.command.encode())
+        refusal = encryption_refusal(None, spool, spooled)
+        if refusal is not None:
+            raise refusal
+    except EncryptionError as error:
+        raise DamagedObject(str(error)) from error
     return None
 
 
@@ -100,10 +119,7 @@ async def read_data_set(
         MeshError: NATS is away.
     """
     manifest = spooled.manifest
-    try:
-        unseal = opener_of(encryption, spool, spooled)
-    except EncryptionError as error:
-        raise DamagedObject(str(error)) from error
+    unseal = _opener_of(encryption, spool, spooled)
     digest = hashlib.sha256(b"" if unseal is None else SEALED_DIGEST_PREFIX)
     size = number = 0
     held: bytes | memoryview = b""

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 from dimse_mesh.client import Context
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.delivery.taker import Taker
-from dimse_mesh.encryption import EncryptionError
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
-from dimse_mesh.spool import SpooledObject, opener_of
+from dimse_mesh.spool import SpooledObject, encryption_refusal
 
 if TYPE_CHECKING:
     from dimse_mesh.encryption.objects import ObjectEncryption
 
 
 class DecipheringTaker:
-    """A taker of a spool's objects, who gets only those that this zone can open, or that may be in the clear.
+    """A taker of a spool's objects, who gets only those that this zone has keys for, or that may be in the clear.
 
     A key that is missing may come with the next configuration: so what can't be opened waits.
 
@@ -48,12 +47,10 @@ class DecipheringTaker:
         Raises:
             MeshError: a spool can't be read or written now.
         """
-        try:
-            opener_of(self._encryption, self._spool, spooled)
-        except EncryptionError as error:
-            detail = f"{error.code}: {error}"
-            scope = Scope.DEAD_LETTER if error.code == "encryption-broken" else Scope.DESTINATION
-            return DeliveryOutcome(DeliveryCause.ENCRYPTION, detail, scope=scope)
+        refusal = encryption_refusal(self._encryption, self._spool, spooled)
+        if refusal is not None:
+            scope = Scope.DEAD_LETTER if refusal.code == "encryption-broken" else Scope.DESTINATION
+            return DeliveryOutcome(DeliveryCause.ENCRYPTION, f"{refusal.code}: {refusal}", scope=scope)
         return await self._taker.deliver(spooled, data_set, attempts=attempts, ahead=ahead)
 
     async def close(self) -> None:

@@ -22,9 +22,8 @@ from tests.bench.measure import RunFailed
 from tests.bench.plan import Cell
 from tests.bench.publish import publish
 from tests.bench.report import Row, as_json, cost_table, duration, judge, machine, noise, table
+from tests.bench.summary import summary
 from tests.bench.ways import Targets, WayUnderTest
-from tests.support.ports import reserve_port
-from tests.support.process import Child
 
 QUICK_LENIENCY = 3.0
 """CI machines are shared, and may be slower: a quick run fails only at three times the limits."""
@@ -38,7 +37,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="rows, by the start of their key, separated by commas")
     parser.add_argument("--ways", default="", help="ways to measure, separated by commas")
     parser.add_argument("--output", type=Path, default=Path("build/bench"), help="where JSON and SVG go")
-    parser.add_argument("--publish", action="store_true", help="write docs/performance.md and docs/bench.svg")
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="write docs/performance.md, docs/bench.svg and the README's lines",
+    )
     parser.add_argument("--strict", action="store_true", help="fail above the limits as they stand")
     return parser.parse_args()
 
@@ -48,10 +51,8 @@ def start_ways(
 ) -> list[WayUnderTest]:
     """Start every way that is wanted."""
     collector: int | None = None
-    if {*plan.MESHES, "mesh-traced", plan.ENCRYPTED} & set(wanted):
-        collector = reserve_port()
-        command = [sys.executable, "-m", "tests.bench.collector", str(collector)]
-        stack.enter_context(Child(command, log=directory / "collector.log")).wait_for_port(collector)
+    if {*plan.MESHES, "mesh-traced"} & set(wanted):
+        collector = ways.span_collector(stack, directory)
     counted = targets.ports[ways.COUNTED]
     started = []
     for name in wanted:
@@ -157,7 +158,7 @@ def main() -> int:
     chart = svg(rows, titles)
     (options.output / "bench.svg").write_text(chart)
     if options.publish:
-        publish(text, chart)
+        publish(text, chart, summary(rows))
     broken = any(not verdict.passed for verdict in verdicts)
     return int(broken and (options.quick or options.strict))
 

@@ -1,4 +1,4 @@
-"""Put what the bench printed into docs/performance.md and docs/bench.svg."""
+"""Put what the bench printed into docs/performance.md, docs/bench.svg and the README."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 PAGE = Path("docs/performance.md")
 CHART = Path("docs/bench.svg")
+README = Path("README.md")
 WIDTH = 118
 
 
@@ -28,23 +29,25 @@ def page_with(page: str, printed: str, between: tuple[str, str] = BENCH) -> str:
     before, _, rest = page.partition(begin)
     _, found, after = rest.partition(end)
     if not found:
-        raise ValueError(f"{PAGE} lacks the mark {begin} or {end}")
+        raise ValueError(f"the page lacks the mark {begin} or {end}")
     return f"{before}{begin}\n\n{_as_markdown(printed)}\n\n{end}{after}"
 
 
-def publish(printed: str, chart: str) -> None:
-    """Write the page and the chart."""
+def publish(printed: str, chart: str, lines: str | None) -> None:
+    """Write the page and the chart, and the README's `lines` if there are any."""
     PAGE.write_text(page_with(PAGE.read_text(), printed))
     CHART.write_text(chart)
+    if lines is not None:
+        README.write_text(page_with(README.read_text(), lines))
 
 
 def _as_markdown(printed: str) -> str:
-    """Keep the tables, indent the verdicts so that they stay lines, wrap the rest."""
+    """Keep tables and lists, indent the verdicts so that they stay lines, wrap the rest."""
     return "\n\n".join(_block(block) for block in printed.strip().split("\n\n"))
 
 
 def _block(block: str) -> str:
-    if block.startswith("|"):
+    if block.startswith(("|", "- ")):
         return block
     if block.startswith(("ok ", "BROKEN ")):
         return textwrap.indent(block, "    ")

@@ -164,6 +164,20 @@ def orthanc_auto_routing(
     )
 
 
+def span_collector(stack: ExitStack, directory: Path) -> int:
+    """Start what takes the meshes' spans; return its port."""
+    port = reserve_port()
+    command = [sys.executable, "-m", "tests.bench.collector", str(port)]
+    stack.enter_context(Child(command, log=directory / "collector.log")).wait_for_port(port)
+    return port
+
+
+def roots(code: Path) -> list[Path]:
+    """Return the folders of a checkout, or of any other folder, that hold `dimse_mesh`."""
+    parts = [code / name for name in ("common", "schemas", "services")]
+    return [part for part in parts if part.is_dir()] or [code]
+
+
 def mesh_live(
     stack: ExitStack,
     targets: Targets,
@@ -175,10 +189,12 @@ def mesh_live(
     collector: int | None,
     hosted: bool = False,
     encrypted: bool = False,
+    code: Path | None = None,
 ) -> WayUnderTest:
     """The mesh, live, through two zones, in the sampling ratio asked for.
 
     Args:
+        code: another checkout, or a folder that holds `dimse_mesh`; None: what is installed.
         encrypted: data sets are encrypted from zone to zone.
         hosted: the front-end hosts the handlers; else the five services are five processes.
     """
@@ -207,6 +223,8 @@ def mesh_live(
         zone_config("cloud", remote_aes=aes, more={**tracing, **keys["cloud"], "instances": far}),
     ]
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector}"} if collector else {}
+    if code is not None:
+        env["PYTHONPATH"] = ":".join(str(root.resolve()) for root in roots(code))
     mesh = stack.enter_context(Mesh.start(directory / name, configs, env=env))
     listener = mesh.listeners["hospital"]
     return WayUnderTest(name, title, dict.fromkeys(targets.ports, listener), mesh.pids)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -18,6 +18,13 @@ _SCHEMES = ("nats", "tls", "ws", "wss")
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _has_a_port_or_none(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
     except ValueError:
         return False
 
@@ -83,7 +90,7 @@ class NatsSettings(BaseModel):
         families = set()
         for server in servers:
             parts = urlsplit(server)
-            if parts.scheme not in _SCHEMES or not parts.hostname:
+            if parts.scheme not in _SCHEMES or not parts.hostname or not _has_a_port_or_none(parts):
                 raise ValueError("a NATS server is nats://, tls://, ws:// or wss:// followed by host[:port]")
             families.add(parts.scheme.startswith("ws"))
         if len(families) > 1:

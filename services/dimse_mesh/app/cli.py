@@ -178,8 +178,10 @@ def nats_config(
 ) -> None:
     """Print nats-server's accounts, users and permissions for these zones: a hub, and a leaf for each zone."""
     from dimse_mesh.app.nats_config import print_config, write_config
+    from dimse_mesh.app.secrets_in_arguments import refuse_secrets_in
 
     with failures():
+        refuse_secrets_in(hub, "--hub")
         if output is None:
             sys.stdout.write(print_config(files, hub))
         else:

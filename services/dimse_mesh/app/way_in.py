@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
 import anyio
 from anyio.abc import TaskStatus
@@ -29,6 +28,7 @@ from dimse_mesh.policy import ConfiguredPolicy
 from dimse_mesh.runtime.context import Readiness, ServiceContext
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.logging import configure_logging
+from dimse_mesh.app.secrets_in_arguments import refuse_secrets_in
 from dimse_mesh.runtime.secrecy import keep_secrets
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings, settings_from
 from dimse_mesh.runtime.settings_errors import ConfigurationError
@@ -57,12 +57,8 @@ class WayIn:
         Raises:
             ConfigurationError: neither a file nor a URL, or an unusable one.
         """
-        if nats is not None and urlsplit(nats).username is not None:
-            raise ConfigurationError(
-                [
-                    "--nats: no user, password or token here: everybody on this machine sees it; give --config FILE"
-                ]
-            )
+        if nats is not None:
+            refuse_secrets_in(nats, "--nats")
         if config is not None:
             settings = load_settings(config)
             if nats is not None:

@@ -9,7 +9,7 @@ import yaml
 
 from tests.support.cluster.api import Api, Namespace
 from tests.support.cluster.control_plane import ControlPlane
-from tests.support.cluster.operator import kubectl, start_operator
+from tests.support.cluster.operator import SYSTEM, kubectl, start_operator
 
 ORIGINAL: dict[str, Any] = yaml.safe_load(Path("k8s/samples/original.yaml").read_text())["spec"]
 NAME = "archive-proxy"
@@ -38,6 +38,25 @@ def test_operator_of_one_namespace_needs_no_rights_in_the_cluster(
         namespace.until(lambda: not namespace.made(), "nothing left")
         assert " cannot " not in operator.output, operator.output
         assert namespace.names("Lease") == {"dimse-mesh-operator"}
+
+
+def test_with_the_least_rights_the_operator_works_where_it_is_bound_alone(
+    plane: ControlPlane, namespace: Namespace, admin: Path, tmp_path: Path
+) -> None:
+    plane.api.delete("ClusterRoleBinding", "dimse-mesh-operator-zone")
+    try:
+        with start_operator(plane, tmp_path):
+            namespace.create("Secret", "token", data={"token": "eA=="})
+            namespace.create("DimseProxy", NAME, spec={**ORIGINAL, "natsTokenSecret": "token"})
+            namespace.until(
+                lambda: namespace.condition(NAME, "Ready")["reason"] == "Forbidden", "it says what it lacks"
+            )
+            assert "may not read Secret token in namespace" in namespace.status(NAME)["message"]
+            assert not namespace.made()
+            kubectl(admin, "apply", "--namespace", namespace.name, "-k", "k8s/rbac/zone")
+            namespace.until_ready(NAME, timeout=120)
+    finally:
+        kubectl(admin, "apply", "--namespace", SYSTEM, "-k", "k8s/rbac")
 
 
 def scaled_object_definition() -> dict[str, Any]:

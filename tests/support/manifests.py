@@ -26,6 +26,8 @@ LEAVES = (
     "overlays/dev",
     "overlays/observed",
     "overlays/prod",
+    "overlays/least",
+    "rbac/zone",
 )
 SAMPLES = ("original", "full", "two-zones")
 

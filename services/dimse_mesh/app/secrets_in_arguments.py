@@ -16,5 +16,7 @@ def refuse_secrets_in(url: str, option: str) -> None:
     parts = urlsplit(url)
     if "@" in url or parts.query:
         raise ConfigurationError(
-            [f"{option}: no user, password or token here: everybody on this machine sees it; give --config FILE"]
+            [
+                f"{option}: no user, password or token here: everybody on this machine sees it; give --config FILE"
+            ]
         )

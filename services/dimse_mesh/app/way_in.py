@@ -16,6 +16,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from dimse_mesh.app.local_keys import guest_zone, with_local_keys
+from dimse_mesh.app.secrets_in_arguments import refuse_secrets_in
 from dimse_mesh.association.admitted import Lead
 from dimse_mesh.association.front_end import FrontEnd
 from dimse_mesh.client import DicomClient, InProcessLine, Proposal
@@ -28,7 +29,6 @@ from dimse_mesh.policy import ConfiguredPolicy
 from dimse_mesh.runtime.context import Readiness, ServiceContext
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.logging import configure_logging
-from dimse_mesh.app.secrets_in_arguments import refuse_secrets_in
 from dimse_mesh.runtime.secrecy import keep_secrets
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings, settings_from
 from dimse_mesh.runtime.settings_errors import ConfigurationError

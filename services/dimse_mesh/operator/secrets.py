@@ -12,8 +12,9 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
-from dimse_mesh.operator.cluster import Cluster
+from dimse_mesh.operator.cluster import ApiError, Cluster
 from dimse_mesh.operator.names import SECRETS_ANNOTATION, Manifest
 from dimse_mesh.operator.status import Problem
 from dimse_mesh.operator.zone import SecretUse
@@ -32,6 +33,8 @@ class _Looked:
     keys: frozenset[str] = frozenset()
     data: Mapping[str, str] | None = None
     """Digest by key; None while there is no such Secret."""
+    is_forbidden: bool = False
+    """Whether we may not read it: then nobody knows whether it is there."""
 
 
 @dataclass(slots=True)
@@ -74,7 +77,13 @@ class SecretReader:
     async def _read(
         self, cluster: Cluster, namespace: str, name: str, keys: frozenset[str], one: _Looked
     ) -> None:
-        secret = await cluster.get("Secret", namespace, name)
+        one.is_forbidden = False
+        try:
+            secret = await cluster.get("Secret", namespace, name)
+        except ApiError as error:
+            if error.status != HTTPStatus.FORBIDDEN:
+                raise
+            one.is_forbidden, secret = True, None
         one.at, one.keys, one.data = self._clock(), keys, None
         if secret is not None:
             data: Mapping[str, str] = secret.get("data") or {}
@@ -112,6 +121,9 @@ def parsed(annotation: str) -> dict[str, str]:
 
 def _missing(namespace: str, use: SecretUse, known: Known) -> list[Problem]:
     data = known.looked[use.secret].data
+    if known.looked[use.secret].is_forbidden:
+        text = f"spec.{use.field}: the operator may not read Secret {use.secret} in namespace {namespace}"
+        return [Problem("Forbidden", f"{text} (k8s/rbac/zone)")]
     if data is None:
         text = f"spec.{use.field}: there is no Secret {use.secret} in namespace {namespace}"
         return [Problem("SecretMissing", text)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import pytest
@@ -150,14 +151,25 @@ def test_rights_hold_no_wildcard_and_secrets_can_only_be_read_by_name() -> None:
                 assert rule["verbs"] == ["get"]
 
 
+def test_with_the_least_rights_nothing_is_bound_everywhere_but_looking() -> None:
+    objects = built("overlays/least")
+    bound = {item["roleRef"]["name"] for item in objects if item["kind"] == "ClusterRoleBinding"}
+    assert bound == {"dimse-mesh-operator"}
+    for rule in rules_of("dimse-mesh-operator"):
+        assert "secrets" not in rule["resources"]
+        looking = {"patch"} if rule["resources"] == ["dimseproxies/status"] else {"list", "watch"}
+        assert set(rule["verbs"]) == looking
+    (binding,) = built("rbac/zone")
+    assert (binding["kind"], binding["roleRef"]["name"]) == ("RoleBinding", "dimse-mesh-operator-zone")
+
+
 def test_operator_may_apply_and_delete_every_kind_that_it_makes() -> None:
     kinds = {(item["apiVersion"], item["kind"]) for sample in SAMPLES for item in rendered(sample)}
-    allowed = {
-        (group, resource): set(rule["verbs"])
-        for rule in rules_of("dimse-mesh-operator")
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-    }
+    allowed = defaultdict[tuple[str, str], set[str]](set)
+    for rule in (*rules_of("dimse-mesh-operator"), *rules_of("dimse-mesh-operator-zone")):
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                allowed[group, resource] |= set(rule["verbs"])
     for version, kind in kinds:
         group = version.rpartition("/")[0]
         plural = "networkpolicies" if kind == "NetworkPolicy" else f"{kind.lower()}s"

@@ -201,9 +201,15 @@ def test_check_warns_of_a_readable_file_that_holds_a_password_itself(tmp_path: P
     assert dimse_mesh("check", file).stderr == ""
 
 
-@pytest.mark.parametrize("url", ["nats://user:secret@127.0.0.1:1", "tls://token@nats.example.org"])
-def test_nats_on_the_command_line_takes_no_password(url: str) -> None:
-    assert "no user, password or token" in one_line(dimse_mesh("echo", "PACS", "--nats", url), 2)
+@pytest.mark.parametrize(
+    "url", ["nats://user:secret@127.0.0.1:1", "tls://token@nats.example.org", "tls://h:1?token=secret"]
+)
+def test_no_option_takes_a_password(tmp_path: Path, url: str) -> None:
+    file = write(tmp_path / "zone.yaml", "zone: hospital\n")
+    for command in (("echo", "PACS", "--nats", url), ("nats-config", file, "--hub", url)):
+        said = one_line(dimse_mesh(*command), 2)
+        assert "no user, password or token" in said
+        assert "secret" not in said
 
 
 def test_nats_without_tls_beyond_this_machine_is_refused() -> None:

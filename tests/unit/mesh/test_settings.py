@@ -28,6 +28,8 @@ def test_the_default_is_the_local_server() -> None:
         {"password": "p"},
         {"tls": {"cert": "c"}},
         {"unknown": 1},
+        {"servers": ["tls://host:99999"]},
+        {"servers": ["tls://host:port"]},
     ],
 )
 def test_contradictions_are_refused(settings: dict[str, Any]) -> None:

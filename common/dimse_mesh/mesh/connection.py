@@ -110,6 +110,8 @@ class Mesh:
         )
         self._requests = Requests(self._control, self.subjects)
         self._violations: set[str] = set()
+        self._unheard: dict[str, str] = {}
+        """What our user may not hear, and why, since the connection stood last."""
         self._seconds: list[Mesh] = []
 
     # --- state
@@ -118,6 +120,11 @@ class Mesh:
     def connected(self) -> bool:
         """Both connections stand, with all subscriptions."""
         return self._control.connected and self._bulk.connected
+
+    @property
+    def unheard(self) -> str | None:
+        """A line about a subscription that our user has lost since; None: all that was asked for is heard."""
+        return next(iter(self._unheard.values()), None)
 
     @property
     def server_id(self) -> str:
@@ -251,6 +258,7 @@ class Mesh:
         violation = Violation(publishing=False, subject=subject, queue=queue)
         if violation.kind in self._violations:
             connection.unsubscribe(subscription._sid)
+            self._unheard.pop(violation.kind, None)
             raise NotPermitted(violation.describe(self.address))
         return subscription
 
@@ -364,11 +372,16 @@ class Mesh:
                     callback(violation.subject, NotPermitted(why))
                 except Exception as exc:  # noqa: BLE001 - the connection and the other callbacks go on
                     report("whoever is told of a refusal", exc)
+        else:
+            self._unheard[violation.kind] = why
 
     def _edge(self) -> None:
         if self.connected == self._up:
             return
         self._up = self.connected
+        if not self._up:  # all are asked for again when the connection stands
+            self._unheard.clear()
+            self._violations.clear()
         for listener in self._listeners:
             try:
                 listener(self._up)

@@ -176,6 +176,7 @@ async def _connected(  # noqa: PLR0917 - all of them are what a context is made 
         )
         await announce(mesh, describe(service, settings, counters))
         readiness.depends_on(lambda: mesh.connected)
+        readiness.needs(lambda: mesh.unheard)
         counters.mesh_connected = lambda: mesh.connected
         counters.held = lambda: Held(
             tasks=len(asyncio.all_tasks()), subscriptions=mesh.subscriptions, watched=liveness.watched

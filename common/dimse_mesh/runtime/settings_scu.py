@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Self
+from typing import Final, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -50,6 +50,10 @@ class RemoteTls(SettingsModel):
         return self
 
 
+MOST_ASSOCIATIONS: Final = 1024
+"""Associations with a target, where nobody has set its limit. From there on it is no count of licences."""
+
+
 class RemoteAe(SettingsModel):
     """A target: an AE that executors of this zone can reach."""
 
@@ -76,13 +80,14 @@ class RemoteAe(SettingsModel):
         "none: all",
     )
     max_associations: CountOrUnlimited = Field(
-        default=0,
-        description="associations to it from the whole zone; more are rejected, transient; 0: no limit",
+        default=MOST_ASSOCIATIONS,
+        description="associations to it from the whole zone, or, from 1024 on, from each executor; "
+        "more are rejected, transient; 0: no limit",
     )
     idle_timeout: SecondsOrOff | None = Field(
         default=None,
         description="seconds without traffic and without an operation under way before A-ABORT; 0: off; "
-        "none: scu.idle_timeout, but 600 at most where there is max_associations",
+        "none: scu.idle_timeout, but 600 at most where max_associations is below 1024",
     )
     connect_timeout: Seconds = Field(default=10.0, description="seconds for TCP and TLS to stand")
     association_timeout: Seconds = Field(

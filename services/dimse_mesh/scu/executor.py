@@ -25,7 +25,7 @@ from dimse_mesh.policy.rejections import CALLING_NOT_RECOGNIZED, NOT_ENCRYPTED
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.encryption import association_encryption
 from dimse_mesh.runtime.logging import enter_trace
-from dimse_mesh.runtime.settings_scu import RemoteAe
+from dimse_mesh.runtime.settings_scu import MOST_ASSOCIATIONS, RemoteAe
 from dimse_mesh.runtime.tracing import traceparent_in
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.association import CLOSED_BY_TARGET, OpenReply, OpenRequest, OpenResult
@@ -269,7 +269,7 @@ class Executor:
         general = self._settings.idle_timeout
         if remote.idle_timeout is not None:
             return remote.idle_timeout
-        if not remote.max_associations:
+        if not 0 < remote.max_associations < MOST_ASSOCIATIONS:
             return general
         return min(general, IDLE_WITH_SLOTS) if general else IDLE_WITH_SLOTS
 

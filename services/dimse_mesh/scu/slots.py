@@ -3,7 +3,7 @@
 The live executor with the lowest address is the **keeper**. Who wants to open an association with a limited target
 says to it how many it would then hold; the keeper adds up what each of the others last said, and grants or doesn't.
 There is no lease to renew and none to lose: a statement holds until the next one, every heartbeat is one, and the dead
-hold nothing.
+hold nothing. A limit that nobody has set is no licence count: each executor keeps it by itself, and asks nobody.
 
     not keeper  -> keeper is another: ask it
     new keeper  -> for a heartbeat interval: ask-again, while everybody's heartbeat comes in
@@ -20,6 +20,7 @@ import anyio
 from dimse_mesh.mesh import EnvelopeError, LiveInstance, Mesh, MeshError, Message, pack, unpack
 from dimse_mesh.mesh.complaints import Complaints
 from dimse_mesh.mesh.liveness import Liveness
+from dimse_mesh.runtime.settings_scu import MOST_ASSOCIATIONS
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.service import MOST_AES, Heartbeat
 from dimse_mesh.schemas.slots import SlotAnswer, SlotReply, SlotRequest
@@ -68,7 +69,9 @@ class Slots:
 
         One at a time for each target, so that what we say we hold is never more than one too much.
         """
-        if limit == 0:
+        if not _is_kept_together(limit):
+            if limit and self._holding.get(ae_title, 0) >= limit:
+                return False
             self._count(ae_title, 1)
             return True
         granted = False
@@ -96,7 +99,7 @@ class Slots:
     def give_back(self, ae_title: str, limit: int) -> None:
         """Take an association that `take` counted off again."""
         self._count(ae_title, -1)
-        keeper = self._find_keeper() if limit else self._mesh.address
+        keeper = self._find_keeper() if _is_kept_together(limit) else self._mesh.address
         if keeper != self._mesh.address:
             self._mesh.publish(
                 self._mesh.subjects.to(keeper, Kind.SLOTS), pack(self._statement(ae_title, limit))
@@ -189,3 +192,8 @@ class Slots:
         if sender != self._mesh.address and (sender in self._stated or len(self._stated) < MOST_EXECUTORS):
             self._stated[sender] = dict(heartbeat.associations)
         self._find_keeper()
+
+
+def _is_kept_together(limit: int) -> bool:
+    """Tell whether the executors of a zone keep a limit together: 0 is none, a high one each keeps by itself."""
+    return 0 < limit < MOST_ASSOCIATIONS

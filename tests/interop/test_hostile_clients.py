@@ -21,7 +21,16 @@ from tests.support.mesh import SERVICES, Ae, Mesh, zone_config
 from tests.support.ports import reserve_port, reserve_ports
 from tests.support.process import resident_bytes, wait_until
 from tests.support.scripted import Aborted, Client, Closed, Rejected, Server, ServerPeer, success
-from tests.support.wire import CT_STORAGE, VERIFICATION, Command, Context, associate_rq, p_data, request
+from tests.support.wire import (
+    CT_STORAGE,
+    VERIFICATION,
+    Command,
+    Context,
+    associate_rq,
+    cancel_rq,
+    p_data,
+    request,
+)
 
 HOSTILE = "127.0.0.2"
 MIB = 1024 * 1024
@@ -175,6 +184,32 @@ def test_200_000_operations_that_nobody_answers(mesh: Mesh) -> None:
             pass
         assert sent < len(echoes) / 2, "it is held back"
         assert resident_bytes(front_end) - before < 48 * MIB
+        awake.set()
+
+
+def test_commands_without_end_to_a_target_that_does_not_read(mesh: Mesh) -> None:
+    """C-CANCELs are no operations: what they take of the memory is counted, not their bytes alone."""
+
+    def stuck(peer: ServerPeer) -> None:
+        peer.accept_association()
+        awake.wait(30)
+
+    awake = threading.Event()
+    endpoints = [mesh.pids()["hospital/association"], mesh.pids()["cloud/scu"]]
+    with (
+        Server(stuck, port=mesh.aes["ARCHIVE"].port),
+        Client.open(mesh.listeners["hospital"], called="ANY", calling="HONEST") as client,
+    ):
+        before = [resident_bytes(pid) for pid in endpoints]
+        cancels = b"".join(p_data(cancel_rq(1 + number % 65535)) for number in range(ECHOES))
+        client.sock.settimeout(2)
+        sent = 0
+        with suppress(TimeoutError):
+            while sent < len(cancels):
+                sent += client.sock.send(cancels[sent:])
+        assert sent < len(cancels), "it is held back"
+        grown = [resident_bytes(pid) - was for pid, was in zip(endpoints, before, strict=True)]
+        assert max(grown) < 24 * MIB
         awake.set()
 
 

@@ -41,6 +41,28 @@ class Silence:
         self._seen = None
 
 
+class Pace:
+    """Whether a number has grown by as much as it should, over each while that it is looked at."""
+
+    __slots__ = ("_number", "_since")
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._since: float | None = None
+
+    def too_slow(self, number: int, now: float, *, least: int, over: float) -> bool:
+        """Tell whether it has grown by less than `least` in the last `over` seconds; only once these are over."""
+        if self._since is None or now - self._since >= over:
+            slow = self._since is not None and number - self._number < least
+            self._number, self._since = number, now
+            return slow
+        return False
+
+    def forget(self) -> None:
+        """Begin anew with the next look."""
+        self._since = None
+
+
 class Deadlines:
     """Of one half, at each `sweep`."""
 
@@ -50,6 +72,7 @@ class Deadlines:
         "_half",
         "_not_taking",
         "_overdue",
+        "_pace",
         "_probing",
         "_quiet",
     )
@@ -64,6 +87,8 @@ class Deadlines:
         """Of our peer."""
         self._not_taking = Silence()
         """Of our peer, while it reads more slowly than we write."""
+        self._pace = Pace()
+        """The same."""
 
     @property
     def outstanding(self) -> bool:
@@ -117,10 +142,9 @@ class Deadlines:
         half = self._half
         sender = half.sender
         settings, outbound = half.settings, sender.outbound
-        if half.peer.writable:
-            self._not_taking.forget()
-        elif self._not_taking.of(half.peer.backlog, now) > settings.stalled_write_timeout:
-            half.fail("peer-stalled")
+        slow = self._takes_too_little(now)
+        if slow:
+            half.fail(slow)
             return
         late = self._late_end(now)
         if late:
@@ -143,6 +167,21 @@ class Deadlines:
                     > settings.operation_timeout
                 ):
                     self._fail_operation(operation, "operation-timeout")
+
+    def _takes_too_little(self, now: float) -> str:
+        """Return a code if our peer reads nothing of what is written to it, or hardly anything."""
+        half = self._half
+        peer, settings = half.peer, half.settings
+        if peer.writable:
+            self._not_taking.forget()
+            self._pace.forget()
+            return ""
+        over, backlog = settings.stalled_write_timeout, peer.backlog
+        if self._not_taking.of(backlog, now) > over:
+            return "peer-stalled"
+        least = int(settings.least_read_rate * over)
+        taken = half.receiver.bytes_written - backlog
+        return "too-slow-reading" if self._pace.too_slow(taken, now, least=least, over=over) else ""
 
     def _late_end(self, now: float) -> str:
         """Return a code if our peer should have answered an A-RELEASE-RQ, or closed, long since."""

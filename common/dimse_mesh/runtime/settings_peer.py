@@ -51,8 +51,8 @@ class PeerSettings(SettingsModel):
     )
     least_read_rate: CountOrUnlimited = Field(
         default=100,
-        description="bytes a second that a peer in the middle of a message must move, over stalled_read_timeout; "
-        "0: any",
+        description="bytes a second that a peer in the middle of a message must move, over stalled_read_timeout, and "
+        "that one must take of what waits for it, over stalled_write_timeout; 0: any",
     )
     max_operations: Count = Field(
         default=128,

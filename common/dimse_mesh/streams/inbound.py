@@ -15,6 +15,9 @@ from dimse_mesh.schemas.frames import FrameKind
 _FIRST_OWING = 64 * 1024
 """Consumed bytes of which the other side is told first; then of twice as much each time."""
 
+MOST_ARRIVALS = 65536
+"""Segments that wait to be written, at most: several times what a sender has in flight, which counts them, too."""
+
 
 @dataclass(slots=True)
 class Arrival:
@@ -32,7 +35,7 @@ class Arrival:
 
 
 class WindowOverrun(Exception):
-    """The other endpoint sent more than it was granted."""
+    """The other endpoint sent more than it was granted, or more pieces than anybody sends."""
 
 
 class Inbound:
@@ -82,6 +85,8 @@ class Inbound:
         if position < self.received or position in self._early:
             return False
         if position + arrival.length - self.consumed > self._limit:
+            raise WindowOverrun
+        if len(self._ready) + len(self._early) >= MOST_ARRIVALS:
             raise WindowOverrun
         self.arrived += arrival.length
         if position > self.received:

@@ -13,8 +13,10 @@ from enum import Enum
 
 from dimse_mesh.streams.congestion import CongestionWindow
 
-MOST_SEGMENTS = 16384
+MOST_SEGMENTS = 8192
 """Segments of one half in flight, at most."""
+SEGMENT_COST = 512
+"""Bytes of memory that a segment takes beside its own."""
 
 
 class Lane(Enum):
@@ -51,23 +53,26 @@ class OutboundError(Exception):
 
 
 class Budget:
-    """What all halves of an instance may have in flight together, in bytes.
+    """What all halves of an instance may have in flight together, in bytes of memory.
 
     Above it each half is held to `FAIR_SHARE`, so that many stuck peers can't fill the memory and none is starved.
     """
 
     FAIR_SHARE = 256 * 1024
 
-    __slots__ = ("limit", "used")
+    __slots__ = ("limit", "segments", "used")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+        """Bytes in flight."""
+        self.segments = 0
+        """Segments that hold them."""
 
     @property
     def exceeded(self) -> bool:
         """Whether halves must hold back."""
-        return self.used > self.limit
+        return self.used + self.segments * SEGMENT_COST > self.limit
 
 
 class Outbound:
@@ -128,11 +133,11 @@ class Outbound:
 
         A window of small segments is full before its bytes are: each takes memory of its own.
         """
-        in_flight = self.position - self.consumed
+        in_flight, segments = self.position - self.consumed, len(self._segments)
         return (
             in_flight >= self.window
-            or len(self._segments) >= MOST_SEGMENTS
-            or (self._budget.exceeded and in_flight >= Budget.FAIR_SHARE)
+            or segments >= MOST_SEGMENTS
+            or (self._budget.exceeded and in_flight + segments * SEGMENT_COST >= Budget.FAIR_SHARE)
         )
 
     @property
@@ -145,6 +150,7 @@ class Outbound:
         self._segments.append(segment)
         self.position += segment.length
         self._budget.used += segment.length
+        self._budget.segments += 1
         if self.congestion is not None and segment.lane is not Lane.HANDLER:
             self._under_way += segment.length
             self.congestion.sent(segment.length)
@@ -173,6 +179,7 @@ class Outbound:
             segments = self._segments
             while segments and segments[0].position + segments[0].length <= consumed:
                 segments.popleft()
+                self._budget.segments -= 1
             progress = True
         if self._under_way:
             self._note_arrival(max(arrived, self.received))
@@ -213,4 +220,5 @@ class Outbound:
         kept = [s for s in self._segments if not start <= s.position < end]
         at = next((i for i, s in enumerate(kept) if s.position > start), len(kept))
         kept.insert(at, by)
+        self._budget.segments += len(kept) - len(self._segments)
         self._segments = deque(kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dimse_mesh.association.acceptor import Acceptor
+from dimse_mesh.association.origin import origin_of
 from dimse_mesh.association.tally import Tally
 from dimse_mesh.association.waiting import WaitingRoom
 from dimse_mesh.policy import AdmissionQuestion, OpeningQuestion, Policy, PolicyRefusal, Side
@@ -39,13 +40,14 @@ class Admission:
 
     def enter(self, acceptor: Acceptor, request: AssociateRQ) -> Callable[[], None]:
         """Count a client who was let in; what is returned counts it out again."""
-        return self._tally.enter(acceptor.peer.host, request.calling_ae, request.called_ae)
+        return self._tally.enter(origin_of(acceptor.peer.host), request.calling_ae, request.called_ae)
 
     def refusal_of(
         self, acceptor: Acceptor, request: AssociateRQ, listener: Listener
     ) -> PolicyRefusal | None:
         """Ask the policy at the door, then about the opening."""
         identity, host = request.user_item(UserIdentityRQ), acceptor.peer.host
+        origin = origin_of(host)
         refusal = self._policy.admission(
             AdmissionQuestion(
                 peer_host=host,
@@ -57,10 +59,10 @@ class Admission:
                 user_identity=None if identity is None else (identity.identity_type, identity.primary_field),
                 listener=listener.ae_titles,
                 open_associations=self.occupancy.count,
-                from_address=self._tally.from_address(host),
+                from_address=self._tally.from_address(origin),
                 of_calling_ae=self._tally.of_calling_ae(request.calling_ae),
                 to_called_ae=self._tally.to_called_ae(request.called_ae),
-                too_fast=bool(host) and self._tally.rate.exceeded(host),
+                too_fast=bool(host) and self._tally.rate.exceeded(origin),
                 draining=self._draining,
             )
         )

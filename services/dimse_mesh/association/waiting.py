@@ -18,6 +18,7 @@ from itertools import islice
 from struct import unpack
 from typing import Final
 
+from dimse_mesh.association.origin import origin_of
 from dimse_mesh.mesh.quiet import Quiet
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.settings_limits import AssociationLimits
@@ -112,6 +113,7 @@ class WaitingRoom:
 
     def enter(self, address: str, close: Callable[[], None], descriptor: Callable[[], int]) -> Waiting:
         """Take in a connection; others, or this very one, may have to go for it."""
+        address = origin_of(address)
         waiting = Waiting(self, address, close, descriptor, self._clock())
         own = self._by_address.setdefault(address, {})
         own[waiting] = None

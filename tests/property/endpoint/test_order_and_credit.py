@@ -118,6 +118,7 @@ class OrderAndCredit(RuleBasedStateMachine):
         assert held <= WINDOW + LARGEST
         assert self.outbound.in_flight < WINDOW + LARGEST
         assert self.budget.used == self.outbound.in_flight
+        assert self.budget.segments == len(self.outbound._segments)
         assert all(position > self.inbound.received for position in self.inbound._early)
         early = sum(a.length for a in self.inbound._early.values())
         assert self.inbound.arrived == self.inbound.received + early

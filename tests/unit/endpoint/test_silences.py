@@ -105,6 +105,25 @@ def test_a_peer_that_reads_slowly_is_not_stalled() -> None:
     run(main())
 
 
+@pytest.mark.parametrize(("each", "ended"), [(2000, ["too-slow-reading"]), (4000, [])])
+def test_a_peer_that_reads_less_than_the_least_rate_holds_its_association_no_longer(
+    each: int, ended: list[str]
+) -> None:
+    """Over `stalled_write_timeout`, 60 s: of 100 bytes a second, 3000 each half minute."""
+
+    async def main() -> None:
+        async with joined(settings=replace(SETTINGS, least_read_rate=100)) as both:
+            both.target.stall(stalled=True)
+            for number in range(1, 60):
+                both.client.send(store_rq(number, "1.2.3", bytes(50_000), context_id=3))
+            for _ in range(10):
+                await both.settle(30)
+                both.target.transport.take(each)
+            assert both.executor.ended == ended
+
+    run(main())
+
+
 def test_an_operation_whose_sub_operation_still_brings_data_is_not_given_up() -> None:
     async def main() -> None:
         async with joined(settings=replace(SETTINGS, operation_timeout=10.0)) as both:

@@ -41,7 +41,7 @@ class Silence:
         self._seen = None
 
 
-class Pace:
+class LeastProgress:
     """Whether a number has grown by as much as it should, over each while that it is looked at."""
 
     __slots__ = ("_number", "_since")
@@ -87,7 +87,7 @@ class Deadlines:
         """Of our peer."""
         self._not_taking = Silence()
         """Of our peer, while it reads more slowly than we write."""
-        self._pace = Pace()
+        self._pace = LeastProgress()
         """The same."""
 
     @property

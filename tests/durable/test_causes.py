@@ -224,6 +224,20 @@ def test_what_nobody_takes_holds_nothing_up_and_can_be_tried_again(where: Site) 
     assert dead_letters(where) == []
 
 
+def test_many_dead_letters_go_back_in_their_order(where: Site) -> None:
+    sent = [synthetic(1_000 + number, 2_000, study=number // 50) for number in range(300)]
+    with where.open() as client:
+        for number, content in enumerate(sent):
+            assert store(client, content, number + 1) == 0
+    with where.destination(Inbox(status=0xC000)):
+        where.wait_until(lambda: numbers(where)["failed"] == len(sent), "all are dead letters")
+    assert f"{len(sent)} put back" in queue(where, "retry", ARCHIVE)
+    inbox = Inbox()
+    with where.destination(inbox):
+        arrived = inbox.wait_for(len(sent), timeout=60)
+    assert [got.instance for got in arrived] == [content.sop_instance for content in sent]
+
+
 def test_an_object_that_is_never_taken_holds_up_its_study_alone(where: Site) -> None:
     poison, same, other = (
         synthetic(40, 2_000, study=40),

@@ -28,8 +28,8 @@ class Spent:
     peak: int
 
     def each(self, objects: int, start: Spent) -> float:
-        """Return the CPU seconds an object, without those that a command takes to start."""
-        return max(self.cpu - start.cpu, 0.0) / objects
+        """Return the CPU seconds an object, without those that a command takes to start: of few objects it is noise."""
+        return max(self.cpu - start.cpu, 1e-6 * objects) / objects
 
 
 def command(mesh: Mesh, *arguments: str) -> Spent:

@@ -84,7 +84,8 @@ def looked_at(bench: Bench, mesh: Mesh, workload: Workload, steps: Sequence[int]
         row(f"{queued:,}", *looks, f"{whole * 1e6:.0f} us", spread(started, " s"), *sizes)
     at_least = bench.verdicts.at_least
     at_least("queue list: CPU at the first depth to the last", [lists[0] / lists[-1]], FLAT)
-    at_least("queue show: CPU an object at the first depth to the last", [shows[0] / shows[-1]], FLAT)
+    second = shows[min(1, len(shows) - 1)]  # at the first depth it is less than what a start varies by
+    at_least("queue show: CPU an object at the second depth to the last", [second / shows[-1]], FLAT)
     at_least("start of delivery: time at the first depth to the last", [starts[0] / starts[-1]], FLAT)
     return queued
 

@@ -67,6 +67,9 @@ HEADS = {
     "no-head": b"[]",
     "negative": b'{"head": {}, "parts": [-1]}',
     "too-much": b'{"head": {}, "parts": [1000000000000000]}',
+    "says-nothing": b'{"head": {}, "parts": [1, 1]}xy',
+    "fails-without-a-word": b'{"head": {"failed": 5}, "parts": []}',
+    "gives-too-little": b'{"head": {"said": "x"}, "parts": []}',
     "endless": None,
 }
 
@@ -77,7 +80,10 @@ def test_a_process_that_answers_rubbish_counts_as_dead(
 ) -> None:
     """What a damaged image does to the process that decodes it ends there."""
     head = HEADS[name]
-    answer = struct.pack(">I", 0xFFFF_FFF0) if head is None else struct.pack(">I", len(head)) + head
+    started = b'{"head": {}, "parts": []}'
+    text = None if head is None else head.removesuffix(b"xy")
+    answer = struct.pack(">I", len(started)) + started
+    answer += struct.pack(">I", 0xFFFF_FFF0) if text is None else struct.pack(">I", len(text)) + (head or b"")
     (tmp_path / "evil.py").write_text(
         f"import sys\nsys.stdout.buffer.write({answer!r})\nsys.stdout.flush()\nsys.stdin.read()\n"
     )
@@ -87,7 +93,7 @@ def test_a_process_that_answers_rubbish_counts_as_dead(
         process = IsolatedProcess("evil", memory=1 << 30, deadline=30)
         try:
             with pytest.raises(ProcessDied):
-                await process.call({}, [])
+                await process.call({}, [], says=("said",), gives=2)
         finally:
             await process.close()
 

@@ -46,7 +46,7 @@ class HookRunner:
             HookFailed: a hook failed, took too long or too much memory, or can't be loaded.
         """
         head = {"hooks": encoded(hooks), "transfer_syntax": transfer_syntax}
-        answer, parts = await self._call(head, [header, trailer])
+        answer, parts = await self._call(head, [header, trailer], says=("sop_class", "sop_instance"), gives=2)
         return HookResult(answer["sop_class"], answer["sop_instance"], *parts)
 
     async def check(self, hooks: Sequence[Hook]) -> None:
@@ -61,9 +61,11 @@ class HookRunner:
         """End the process."""
         await self._process.close()
 
-    async def _call(self, head: dict[str, str], parts: list[bytes]) -> tuple[dict[str, str], list[bytes]]:
+    async def _call(
+        self, head: dict[str, str], parts: list[bytes], *, says: tuple[str, ...] = (), gives: int = 0
+    ) -> tuple[dict[str, str], list[bytes]]:
         try:
-            answer, found = await self._process.call(head, parts)
+            answer, found = await self._process.call(head, parts, says=says, gives=gives)
         except ProcessTooSlow:
             raise HookFailed(f"its hooks took longer than {self._settings.deadline:g} s") from None
         except ProcessDied as error:

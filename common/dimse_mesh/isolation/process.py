@@ -53,25 +53,34 @@ class IsolatedProcess:
         return self._process is not None and self._process.returncode is None
 
     async def call(
-        self, head: Mapping[str, Any], parts: Sequence[bytes | memoryview]
+        self,
+        head: Mapping[str, Any],
+        parts: Sequence[bytes | memoryview],
+        *,
+        says: Sequence[str] = (),
+        gives: int = 0,
     ) -> tuple[Head, list[bytes]]:
-        """Have one piece of work done; return what came of it.
+        """Have one piece of work done; return what came of it: all texts that are wanted, or one that it `failed`.
+
+        Args:
+            says: names of the texts that have to stand in the head of the answer.
+            gives: how many parts have to follow it.
 
         A process that had worked before and dies may have died of what was before: the work is tried once more in a
         new one.
 
         Raises:
-            ProcessDied: the work ends the process, by its memory limit for example.
+            ProcessDied: the work ends the process, by its memory limit for example, or it answers something else.
             ProcessTooSlow: it took longer than the deadline.
         """
         async with self._turn:
             was_running = self.is_running
             try:
-                return await self._call(head, parts)
+                return await self._call(head, parts, says, gives)
             except ProcessDied:
                 if not was_running:
                     raise
-            return await self._call(head, parts)
+            return await self._call(head, parts, says, gives)
 
     async def close(self) -> None:
         """End the process."""
@@ -84,7 +93,7 @@ class IsolatedProcess:
             await process.wait()
 
     async def _call(
-        self, head: Mapping[str, Any], parts: Sequence[bytes | memoryview]
+        self, head: Mapping[str, Any], parts: Sequence[bytes | memoryview], says: Sequence[str], gives: int
     ) -> tuple[Head, list[bytes]]:
         writing: asyncio.Task[None] | None = None
         finished = False
@@ -94,6 +103,7 @@ class IsolatedProcess:
                 # Beside the reading: what is large in both directions would else fill both pipes.
                 writing = asyncio.ensure_future(_write(process, head, parts))
                 answer = await _read(process, self._memory)
+            _check(*answer, says, gives)
             finished = True
         except TimeoutError:
             raise ProcessTooSlow(f"it took longer than {self._deadline:g} s") from None
@@ -158,3 +168,16 @@ async def _read(process: Process, most: int) -> tuple[Head, list[bytes]]:
         code = await process.wait()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         raise ProcessDied(f"its process ended with {how}") from None
+
+
+def _check(head: Head, parts: Sequence[bytes], says: Sequence[str], gives: int) -> None:
+    """Check that an answer is one: what a damaged object has taken over says anything.
+
+    Raises:
+        ProcessDied: it isn't.
+    """
+    wanted = ("failed",) if "failed" in head else says
+    if not all(isinstance(head.get(name), str) for name in wanted):
+        raise ProcessDied("its process doesn't say what it has to")
+    if "failed" not in head and len(parts) != gives:
+        raise ProcessDied(f"its process gives {len(parts)} parts and not {gives}")

@@ -32,7 +32,7 @@ class Transcoder:
         """
         head = {"source": source, "target": target}
         try:
-            answer, parts = await self._process.call(head, [data_set])
+            answer, parts = await self._process.call(head, [data_set], gives=1)
         except ProcessTooSlow:
             raise CannotTranscode(f"it took longer than {self._settings.deadline:g} s") from None
         except ProcessDied as error:

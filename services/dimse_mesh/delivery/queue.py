@@ -355,10 +355,9 @@ class DestinationQueue:
         wait = pause_after(self._failures, self._settings.retry)
         log.warning("%s: %s; trying again in %.1f s", self._spool, cause or sentence, wait)
         self._report.waits(sentence, cause, time.time() + wait)
-        if not self._drained.is_set():
-            self._urged.clear()
         with anyio.move_on_after(wait):
             await self._urged.wait()
+        self._urged.clear()  # one that came while the attempt was under way counts, too
 
     async def _rest(self) -> None:
         """Wait until something is stored, a hold is due, or it is time to look again."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import signal
+import socket
+import ssl
 import statistics
 import sys
 import tempfile
@@ -21,8 +23,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import trustme
+
 from tests.bench.raw_peer import CONTEXTS, STORE
 from tests.bench.report import machine
+from tests.support.certificates import write_pair
 from tests.support.mesh import Ae, Mesh, zone_config
 from tests.support.ports import reserve_port
 from tests.support.process import Child
@@ -135,12 +140,27 @@ def associating(port: int) -> None:
             client.release()
 
 
+def shaking_hands(port: int) -> None:
+    """Make TLS connections, and go when they stand."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    while True:
+        with (
+            suppress(OSError),
+            socket.create_connection(("127.0.0.1", port), 30) as plain,
+            context.wrap_socket(plain),
+        ):
+            done["handshakes"] += 1
+
+
+TLS_HANDSHAKES = "TLS handshakes"
 FLOODS: dict[str, Callable[[int], None]] = {
     "empty PDVs": lambda port: sending(port, empty_pdvs),
     "tiny fragments": lambda port: sending(port, tiny_fragments, endless_store),
     "tiny operations": lambda port: sending(port, tiny_operations),
     "idle connections": connecting,
     "associations": associating,
+    TLS_HANDSHAKES: shaking_hands,
 }
 
 
@@ -177,8 +197,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="dimse-mesh-bench-") as name:
         directory, target = Path(name), reserve_port()
         raw = Child([sys.executable, "-m", "tests.bench.raw_peer", str(target)], log=directory / "raw.log")
+        plain, secure = reserve_port(), reserve_port()
+        tls = {"cert": str(directory / "tls.crt"), "key": str(directory / "tls.key")}
+        write_pair(trustme.CA().issue_cert("localhost"), Path(tls["cert"]), Path(tls["key"]))
+        listeners = [
+            {"host": "127.0.0.1", "port": plain},
+            {"host": "127.0.0.1", "port": secure, "tls": tls},
+        ]
         configs = [
-            zone_config("hospital", listener=reserve_port()),
+            zone_config("hospital", more={"association": {"listeners": listeners}}),
             zone_config("cloud", remote_aes=[Ae(RAW, target, "cloud")]),
         ]
         with raw, Mesh.start(directory / "mesh", configs) as mesh:
@@ -187,7 +214,8 @@ def main() -> int:
             with Client.open(port, called=RAW, contexts=CONTEXTS, timeout=120) as client:
                 for flood in floods:
                     for _ in range(rounds):
-                        with flooding(flood, port, directory) as child:
+                        flooded = secure if flood == TLS_HANDSHAKES else port
+                        with flooding(flood, flooded, directory) as child:
                             speeds[flood].append(echoes_a_second(client))
                             did[flood] = child.output.splitlines()[-1]
                         time.sleep(SETTLE)

@@ -23,9 +23,11 @@ from tests.support.process import resident_bytes, wait_until
 from tests.support.scripted import Aborted, Client, Closed, Rejected, Server, ServerPeer, success
 from tests.support.wire import (
     CT_STORAGE,
+    RELEASE_RQ_PDU,
     VERIFICATION,
     Command,
     Context,
+    PduType,
     associate_rq,
     cancel_rq,
     p_data,
@@ -57,7 +59,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory, pages: int) -> Iterator[Mesh]
     association = {
         "calling_ae_titles": ["HONEST"],
         "stalled_read_timeout": STALLED_SECONDS,
-        "limits": {"openings_at_once": 100, "openings_per_second": 10},
+        "limits": {"openings_at_once": 200, "openings_per_second": 10},
         "listeners": [
             {"host": "127.0.0.1", "port": plain},
             {"host": "127.0.0.1", "port": secure, "tls": {"cert": str(cert), "key": str(key)}},
@@ -132,6 +134,22 @@ def test_500_unfinished_requests_cost_no_more_than_8_megabytes(mesh: Mesh) -> No
                 connection.sendall(unfinished)
         is_served(mesh)
         assert resident_bytes(front_end, peak=True) - before < 8 * MIB
+
+
+def test_connections_that_stay_when_their_associations_are_over(mesh: Mesh, pages: int) -> None:
+    before = dropped(pages, "too-many-from-address")
+    asked = associate_rq(called="ANY", calling="HONEST", contexts=[Context(1, VERIFICATION)])
+    with Server(port=mesh.aes["ARCHIVE"].port), ExitStack() as opened:
+        for _ in range(160):
+            connection = socket.create_connection(
+                ("127.0.0.1", mesh.listeners["hospital"]), 10, ("127.0.0.9", 0)
+            )
+            client = opened.enter_context(Client(connection))
+            client.associate(asked)
+            client.send(RELEASE_RQ_PDU)
+            assert client.read_pdu().kind == PduType.RELEASE_RP
+        wait_until(lambda: dropped(pages, "too-many-from-address") - before == 160 - 128, "they are too many")
+    is_served(mesh)
 
 
 def test_a_flood_of_associations_from_one_address(mesh: Mesh) -> None:

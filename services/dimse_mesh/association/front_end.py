@@ -6,7 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -31,6 +31,7 @@ from dimse_mesh.endpoint.in_process_peer import InProcessPeer
 from dimse_mesh.endpoint.peer import AskingPeer, OpeningUser
 from dimse_mesh.endpoint.tls_trouble import TlsSide, TlsTrouble, TlsTroubles
 from dimse_mesh.mesh.errors import report
+from dimse_mesh.mesh.quiet import Quiet
 from dimse_mesh.policy import (
     OperationQuestion,
     Policy,
@@ -50,6 +51,9 @@ from dimse_mesh.upper_layer import (
 )
 
 log = logging.getLogger(__name__)
+
+LINES_A_MINUTE: Final = 20
+"""Log lines about one address and one code."""
 
 
 class Serve(Protocol):
@@ -90,6 +94,7 @@ class FrontEnd:
         self._tasks = tasks
         self._policy = policy
         self._durable = durable
+        self._quiet = Quiet(lines=LINES_A_MINUTE)
         self.hearing = ReportHearing(context)
         self.callbacks = Callbacks(context.settings.scu.remote_aes)
         self._admission = Admission(context.settings, policy, context.counters)
@@ -107,9 +112,16 @@ class FrontEnd:
         if connection.tls is not None:
             self._context.counters.tls_connected(*connection.tls)
 
-        def admitted() -> None:
+        def admitted() -> Callable[[], None]:
             connection.meter = None
             waiting.admitted()
+            return ended
+
+        def ended() -> None:
+            if not connection.lost and connection.meter is None:
+                connection.meter = self._admission.waiting.linger(
+                    connection.peer_host, connection.abort, lambda: connection.descriptor
+                )
 
         self._await_request(
             lambda opening: SocketPeer.connecting_in(
@@ -132,7 +144,7 @@ class FrontEnd:
         listener: Listener,
         lead: Lead,
         *,
-        admitted: Callable[[], None] = lambda: None,
+        admitted: Callable[[], Callable[[], None]] = lambda: lambda: None,
     ) -> None:
         def requested(acceptor: Acceptor, request: AssociateRQ, pdu: bytes) -> None:
             # Of those in this process each was let in already, or is our own: the rules at the door are for peers.
@@ -142,8 +154,13 @@ class FrontEnd:
                 self._events.rejected(request, rejection, refusal.code)
                 acceptor.reject(rejection)
                 return
-            admitted()
-            leave = self._admission.enter(acceptor, request)
+            ended = admitted()
+            count_out = self._admission.enter(acceptor, request)
+
+            def leave() -> None:
+                count_out()
+                ended()
+
             self._tasks.start_soon(self._open_contained, AdmittedClient(acceptor, request, pdu, lead, leave))
 
         Acceptor(
@@ -157,19 +174,25 @@ class FrontEnd:
             self.tls_troubles.note(host, listener.port, TlsTrouble.TLS_PEER)
             return
         self._context.counters.protocol_error(code)
-        log.warning("connection from %s ended before an association: %s", host, code)
+        untold = self._quiet.untold((code, host))
+        if untold is not None:
+            more = f" ({untold} more in the last minute)" if untold else ""
+            log.warning("connection from %s ended before an association: %s%s", host, code, more)
 
     def _reject(self, acceptor: Acceptor, request: AssociateRQ, rejection: AssociateRJ, code: str) -> None:
         self._context.counters.association_rejected(rejection.result, rejection.source, rejection.reason)
         self._events.rejected(request, rejection, code)
-        log.warning(
-            "rejected %s (%s) to %s: %s (%s)",
-            request.calling_ae,
-            acceptor.peer.host,
-            request.called_ae,
-            code,
-            rejection.describe(),
-        )
+        untold = self._quiet.untold((code, acceptor.peer.host))
+        if untold is not None:
+            log.warning(
+                "rejected %s (%s) to %s: %s (%s)%s",
+                request.calling_ae,
+                acceptor.peer.host,
+                request.called_ae,
+                code,
+                rejection.describe(),
+                f" ({untold} more in the last minute)" if untold else "",
+            )
         acceptor.reject(rejection)
 
     async def _open_contained(self, client: AdmittedClient) -> None:

@@ -1,8 +1,9 @@
 """Connections without an association: how many there are, from where, and which of them goes when there are too many.
 
-Who connects and says nothing, or never ends its A-ASSOCIATE-RQ, costs a descriptor and memory before anybody was asked
-whether it may. So each address holds few such connections, all of them together hold a bounded number of descriptors
-and bytes, and whoever comes too much takes its own place, not another address'.
+Who connects and says nothing, or never ends its A-ASSOCIATE-RQ, costs a descriptor and memory before anybody was
+asked whether it may; who doesn't close when its association is over costs a descriptor, too. So each address holds
+few such connections, all of them together hold a bounded number of descriptors and bytes, and whoever comes too much
+takes its own place, not another address'.
 """
 
 from __future__ import annotations
@@ -76,6 +77,23 @@ class Waiting:
         self._room.leave(self)
 
 
+class Lingering:
+    """One connection whose association is over, until its peer closes it: what still comes is dropped, not kept."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self, waiting: Waiting) -> None:
+        self._waiting = waiting
+
+    def read(self, size: int) -> bool:  # noqa: ARG002 - it takes no memory
+        """Let it send."""
+        return True
+
+    def lost(self) -> None:
+        """Leave: the connection has ended."""
+        self._waiting.lost()
+
+
 class WaitingRoom:
     """Holds the connections that wait, within the limits.
 
@@ -124,6 +142,10 @@ class WaitingRoom:
         elif len(own) > self._limits.waiting_per_address and address not in self._looked_at:
             self._look_later(address)
         return waiting
+
+    def linger(self, address: str, close: Callable[[], None], descriptor: Callable[[], int]) -> Lingering:
+        """Take in a connection whose association has ended; it may have to go, as those that wait for one."""
+        return Lingering(self.enter(address, close, descriptor))
 
     def _look_later(self, address: str) -> None:
         self._looked_at.add(address)

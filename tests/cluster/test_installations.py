@@ -24,7 +24,7 @@ def test_operator_of_one_namespace_needs_no_rights_in_the_cluster(
         "namespace: imaging", f"namespace: {namespace.name}"
     )
     kinds = {item["kind"] for item in yaml.safe_load_all(built)}
-    assert kinds == {"ServiceAccount", "Role", "RoleBinding", "Deployment"}
+    assert kinds == {"ServiceAccount", "Role", "RoleBinding", "Deployment", "NetworkPolicy"}
     kubectl(admin, "apply", "-f", "-", text=built)
     assert plane.api.get("ClusterRoleBinding", f"dimse-mesh-operator-{namespace.name}") is None
     with start_operator(plane, tmp_path, "--namespace", namespace.name, namespace=namespace.name) as operator:

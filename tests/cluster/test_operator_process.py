@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socket
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.support.cluster.api import Api, Manifest, Namespace
@@ -45,6 +47,10 @@ def test_process_answers_its_probes_counts_and_ends_on_sigterm(
         assert template["spec"]["containers"][0]["image"] == "here:2"
         for path in ("/livez", "/readyz", "/healthz"):
             assert page(port, path)[0] == 200, path
+        with ExitStack() as half_open:
+            for _ in range(200):
+                half_open.enter_context(socket.create_connection(("127.0.0.1", port))).sendall(b"GET /li")
+            assert page(port, "/livez")[0] == 200
         metrics = page(port, "/metrics")[1]
         assert "dimse_mesh_operator_leader 1.0" in metrics
         assert 'dimse_mesh_operator_resources{phase="Ready"} 1.0' in metrics

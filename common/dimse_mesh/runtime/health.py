@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import anyio
@@ -15,6 +15,7 @@ MAX_REQUEST_BYTES = 8192
 REQUEST_SECONDS = 5.0
 MAX_CONNECTIONS = 32
 _TEXT = "text/plain; charset=utf-8"
+_WELL = {"/readyz": "ready", "/healthz": "healthy"}
 
 
 class HttpRequest(NamedTuple):
@@ -33,6 +34,7 @@ class HealthServer:
         settings: where to listen.
         unready: returns why the process isn't ready, or None when it is.
         exposition: returns content type and text of the metrics for an Accept field; None: there are no metrics.
+        pages: further paths, each with what returns why all isn't well there, or None when it is.
     """
 
     def __init__(
@@ -41,9 +43,10 @@ class HealthServer:
         *,
         unready: Callable[[], str | None],
         exposition: Callable[[str], tuple[str, bytes]] | None = None,
+        pages: Mapping[str, Callable[[], str | None]] | None = None,
     ) -> None:
         self._settings = settings
-        self._unready = unready
+        self._pages = {"/readyz": unready, **(pages or {})}
         self._exposition = exposition
         self._open: dict[anyio.CancelScope, None] = {}
         """Those whose request hasn't come, the oldest first."""
@@ -93,14 +96,15 @@ class HealthServer:
                 status, kind, body = "405 Method Not Allowed", _TEXT, b"GET or HEAD\n"
             case HttpRequest(path="/livez"):
                 status, kind, body = "200 OK", _TEXT, b"alive\n"
-            case HttpRequest(path="/readyz"):
-                why = self._unready()
+            case HttpRequest(path=path) if path in self._pages:
+                why = self._pages[path]()
                 status = "200 OK" if why is None else "503 Service Unavailable"
-                kind, body = _TEXT, f"{why or 'ready'}\n".encode()
+                kind, body = _TEXT, f"{why or _WELL.get(path, 'well')}\n".encode()
             case HttpRequest(path="/metrics", accept=accept) if self._exposition is not None:
                 status, (kind, body) = "200 OK", self._exposition(accept)
             case _:
-                status, kind, body = "404 Not Found", _TEXT, b"/livez /readyz /metrics\n"
+                pages = " ".join(("/livez", *self._pages, "/metrics"))
+                status, kind, body = "404 Not Found", _TEXT, f"{pages}\n".encode()
         fields = f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close"
         head = f"HTTP/1.1 {status}\r\n{fields}\r\n\r\n"
         return head.encode() + (b"" if request is not None and request.method == "HEAD" else body)

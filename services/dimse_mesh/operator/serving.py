@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from aiohttp import web
+import anyio
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from dimse_mesh.runtime.health import HealthServer
+from dimse_mesh.runtime.settings_observability import HttpSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,56 +56,34 @@ class OperatorMetrics:
         self.seconds.observe(seconds)
 
 
-@dataclass(slots=True)
-class _Pages:
-    health: Health
-    metrics: OperatorMetrics
-    before_metrics: Callable[[], None] = field(default=lambda: None)
-
-    async def live(self, _: web.Request) -> web.Response:
-        return web.Response(text="live\n")
-
-    async def ready(self, _: web.Request) -> web.Response:
-        return _verdict(self.health.ready(), "ready")
-
-    async def healthy(self, _: web.Request) -> web.Response:
-        return _verdict(self.health.healthy(), "healthy")
-
-    async def samples(self, _: web.Request) -> web.Response:
-        self.before_metrics()
-        body = generate_latest(self.metrics.registry)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-def _verdict(complaints: list[str], word: str) -> web.Response:
-    if complaints:
-        return web.Response(status=503, text="".join(f"{line}\n" for line in complaints))
-    return web.Response(text=f"{word}\n")
-
-
 @asynccontextmanager
 async def served(
     host: str, port: int, health: Health, metrics: OperatorMetrics, before_metrics: Callable[[], None]
 ) -> AsyncIterator[None]:
-    """Serve for as long as the block lasts.
+    """Serve for as long as the block lasts, with the limits and deadlines that the services' own pages have.
 
     Args:
         before_metrics: called before /metrics is answered, to set gauges.
+
+    Raises:
+        StartError: the address can't be listened on.
     """
-    pages = _Pages(health, metrics, before_metrics)
-    application = web.Application()
-    application.add_routes(
-        [
-            web.get("/livez", pages.live),
-            web.get("/readyz", pages.ready),
-            web.get("/healthz", pages.healthy),
-            web.get("/metrics", pages.samples),
-        ]
+
+    def exposition(_: str) -> tuple[str, bytes]:
+        before_metrics()
+        return CONTENT_TYPE_LATEST, generate_latest(metrics.registry)
+
+    server = HealthServer(
+        HttpSettings(host=host, port=port),
+        unready=lambda: _lines(health.ready()),
+        exposition=exposition,
+        pages={"/healthz": lambda: _lines(health.healthy())},
     )
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(server.serve)
         yield
-    finally:
-        await runner.cleanup()
+        tasks.cancel_scope.cancel()
+
+
+def _lines(complaints: list[str]) -> str | None:
+    return "\n".join(complaints) or None

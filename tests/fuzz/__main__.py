@@ -9,20 +9,24 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.fuzz.file_targets import FOLDER
 from tests.fuzz.mutation import LONGEST
 from tests.fuzz.plain import Finding, try_many
 from tests.fuzz.reach import smallest_set
 from tests.fuzz.target import CORPUS, FuzzTarget
 from tests.fuzz.targets import TARGETS
 
+MEMORY = Path("/dev/shm")
 WORK = Path(".fuzz")
 FINDINGS = WORK / "findings"
 LEAST_SLICE = 5
@@ -98,7 +102,11 @@ def keep(target: FuzzTarget) -> int:
 
 def _atheris(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.fuzz.libfuzzer", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        environment = {**os.environ, FOLDER: folder}
+        return subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False, env=environment
+        )
 
 
 def _put(folder: Path, data: bytes) -> None:

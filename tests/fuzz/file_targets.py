@@ -56,6 +56,8 @@ from dimse_mesh.storage.file_meta import file_head
 from dimse_mesh.storage.file_meta import parse_head as parse_file_head
 from tests.fuzz.target import FuzzTarget
 
+FOLDER = "DIMSE_MESH_FUZZ_FOLDER"
+"""Environment variable: the folder for files."""
 _PATHS: TypeAdapter[str] = TypeAdapter(AttributePath)
 YAML = 4 * 1024
 TODAY = datetime.date(2026, 11, 29)
@@ -63,7 +65,12 @@ TODAY = datetime.date(2026, 11, 29)
 
 @cache
 def _folder(pid: int) -> Path:
-    """Return a folder for this process's files, in memory where there is such a place."""
+    """Return a folder for this process's files, in memory where there is such a place.
+
+    libFuzzer ends its process without a word to Python: there the folder is that of who has started it.
+    """
+    if FOLDER in os.environ:
+        return Path(os.environ[FOLDER])
     memory = Path("/dev/shm")
     kept = tempfile.TemporaryDirectory(prefix=f"fuzz-{pid}-", dir=memory if memory.is_dir() else None)
     _KEPT.append(kept)

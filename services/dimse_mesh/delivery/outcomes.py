@@ -39,6 +39,8 @@ class DeliveryCause(StrEnum):
     """Nobody has said yet where the object's study came from."""
     ENCRYPTION = "encryption"
     """It can't be opened with the keys of this zone, or has to be encrypted and isn't."""
+    INTERNAL_ERROR = "internal-error"
+    """A fault of ours, which the log describes."""
     DAMAGED = "damaged"
     """What the spool holds is not what was acknowledged."""
 
@@ -108,6 +110,14 @@ def opening_failed(error: AssociationError) -> DeliveryOutcome:
 def sending_failed(error: AssociationError, attempts: int) -> DeliveryOutcome:
     """Return the outcome when the association ended while the object was sent, for the `attempts`th time."""
     return DeliveryOutcome(_CAUSES[error.failure], str(error), tried=True, scope=_scope_of_repeated(attempts))
+
+
+def failed_by_us(error: Exception, attempts: int) -> DeliveryOutcome:
+    """Return the outcome of an error that nothing foresees; its message may hold what is nobody's business."""
+    detail = f"a fault of ours: {type(error).__name__}"
+    return DeliveryOutcome(
+        DeliveryCause.INTERNAL_ERROR, detail, tried=True, scope=_scope_of_repeated(attempts)
+    )
 
 
 def answered(response: CommandSet, attempts: int) -> DeliveryOutcome:

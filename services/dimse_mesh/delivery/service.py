@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.delivery.confirmation import Confirmation
+from dimse_mesh.delivery.containing import ContainingTaker
 from dimse_mesh.delivery.deciphering import DecipheringTaker
 from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.hearing import Hearing
@@ -228,7 +229,7 @@ class DeliveryService:
         queue = DestinationQueue(
             store,
             spool,
-            DecipheringTaker(target, spool, self._encryption),
+            ContainingTaker(DecipheringTaker(target, spool, self._encryption), spool),
             settings,
             report,
             pace=pace,

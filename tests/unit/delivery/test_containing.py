@@ -1,0 +1,101 @@
+"""A fault of ours while an object is delivered costs that object alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+
+import anyio
+import pytest
+
+from dimse_mesh.client import Context
+from dimse_mesh.delivery.containing import ContainingTaker
+from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
+from dimse_mesh.dimse import store_request
+from dimse_mesh.mesh import MeshError
+from dimse_mesh.schemas.spool import Manifest
+from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
+from dimse_mesh.spool import SpooledObject
+
+SPOOL = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, "ARCHIVE")
+OBJECT = SpooledObject(
+    sequence=1,
+    manifest=Manifest(
+        object_id="0" * 32,
+        sop_class="1.2",
+        sop_instance="1.2.3",
+        transfer_syntax="1.2.840.10008.1.2.1",
+        called_ae="ARCHIVE",
+        calling_ae="CT1",
+        study="0123456789abcdef",
+        size=7,
+        digest="ab" * 32,
+        chunks=1,
+        command_length=10,
+        received=1.5,
+        route=("*", "*"),
+    ),
+    command=store_request(1, sop_class="1.2", sop_instance="1.2.3"),
+    tail=memoryview(b"pixels!"),
+    message=b"",
+)
+
+
+class FaultyTaker:
+    """Fails with whatever it was made with."""
+
+    is_open = True
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+        self.aborted = False
+
+    async def deliver(
+        self,
+        spooled: SpooledObject,
+        data_set: AsyncIterator[bytes | memoryview],
+        *,
+        attempts: int,
+        ahead: Iterable[Context],
+    ) -> DeliveryOutcome:
+        del spooled, data_set, attempts, ahead
+        raise self._error
+
+    async def close(self) -> None: ...
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def pieces() -> AsyncIterator[bytes | memoryview]:
+    yield b"pixels!"
+
+
+def deliver(taker: ContainingTaker, attempts: int) -> DeliveryOutcome:
+    async def main() -> DeliveryOutcome:
+        return await taker.deliver(OBJECT, pieces(), attempts=attempts, ahead=())
+
+    return anyio.run(main)
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("Doe^John"), RuntimeError(), ExceptionGroup("two", [ValueError()])]
+)
+def test_a_fault_of_ours_is_an_outcome_and_is_tried_again(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    faulty = FaultyTaker(error)
+    taker = ContainingTaker(faulty, SPOOL)
+    outcomes = [deliver(taker, attempts) for attempts in (1, 2, 3)]
+    assert {outcome.cause for outcome in outcomes} == {DeliveryCause.INTERNAL_ERROR}
+    assert [outcome.scope for outcome in outcomes] == [Scope.DESTINATION, Scope.DESTINATION, Scope.STUDY]
+    assert faulty.aborted
+    assert type(error).__name__ in outcomes[0].detail
+    assert "Doe" not in outcomes[0].detail
+    assert len(caplog.records) == 3
+
+
+def test_a_spool_that_cannot_be_read_is_no_fault_of_an_object() -> None:
+    faulty = FaultyTaker(MeshError("NATS is away"))
+    with pytest.raises(MeshError):
+        deliver(ContainingTaker(faulty, SPOOL), 1)
+    assert not faulty.aborted

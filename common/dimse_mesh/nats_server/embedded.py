@@ -114,7 +114,7 @@ async def embedded_server(
             config.write_text(f"{_config(name, port, max_payload)}{kept}{extra_config}\n")
         except OSError as exc:
             raise EmbeddedServerError(f"can't write under {store}: {exc.strerror}", code="data-dir") from exc
-        async with _child(binary, config, stop_timeout) as (process, output):
+        async with _child(binary, config, stop_timeout, jetstream=jetstream) as (process, output):
             info = await _ready(process, port, name, output, start_timeout)
             server_id, version = str(info["server_id"]), str(info.get("version", ""))
             if jetstream and not is_recent(version):
@@ -205,8 +205,10 @@ jetstream {{
 
 
 @asynccontextmanager
-async def _child(binary: str, config: Path, stop_timeout: float) -> AsyncIterator[tuple[Process, _Output]]:
-    environment = {**tuning(len(os.sched_getaffinity(0))), **os.environ}
+async def _child(
+    binary: str, config: Path, stop_timeout: float, *, jetstream: bool
+) -> AsyncIterator[tuple[Process, _Output]]:
+    environment = {**tuning(len(os.sched_getaffinity(0)), jetstream=jetstream), **os.environ}
     launcher = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
     process = await anyio.open_process(
         [*launcher, binary, "-c", str(config)],

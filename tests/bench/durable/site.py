@@ -20,7 +20,7 @@ from tests.support.ports import reserve_port
 from tests.support.process import Child, wait_until
 from tests.support.wire import CT_STORAGE, EXPLICIT_LE
 
-PATIENCE = 600.0
+PATIENCE = 1800.0
 SPOOL_BYTES = 4 << 30
 """For each destination: JetStream reserves it on the disk."""
 LIVE, DOWN = "LIVE", "DOWN"

@@ -20,12 +20,12 @@ from dimse_mesh.encryption import EncryptionError, Protection
 from dimse_mesh.endpoint.deadlines import Deadlines
 from dimse_mesh.endpoint.half_state import HalfState
 from dimse_mesh.endpoint.identity import AssociationIdentity
-from dimse_mesh.endpoint.operation_limit import OperationLimit
+from dimse_mesh.endpoint.operation_limit import LONGEST_HOLD, OperationLimit
 from dimse_mesh.endpoint.operations import Operation, OperationTable
 from dimse_mesh.endpoint.outcomes import Outcomes
 from dimse_mesh.endpoint.peer import PROVIDER_ABORT, DicomPeer, PeerWatch
 from dimse_mesh.endpoint.peer_side import PeerSide
-from dimse_mesh.endpoint.ports import Instance
+from dimse_mesh.endpoint.ports import Instance, Reminder
 from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.remote_side import RemoteSide
 from dimse_mesh.endpoint.sender import Objection, Sender, Translation
@@ -72,6 +72,7 @@ class AssociationHalf:
 
     __slots__ = (
         "_deadlines",
+        "_holding",
         "_on_end",
         "_operation_limit",
         "_outcomes",
@@ -112,6 +113,7 @@ class AssociationHalf:
         self.identity = identity
         self.operations = OperationTable(self._operation_added)
         self._operation_limit = OperationLimit(instance.settings.max_operations)
+        self._holding: Reminder | None = None
         self.summary = OperationSummary()
         self.full = False
         """Whether our peer isn't read because it has as many operations outstanding as it may have."""
@@ -280,10 +282,22 @@ class AssociationHalf:
         self.full = self._has_too_many_operations
         if self.full:
             limit.hold(self.instance.now())
+            if self._holding is None:
+                self._holding = self.instance.call_later(self, LONGEST_HOLD, self._let_on)
         elif was_full:
+            if self._holding is not None:
+                self._holding.cancel()
+                self._holding = None
             rest = limit.release(self.instance.now())
             if self.peer.contended:
                 self.peer.rest(rest)
+
+    def _let_on(self) -> None:
+        """Read our peer though nothing was answered: the other side may wait for what it sends next."""
+        self._holding = None
+        if self.full and self.state is HalfState.LINKED:
+            self._operation_limit.let_on(len(self.operations))
+            self.regulate()
 
     def _operation_added(self) -> None:
         """Let nothing more in at once if our peer has too many operations outstanding now."""

@@ -29,6 +29,13 @@ from dimse_mesh.streams.outbound import Budget
 from dimse_mesh.upper_layer import Abort, AbortReason
 
 
+class Reminder(Protocol):
+    """What will be done later."""
+
+    def cancel(self) -> None:
+        """Don't do it."""
+
+
 class Instance(Protocol):
     """The shell of the halves in one process: time, timers, what is published, and what all share."""
 
@@ -63,6 +70,9 @@ class Instance(Protocol):
 
     def watch(self, half: Half) -> None:
         """Look at the half's deadlines until its `sweep` says that nothing is outstanding."""
+
+    def call_later(self, half: Half, seconds: float, action: Callable[[], None]) -> Reminder:
+        """Do something for a half in so many seconds; an error of ours ends its association and no other."""
 
     def acknowledge_later(self, half: Half) -> None:
         """Acknowledge within `ack_delay`, unless another frame carries it before."""

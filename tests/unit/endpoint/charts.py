@@ -135,6 +135,9 @@ class ChartInstance:
 
     def watch(self, half: Half) -> None: ...
 
+    def call_later(self, half: Half, seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
+        raise AssertionError((half, seconds, action))
+
     def acknowledge_later(self, half: Half) -> None: ...
 
     def frame_of_stranger(self, half: Half, frame: Frame, sender: InstanceAddress) -> bool:

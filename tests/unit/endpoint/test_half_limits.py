@@ -10,7 +10,7 @@ from itertools import count
 import pytest
 
 from dimse_mesh.endpoint import socket_peer, time_shares
-from dimse_mesh.endpoint.operation_limit import PAID_BACK
+from dimse_mesh.endpoint.operation_limit import LONGEST_HOLD, PAID_BACK
 from dimse_mesh.schemas.frames import FIRST_CONTROL, FrameKind, encode_frame, encode_u32
 from dimse_mesh.schemas.subjects import Kind
 from dimse_mesh.streams.outbound import Lane, Segment
@@ -349,7 +349,7 @@ def test_a_peer_gets_no_more_operations_under_way_than_its_share_while_another_w
             shares.begin(other)
             for number in range(1, 21):
                 both.client.send(request(Command.C_ECHO, number, VERIFICATION))
-                await both.settle(0.1)
+                await both.settle(LONGEST_HOLD / 25)
                 shares.begin(other)
             assert both.target.received == both.client.sent[:2]
             for number in range(len(both.client.sent)):
@@ -357,5 +357,28 @@ def test_a_peer_gets_no_more_operations_under_way_than_its_share_while_another_w
                 await both.settle(1)
             assert both.target.received == both.client.sent
             assert both.client.received == both.target.sent
+
+    run(main())
+
+
+def test_a_peer_that_is_held_back_is_let_on_after_a_while_since_the_answer_may_wait_for_what_it_sends_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _set_clock(monkeypatch, lambda: 0.0)
+
+    async def main() -> None:
+        async with joined() as both:
+            other = both.front.router.new_connection(max_length=1000)
+            for number in range(1, 6):
+                both.client.send(request(Command.C_ECHO, number, VERIFICATION))
+            both.client.transport.feed_eof()
+            both.front.router.shares.begin(other)
+            await both.settle(LONGEST_HOLD / 2)
+            assert len(both.target.received) == 2
+            await both.settle(LONGEST_HOLD)
+            assert len(both.target.received) == 3
+            await both.settle(3 * LONGEST_HOLD)
+            assert both.target.received == both.client.sent
+            assert both.target.ended
 
     run(main())

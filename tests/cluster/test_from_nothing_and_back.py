@@ -30,6 +30,7 @@ SECRETS: dict[str, dict[str, dict[str, str]]] = {
         "modality-ca": {"ca.crt": "x"},
         "pacs-ca": {"ca.crt": "x"},
         "mesh-client": {"tls.crt": "x", "tls.key": "x"},
+        "zone-keys": {"1.key": "x", "2.next": "x"},
     },
     "both": {"listener-cert": {"tls.crt": "x", "tls.key": "x"}},
 }

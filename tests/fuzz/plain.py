@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tests.fuzz.mutation import mutations
 from tests.fuzz.target import FuzzTarget
 
-SLOWEST = 2.0
+SLOWEST = 10.0
 """CPU seconds that an input of a few kilobytes may take, on the slowest machine that we know."""
 MOST_GROWTH = 64 << 20
 """Bytes by which the process may grow."""

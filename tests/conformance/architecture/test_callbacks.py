@@ -44,7 +44,7 @@ _PLACES = {
     "later": 1,
 }
 """Which argument is the callback."""
-_OF_OURS = frozenset(("_router", "_timers"))
+_OF_OURS = frozenset(("_router", "_timers", "instance"))
 """Whose `call_later` contains what is called."""
 
 

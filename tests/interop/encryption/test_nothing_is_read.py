@@ -72,10 +72,10 @@ def normalised(way: Tapped) -> None:
 
     def report(assoc: object) -> None:
         assoc.send_n_event_report(step, 1, StorageCommitmentPushModel, "1.2.3")  # type: ignore[attr-defined]
+        reported.set()  # and answered: pynetdicom must not answer and release at once
 
     def hear(event: Event) -> tuple[int, None]:
         heard.append(event.event_information)
-        reported.set()
         return 0, None
 
     contexts = [

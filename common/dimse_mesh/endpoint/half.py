@@ -5,6 +5,7 @@ It builds its parts and keeps what they share, its state and its end:
     peer_side     what our peer sends and says       sender      from the peer to the mesh
     remote_side   frames of the other endpoint       receiver    from the mesh to the peer
     deadlines     what may be lost, what has failed  outcomes    how our peer's operations end
+    back_pressure when our peer is read              faults      what ends an association, and how
 
 Whoever ends the association first tells the other endpoint: in order for a release or a close, at once for an abort
 (ABORT, repeated by the instance until it is answered).
@@ -15,45 +16,33 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from dimse_mesh.dimse import CommandHead, DimseError
+from dimse_mesh.dimse import CommandHead
 from dimse_mesh.encryption import EncryptionError, Protection
+from dimse_mesh.endpoint.back_pressure import BackPressure
 from dimse_mesh.endpoint.deadlines import Deadlines
+from dimse_mesh.endpoint.faults import FAULTS, end_for
 from dimse_mesh.endpoint.half_state import HalfState
 from dimse_mesh.endpoint.identity import AssociationIdentity
-from dimse_mesh.endpoint.operation_limit import LONGEST_HOLD, OperationLimit
 from dimse_mesh.endpoint.operations import Operation, OperationTable
 from dimse_mesh.endpoint.outcomes import Outcomes
 from dimse_mesh.endpoint.peer import PROVIDER_ABORT, DicomPeer, PeerWatch
 from dimse_mesh.endpoint.peer_side import PeerSide
-from dimse_mesh.endpoint.ports import Instance, Reminder
+from dimse_mesh.endpoint.ports import Instance
 from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.remote_side import RemoteSide
 from dimse_mesh.endpoint.sender import Objection, Sender, Translation
 from dimse_mesh.endpoint.summary import OperationSummary
 from dimse_mesh.endpoint.tracing import OperationTracing
-from dimse_mesh.mesh import PayloadTooLarge
 from dimse_mesh.runtime.counters import Load
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
-from dimse_mesh.schemas.frames import Frame, FrameError
-from dimse_mesh.streams.inbound import Arrival, Inbound, WindowOverrun
-from dimse_mesh.streams.outbound import OutboundError
-from dimse_mesh.upper_layer import Abort, AbortReason, UpperLayerError
+from dimse_mesh.schemas.frames import Frame
+from dimse_mesh.streams.inbound import Arrival, Inbound
+from dimse_mesh.upper_layer import Abort, AbortReason
 
 log = logging.getLogger(__name__)
 
 _READ_SLACK = 4 * 1024 * 1024
 """What one read of a socket may add to a full window: receive buffer, a PDU under way and a chunk, each at its most."""
-
-ENDING = (
-    UpperLayerError,
-    DimseError,
-    FrameError,
-    WindowOverrun,
-    OutboundError,
-    PayloadTooLarge,
-    EncryptionError,
-)
-"""What a peer or the other endpoint may do wrong."""
 
 
 class AssociationHalf:
@@ -71,14 +60,12 @@ class AssociationHalf:
     """
 
     __slots__ = (
+        "_back_pressure",
         "_deadlines",
-        "_holding",
         "_on_end",
-        "_operation_limit",
         "_outcomes",
         "_peer_side",
         "_remote_side",
-        "full",
         "identity",
         "idle_timeout",
         "instance",
@@ -111,12 +98,9 @@ class AssociationHalf:
         self.settings = instance.settings
         self.peer = peer
         self.identity = identity
-        self.operations = OperationTable(self._operation_added)
-        self._operation_limit = OperationLimit(instance.settings.max_operations)
-        self._holding: Reminder | None = None
+        self._back_pressure = BackPressure(self, max_operations=instance.settings.max_operations)
+        self.operations = OperationTable(self._back_pressure.operation_added)
         self.summary = OperationSummary()
-        self.full = False
-        """Whether our peer isn't read because it has as many operations outstanding as it may have."""
         self.state = HalfState.OPENING
         tracing = OperationTracing(instance.telemetry)
         settings = instance.settings
@@ -243,7 +227,7 @@ class AssociationHalf:
             self.sender.seal, self.receiver.open = protection.seal, protection.open
         self.sender.outbound.open(window, self.instance.congestion_window_to(remote.instance))
         self._peer_side.accepted_contexts = accepted_contexts
-        self._operation_limit.negotiated(operations)
+        self._back_pressure.negotiated(operations)
         self.state = HalfState.LINKED
         self.instance.linked(self)
         if 0 < max_pdu < self.settings.least_peer_pdu_length:
@@ -271,61 +255,13 @@ class AssociationHalf:
     # what is let in
 
     @property
-    def _has_too_many_operations(self) -> bool:
-        count = len(self.operations)
-        return count > self._operation_limit.shared and self._operation_limit.exceeded(
-            count, contended=self.peer.contended, owes_answers=self.owed_answers
-        )
+    def full(self) -> bool:
+        """Whether our peer isn't read because it has as many operations outstanding as it may have."""
+        return self._back_pressure.full
 
-    def _look_at_operations(self) -> None:
-        limit, was_full = self._operation_limit, self.full
-        self.full = self._has_too_many_operations
-        if self.full:
-            limit.hold(self.instance.now())
-            if self._holding is None:
-                self._holding = self.instance.call_later(self, LONGEST_HOLD, self._let_on)
-        elif was_full:
-            if self._holding is not None:
-                self._holding.cancel()
-                self._holding = None
-            rest = limit.release(self.instance.now())
-            if self.peer.contended:
-                self.peer.rest(rest)
-
-    def _let_on(self) -> None:
-        """Read our peer though nothing was answered: the other side may wait for what it sends next."""
-        self._holding = None
-        if self.full and self.state is HalfState.LINKED:
-            self._operation_limit.let_on(len(self.operations))
-            self.regulate()
-
-    def _operation_added(self) -> None:
-        """Let nothing more in at once if our peer has too many operations outstanding now."""
-        if self._has_too_many_operations:
-            self.peer.end_turn()
-
-    def regulate(self, *, waited: bool = False) -> None:
-        """Read our peer, or hold it back until what it has sent gets away.
-
-        Where the congestion window is full, or others wait for it, each read has to be waited for; but a peer that
-        begins a new message is read at once.
-        """
-        peer, outbound = self.peer, self.sender.outbound
-        congestion = outbound.congestion
-        assert congestion is not None
-        self._look_at_operations()
-        if outbound.exhausted or self.sender.unsent or self.full:
-            peer.pause_reading()
-            congestion.leave(self)
-        elif (congestion.full or (congestion.contended and not waited)) and (
-            peer.in_mid_pdu or self.sender.in_mid_message or not outbound.idle
-        ):
-            peer.pause_reading()
-            congestion.wait(self)
-        else:
-            peer.limit_reads(congestion.read_size)
-            peer.resume_reading()
-            congestion.reads(self)
+    def regulate(self) -> None:
+        """Read our peer, or hold it back until what it has sent gets away."""
+        self._back_pressure.regulate()
 
     # time
 
@@ -429,19 +365,13 @@ class AssociationHalf:
         """Run `action`; what a peer or the other endpoint did wrong ends this association and no other."""
         try:
             action()
-        except ENDING as error:
+        except FAULTS as error:
             self.blame(error)
 
     def blame(self, error: Exception) -> None:
-        """End the association for one of the errors in `ENDING`."""
-        if isinstance(error, UpperLayerError):
-            code, reason = error.code, error.abort_reason
-        elif isinstance(error, DimseError):
-            code, reason = f"dimse-{error.code}", AbortReason.INVALID_PDU_PARAMETER_VALUE
-        elif isinstance(error, PayloadTooLarge):
-            code, reason = error.code, AbortReason.NOT_SPECIFIED
-        elif isinstance(error, EncryptionError):
-            code, reason = error.code, AbortReason.NOT_SPECIFIED
+        """End the association for one of the `FAULTS`."""
+        code, reason = end_for(error)
+        if isinstance(error, EncryptionError):
             self.instance.counters.protocol_error(code)
             log.warning(
                 "association %s to %s: what came was not sealed by the other endpoint; somebody on the bus may have "
@@ -449,8 +379,6 @@ class AssociationHalf:
                 self.identity.calling_ae,
                 self.identity.called_ae,
             )
-        else:
-            code, reason = type(error).__name__, AbortReason.NOT_SPECIFIED
         self.abort(code, reason)
 
     def fail(self, code: str, reason: AbortReason = AbortReason.NOT_SPECIFIED) -> None:
@@ -474,8 +402,7 @@ class AssociationHalf:
         if self.state is HalfState.LINKED:
             self.instance.counters.carried(*self.carried)
         self.state = HalfState.ENDED
-        if self.sender.outbound.congestion is not None:
-            self.sender.outbound.congestion.leave(self)
+        self._back_pressure.leave()
         self.receiver.block()
         if abort is not None:
             self.peer.abort(abort)

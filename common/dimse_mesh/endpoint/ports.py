@@ -133,7 +133,6 @@ class HalfEvents(Patrolled, Protocol):
 class Half(HalfEvents, Protocol):
     """A half as its parts see it."""
 
-    full: bool
     instance: Instance
     operations: OperationTable
     peer: DicomPeer
@@ -142,6 +141,10 @@ class Half(HalfEvents, Protocol):
     settings: HalfSettings
     state: HalfState
     summary: OperationSummary
+
+    @property
+    def full(self) -> bool:
+        """Whether our peer isn't read because it has as many operations outstanding as it may have."""
 
     @property
     def owed_answers(self) -> bool:

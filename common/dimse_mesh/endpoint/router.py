@@ -12,19 +12,10 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from dimse_mesh.dimse import (
-    CommandSet,
-    DimseError,
-    FailureReason,
-    StatusCategory,
-    category,
-    failure_status_for,
-    parse_head,
-)
 from dimse_mesh.endpoint.carrier import Carrier, DeathWatcher
 from dimse_mesh.endpoint.connection import RECEIVE_BUFFER_SIZE, PeerConnection
 from dimse_mesh.endpoint.courier import Courier
-from dimse_mesh.endpoint.identity import handler_of
+from dimse_mesh.endpoint.handler_answers import HandlerAnswers
 from dimse_mesh.endpoint.openings import Openings
 from dimse_mesh.endpoint.patrol import Patrol
 from dimse_mesh.endpoint.peer import PROVIDER_ABORT
@@ -34,22 +25,13 @@ from dimse_mesh.endpoint.settings import HalfSettings
 from dimse_mesh.endpoint.strangers import Strangers
 from dimse_mesh.endpoint.time_shares import TimeShares
 from dimse_mesh.endpoint.timers import HalfTimers
-from dimse_mesh.mesh import EnvelopeError, Message, unpack
+from dimse_mesh.mesh import Message
 from dimse_mesh.mesh.complaints import Complaints
 from dimse_mesh.runtime.counters import Counters, Load
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.runtime.tracing import traceparent_in
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress, Role
-from dimse_mesh.schemas.frames import (
-    WHOLE,
-    Frame,
-    FrameError,
-    FrameKind,
-    encode_message_payload,
-    iter_frames,
-    sequence_length,
-)
-from dimse_mesh.schemas.operation import OperationRequest, Refusal
+from dimse_mesh.schemas.frames import Frame, FrameError, FrameKind, iter_frames, sequence_length
 from dimse_mesh.schemas.subjects import Kind
 from dimse_mesh.streams.congestion import CongestionWindow, CongestionWindows
 from dimse_mesh.streams.inbound import Arrival
@@ -57,9 +39,6 @@ from dimse_mesh.streams.outbound import Budget
 from dimse_mesh.upper_layer import Abort
 
 log = logging.getLogger(__name__)
-
-_NO_REFUSAL = frozenset((StatusCategory.SUCCESS, StatusCategory.WARNING, StatusCategory.PENDING))
-"""What no handler says of an operation that nobody has performed."""
 
 
 class Router:
@@ -106,6 +85,13 @@ class Router:
             unregister=self.unregister,
         )
         self._released = self._timers.released
+        self._answers = HandlerAnswers(
+            self._halves,
+            openings=self.openings,
+            timers=self._timers,
+            complaints=self._complaints,
+            give_up=self._give_up,
+        )
         self._down_since: float | None = None
         counters.load = self.load
 
@@ -116,9 +102,9 @@ class Router:
         subscriptions = [
             await subscribe(subjects.mine(Kind.LINK), self._on_frames),
             await subscribe(subjects.mine(Kind.DATA), self._on_frames, bulk=True),
-            await subscribe(subjects.mine(Kind.OP), self._on_approved),
-            await subscribe(subjects.mine(Kind.REFUSED), self._on_refused),
-            await subscribe(subjects.unserved("*"), self._on_unserved),
+            await subscribe(subjects.mine(Kind.OP), self._answers.approved),
+            await subscribe(subjects.mine(Kind.REFUSED), self._answers.refused),
+            await subscribe(subjects.unserved("*"), self._answers.unserved),
         ]
         self._mesh.on_change(self._mesh_changed)
         self._mesh.on_bulk_room(self._timers.send_unsent)
@@ -133,7 +119,7 @@ class Router:
             for subscription in subscriptions:
                 await subscription.unsubscribe()
 
-    # connections
+    # connections to peers
 
     @property
     def live_seconds(self) -> float:
@@ -288,110 +274,51 @@ class Router:
             for frame in iter_frames(message.payload):
                 half = self._halves.get(frame.channel)
                 remote = None if half is None else half.identity.remote
+                from_other_end = remote is not None and remote.instance == sender
                 try:
                     if half is None:
                         self._strangers.unknown_channel(frame, sender)
-                    elif remote is None or remote.instance != sender:
-                        if self._strangers.half_received(half, frame, sender):
-                            half.frame_received(frame)
-                    elif half in self._released:
-                        self._after_release(half, frame)
-                    elif frame.kind == FrameKind.MESSAGE and message.headers:
-                        traceparent = traceparent_in(message.headers)
-                        length = sequence_length(frame.kind, len(frame.payload))
-                        arrival = Arrival(
-                            frame.position,
-                            length,
-                            frame.kind,
-                            frame.flags,
-                            frame.context_id,
-                            frame.payload,
-                            traceparent,
-                        )
-                        half.operation_approved(arrival, frame.acknowledged)
-                    else:
+                    elif from_other_end:
+                        self._on_frame(half, frame, sender, message.headers)
+                    elif self._strangers.half_received(half, frame, sender):
                         half.frame_received(frame)
-                        if frame.kind == FrameKind.ABORT:
-                            self._strangers.answer_abort(frame, sender)
                 except FrameError:
                     raise
                 except Exception as error:  # noqa: BLE001 - the frames behind it are other associations'
-                    theirs = (
-                        remote is not None and remote.instance == sender
-                    )  # what strangers say ends nothing
-                    self._timers.failed(half if theirs else None, error)
+                    # What strangers say ends nothing.
+                    self._timers.failed(half if from_other_end else None, error)
         except FrameError:
             self._complaints.dropped("malformed frames", sender)
 
-    def _after_release(self, half: Half, frame: Frame) -> None:
-        remote = half.identity.remote
-        assert remote is not None
+    def _on_frame(
+        self, half: Half, frame: Frame, sender: InstanceAddress, headers: Mapping[str, str] | None
+    ) -> None:
+        """Give a half a frame of its other end."""
+        if half in self._released:
+            self._after_release(half, frame, sender)
+        elif frame.kind == FrameKind.MESSAGE and headers:
+            length = sequence_length(frame.kind, len(frame.payload))
+            arrival = Arrival(
+                frame.position,
+                length,
+                frame.kind,
+                frame.flags,
+                frame.context_id,
+                frame.payload,
+                traceparent_in(headers),
+            )
+            half.operation_approved(arrival, frame.acknowledged)
+        else:
+            half.frame_received(frame)
+            if frame.kind == FrameKind.ABORT:
+                self._strangers.answer_abort(frame, sender)
+
+    def _after_release(self, half: Half, frame: Frame, sender: InstanceAddress) -> None:
         if frame.kind == FrameKind.ABORT:
-            self._strangers.answer_abort(frame, remote.instance)
+            self._strangers.answer_abort(frame, sender)
         if frame.kind in {FrameKind.ABORT, FrameKind.RESET} or not half.still_unacknowledged(frame):
             self._released.discard(half)
             self._forget(half)
-
-    def _on_approved(self, message: Message) -> None:
-        """Take an operation from a handler that owns it, in the home zone of the association that it belongs to."""
-        try:
-            request, tail = unpack(OperationRequest, message.payload)
-            command, data = tail[: request.command_length], tail[request.command_length :]
-            head = parse_head(bytes(command))
-        except (EnvelopeError, DimseError):
-            self._complaints.dropped("a malformed operation", message.sender)
-            return
-        half = self._halves.get(request.sink_channel)
-        if half is None or half in self._released:
-            return
-        handler, home_zone = message.sender, half.identity.home_zone
-        remote = half.identity.remote
-        sources = self.openings.takers(request.sink_channel) if remote is None else (remote,)
-        if (
-            handler is None
-            or not handler.is_handler_of(handler_of(head.command_field), home_zone)
-            or not any(map(request.is_from, sources))
-        ):
-            self._complaints.dropped("an operation, which its sender may not approve", handler)
-            return
-        traceparent = traceparent_in(message.headers)
-        half.operation_approved(
-            Arrival(
-                request.position,
-                request.length,
-                FrameKind.MESSAGE,
-                WHOLE if request.whole else 0,
-                request.context_id,
-                memoryview(encode_message_payload(bytes(command), data)),
-                traceparent,
-                approved=True,
-            ),
-            request.acknowledged,
-        )
-
-    def _on_unserved(self, message: Message) -> None:
-        channel = message.subject.rpartition(".")[2]
-        half = self._halves.get(int(channel)) if message.no_responders and channel.isdecimal() else None
-        if half is not None:
-            self._timers.ask_handlers_later(half)
-
-    def _on_refused(self, message: Message) -> None:
-        try:
-            refusal, tail = unpack(Refusal, message.payload)
-            status = CommandSet.parse(bytes(tail)).status
-        except (EnvelopeError, DimseError):
-            self._complaints.dropped("a malformed refusal", message.sender)
-            return
-        if status is None or category(status) in _NO_REFUSAL:
-            status = failure_status_for(0, FailureReason.NOT_AUTHORIZED)
-        half = self._halves.get(refusal.channel)
-        if half is None or message.sender is None:
-            return
-        if half in self._released:
-            if message.sender.zone == half.identity.home_zone:
-                self._give_up(half)  # the other endpoint waits for what it will never get
-        else:
-            half.operation_refused(refusal.position, status, refusal.code, by=message.sender)
 
     # what changes around it
 

@@ -1,6 +1,6 @@
 """The only importer of nats: connections, typed request/reply, liveness, discovery, JetStream."""
 
-from dimse_mesh.mesh.connection import Mesh, Subscription, open_mesh
+from dimse_mesh.mesh.connection import Mesh, open_mesh
 from dimse_mesh.mesh.discovery import EndpointStats, ServiceDescription, ServiceEndpoint, announce
 from dimse_mesh.mesh.envelope import pack, unpack
 from dimse_mesh.mesh.errors import (
@@ -22,6 +22,7 @@ from dimse_mesh.mesh.jetstream_replies import Batch, StoredMessage, StreamFull
 from dimse_mesh.mesh.liveness import Liveness, announce_death, open_liveness
 from dimse_mesh.mesh.requests import Reply
 from dimse_mesh.mesh.settings import NatsSettings, NatsTls
+from dimse_mesh.mesh.subscription import Subscription
 from dimse_mesh.mesh.turn import Turn, TurnWriter
 from dimse_mesh.mesh.wire import Message
 

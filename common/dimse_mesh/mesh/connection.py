@@ -1,7 +1,7 @@
 """The mesh as an instance sees it: publish, subscribe, request, serve, over two supervised connections.
 
 Control and bulk have a connection each, because a request that shares one with bulk waits 6-40 ms instead of
-0.3 (EVIDENCE.md, nats-py 7). Publishing never waits and never buffers while disconnected: it says False.
+0.3. Publishing never waits and never buffers while disconnected: it says False.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from dimse_mesh.mesh.nats_connection import NatsConnection
 from dimse_mesh.mesh.requests import Reply, Requests
 from dimse_mesh.mesh.responder import Handler, Responder
 from dimse_mesh.mesh.settings import NatsSettings
+from dimse_mesh.mesh.subscription import Subscription
 from dimse_mesh.mesh.turn import Turn
-from dimse_mesh.mesh.violation import Violation
+from dimse_mesh.mesh.violation import Violation, Violations
 from dimse_mesh.mesh.wire import Message
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.subjects import Subject, Subjects
@@ -31,41 +32,6 @@ RequestT = TypeVar("RequestT", bound=BaseModel)
 ReplyT = TypeVar("ReplyT", bound=BaseModel)
 
 log = logging.getLogger(__name__)
-
-_MOST_VIOLATIONS = 1000
-"""Missing permissions that are told of."""
-
-
-class Subscription:
-    """Interest in a subject; lasts until `unsubscribe`, over every reconnect."""
-
-    def __init__(
-        self, subject: str, queue: str, callback: Callable[[Message], None], connection: NatsConnection
-    ) -> None:
-        self.subject = subject
-        self.queue = queue
-        self.received = 0
-        self.failed = 0
-        """Messages whose callback raised."""
-        self._callback = callback
-        self._connection = connection
-        self._sid = 0
-
-    def _deliver(self, message: Message) -> None:
-        self.received += 1
-        try:
-            self._callback(message)
-        except Exception as exc:  # noqa: BLE001 - the connection's reader must live
-            self.failed += 1
-            report(f"a subscriber of {self.subject}", exc)
-
-    async def unsubscribe(self) -> None:
-        """End the interest at once."""
-        self._connection.unsubscribe(self._sid)
-
-    async def drain(self) -> None:
-        """End the interest, and return when everything that the server had sent before is handled."""
-        await self._connection.drain(self._sid)
 
 
 class Mesh:
@@ -88,7 +54,7 @@ class Mesh:
         self._settings = settings
         self._tasks = tasks
         self._listeners: list[Callable[[bool], None]] = []
-        self._on_refused: list[Callable[[str, NotPermitted], None]] = []
+        self._violations = Violations(address)
         self._up = False
         self._drained: anyio.Event | None = None
         self._responders: list[Responder[Any, Any]] = []
@@ -98,7 +64,7 @@ class Mesh:
             name=name,
             backlog_limit=settings.control_backlog,
             on_edge=self._edge,
-            on_refused=self._refused,
+            on_refused=self._violations.note,
         )
         self._bulk = NatsConnection(
             settings,
@@ -106,12 +72,10 @@ class Mesh:
             name=f"{name} bulk",
             backlog_limit=settings.bulk_backlog,
             on_edge=self._edge,
-            on_refused=self._refused,
+            on_refused=self._violations.note,
         )
         self._requests = Requests(self._control, self.subjects)
-        self._violations: set[str] = set()
-        self._unheard: dict[str, str] = {}
-        """What our user may not hear, and why, since the connection stood last."""
+        self._violations.on_refused(self._requests.refused)
         self._seconds: list[Mesh] = []
 
     # --- state
@@ -124,7 +88,7 @@ class Mesh:
     @property
     def unheard(self) -> str | None:
         """A line about a subscription that our user has lost since; None: all that was asked for is heard."""
-        return next(iter(self._unheard.values()), None)
+        return self._violations.unheard
 
     @property
     def server_id(self) -> str:
@@ -172,7 +136,7 @@ class Mesh:
 
     def on_refused(self, callback: Callable[[str, NotPermitted], None]) -> None:
         """Call `callback(subject, why)` for every publish that our user's permissions don't allow."""
-        self._on_refused.append(callback)
+        self._violations.on_refused(callback)
 
     async def acting_as(self, role: Role) -> Mesh:
         """Return the mesh as a second role of this process sees it: the same connections and user, its own address.
@@ -254,11 +218,10 @@ class Mesh:
         """
         connection = self._bulk if bulk else self._control
         subscription = Subscription(subject, queue, callback, connection)
-        subscription._sid = await connection.subscribe(subject, queue, subscription._deliver, stored=stored)
+        await subscription.start(stored=stored)
         violation = Violation(publishing=False, subject=subject, queue=queue)
-        if violation.kind in self._violations:
-            connection.unsubscribe(subscription._sid)
-            self._unheard.pop(violation.kind, None)
+        if self._violations.take_back(violation):
+            await subscription.unsubscribe()
             raise NotPermitted(violation.describe(self.address))
         return subscription
 
@@ -356,31 +319,11 @@ class Mesh:
         for connection in (self._control, self._bulk):
             await connection.close()
 
-    def _refused(self, text: str) -> None:
-        """Say once what the permissions of our user lack, and end the request that waits because of it."""
-        violation = Violation.of(text)
-        if violation is None:
-            log.error("NATS refused, on connection %s: %s", self.address, text)
-            return
-        why = violation.describe(self.address)
-        if violation.kind not in self._violations and len(self._violations) < _MOST_VIOLATIONS:
-            self._violations.add(violation.kind)
-            log.error("%s", why)
-        if violation.publishing:
-            for callback in (self._requests.refused, *self._on_refused):
-                try:
-                    callback(violation.subject, NotPermitted(why))
-                except Exception as exc:  # noqa: BLE001 - the connection and the other callbacks go on
-                    report("whoever is told of a refusal", exc)
-        else:
-            self._unheard[violation.kind] = why
-
     def _edge(self) -> None:
         if self.connected == self._up:
             return
         self._up = self.connected
-        if not self._up:  # all are asked for again when the connection stands
-            self._unheard.clear()
+        if not self._up:
             self._violations.clear()
         for listener in self._listeners:
             try:

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from dimse_mesh.mesh.connection import Mesh, Subscription
+from dimse_mesh.mesh.connection import Mesh
+from dimse_mesh.mesh.subscription import Subscription
 from dimse_mesh.mesh.wire import Message
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.subjects import TOOLS_INBOX, described_at, service_name

@@ -16,7 +16,7 @@ from itertools import islice
 import anyio
 
 from dimse_mesh.mesh.complaints import Complaints
-from dimse_mesh.mesh.connection import Mesh, Subscription
+from dimse_mesh.mesh.connection import Mesh
 from dimse_mesh.mesh.envelope import pack, unpack
 from dimse_mesh.mesh.errors import EnvelopeError, ForeignVersion, report
 from dimse_mesh.mesh.failure_detector import (
@@ -26,6 +26,7 @@ from dimse_mesh.mesh.failure_detector import (
     LiveInstance,
     LivenessSettings,
 )
+from dimse_mesh.mesh.subscription import Subscription
 from dimse_mesh.mesh.wire import Message
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.service import MOST_AES, MOST_DEATHS, Dead, Heartbeat, Obituary

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from dimse_mesh.mesh.errors import NotPermitted, report
 from dimse_mesh.schemas.addresses import InstanceAddress
 
+log = logging.getLogger(__name__)
+
+MOST_VIOLATIONS = 1000
+"""Missing permissions that are told of."""
 _TEXT = re.compile(
     r'permissions violation for (publish|subscription) to "([^"]*)"(?: using queue "([^"]*)")?', re.IGNORECASE
 )
@@ -43,3 +50,58 @@ class Violation:
             f"NATS does not let role {who.role.value} of zone {who.zone} {what} {self.subject}{group}: "
             "its user lacks the permission (dimse-mesh nats-config prints what each role needs)"
         )
+
+
+class Violations:
+    """What our user was found to lack since the connections stood last.
+
+    Args:
+        who: our instance.
+    """
+
+    def __init__(self, who: InstanceAddress) -> None:
+        self._who = who
+        self._listeners: list[Callable[[str, NotPermitted], None]] = []
+        self._told: set[str] = set()
+        self._unheard: dict[str, str] = {}
+        """Subscriptions that were refused, by kind, and a line about each."""
+
+    @property
+    def unheard(self) -> str | None:
+        """A line about a subscription that was refused; None: all that was asked for is heard."""
+        return next(iter(self._unheard.values()), None)
+
+    def on_refused(self, callback: Callable[[str, NotPermitted], None]) -> None:
+        """Call `callback(subject, why)` for every publish that is refused."""
+        self._listeners.append(callback)
+
+    def note(self, text: str) -> None:
+        """Take note of an -ERR of nats-server: say once what is missing, and tell whoever waits because of it."""
+        violation = Violation.of(text)
+        if violation is None:
+            log.error("NATS refused, on connection %s: %s", self._who, text)
+            return
+        why = violation.describe(self._who)
+        if violation.kind not in self._told and len(self._told) < MOST_VIOLATIONS:
+            self._told.add(violation.kind)
+            log.error("%s", why)
+        if not violation.publishing:
+            self._unheard[violation.kind] = why
+            return
+        for callback in self._listeners:
+            try:
+                callback(violation.subject, NotPermitted(why))
+            except Exception as exc:  # noqa: BLE001 - the connection and the other callbacks go on
+                report("whoever is told of a refusal", exc)
+
+    def take_back(self, subscription: Violation) -> bool:
+        """Tell whether a subscription was refused; if so it is given up, and nobody misses it."""
+        refused = subscription.kind in self._told
+        if refused:
+            self._unheard.pop(subscription.kind, None)
+        return refused
+
+    def clear(self) -> None:
+        """Forget all of them: the connection is down, and everything is asked for again when it stands."""
+        self._unheard.clear()
+        self._told.clear()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dimse_mesh.delivery.lanes import HIGHER, LOWER
+from dimse_mesh.delivery.bands import HIGHER, LOWER
 from tests.durable.site import ARCHIVE, PATIENCE, Inbox, Site, message_of, site, store
 from tests.support.files import DicomFile, synthetic
 from tests.support.scripted import ServerPeer

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import TaskGroup
 
+from dimse_mesh.delivery.bands import Bands
 from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.holds import HoldKey, HoldKind, Holds
-from dimse_mesh.delivery.lanes import Lanes
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.delivery.pace import Pace
 from dimse_mesh.delivery.report import QueueReport
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_STUDIES = 4096
-"""Studies of which is remembered that nothing older waits in another lane."""
+"""Studies of which is remembered that nothing older waits in another band."""
 MOST_EARLY = 4096
 """Objects settled before their turn, after which those whose turn has come are forgotten."""
 
@@ -81,17 +81,17 @@ class DestinationQueue:
         self._urged = asyncio.Event()
         """Ends the wait before the next attempt."""
         self._unreadable: set[int] = set()
-        self._lanes: Lanes | None = None
+        self._bands: Bands | None = None
         self._early: dict[int, RoutePriority] = {}
-        """Sequence numbers of objects that are settled, before their turn in their own lane."""
+        """Sequence numbers of objects that are settled, before their turn in their own band."""
         self._in_order: dict[str, int] = {}
-        """Of a study, up to which sequence number no older object of it waits in another lane."""
+        """Of a study, up to which sequence number no older object of it waits in another band."""
         self._paused: QueuePause | None = None
 
     def stored(self, subject: str) -> None:
         """Note that a manifest was stored, and on which subject; empty: it isn't known."""
-        if self._lanes is not None:
-            self._lanes.stored(priority_in(subject))
+        if self._bands is not None:
+            self._bands.stored(priority_in(subject))
         self._awake.set()
 
     def set_pause(self, payload: bytes) -> None:
@@ -111,7 +111,7 @@ class DestinationQueue:
         """Deliver; returns when drained."""
         async with anyio.create_task_group() as tasks:
             settling = Settling(self._jetstream, self._spool, tasks, self._events)
-            lanes = self._lanes = Lanes(
+            bands = self._bands = Bands(
                 lambda priority: self._scan(tasks, self._spool.object(priority=priority)),
                 tasks,
                 look_interval=self._settings.look_interval,
@@ -119,19 +119,19 @@ class DestinationQueue:
             try:
                 while not self._drained.is_set():
                     try:
-                        await self._step(tasks, lanes, settling)
+                        await self._step(tasks, bands, settling)
                     except MeshError as error:
                         self._target.abort()
                         self._failures += 1
                         await self._pause(f"the spool can't be read: {error}", "")
-                        self._read_anew(lanes)
+                        self._read_anew(bands)
                 await settling.settled()
             finally:
                 with anyio.CancelScope(shield=True):
                     await self._target.close()
             tasks.cancel_scope.cancel()
 
-    def _read_anew(self, lanes: Lanes) -> None:
+    def _read_anew(self, bands: Bands) -> None:
         """Read the spool from its first object again, or from where it was read to while objects are held back.
 
         From the first, because nats-server, when it is killed, may bring removed messages back.
@@ -139,7 +139,7 @@ class DestinationQueue:
         from_first = not len(self._holds)
         if from_first:
             self._early.clear()
-        lanes.start_again(from_first=from_first)
+        bands.start_again(from_first=from_first)
 
     def _scan(self, tasks: TaskGroup, subject: str, *, first: int = 1, end: int | None = None) -> ObjectScan:
         return ObjectScan(
@@ -153,7 +153,7 @@ class DestinationQueue:
             encryption=self._encryption,
         )
 
-    async def _step(self, tasks: TaskGroup, lanes: Lanes, settling: Settling) -> None:
+    async def _step(self, tasks: TaskGroup, bands: Bands, settling: Settling) -> None:
         """Deliver the next object, or try a hold again, or wait for something to do."""
         if self._paused is not None:
             await self._stay_paused(self._paused)
@@ -165,32 +165,32 @@ class DestinationQueue:
         due = self._holds.due(asyncio.get_running_loop().time())
         if due is not None:
             key, hold = due
-            await self._try_hold(tasks, lanes, settling, key, hold.first)
+            await self._try_hold(tasks, bands, settling, key, hold.first)
             return
-        found = await lanes.next()
+        found = await bands.next()
         if found is None:
             await self._rest()
-            self._read_anew(lanes)
+            self._read_anew(bands)
             return
         priority, item = found
-        scan = lanes.scan(priority)
-        if not await self._older_first(tasks, lanes, settling, item) or not await self._handle(
+        scan = bands.scan(priority)
+        if not await self._older_first(tasks, bands, settling, item) or not await self._handle(
             item, scan, settling, trying=None
         ):
-            lanes.back_to(priority, _sequence(item))
+            bands.back_to(priority, _sequence(item))
 
     async def _older_first(
-        self, tasks: TaskGroup, lanes: Lanes, settling: Settling, item: AheadObject | Unreadable
+        self, tasks: TaskGroup, bands: Bands, settling: Settling, item: AheadObject | Unreadable
     ) -> bool:
-        """Deliver what waits in other lanes and is older than an object of its study; False: as `_handle`."""
+        """Deliver what waits in other bands and is older than an object of its study; False: as `_handle`."""
         if isinstance(item, Unreadable):
             return True
         manifest, sequence = item.spooled.manifest, item.spooled.sequence
         study, priority = manifest.study, manifest.priority
-        if not lanes.others_may_wait(priority) or sequence <= self._in_order.get(study, 0):
+        if not bands.others_may_wait(priority) or sequence <= self._in_order.get(study, 0):
             return True
-        # In this order: what other lanes have before that is stored already.
-        read_to = lanes.scan(priority).read_to
+        # In this order: what other bands have before that is stored already.
+        read_to = bands.scan(priority).read_to
         oldest = await self._oldest_elsewhere(manifest)
         if oldest is not None and oldest < sequence:
             scan = self._scan(tasks, self._spool.object(study=study), first=oldest, end=sequence)
@@ -218,15 +218,15 @@ class DestinationQueue:
         return min(found, default=None)
 
     def _note_settled(self, spooled: SpooledObject) -> None:
-        """Note an object that is settled before its turn in its own lane, where it will be met again."""
-        lanes = self._lanes
-        if lanes is None or lanes.has_passed(spooled.manifest.priority, spooled.sequence):
+        """Note an object that is settled before its turn in its own band, where it will be met again."""
+        bands = self._bands
+        if bands is None or bands.has_passed(spooled.manifest.priority, spooled.sequence):
             return
         if len(self._early) >= MOST_EARLY:
             self._early = {
                 sequence: priority
                 for sequence, priority in self._early.items()
-                if not lanes.has_passed(priority, sequence)
+                if not bands.has_passed(priority, sequence)
             }
         self._early[spooled.sequence] = spooled.manifest.priority
 
@@ -250,14 +250,14 @@ class DestinationQueue:
         self._awake.clear()
 
     async def _try_hold(
-        self, tasks: TaskGroup, lanes: Lanes, settling: Settling, key: HoldKey, first: int
+        self, tasks: TaskGroup, bands: Bands, settling: Settling, key: HoldKey, first: int
     ) -> None:
         """Deliver what was held back by `key`, up to where the queue is; the first failure ends that."""
         kind, value = key
         calling = value if kind is HoldKind.CALLING_AE else None
         study = value if kind is HoldKind.STUDY else None
         subject = self._spool.object(calling_ae=calling, study=study)
-        scan = self._scan(tasks, subject, first=first, end=lanes.furthest)
+        scan = self._scan(tasks, subject, first=first, end=bands.furthest)
         failures = self._holds.failures(key)
         while (
             not self._drained.is_set() and self._paused is None and not self._pace.closed_until(time.time())

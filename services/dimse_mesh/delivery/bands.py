@@ -53,10 +53,10 @@ class Turns:
         return None
 
 
-class Lanes:
+class Bands:
     """Reads the objects of one spool, a scan for each priority.
 
-    A lane that was found empty isn't waited for again until something is stored in it. Whether that was missed is seen
+    A band that was found empty isn't waited for again until something is stored in it. Whether that was missed is seen
     every `look_interval` seconds, beside the deliveries. So priorities that nobody uses cost next to nothing.
 
     Args:
@@ -97,13 +97,13 @@ class Lanes:
         return found
 
     async def _look(self) -> None:
-        """See whether something waits in the lanes that were found empty."""
+        """See whether something waits in the bands that were found empty."""
         for index, scan in enumerate(self._scans):
             if not self._may_wait[index] and await scan.look():
                 self._may_wait[index] = True
 
     async def _take(self) -> tuple[RoutePriority, AheadObject | Unreadable] | None:
-        """Return the next object of the lanes in which something may wait.
+        """Return the next object of the bands in which something may wait.
 
         Raises:
             MeshError: as `next`.
@@ -137,7 +137,7 @@ class Lanes:
         )
 
     def has_passed(self, priority: RoutePriority, sequence: int) -> bool:
-        """Tell whether an object's turn in its own lane is over."""
+        """Tell whether an object's turn in its own band is over."""
         return sequence < self.scan(priority).position
 
     @property
@@ -146,6 +146,6 @@ class Lanes:
         return max(scan.position for scan in self._scans)
 
     def start_again(self, *, from_first: bool) -> None:
-        """Read every lane anew, from its first object or from where it is."""
+        """Read every band anew, from its first object or from where it is."""
         for scan in self._scans:
             scan.back_to(1 if from_first else scan.position)

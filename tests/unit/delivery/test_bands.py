@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimse_mesh.delivery.lanes import HIGHER, LOWER, Turns
+from dimse_mesh.delivery.bands import HIGHER, LOWER, Turns
 
 HIGH, MEDIUM, LOW = range(3)
 
@@ -44,11 +44,11 @@ def test_the_turn_is_always_of_one_that_waits(states: list[tuple[bool, bool, boo
 
 
 @given(st.sampled_from([MEDIUM, LOW]), st.integers(min_value=0, max_value=200))
-def test_no_one_waits_without_end(lane: int, before: int) -> None:
+def test_no_one_waits_without_end(band: int, before: int) -> None:
     turns = Turns()
     for _ in range(before):
         turns.next((True, True, False))
     turn = [
         turns.next((True, True, True)) for _ in range((HIGHER + LOWER) * (HIGHER + LOWER) // LOWER + HIGHER)
     ]
-    assert lane in turn
+    assert band in turn

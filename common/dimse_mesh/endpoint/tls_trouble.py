@@ -1,4 +1,4 @@
-"""TLS that does not come to stand, on either side: counted, and told in a line that names peer, port and cure."""
+"""TLS handshakes that fail, on either side: counted, and told in a line that names peer, port and cure."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ MAX_REMEMBERED = 1000
 
 
 class TlsSide(StrEnum):
-    """Where TLS did not come to stand."""
+    """Where TLS failed."""
 
     LISTENER = "listener"
     TARGET = "target"
 
 
 class TlsTrouble(StrEnum):
-    """Why TLS does not come to stand."""
+    """Why TLS failed."""
 
     PLAIN_PEER = "plain-peer"
     TLS_PEER = "tls-peer"

@@ -115,9 +115,9 @@ class Counters:
     connections_dropped: dict[str, int] = field(default_factory=dict)
     """Connections without an association that were closed because there were too many, by code."""
     tls_connections: dict[str, int] = field(default_factory=dict)
-    """TLS connections of clients that came to stand, by (version, cipher suite) as OpenSSL calls them."""
+    """TLS connections of clients that were established, by (version, cipher suite) as OpenSSL calls them."""
     tls_troubles: dict[tuple[str, str], int] = field(default_factory=dict)
-    """TLS connections that did not come to stand, by (`listener` or `target`, code)."""
+    """TLS connections that failed, by (`listener` or `target`, code)."""
     retransmissions: int = 0
     """Segments sent again over the mesh."""
     mesh_outages: int = 0
@@ -212,7 +212,7 @@ class Counters:
         self.tls_troubles.update({(str(side), str(code)): 0 for code in codes})
 
     def tls_trouble(self, side: str, code: str) -> None:
-        """Count a TLS connection that did not come to stand."""
+        """Count a TLS connection that failed."""
         key = (str(side), str(code))
         self.tls_troubles[key] = self.tls_troubles.get(key, 0) + 1
 

@@ -176,13 +176,13 @@ INSTRUMENTS = (
     Instrument(
         "counter",
         "dimse_mesh.tls.connections",
-        "Clients' TLS connections that came to stand, by code: version and cipher suite",
+        "Clients' TLS connections that were established, by code: version and cipher suite",
         _by_code(lambda counters: counters.tls_connections),
     ),
     Instrument(
         "counter",
         "dimse_mesh.tls.failures",
-        "TLS connections that did not come to stand, at a listener or a target, by code",
+        "TLS connections that failed, at a listener or a target, by code",
         _pairs("side", "code", lambda counters: counters.tls_troubles),
     ),
     Instrument(

@@ -77,7 +77,7 @@ class Rig:
     """Port of the front-end's metrics; the executor's is four above it."""
 
     def failures(self, side: str, code: str) -> float:
-        """Return how many TLS connections did not come to stand, by that code."""
+        """Return how many TLS connections failed, by that code."""
         text = exposition(self.metrics + (4 if side == "target" else 0))
         labels = {"side": side, "code": code}
         (sample,) = (

@@ -1,4 +1,4 @@
-"""The failure rules of DESIGN.md for associations that can't be: who refuses whom, and with which words."""
+"""Associations that can't be: who refuses whom, and with which result, source and reason."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def zone_config(
     routes: Sequence[Mapping[str, Any]] = (),
     more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the configuration of one zone as DESIGN.md spells it; `more` is merged on the top level."""
+    """Return the configuration of one zone as a file spells it; `more` is merged on the top level."""
     config: dict[str, Any] = {"zone": zone, "subject_root": "DIMSE"}
     if listener is not None:
         config["association"] = {"listeners": [{"host": "127.0.0.1", "port": listener}]}

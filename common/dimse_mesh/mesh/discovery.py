@@ -1,7 +1,7 @@
 """Answers `nats micro ls|info|stats`: the $SRV contract of NATS services (ADR-32), over `Mesh.subscribe`.
 
-nats.micro itself runs one handler at a time and drops requests in flight when it stops (EVIDENCE.md, nats-py
-3); the services here only describe themselves, and serve their endpoints their own way.
+nats.micro itself runs one handler at a time and drops requests in flight when it stops; the services here only
+describe themselves, and serve their endpoints their own way.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """nats-py's client with a synchronous hot path, and with its reconnection taken away.
 
-What stays nats-py's: handshake, authentication, TLS, websockets, pings. What is replaced, and why
-(EVIDENCE.md):
+What stays nats-py's: handshake, authentication, TLS, websockets, pings. What is replaced, and why (ADR 5):
 
 - **Receiving** calls the subscriber at once, in `reader.Reader`. nats-py puts each message in a queue that a
   task per subscription empties: one wake-up more per message, and an overflow drops messages. Here the reader

@@ -94,7 +94,7 @@ async def embedded_server(
 ) -> AsyncIterator[EmbeddedServer]:
     """Run nats-server on 127.0.0.1:`port` until the block ends; port 0 takes a free one.
 
-    With `jetstream` it stores under `data_dir` and syncs every write, since one node is all there is (EVIDENCE.md);
+    With `jetstream` it stores under `data_dir` and syncs every write, since one node is all there is;
     without `data_dir` it stores in a temporary directory. `extra_config` is added to the configuration.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The configuration of one zone: the whole contract of DESIGN.md "Configuration and command line"."""
+"""The configuration of one zone: its YAML file and the environment (docs/deploy/reference.md lists every field)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration contract: DESIGN.md's example, environment, errors as one line each."""
+"""The configuration: a small file with its defaults, the environment, errors as one line each."""
 
 from __future__ import annotations
 

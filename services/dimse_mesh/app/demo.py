@@ -39,7 +39,9 @@ def run_demo(*, stay: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="dimse-mesh-demo-") as folder:
         began = time.perf_counter()
         with demo_mesh(Path(folder), fixed_ports=stay) as mesh:
-            console.print(f"two zones, NATS and an archive stand after {time.perf_counter() - began:.1f} s")
+            console.print(
+                f"two zones, NATS and an archive are ready after {time.perf_counter() - began:.1f} s"
+            )
             report = Report()
             anyio.run(partial(_exercise, mesh, report))
             code = show(console, report)

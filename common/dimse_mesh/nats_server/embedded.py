@@ -23,23 +23,12 @@ from anyio.streams.text import TextReceiveStream
 
 from dimse_mesh.mesh.errors import MeshError
 from dimse_mesh.nats_server.build_info import BuildInfo, build_info
-from dimse_mesh.nats_server.version import OLDEST_DURABLE, VERSION, is_recent, tuning
+from dimse_mesh.nats_server.launcher import launching
+from dimse_mesh.nats_server.version import OLDEST_DURABLE, VERSION, is_recent, timer_slack, tuning
 
 log = logging.getLogger(__name__)
 
 _HOST = "127.0.0.1"
-
-# Run by a bare interpreter that becomes nats-server: the kernel then ends the server if we die,
-# however we die. Unlike a preexec_fn, safe in a process with threads.
-# If our process is gone already, its pid tells.
-_DIE_WITH_PARENT = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
-if os.getppid() != int(sys.argv[1]):
-    os._exit(1)
-os.setpgid(0, 0)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class EmbeddedServerError(MeshError):
@@ -209,9 +198,8 @@ async def _child(
     binary: str, config: Path, stop_timeout: float, *, jetstream: bool
 ) -> AsyncIterator[tuple[Process, _Output]]:
     environment = {**tuning(len(os.sched_getaffinity(0)), jetstream=jetstream), **os.environ}
-    launcher = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
     process = await anyio.open_process(
-        [*launcher, binary, "-c", str(config)],
+        launching([binary, "-c", str(config)], timer_slack=timer_slack(jetstream=jetstream)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -30,6 +30,16 @@ def tuning(cores: int, *, jetstream: bool = False) -> Mapping[str, str]:
     return collector if cores > 2 else {**collector, "GOMAXPROCS": "1"}
 
 
+def timer_slack(*, jetstream: bool) -> int:
+    """Return by how many nanoseconds timers of an embedded nats-server may be late; 0: by what is usual (50 us).
+
+    Go's runtime has a thread that looks every 20 us whether another one stays in a system call, as long as any does:
+    with `GOMAXPROCS=1` a quarter to a half of the server's CPU, for nothing where calls don't block. JetStream's do,
+    when it writes and syncs, and what waits behind them must not wait longer.
+    """
+    return 0 if jetstream else 10_000_000
+
+
 def is_recent(version: str) -> bool:
     """Tell whether a version of nats-server is one that keeps what it has acknowledged."""
     return _numbers(version) >= _numbers(OLDEST_DURABLE)

@@ -12,13 +12,14 @@ import hashlib
 import logging
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.association.commitment_confirming import Confirming
-from dimse_mesh.association.commitment_fates import Fates, decide, redirected
+from dimse_mesh.association.commitment_fates import decide
+from dimse_mesh.association.commitment_known import KnownFates
 from dimse_mesh.association.commitment_report import AssociationAsked, Reporter, ReportFailed
 from dimse_mesh.association.durable_events import DurableEvents
 from dimse_mesh.association.durable_session import DurableSession
@@ -36,9 +37,9 @@ from dimse_mesh.runtime.backoff import pause_after
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.counters_durable import CommitmentCounters
 from dimse_mesh.schemas.addresses import Role
-from dimse_mesh.schemas.commitment import CommitmentRequest, Receipt, WaitedFor
-from dimse_mesh.schemas.spool_subjects import SpoolSubjects, hidden_instance
-from dimse_mesh.spool import CommitmentStore, PendingCommitment, Receipts
+from dimse_mesh.schemas.commitment import CommitmentRequest, WaitedFor
+from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+from dimse_mesh.spool import CommitmentStore, PendingCommitment
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +49,6 @@ BRISK, SLOW = 0.5, 15.0
 """Seconds between looks for the receipts of a request that is new, and of one that has waited long."""
 WHOLE_LOOK = 10.0
 """Seconds between looks at the requests of other front-ends, which may have died."""
-MOST_REDIRECTIONS = 3
-"""How often an instance may have been sent to yet another destination until it is lost sight of."""
 ORPHANED = 5.0
 """Seconds after which a request counts as nobody's whose owner isn't known to live."""
 
@@ -84,7 +83,7 @@ class Commitments:
         settings = context.settings
         self._context = context
         self._counters = context.counters.commitments = CommitmentCounters()
-        self._receipts = {spool.label: Receipts(jetstream, spool) for spool in spools}
+        self._known = KnownFates(jetstream, spools)
         self._store = CommitmentStore(jetstream, settings.subject_root, settings.zone)
         self._reporter = reporter
         self._confirming = Confirming(jetstream, spools, self._counters)
@@ -192,7 +191,7 @@ class Commitments:
                         WaitedFor(
                             destination=(spool.behind_hooks if spool.is_before_hooks else spool).label,
                             entrance=spool.label if spool.is_before_hooks else "",
-                            horizon=await self._receipts[spool.label].horizon(),
+                            horizon=await self._known.horizon(spool),
                             confirms=confirms,
                         )
                         for spool in spools
@@ -274,7 +273,19 @@ class Commitments:
             kept.pop(request_id, None)
 
     async def _look_at(self, pending: PendingCommitment, tasks: TaskGroup) -> None:
-        """Report on a request if it can be, and it is time to."""
+        """Report on a request if it can be, and it is time to.
+
+        Raises:
+            MeshError: what is known of its instances can't be read.
+        """
+        try:
+            await self._report_if_known(pending, tasks)
+        except MeshError:
+            raise
+        except Exception as error:  # noqa: BLE001 - other commitments, and all associations, go on
+            report("a look at a request for storage commitment", error)
+
+    async def _report_if_known(self, pending: PendingCommitment, tasks: TaskGroup) -> None:
         request, loop = pending.request, asyncio.get_running_loop()
         if request.request_id in self._reporting or loop.time() < self._looked.get(request.request_id, 0.0):
             return
@@ -291,10 +302,9 @@ class Commitments:
             await self._remove(pending, "lost")
             return
         fates = [
-            (await self._fates(waited_for, action), waited_for.confirms)
+            (await self._known.fates(waited_for, action), waited_for.confirms)
             for waited_for in request.destinations
-            if {waited_for.destination, waited_for.entrance or waited_for.destination}
-            <= self._receipts.keys()
+            if waited_for in self._known
         ]
         is_over = age > self._context.settings.spool.commitment_age
         result = decide(action, [each for each, _ in fates], is_over=is_over)
@@ -307,33 +317,21 @@ class Commitments:
             self._reporting.add(request.request_id)
             tasks.start_soon(self._report, pending, result)
 
-    async def _fates(self, waited_for: WaitedFor, action: CommitmentAction) -> Fates:
-        receipts = self._receipts[waited_for.destination]
-        entrance = self._receipts[waited_for.entrance or waited_for.destination]
-        instances = [reference.sop_instance for reference in action.references]
-        settled = await entrance.progress() >= waited_for.horizon  # before the receipts: they come first
-        before_hooks = await entrance.find(instances) if waited_for.entrance else {}
-        # Behind hooks an instance is known by another UID.
-        find = _find_hidden if waited_for.entrance else Receipts.find
-        found = await find(receipts, instances)
-        holders = dict.fromkeys(found, waited_for.destination)
-        for _ in range(MOST_REDIRECTIONS):
-            for destination, elsewhere in redirected(found).items():
-                if destination in self._receipts:
-                    moved = await find(self._receipts[destination], elsewhere)
-                    found |= moved
-                    holders |= dict.fromkeys(moved, destination)
-        return Fates(found, settled, before_hooks, holders)
-
     async def _report(self, pending: PendingCommitment, result: CommitmentResult) -> None:
+        try:
+            await self._try_to_report(pending, result)
+        except Exception as error:  # noqa: BLE001 - other commitments, and all associations, go on
+            report("the report of a storage commitment", error)
+        finally:
+            self._reporting.discard(pending.request.request_id)
+
+    async def _try_to_report(self, pending: PendingCommitment, result: CommitmentResult) -> None:
         request = pending.request
         try:
             await self._reporter.report(request, result, self._asked_on.get(request.request_id))
         except ReportFailed as failure:
             self._asked_on.pop(request.request_id, None)
             await self._failed(pending, str(failure))
-        except Exception as error:  # noqa: BLE001 - other commitments, and all associations, go on
-            report("the report of a storage commitment", error)
         else:
             log.info(
                 "storage commitment for %s is reported: %d instances, %d of them failed",
@@ -344,8 +342,6 @@ class Commitments:
             if self._events is not None:
                 await self._events.reported(request, failed=len(result.failed))
             await self._remove(pending, "failures-reported" if result.failed else "reported")
-        finally:
-            self._reporting.discard(request.request_id)
 
     async def _failed(self, pending: PendingCommitment, trouble: str) -> None:
         request, now = pending.request, time.time()
@@ -389,10 +385,3 @@ def _id_of(action: CommitmentAction, called: str, calling: str) -> str:
     """Return the id of a request: the same for one that is sent again."""
     text = "\0".join((called, calling, action.transaction))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-async def _find_hidden(receipts: Receipts, instances: Iterable[str]) -> dict[str, Receipt]:
-    """Return the newest receipt of each instance that has one behind its hooks."""
-    known = {hidden_instance(instance): instance for instance in instances}
-    found = await receipts.find(known)
-    return {known[hidden]: receipt for hidden, receipt in found.items()}

@@ -87,6 +87,21 @@ class TlsDoor:
                     tasks.start_soon(self._shake_hands, accepted, str(address[0]), listening.getsockname()[1])
 
     async def _shake_hands(self, accepted: socket.socket, peer: str, port: int) -> None:
+        try:
+            await self._hand_on(accepted, peer, port)
+        except OSError as error:
+            log.warning("a connection from %s is closed: %s", peer, error.strerror)
+            accepted.close()
+        except Exception as error:  # noqa: BLE001 - one handshake must not end the others
+            report("a TLS handshake", error)
+            accepted.close()
+
+    async def _hand_on(self, accepted: socket.socket, peer: str, port: int) -> None:
+        """Shake hands, and give the connection its protocol.
+
+        Raises:
+            OSError: there is no descriptor left.
+        """
         with accepted.dup() as raw, anyio.CancelScope() as scope:
             waiting = self._room.enter(peer, scope.cancel, raw.fileno)
             try:
@@ -99,9 +114,6 @@ class TlsDoor:
             except OSError as error:
                 if _has_sent(raw):  # who sends nothing only looks whether somebody listens
                     self._troubles.note(peer, port, trouble_of(error), error)
-            except Exception as error:  # noqa: BLE001 - one handshake must not end the others
-                report("a TLS handshake", error)
-                accepted.close()
             finally:
                 waiting.lost()
 

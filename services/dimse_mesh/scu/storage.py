@@ -9,7 +9,7 @@ from anyio.abc import TaskGroup
 
 from dimse_mesh.dimse import CommandReceived, DataFragment, DimseError
 from dimse_mesh.endpoint.in_process_peer import InProcessPeer
-from dimse_mesh.runtime.logging import described
+from dimse_mesh.mesh.errors import report
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.storage import StorageAssociation, StorageTarget
 from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, PduType
@@ -45,22 +45,29 @@ class StoragePlaces:
 async def _serve(peer: InProcessPeer, association: StorageAssociation) -> None:
     """Give the storage SCP what comes, and the peer its answers, until the association ends."""
     try:
-        while True:
-            word = await peer.next()
-            if isinstance(word, CommandReceived | DataFragment):
-                answered = await association.take(word)
-                if answered is not None:
-                    await peer.send(answered.context_id, answered.command.encode(), command=True, last=True)
-            elif word is PduType.RELEASE_RQ:
-                peer.grant_release()
-                return
-            else:
-                return
+        await _answer(peer, association)
     except DimseError as error:
         log.info("an association with a place ended: %s", error.code)
         peer.give_up()
     except Exception as error:  # noqa: BLE001 - one association must not end the others
-        log.error("an association with a place ended by an error of our own: %s", described(error))  # noqa: TRY400
+        report("an association with a place", error)
         peer.give_up()
     finally:
-        await association.close()
+        try:
+            await association.close()
+        except Exception as error:  # noqa: BLE001 - see above
+            report("the end of an association with a place", error)
+
+
+async def _answer(peer: InProcessPeer, association: StorageAssociation) -> None:
+    while True:
+        word = await peer.next()
+        if isinstance(word, CommandReceived | DataFragment):
+            answered = await association.take(word)
+            if answered is not None:
+                await peer.send(answered.context_id, answered.command.encode(), command=True, last=True)
+        elif word is PduType.RELEASE_RQ:
+            peer.grant_release()
+            return
+        else:
+            return

@@ -41,4 +41,4 @@ def test_an_ending_that_fails_is_logged_and_keeps_no_other_from_running(
         turn.at_end(lambda: ran.append("second"))
     assert ran == ["second"]
     assert not turn.under_way
-    assert "ZeroDivisionError" in caplog.text
+    assert "the end of a turn raised ZeroDivisionError" in caplog.text

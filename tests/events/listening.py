@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,6 +53,15 @@ class Heard:
             timeout=PATIENCE,
         )
         return self.all(kind, **fields)
+
+    @contextmanager
+    def held_up(self) -> Iterator[None]:
+        """Stop the program for the length of the block."""
+        self._child.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._child.send_signal(signal.SIGCONT)
 
     def settles(self, condition: Callable[[list[Event]], bool], what: str) -> None:
         """Wait until what was heard fulfils a condition."""

@@ -13,7 +13,7 @@ from dimse_mesh.encryption.keys import write_key
 from tests.durable.operator import numbers, queue
 from tests.durable.site import ARCHIVE, Inbox, Site, served, site, store
 from tests.durable.test_hooks import decoded, named
-from tests.support.encryption import encryption_of
+from tests.support.encryption import KeyChange, encryption_of
 from tests.support.files import DicomFile, data_sets, pattern, synthetic
 from tests.support.mesh import Ae
 from tests.support.ports import reserve_port
@@ -108,6 +108,37 @@ def test_new_keys_lose_nothing_that_waits(tmp_path: Path) -> None:
         expected = [item.data for batch in batches for item in batch]
         with where.destination(inbox):
             assert [got.data for got in inbox.wait_for(len(expected))] == expected
+
+
+def test_new_keys_on_a_running_mesh_lose_nothing_that_waits(tmp_path: Path) -> None:
+    """The same without a restart: what is sealed for the old keys opens beside what is sealed for the new ones."""
+    change, inbox = KeyChange(tmp_path, "hospital", "cloud"), Inbox()
+    batches = [objects(first) for first in (1, 11, 21, 31)]
+    extra = objects(101)
+    with site(tmp_path, **sections(change.sections)) as where:
+        before = where.mesh.pids()
+        send(where, batches[0])
+        for step, batch in zip((change.make, change.tell, change.use), batches[1:], strict=True):
+            step()
+            send(where, batch)
+
+        def sealed_with_the_new_key() -> bool:
+            send(where, extra[:1])
+            batches.append(extra[:1])
+            return f"read anew: {change.folder('hospital') / '2.key'}" in where.mesh.log.read_text()
+
+        where.wait_until(sealed_with_the_new_key, "the hospital seals with the new key")
+        assert on_disk(where) == set()
+        expected = [item.data for batch in batches for item in batch]
+        with where.destination(inbox):
+            assert [got.data for got in inbox.wait_for(len(expected))] == expected
+            # Nothing waits any more: the old keys may go.
+            change.forget()
+            send(where, extra)
+            assert [got.data for got in inbox.wait_for(len(expected) + len(extra))[len(expected) :]] == [
+                item.data for item in extra
+            ]
+        assert where.mesh.pids() == before
 
 
 def test_what_cannot_be_opened_waits_until_the_key_is_there(tmp_path: Path) -> None:

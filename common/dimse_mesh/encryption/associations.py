@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from dimse_mesh.encryption.binding import bound, decode_message
 from dimse_mesh.encryption.errors import EncryptionError
-from dimse_mesh.encryption.keys import ZoneKeys
+from dimse_mesh.encryption.keys import KeySource, ZoneKeys, keys_to_open
 from dimse_mesh.encryption.noise import Initiated, Responding, initiate, respond
 from dimse_mesh.encryption.protection import Protection
 from dimse_mesh.encryption.segments import protection
@@ -105,17 +105,19 @@ class Taken:
         return protection(keys, at_initiator=False), _encode(message)
 
 
-def take(keys: ZoneKeys, request: OpenRequest, pdu: bytes | memoryview, front_end: HalfAddress) -> Taken:
+def take(source: KeySource, request: OpenRequest, pdu: bytes | memoryview, front_end: HalfAddress) -> Taken:
     """Check a front-end's offer.
 
     Raises:
         EncryptionError: there is none for our zone, or it was not made by the front-end's zone for this opening.
     """
-    made = request.encryption.get(keys.zone)
+    zone = front_end.instance.zone
+    made = request.encryption.get(source.now().zone)
     if made is None:
         raise EncryptionError("encryption-required")
+    keys = keys_to_open(source, zone, from_key=made.from_key, to_key=made.to_key)
     own = keys.private_key(made.to_key)
-    remote = keys.public_key(front_end.instance.zone, made.from_key)
+    remote = keys.public_key(zone, made.from_key)
     prologue = _prologue(request, pdu, front_end, keys.zone)
     return Taken(respond(own, remote, prologue, decode_message(made.message)))
 
@@ -125,16 +127,16 @@ class AssociationEncryption:
     """What a zone's settings ask of associations.
 
     Args:
-        keys: of the zone.
+        source: of the zone's keys. Each association takes those of the moment, and stands when they change.
         required: whether nothing passes between it and zones of which no key is known.
     """
 
-    keys: ZoneKeys
+    source: KeySource
     required: bool
 
     def is_required_with(self, zone: str) -> bool:
         """Tell whether associations with a zone must be encrypted."""
-        return self.required or zone in self.keys.public
+        return self.required or zone in self.source.now().public
 
     def offer(
         self, request: OpenRequest, pdu: bytes, front_end: HalfAddress, *, to_zone: str | None, required: bool
@@ -147,11 +149,12 @@ class AssociationEncryption:
         Raises:
             EncryptionError: it has to be encrypted, and no key of the zone is known.
         """
-        known = self.keys.public
+        keys = self.source.now()
+        known = keys.public
         zones = list(known) if to_zone is None else [to_zone] if to_zone in known else []
         if not zones and (required or self.required):
             raise EncryptionError("encryption-key-unknown", f"no public key of zone {to_zone} is known here")
-        return offer(self.keys, request, pdu, front_end, zones)
+        return offer(keys, request, pdu, front_end, zones)
 
     def settle(
         self, offered: Offered, message: str, executor: HalfAddress, pdu: bytes, *, required: bool
@@ -175,6 +178,6 @@ class AssociationEncryption:
             EncryptionError: one is needed, or this one is not true.
         """
         zone = front_end.instance.zone
-        if self.keys.zone not in request.encryption and not self.is_required_with(zone):
+        if self.source.now().zone not in request.encryption and not self.is_required_with(zone):
             return None
-        return take(self.keys, request, pdu, front_end)
+        return take(self.source, request, pdu, front_end)

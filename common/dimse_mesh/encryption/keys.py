@@ -5,7 +5,8 @@ A private key is a file of one line, its 32 bytes in base64, that only its owner
     NAME.key    sealed with, if it is the last one by name; opened with
     NAME.next   opened with only: others don't know its public key yet
 
-A public key is 32 bytes in base64, too. Its id is the beginning of its SHA-256.
+A public key is 32 bytes in base64, too: in the settings, or in a file with one on each line. Its id is the beginning of
+its SHA-256.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import base64
 import binascii
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
@@ -27,6 +29,9 @@ from dimse_mesh.encryption.noise import KEY_LENGTH
 CURRENT: Final = ".key"
 NEXT: Final = ".next"
 _LONGEST_FILE: Final = 1024
+
+PublicKeySource = Sequence[str] | Path
+"""Public keys of a zone as text, or the file that they stand in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +75,7 @@ class PrivateKey:
         Raises:
             UnusableKey: it holds no key, or can't be read.
         """
-        try:
-            with path.open("rb") as file:
-                text = file.read(_LONGEST_FILE).decode("ascii", "replace")
-        except OSError as error:
-            raise UnusableKey(f"{path}: can't be read: {error.strerror}") from error
+        text = _text_of(path)
         return cls(X25519PrivateKey.from_private_bytes(_decode(text.strip(), str(path))), path.name)
 
     @property
@@ -86,6 +87,14 @@ class PrivateKey:
     def is_next(self) -> bool:
         """Whether nothing is sealed with it yet."""
         return self.name.endswith(NEXT)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_LONGEST_FILE).decode("ascii", "replace")
+    except OSError as error:
+        raise UnusableKey(f"{path}: can't be read: {error.strerror}") from error
 
 
 def _decode(text: str, what: str) -> bytes:
@@ -100,6 +109,10 @@ def _decode(text: str, what: str) -> bytes:
     return raw
 
 
+def _names_in(folder: Path) -> list[str]:
+    return sorted((path.name for path in folder.iterdir() if path.suffix in {CURRENT, NEXT}), reverse=True)
+
+
 def read_folder(folder: Path) -> tuple[PrivateKey, ...]:
     """Return the keys of a folder, the last one by name first.
 
@@ -107,28 +120,54 @@ def read_folder(folder: Path) -> tuple[PrivateKey, ...]:
         UnusableKey: one can't be read, or holds no key.
     """
     try:
-        names = sorted(
-            (path.name for path in folder.iterdir() if path.suffix in {CURRENT, NEXT}), reverse=True
-        )
+        names = _names_in(folder)
     except OSError as error:
         raise UnusableKey(f"{folder}: can't be read: {error.strerror}") from error
     return tuple(PrivateKey.read(folder / name) for name in names)
 
 
+def _public_keys(source: PublicKeySource) -> tuple[PublicKey, ...]:
+    """Return a zone's public keys.
+
+    Raises:
+        UnusableKey: there is none, or one is no key.
+    """
+    if not isinstance(source, Path):
+        return tuple(map(PublicKey.parse, source))
+    keys = tuple(map(PublicKey.parse, _text_of(source).split()))
+    if not keys:
+        raise UnusableKey(f"{source}: holds no public key")
+    return keys
+
+
+def key_files(folder: Path, others: Iterable[PublicKeySource]) -> list[Path]:
+    """Return the files that a zone's keys stand in now; a folder that can't be read counts as one."""
+    try:
+        own = [folder / name for name in _names_in(folder)]
+    except OSError:
+        own = [folder]
+    return own + [source for source in others if isinstance(source, Path)]
+
+
 def write_key(path: Path) -> PrivateKey:
-    """Make a key, and write it where nobody else can read it.
+    """Make a key, and write it where nobody else can read it. Services that look meanwhile find all of it or nothing.
 
     Raises:
         UnusableKey: the file is there, or can't be written.
     """
     key = X25519PrivateKey.generate()
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(base64.b64encode(key.private_bytes_raw()) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(base64.b64encode(key.private_bytes_raw()) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            path.hardlink_to(unfinished)  # and not over another key
+        finally:
+            unfinished.unlink()
     except OSError as error:
         raise UnusableKey(f"{path}: can't be written: {error.strerror}") from error
     return PrivateKey(key, path.name)
@@ -147,12 +186,12 @@ class ZoneKeys:
     """Of each zone, our own too; the first one is sealed to."""
 
     @classmethod
-    def load(cls, zone: str, folder: Path, others: Mapping[str, Sequence[str]]) -> ZoneKeys:
+    def load(cls, zone: str, folder: Path, others: Mapping[str, PublicKeySource]) -> ZoneKeys:
         """Read a zone's keys.
 
         Args:
             folder: of its private keys.
-            others: public keys of other zones, as text.
+            others: public keys of other zones.
 
         Raises:
             UnusableKey: there is none to seal with, or one is no key.
@@ -162,13 +201,17 @@ class ZoneKeys:
         if current is None:
             raise UnusableKey(f"{folder}: holds no NAME{CURRENT}; make one: dimse-mesh encryption-keys --new")
         public: dict[str, tuple[PublicKey, ...]] = {}
-        for name, texts in others.items():
+        for name, source in others.items():
             try:
-                public[name] = tuple(map(PublicKey.parse, texts))
+                public[name] = _public_keys(source)
             except UnusableKey as error:
                 raise UnusableKey(f"encryption.zones.{name}: {error}") from error
         public[zone] = tuple(key.public for key in (current, *(key for key in own if key is not current)))
         return cls(zone, current, {key.public.id: key for key in own}, public)
+
+    def have(self, zone: str, *, from_key: str, to_key: str) -> bool:
+        """Tell whether both keys are here that something of a zone was sealed with."""
+        return to_key in self.private and any(key.id == from_key for key in self.public.get(zone, ()))
 
     def private_key(self, key_id: str) -> X25519PrivateKey:
         """Return the private key of an id.
@@ -193,3 +236,21 @@ class ZoneKeys:
         raise EncryptionError(
             "encryption-key-unknown", f"public key {key_id} of zone {zone} is not known here"
         )
+
+
+class KeySource(Protocol):
+    """Where a zone's keys come from, which may be others the next time."""
+
+    def now(self) -> ZoneKeys:
+        """Return the keys."""
+        ...
+
+    def again(self) -> ZoneKeys:
+        """Return the keys, after a look at whether they have changed."""
+        ...
+
+
+def keys_to_open(source: KeySource, zone: str, *, from_key: str, to_key: str) -> ZoneKeys:
+    """Return the keys for something of a zone; looked for anew if its own aren't there: they may have just come."""
+    keys = source.now()
+    return keys if keys.have(zone, from_key=from_key, to_key=to_key) else source.again()

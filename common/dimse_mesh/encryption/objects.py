@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from dimse_mesh.encryption.binding import bound, decode_message
 from dimse_mesh.encryption.errors import EncryptionError
-from dimse_mesh.encryption.keys import ZoneKeys
+from dimse_mesh.encryption.keys import KeySource, ZoneKeys, keys_to_open
 from dimse_mesh.encryption.noise import KEY_LENGTH, nonce, open_once, seal_once
 from dimse_mesh.schemas.spool import Manifest, ObjectEncryptionHead, ObjectKey
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
@@ -119,31 +119,58 @@ class ObjectEncryption:
     """What a zone's settings ask of the objects of durable routes.
 
     Args:
+        source: of the zone's keys. What is sealed and opened takes those of the moment.
         required: whether objects of source zones are refused, of which no key is known.
     """
 
-    keys: ZoneKeys
+    source: KeySource
     required: bool
 
     def sealer(self, spools: Iterable[SpoolSubjects]) -> ObjectSealer:
         """Return what seals an object for the destinations of these spools, and for our own zone."""
-        spools = tuple(spools)
-        zones = {self.keys.zone: None}
+        spools, keys = tuple(spools), self.source.now()
+        zones = {keys.zone: None}
         for spool in spools:
-            zones |= dict.fromkeys(self._readers_of(spool))
-        return ObjectSealer(self.keys, spools, zones)
-
-    def _readers_of(self, spool: SpoolSubjects) -> Iterable[str]:
-        """Return the zones of a destination: of an AE nobody knows which one has it."""
-        if spool.kind is DestinationKind.AE:
-            return self.keys.public
-        return [spool.name] if spool.kind is DestinationKind.ZONE and spool.name in self.keys.public else []
+            zones |= dict.fromkeys(_readers_of(spool, keys))
+        return ObjectSealer(keys, spools, zones)
 
     def refusal_of(self, spool: SpoolSubjects, manifest: Manifest) -> EncryptionError | None:
         """Return why an object can't be opened here, as far as its manifest says it without being opened itself."""
-        head, source, here = manifest.encryption, spool.zone, self.keys.zone
+        return self._refusal(spool, manifest, self._keys_for(spool, manifest))
+
+    def opener(self, spool: SpoolSubjects, manifest: Manifest, command: bytes) -> ObjectOpener | None:
+        """Return what opens an object; None: it is in the clear, and may be.
+
+        Raises:
+            EncryptionError: it may not be, or was not sealed by its source zone, for us and this destination.
+        """
+        keys = self._keys_for(spool, manifest)
+        refusal = self._refusal(spool, manifest, keys)
+        if refusal is not None:
+            raise refusal
+        head, source, here = manifest.encryption, spool.zone, keys.zone
         if head is None:
-            if self.required or source in self.keys.public:
+            return None
+        sealed = head.keys[here]
+        own, remote = keys.private_key(sealed.to_key), keys.public_key(source, sealed.from_key)
+        prologue = _prologue(manifest, command, head.destinations, source, here)
+        key = open_once(own, remote, prologue, decode_message(sealed.message))
+        if len(key) != KEY_LENGTH:
+            raise EncryptionError("encryption-broken")
+        return ObjectOpener(key, manifest.chunks)
+
+    def _keys_for(self, spool: SpoolSubjects, manifest: Manifest) -> ZoneKeys:
+        """Return the keys as they are now; those of the manifest may have just come."""
+        keys, head = self.source.now(), manifest.encryption
+        sealed = None if head is None else head.keys.get(keys.zone)
+        if sealed is None:
+            return keys
+        return keys_to_open(self.source, spool.zone, from_key=sealed.from_key, to_key=sealed.to_key)
+
+    def _refusal(self, spool: SpoolSubjects, manifest: Manifest, keys: ZoneKeys) -> EncryptionError | None:
+        head, source, here = manifest.encryption, spool.zone, keys.zone
+        if head is None:
+            if self.required or source in keys.public:
                 return EncryptionError("encryption-required", f"an object of zone {source} is not encrypted")
             return None
         if destination_of(spool) not in head.destinations:
@@ -154,28 +181,15 @@ class ObjectEncryption:
                 "encryption-key-unknown", f"zone {source} has no public key of zone {here}"
             )
         try:
-            self.keys.private_key(sealed.to_key)
-            self.keys.public_key(source, sealed.from_key)
+            keys.private_key(sealed.to_key)
+            keys.public_key(source, sealed.from_key)
         except EncryptionError as error:
             return error
         return None
 
-    def opener(self, spool: SpoolSubjects, manifest: Manifest, command: bytes) -> ObjectOpener | None:
-        """Return what opens an object; None: it is in the clear, and may be.
 
-        Raises:
-            EncryptionError: it may not be, or was not sealed by its source zone, for us and this destination.
-        """
-        refusal = self.refusal_of(spool, manifest)
-        if refusal is not None:
-            raise refusal
-        head, source, here = manifest.encryption, spool.zone, self.keys.zone
-        if head is None:
-            return None
-        sealed = head.keys[here]
-        own, remote = self.keys.private_key(sealed.to_key), self.keys.public_key(source, sealed.from_key)
-        prologue = _prologue(manifest, command, head.destinations, source, here)
-        key = open_once(own, remote, prologue, decode_message(sealed.message))
-        if len(key) != KEY_LENGTH:
-            raise EncryptionError("encryption-broken")
-        return ObjectOpener(key, manifest.chunks)
+def _readers_of(spool: SpoolSubjects, keys: ZoneKeys) -> Iterable[str]:
+    """Return the zones of a destination: of an AE nobody knows which one has it."""
+    if spool.kind is DestinationKind.AE:
+        return keys.public
+    return [spool.name] if spool.kind is DestinationKind.ZONE and spool.name in keys.public else []

@@ -5,22 +5,16 @@ Cipher suites are named here, since OpenSSL's own choice depends on how Python w
 
 from __future__ import annotations
 
-import logging
 import ssl
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from dimse_mesh.runtime.errors import StartError
+from dimse_mesh.runtime.reloaded import Reloaded
 from dimse_mesh.runtime.settings_association import ListenerTls
 from dimse_mesh.runtime.settings_fields import TlsProfile
 from dimse_mesh.runtime.settings_scu import RemoteTls
-
-log = logging.getLogger(__name__)
-
-LOOK_SECONDS: Final = 5.0
-"""How often the files are looked at, at most."""
 
 _BCP_195 = "ECDHE+AESGCM"
 """RFC 9325 §4.2: ECDHE with AES in GCM, 128 and 256 bits, RSA and ECDSA. TLS 1.3 has suites of its own."""
@@ -33,57 +27,8 @@ _CIPHERS: Final = {
 }
 
 
-class TlsContext:
-    """The context of a listener or a target, built anew when one of its files has changed.
-
-    Args:
-        build: makes it of the files.
-        files: certificates and keys.
-        clock: seconds.
-
-    Raises:
-        StartError: a file can't be read or is no PEM of the expected kind.
-    """
-
-    def __init__(
-        self,
-        build: Callable[[], ssl.SSLContext],
-        files: Sequence[Path | None],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._build = build
-        self._files = [file for file in files if file is not None]
-        self._clock = clock
-        self._looked = clock()
-        self._seen = self._look()
-        self._context = build()
-
-    def now(self) -> ssl.SSLContext:
-        """Return the context for a new connection; the last one that was good, while a file isn't."""
-        if self._clock() - self._looked >= LOOK_SECONDS:
-            self._looked = self._clock()
-            seen = self._look()
-            if seen != self._seen:
-                self._seen = seen
-                try:
-                    self._context = self._build()
-                except StartError as error:
-                    log.warning("%s; what was read before is used on", error)
-                else:
-                    log.info("TLS: read anew: %s", ", ".join(map(str, self._files)))
-        return self._context
-
-    def _look(self) -> list[tuple[int, int, int] | None]:
-        found: list[tuple[int, int, int] | None] = []
-        for file in self._files:
-            try:
-                status = file.stat()
-            except OSError:
-                found.append(None)
-            else:
-                found.append((status.st_mtime_ns, status.st_size, status.st_ino))
-        return found
+TlsContext: TypeAlias = Reloaded[ssl.SSLContext]
+"""The context of a listener or a target, made anew when one of its files has changed."""
 
 
 def listener_context(settings: ListenerTls) -> TlsContext:
@@ -106,7 +51,7 @@ def listener_context(settings: ListenerTls) -> TlsContext:
             raise StartError(_problem(error, *files)) from error
         return context
 
-    return TlsContext(build, files)
+    return _reloaded(build, *files)
 
 
 def remote_context(settings: RemoteTls) -> TlsContext:
@@ -130,7 +75,12 @@ def remote_context(settings: RemoteTls) -> TlsContext:
             raise StartError(_problem(error, *files)) from error
         return context
 
-    return TlsContext(build, files)
+    return _reloaded(build, *files)
+
+
+def _reloaded(build: Callable[[], ssl.SSLContext], *files: Path | None) -> TlsContext:
+    named = [file for file in files if file is not None]
+    return Reloaded(build, lambda: named, what="TLS")
 
 
 def _restrict(context: ssl.SSLContext, profile: TlsProfile) -> None:

@@ -23,18 +23,25 @@ class RouteEncryption(StrEnum):
     """Whatever zone the destination is in, nothing of an association goes there unless it is encrypted."""
 
 
+class PublicKeyFile(SettingsModel):
+    """A file of a zone's public keys, which is read anew when it changes."""
+
+    file: Path = Field(description="one public key a line: the first one is sealed to, all are accepted")
+
+
 class EncryptionSettings(SettingsModel):
     """Data sets are encrypted from zone to zone."""
 
     keys: Path = Field(
-        description="folder of this zone's private keys, as dimse-mesh encryption-keys makes them; as it is when a "
-        "service starts"
+        description="folder of this zone's private keys, as dimse-mesh encryption-keys makes them; read anew "
+        "when it changes"
     )
-    zones: Mapping[Token, tuple[PublicKeyText, ...]] = Field(
+    zones: Mapping[Token, tuple[PublicKeyText, ...] | PublicKeyFile] = Field(
         default_factory=dict,
         max_length=MOST_OFFERS - 1,
-        description="public keys of other zones, one or a list: the first one is sealed to, all are accepted. "
-        "Associations with these zones, in both directions, are encrypted or refused",
+        description="public keys of other zones, one or a list, or a file of them that is read anew when it "
+        "changes: the first one is sealed to, all are accepted. Associations with these zones, in both directions, are "
+        "encrypted or refused",
     )
     required: bool = Field(
         default=False, description="whether associations with all other zones are refused, too"
@@ -49,8 +56,10 @@ class EncryptionSettings(SettingsModel):
 
     @field_validator("zones")
     @classmethod
-    def _each_zone_has_a_key(cls, value: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+    def _each_zone_has_a_key(
+        cls, value: Mapping[str, tuple[str, ...] | PublicKeyFile]
+    ) -> Mapping[str, tuple[str, ...] | PublicKeyFile]:
         for zone, keys in value.items():
-            if not keys:
+            if keys == ():
                 raise ValueError(f"zone {zone!r} has no public key")
         return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,10 +10,11 @@ import pytest
 
 from dimse_mesh.encryption import EncryptionError, Protection
 from dimse_mesh.encryption.associations import AssociationEncryption
-from dimse_mesh.encryption.keys import ZoneKeys, write_key
+from dimse_mesh.encryption.keys import write_key
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress, Role
 from dimse_mesh.schemas.association import OpenRequest
 from dimse_mesh.schemas.frames import FrameKind
+from tests.support.encryption import FolderKeys
 
 FRONT = HalfAddress(InstanceAddress("hospital", Role.ASSOCIATION, "f1"), 7)
 EXECUTOR = HalfAddress(InstanceAddress("cloud", Role.SCU, "e1"), 9)
@@ -36,8 +37,10 @@ def zones(tmp_path: Path) -> Zones:
     texts = {zone: write_key(tmp_path / zone / "1.key").public.text for zone in ("hospital", "cloud")}
 
     def of(zone: str) -> AssociationEncryption:
-        others = {other: [text] for other, text in texts.items() if other != zone}
-        return AssociationEncryption(ZoneKeys.load(zone, tmp_path / zone, others), required=False)
+        others: dict[str, Sequence[str] | Path] = {
+            other: [text] for other, text in texts.items() if other != zone
+        }
+        return AssociationEncryption(FolderKeys(zone, tmp_path / zone, others), required=False)
 
     return Zones(of("hospital"), of("cloud"))
 
@@ -186,8 +189,8 @@ def test_keys_change_hands_without_a_gap(tmp_path: Path) -> None:
 
     def talk(known_to_cloud: list[str]) -> None:
         zones = Zones(
-            AssociationEncryption(ZoneKeys.load("hospital", hospital, {"cloud": [other.public.text]}), False),
-            AssociationEncryption(ZoneKeys.load("cloud", cloud, {"hospital": known_to_cloud}), False),
+            AssociationEncryption(FolderKeys("hospital", hospital, {"cloud": [other.public.text]}), False),
+            AssociationEncryption(FolderKeys("cloud", cloud, {"hospital": known_to_cloud}), False),
         )
         opened(zones)
         opened_back(zones)

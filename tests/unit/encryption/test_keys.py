@@ -21,8 +21,10 @@ def test_a_key_that_was_written_is_read_again_and_is_nobody_elses(tmp_path: Path
 
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     write_key(tmp_path / "1.key")
+    before = (tmp_path / "1.key").read_bytes()
     with pytest.raises(UnusableKey, match="can't be written"):
         write_key(tmp_path / "1.key")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"1.key": before}
 
 
 def test_the_last_key_seals_and_all_open(tmp_path: Path) -> None:
@@ -54,6 +56,22 @@ def test_a_public_key_that_is_none_is_named(tmp_path: Path) -> None:
     write_key(tmp_path / "1.key")
     with pytest.raises(UnusableKey, match=r"encryption\.zones\.there"):
         ZoneKeys.load("here", tmp_path, {"there": ["AAAA"]})
+
+
+def test_public_keys_stand_in_a_file_one_a_line_too(tmp_path: Path) -> None:
+    old, new = write_key(tmp_path / "there" / "1.key"), write_key(tmp_path / "there" / "2.key")
+    write_key(tmp_path / "1.key")
+    file = tmp_path / "there.pub"
+    file.write_text(f"{new.public.text}\n{old.public.text}\n")
+    keys = ZoneKeys.load("here", tmp_path, {"there": file})
+    assert [key.id for key in keys.public["there"]] == [new.public.id, old.public.id]
+    for text, words in (("", "holds no public key"), ("AAAA\n", "not 32 bytes")):
+        file.write_text(text)
+        with pytest.raises(UnusableKey, match=words):
+            ZoneKeys.load("here", tmp_path, {"there": file})
+    file.unlink()
+    with pytest.raises(UnusableKey, match=r"there\.pub: can't be read"):
+        ZoneKeys.load("here", tmp_path, {"there": file})
 
 
 def test_unknown_ids_have_codes_of_their_own(tmp_path: Path) -> None:

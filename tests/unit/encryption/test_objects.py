@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dimse_mesh.encryption import EncryptionError
-from dimse_mesh.encryption.keys import ZoneKeys, write_key
+from dimse_mesh.encryption.keys import write_key
 from dimse_mesh.encryption.objects import ObjectEncryption
 from dimse_mesh.schemas.spool import Manifest
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
+from tests.support.encryption import FolderKeys
 
 ZONES = ("hospital", "cloud", "lab")
 TO_CLOUD = SpoolSubjects("DIMSE", "hospital", DestinationKind.ZONE, "cloud")
@@ -42,8 +43,10 @@ def zones(tmp_path: Path) -> Encryptions:
     texts = {zone: write_key(tmp_path / zone / "1.key").public.text for zone in ZONES}
 
     def of(zone: str) -> ObjectEncryption:
-        others = {other: [text] for other, text in texts.items() if other != zone}
-        return ObjectEncryption(ZoneKeys.load(zone, tmp_path / zone, others), required=False)
+        others: dict[str, Sequence[str] | Path] = {
+            other: [text] for other, text in texts.items() if other != zone
+        }
+        return ObjectEncryption(FolderKeys(zone, tmp_path / zone, others), required=False)
 
     return {zone: of(zone) for zone in ZONES}
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import anyio
 
 from dimse_mesh.client.errors import AssociationError, AssociationFailure
-from dimse_mesh.client.line import MAX_PDU_LENGTH, ClientLine, StreamLine
+from dimse_mesh.client.line import MAX_PDU_LENGTH, ClientLine, StreamLine, too_late
 from dimse_mesh.dimse import (
     CommandReceived,
     CommandSet,
@@ -156,7 +156,7 @@ class DicomClient:
             held = part
         await self._line.write_data(context_id, held, self.deadline, last=True)
         self._answer_expected = True
-        response = (await self._response()).command
+        response = (await self._response(request)).command
         self._answer_expected = False
         return response
 
@@ -198,7 +198,7 @@ class DicomClient:
             AssociationError: there is no answer.
         """
         await self.send(context_id, request, data_set)
-        return await self._response()
+        return await self._response(request)
 
     async def next_request(self) -> DimseMessage:
         """Return the next request of the peer (PS3.7 §10.1.1, N-EVENT-REPORT); answer it with `send`.
@@ -261,14 +261,26 @@ class DicomClient:
         assert isinstance(event, CommandReceived)  # a data set is always read to its end
         return await self.message(event)
 
-    async def _response(self) -> DimseMessage:
-        while True:
-            message = await self._next_message()
-            if message.command.is_response:
-                return message
-            if len(self._requests) == MAX_REQUESTS:
-                raise AssociationError(f"the target sends more than {MAX_REQUESTS} requests of its own")
-            self._requests.append(message)
+    async def _response(self, request: CommandSet) -> DimseMessage:
+        """Return the response to a request, whole within the deadline, whatever else the peer sends meanwhile.
+
+        A second response to an earlier request is no word about this one.
+        """
+        try:
+            with anyio.fail_after(self.deadline):
+                while True:
+                    message = await self._next_message()
+                    if message.command.is_response:
+                        if not message.command.answers(request):
+                            raise AssociationError("the target answers what nobody asked")
+                        return message
+                    if len(self._requests) == MAX_REQUESTS:
+                        raise AssociationError(
+                            f"the target sends more than {MAX_REQUESTS} requests of its own"
+                        )
+                    self._requests.append(message)
+        except TimeoutError:
+            raise too_late(self.deadline) from None
 
     async def release(self) -> None:
         """Release (PS3.8 §9.1.3) and close."""

@@ -122,13 +122,16 @@ class StreamLine:
 
     async def next_event(self, deadline: float) -> Event:
         """Return the next command set, or fragment of a data set."""
-        while not self._events:
-            body = await self._receive(PduType.P_DATA_TF, deadline)
-            try:
-                events = (self._assembler.pdv(*pdv) for pdv in iter_pdvs(memoryview(body)))
-                self._events.extend(event for event in events if event is not None)
-            except (UpperLayerError, DimseError) as error:
-                raise AssociationError(f"the peer breaks the protocol: {error.code}") from error
+        try:
+            with anyio.fail_after(deadline):  # for all of its PDUs, however short they are
+                while not self._events:
+                    body = await self._receive(PduType.P_DATA_TF, deadline)
+                    events = (self._assembler.pdv(*pdv) for pdv in iter_pdvs(memoryview(body)))
+                    self._events.extend(event for event in events if event is not None)
+        except TimeoutError:
+            raise too_late(deadline) from None
+        except (UpperLayerError, DimseError) as error:
+            raise AssociationError(f"the peer breaks the protocol: {error.code}") from error
         return self._events.popleft()
 
     async def release(self, deadline: float) -> None:
@@ -164,12 +167,12 @@ class StreamLine:
     async def _receive(self, wanted: PduType, deadline: float) -> bytes:
         """Return the body of the next PDU, which must be `wanted`."""
         try:
-            while not self._pdus:
-                with anyio.fail_after(deadline):
+            with anyio.fail_after(deadline):  # for the whole of it: a byte now and then is no answer
+                while not self._pdus:
                     data = await self._reader.read(MAX_PDU_LENGTH)
-                if not data:
-                    raise AssociationError("the peer closed the connection", AssociationFailure.LOST)
-                self._pdus += [(kind, bytes(body)) for kind, body in self._framer.feed(data)]
+                    if not data:
+                        raise AssociationError("the peer closed the connection", AssociationFailure.LOST)
+                    self._pdus += [(kind, bytes(body)) for kind, body in self._framer.feed(data)]
             kind, body = self._pdus.pop(0)
             if kind == wanted:
                 return body

@@ -136,6 +136,13 @@ class CommandSet:
         """True for a response after which more will come."""
         return self.status in PENDING
 
+    def answers(self, request: CommandSet) -> bool:
+        """Tell whether this is a response to that request: of its service, and with its message id."""
+        return (
+            self.command_field == request.command_field | RESPONSE_BIT
+            and self.message_id_being_responded_to == request.message_id
+        )
+
     @property
     def message_id(self) -> int | None:
         return self.number(Tag.MessageID)

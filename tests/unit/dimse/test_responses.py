@@ -107,3 +107,13 @@ def test_odd_uid_of_the_request_is_padded() -> None:
 def test_what_has_no_response_is_refused(request_: CommandSet) -> None:
     with pytest.raises(ValueError, match="response"):
         response_to(request_, Status.SUCCESS)
+
+
+def test_a_response_answers_the_request_of_its_service_and_message_id_alone() -> None:
+    request = echo_request(7)
+    assert response_to(request, Status.SUCCESS).answers(request)
+    assert not response_to(echo_request(8), Status.SUCCESS).answers(request)
+    assert not response_to(
+        request, Status.SUCCESS, extra={Tag.CommandField: CommandField.C_STORE_RSP}
+    ).answers(request)
+    assert not request.answers(request)

@@ -7,6 +7,7 @@ the next one. It inherits no connection, no key and no setting of ours: its envi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -87,8 +88,8 @@ class IsolatedProcess:
         process, self._process = self._process, None
         if process is None:
             return
-        if process.returncode is None:
-            process.send_signal(signal.SIGKILL)
+        with contextlib.suppress(OSError):  # nobody is left
+            os.killpg(process.pid, signal.SIGKILL)  # what the work has started ends with it
         with anyio.CancelScope(shield=True):
             await process.wait()
 
@@ -127,7 +128,13 @@ class IsolatedProcess:
         command = [sys.executable, "-P", "-m", self._module, str(self._memory)]
         try:
             process = await asyncio.create_subprocess_exec(
-                *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment, cwd="/"
+                *command,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=DEVNULL,
+                env=environment,
+                cwd="/",
+                start_new_session=True,
             )
         except OSError as error:
             raise ProcessDied(f"it can't be started: {error.strerror}") from error

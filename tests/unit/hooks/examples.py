@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import subprocess
+from pathlib import Path
 
 from pydicom.dataset import Dataset
 
@@ -68,3 +70,16 @@ def address_space(dataset: Dataset) -> None:
     """Note what the process can see of its surroundings."""
     dataset.PatientComments = " ".join(sorted(name for name in os.environ if name.startswith("DIMSE")))
     ctypes.CDLL(None)
+
+
+def starts_another_process(dataset: Dataset) -> None:
+    """Start a program that outlives its work, and tell which."""
+    started = subprocess.Popen(["sleep", "600"])
+    dataset.PatientName = str(started.pid)
+
+
+def starts_another_process_and_hangs(dataset: Dataset) -> None:
+    """Start a program, tell which, and wait for it."""
+    started = subprocess.Popen(["sleep", "600"])
+    Path(str(dataset.PatientComments)).write_text(str(started.pid))
+    started.wait()

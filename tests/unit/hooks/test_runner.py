@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dimse_mesh.hooks import HookFailed, HookRunner
 from dimse_mesh.runtime.settings_hooks import Hook, HooksSettings
+from tests.support.process import wait_until
 from tests.unit.hooks.test_chain import EXPLICIT_LE, decode, encode, made
 
 EXAMPLES = "tests.unit.hooks.examples"
@@ -88,3 +90,24 @@ async def test_check_loads_hooks_without_an_object() -> None:
         await run.check(hooks("changes"))
         with pytest.raises(HookFailed, match=r"hook 1 \(python\).*AttributeError"):
             await run.check(hooks("nothing_of_the_kind"))
+
+
+async def test_what_a_hook_has_started_ends_with_its_process(tmp_path: Path) -> None:
+    told = tmp_path / "pid"
+    async with runner(deadline=3) as run:
+        left = int(await name_after(run, "starts_another_process"))
+        object_ = made()
+        object_.PatientComments = str(told)
+        with pytest.raises(HookFailed, match="longer than 3 s"):
+            await run.run(hooks("starts_another_process_and_hangs"), EXPLICIT_LE, encode(object_))
+        for pid in (left, int(told.read_text())):
+            wait_until(lambda pid=pid: not is_running(pid), f"{pid} has ended")  # type: ignore[misc]
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process is there, and no zombie that nobody has asked for."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

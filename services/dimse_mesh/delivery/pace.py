@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import anyio
 
@@ -12,7 +13,8 @@ from dimse_mesh.runtime.settings_pace import Day, PaceSettings
 
 SLICE_SECONDS = 0.25
 """How much of a data set goes at once under a limit, in seconds of it: a destination never waits long for more."""
-DAYS_AHEAD = 8
+DAYS_AHEAD = 15
+"""A window of one day a week may be left out by the clock once."""
 _WEEK = tuple(Day)
 
 
@@ -66,9 +68,24 @@ def next_opening(settings: PaceSettings, now: float) -> float | None:
             if _WEEK[day.weekday()] not in window.days:
                 continue
             ends_on = day if window.last > window.first else day + timedelta(days=1)
-            start = datetime.combine(day, window.first, zone).timestamp()
-            if start <= now < datetime.combine(ends_on, window.last, zone).timestamp():
+            start, end = moment(day, window.first, zone), moment(ends_on, window.last, zone)
+            if start <= now < end:
                 return None
-            if start > now:
+            if now < start < end:
                 openings.append(start)
     return min(openings)
+
+
+def moment(day: date, clock: time, zone: ZoneInfo) -> float:
+    """Return when the clocks of a zone first show a time on a day, or a later one where they leave that out."""
+    shown = datetime.combine(day, clock)
+    at, before = shown.replace(tzinfo=zone).timestamp(), shown.replace(tzinfo=zone, fold=1).timestamp()
+    if before >= at:
+        return at
+    while at - before > 0.5:  # clocks are set forward between the two
+        between = (at + before) / 2
+        if datetime.fromtimestamp(between, zone).replace(tzinfo=None) < shown:
+            before = between
+        else:
+            at = between
+    return float(round(at))

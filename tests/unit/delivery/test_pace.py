@@ -49,6 +49,29 @@ def test_a_window_follows_the_clock_of_its_zone() -> None:
     assert after - before == 25 * 3600, "the clock goes back on the 25th"
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "now", "opens"),
+    [
+        # On 29 March 2026 the clock goes from 02:00 to 03:00.
+        ("02:30", "03:15", "2026-03-29 01:59", "2026-03-29 03:00"),
+        ("02:30", "03:15", "2026-03-29 03:00", None),
+        ("02:30", "03:15", "2026-03-29 03:15", "2026-03-30 02:30"),
+        ("01:00", "02:30", "2026-03-29 01:59", None),
+        ("01:00", "02:30", "2026-03-29 03:00", "2026-03-30 01:00"),
+        ("02:10", "02:50", "2026-03-29 01:00", "2026-03-30 02:10"),
+        ("22:00", "02:30", "2026-03-29 01:59", None),
+        ("22:00", "02:30", "2026-03-29 03:00", "2026-03-29 22:00"),
+    ],
+)
+def test_a_window_in_the_hour_that_is_left_out(start: str, end: str, now: str, opens: str | None) -> None:
+    assert next_opening(pace({"start": start, "end": end}), at(now)) == (None if opens is None else at(opens))
+
+
+def test_a_window_of_one_day_a_week_may_be_left_out_once() -> None:
+    settings = pace({"start": "02:10", "end": "02:50", "days": ["sun"]})
+    assert next_opening(settings, at("2026-03-28 12:00")) == at("2026-04-05 02:10")
+
+
 def test_midnight_is_an_end() -> None:
     settings = pace({"start": "00:00", "end": "00:00"})
     assert next_opening(settings, at("2026-11-29 13:00")) is None

@@ -27,7 +27,7 @@ class NamedBy(NamedTuple):
 
 def is_ae_title(title: str) -> bool:
     """Tell whether a title, without its padding, is one that PS3.5 allows."""
-    return bool(title) and title.isascii() and title.isprintable() and "\\" not in title
+    return 0 < len(title) <= 16 and title.isascii() and title.isprintable() and "\\" not in title
 
 
 class NamedTitles:

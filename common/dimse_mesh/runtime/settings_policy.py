@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Network, ip_address, ip_network
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -14,11 +14,15 @@ from dimse_mesh.runtime.settings_fields import AePattern, Port, SettingsModel
 
 def _network(value: str) -> str:
     try:
-        return str(ip_network(value))
+        network = ip_network(value)
     except ValueError as error:
         raise ValueError(
             f"a network is an address with a prefix length, for example 10.1.0.0/16: {error}"
         ) from error
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is None or network.prefixlen < 96:
+        return str(network)
+    return f"{mapped}/{network.prefixlen - 96}"  # as the addresses that are compared with it
 
 
 Network = Annotated[str, AfterValidator(_network)]

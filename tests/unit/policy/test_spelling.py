@@ -13,7 +13,8 @@ def test_what_ps3_5_allows_is_a_title(title: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "title", ["A\\B", "A\x00B", "A\x01", "A\tB", "A\n", "A\x1b[31m", "A\x7f", "\xc4RZTE", "A\x85B", ""]
+    "title",
+    ["A\\B", "A\x00B", "A\x01", "A\tB", "A\n", "A\x1b[31m", "A\x7f", "\xc4RZTE", "A\x85B", "", "A" * 17],
 )
 def test_what_it_does_not_allow_is_none(title: str) -> None:
     assert not is_ae_title(title)

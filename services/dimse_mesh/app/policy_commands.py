@@ -40,14 +40,14 @@ def explain(
     ] = "",
 ) -> None:
     """Say what the zone's policy would answer, and which line decides. Exit code 1: refused."""
-    from dimse_mesh.app.policy_explain import Case, dimse_service
+    from dimse_mesh.app.policy_explain import Case, dimse_service, peer_address
     from dimse_mesh.app.policy_explain import explain as explain_case
     from dimse_mesh.policy import PeerCertificate
 
     with failures():
         shown = PeerCertificate(subject, issuer, tuple(san or ())) if subject or issuer or san else None
         case = Case(
-            peer=peer,
+            peer=peer_address(peer),
             calling=calling.strip(" "),  # padding isn't significant (PS3.5 §6.2)
             called=called.strip(" "),
             service=None if service is None else dimse_service(service),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 from dimse_mesh.dimse import CommandField
@@ -63,6 +64,19 @@ def dimse_service(name: str) -> DimseService:
         raise ConfigurationError([f"--service: {name!r} is none of {known}"]) from error
 
 
+def peer_address(text: str) -> str:
+    """Return the address of a peer.
+
+    Raises:
+        ConfigurationError: it is none: rules with networks would be passed over.
+    """
+    try:
+        ip_address(text)
+    except ValueError as error:
+        raise ConfigurationError([f"--from: {text!r} is no IP address"]) from error
+    return text
+
+
 def explain(file: Path, case: Case) -> int:
     """Print what would happen, a line for each step; return 0 when it is permitted, else 1.
 
@@ -85,7 +99,12 @@ def steps(settings: ZoneSettings, case: Case) -> Iterator[tuple[str, str, str]]:
     """
     policy = ConfiguredPolicy.of(settings)
     if case.from_zone not in {"", settings.zone}:
-        yield from _target(settings, policy, case, case.called, case.calling)
+        served, default = {remote.ae_title for remote in settings.scu.remote_aes}, settings.scu.default_ae
+        if case.called not in served and default is None:
+            yield "target", "refused", f"scu.remote_aes: this zone serves no AE {case.called}"
+            return
+        target = case.called if default is None or case.called in served else default.ae_title
+        yield from _target(settings, policy, case, target, case.calling)
         return
     listener = _listener(settings, case.port)
     admission = policy.admission_verdict(
@@ -182,7 +201,8 @@ def _route(settings: ZoneSettings, case: Case) -> str:
 
 
 def _destination(route: Route) -> str:
-    else_ = _named(route.to or Destination.model_construct(ae=None, zone=None))
+    named = (route.to or Destination.model_construct(ae=None, zone=None), *route.also)
+    else_ = " and ".join(map(_named, dict.fromkeys(named)))
     by_origin = [f"{_named(to)} if its study came from zone {zone}" for zone, to in route.by_origin.items()]
     return ", ".join([*by_origin, f"else {else_}" if by_origin else else_])
 

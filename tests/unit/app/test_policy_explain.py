@@ -63,6 +63,11 @@ routes:
             0,
             ["target     permitted"],
         ),
+        (
+            ["--from", "10.9.9.9", "--called", "ELSEWHERE", "--from-zone", "clinic"],
+            1,
+            ["target     refused  scu.remote_aes: this zone serves no AE ELSEWHERE"],
+        ),
         (["--from", "10.2.0.9", "--san", "ct.hospital.example"], 0, ["policy.admission[3]"]),
         (["--from", "10.1.0.9", "--service", "c-store"], 0, ["operation  permitted routes[0].allow"]),
         (
@@ -93,6 +98,8 @@ def test_each_step_names_the_line_that_decides(
     [
         (["--service", "C-PRINT"], "--service: 'C-PRINT' is none of C-ECHO"),
         (["--listener", "105"], "the zone hospital listens on no port 105"),
+        (["--from", "pacs.local"], "--from: 'pacs.local' is no IP address"),
+        (["--from", ""], "--from: '' is no IP address"),
     ],
 )
 def test_a_question_that_makes_no_sense_is_told(tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -120,3 +127,26 @@ def test_a_route_by_origin_names_where_each_may_go(tmp_path: Path) -> None:
         "to AE PACS if its study came from zone north, zone south if its study came from zone south, else"
     )
     assert f"routes[0]: {expected} AE OTHER, durable" in " ".join(done.stdout.split())
+
+
+def test_a_route_to_several_destinations_names_all_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "hospital.yaml"
+    path.write_text(
+        "zone: hospital\nroutes: [{to: [{ae: A}, {ae: A}, {ae: B}, {zone: cloud}], delivery: durable}]\n"
+    )
+    done = dimse_mesh(
+        "policy", "explain", "--config", path, "--from", "10.1.0.9", "--calling", "CT", "--called", "PACS"
+    )
+    assert "routes[0]: to AE A and AE B and zone cloud, durable" in " ".join(done.stdout.split())
+
+
+def test_another_zone_may_ask_for_the_default_target_by_any_title(tmp_path: Path) -> None:
+    path = tmp_path / "cloud.yaml"
+    path.write_text(
+        "zone: cloud\nscu: {remote_aes: [{ae_title: A, host: a, port: 104, default: true, from_zones: [north]}]}\n"
+    )
+    asked = ("--config", path, "--from", "10.1.0.9", "--calling", "CT", "--called", "PACS", "--from-zone")
+    assert dimse_mesh("policy", "explain", *asked, "north").returncode == 0
+    refused = dimse_mesh("policy", "explain", *asked, "south")
+    assert refused.returncode == 1
+    assert "scu.remote_aes[0].from_zones: zone-not-allowed" in refused.stdout

@@ -20,6 +20,8 @@ RouteKey = tuple[Annotated[str, Field(max_length=256)], Annotated[str, Field(max
 """A route's patterns of called and calling AE titles: of several routes that have the same, the first one counts."""
 MOST_CONTEXTS = 4096
 """Presentation contexts that are remembered of a destination, at most."""
+LONGEST_REASON = 256
+"""Characters of an operator's reason for a pause."""
 
 
 class ObjectKey(WireModel):
@@ -162,6 +164,6 @@ class QueuePause(WireModel):
     """An operator's word that nothing be delivered for now; an empty reason with no time is `resume`."""
 
     paused: bool
-    reason: Annotated[str, Field(max_length=256)] = ""
+    reason: Annotated[str, Field(max_length=LONGEST_REASON)] = ""
     until: float | None = None
     """Seconds since 1970; None: until `resume`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -23,10 +24,11 @@ from dimse_mesh.runtime.encryption import object_encryption
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings
 from dimse_mesh.runtime.settings_durable import SpoolSettings
+from dimse_mesh.runtime.settings_errors import ConfigurationError
 from dimse_mesh.runtime.spools import shares_of, spools_of
 from dimse_mesh.runtime.supervised import new_instance
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
-from dimse_mesh.schemas.spool import QueuePause
+from dimse_mesh.schemas.spool import LONGEST_REASON, QueuePause
 from dimse_mesh.schemas.spool_subjects import Share, SpoolSubjects
 from dimse_mesh.spool import (
     Buried,
@@ -270,10 +272,25 @@ async def export(queues: Queues, destination: str, folder: Path, *, failed: bool
     return int(bool(files.failures))
 
 
-async def pause(queues: Queues, destination: str, reason: str, minutes: float | None) -> int:
-    """Let nothing be delivered until `resume`, or for some minutes."""
+def pause_of(reason: str, minutes: float | None) -> QueuePause:
+    """Return the word that nothing be delivered until `resume`, or for some minutes from now.
+
+    Raises:
+        ConfigurationError: the reason is too long, or the time has no end.
+    """
+    if len(reason) > LONGEST_REASON:
+        raise ConfigurationError(
+            [f"--reason: at most {LONGEST_REASON} characters, this one has {len(reason)}"]
+        )
+    if minutes is not None and not math.isfinite(minutes):
+        raise ConfigurationError(["--minutes: a number; without it the pause lasts until `queue resume`"])
     until = None if minutes is None else time.time() + 60 * minutes
-    await queues.inspector(destination).set_pause(QueuePause(paused=True, reason=reason, until=until))
+    return QueuePause(paused=True, reason=reason, until=until)
+
+
+async def pause(queues: Queues, destination: str, word: QueuePause) -> int:
+    """Let nothing be delivered for now."""
+    await queues.inspector(destination).set_pause(word)
     return 0
 
 

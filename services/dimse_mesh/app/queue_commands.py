@@ -190,16 +190,17 @@ def pause(
     minutes: Annotated[float | None, typer.Option(min=0, help="Then it goes on. None: until resume.")] = None,
 ) -> None:
     """Let nothing be delivered for now; clients are served on."""
-    from dimse_mesh.app.queue import decide
+    from dimse_mesh.app.queue import decide, pause_of
     from dimse_mesh.app.queue import pause as stop
 
     with failures():
+        wanted = pause_of(reason, minutes)
         raise SystemExit(
             decide(
                 config,
                 "queue pause",
                 destination,
-                lambda queues: stop(queues, destination, reason, minutes),
+                lambda queues: stop(queues, destination, wanted),
                 details={"reason": reason},
             )
         )

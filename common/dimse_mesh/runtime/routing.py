@@ -156,6 +156,14 @@ class Route(SettingsModel):
             raise ValueError("by_origin doesn't go with commitment: target")
         if self.priority is not RoutePriority.MEDIUM and self.delivery is not Delivery.DURABLE:
             raise ValueError("priority needs delivery: durable")
+        if self.accepts is not None and self.delivery is not Delivery.DURABLE:
+            raise ValueError(
+                "accepts needs delivery: durable; on a live route the destination answers itself"
+            )
+        if self.accepts == ():
+            raise ValueError(
+                "accepts: an empty list takes nothing at all; leave it out to ask the destination"
+            )
         return self
 
     @property

@@ -45,6 +45,14 @@ class RepositorySettings(SettingsModel):
         "the record is sent again",
     )
 
+    @model_validator(mode="after")
+    def _tls_is_spoken(self) -> Self:
+        if self.protocol is not SyslogProtocol.TLS and self.tls != RepositoryTlsSettings():
+            raise ValueError(
+                "tls: with protocol: udp nothing is encrypted; leave it out, or say protocol: tls"
+            )
+        return self
+
 
 class AuditSettings(SettingsModel):
     """An audit trail of DICOM audit messages (PS3.15 A.5), kept in hash-chained files."""

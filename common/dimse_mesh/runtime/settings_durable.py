@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from dimse_mesh.runtime.settings_fields import (
     AeTitle,
@@ -44,6 +45,19 @@ class HighWaterSettings(SettingsModel):
         description="how far below the shares what is kept must fall before clients are served again",
     )
 
+    @model_validator(mode="after")
+    def _can_fall_so_far(self) -> Self:
+        for name, share in (("spool_share", self.spool_share), ("disk_share", self.disk_share)):
+            if share < 1 and self.margin >= share:  # else even an empty one would be refused
+                raise ValueError(f"margin: less than {name} ({share:g})")
+        return self
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError("1, 3 or 5: an even number of copies survives the loss of no more servers")
+    return value
+
 
 class SpoolSettings(SettingsModel):
     """Where the objects of this zone's durable routes are kept until their destinations have them (JetStream)."""
@@ -64,7 +78,9 @@ class SpoolSettings(SettingsModel):
         description="folder of nats-server's store, where that is on this machine: its disk is watched; "
         "`up --nats-port` sets it",
     )
-    replicas: int = Field(default=1, ge=1, le=5, description="nats-servers that keep each object: 1, 3 or 5")
+    replicas: Annotated[int, AfterValidator(_odd)] = Field(
+        default=1, ge=1, le=5, description="nats-servers that keep each object: 1, 3 or 5"
+    )
     chunk_size: int = Field(
         default=960 * KIB,
         ge=4 * KIB,

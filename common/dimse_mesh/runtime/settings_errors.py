@@ -33,7 +33,12 @@ def problems_of(
 ) -> list[str]:
     """Return one line per validation error: where it stands, what was given, what is allowed."""
     lines: list[str] = []
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details:
+        if detail["type"] == "too_short" and any(
+            _is_within(other["loc"], detail["loc"]) for other in details
+        ):
+            continue  # a list of nothing but mistakes isn't empty
         kind, location = detail["type"], _without_union_tags(detail["loc"])
         if kind == "extra_forbidden" and location[-1:] != detail["loc"][-1:]:
             location = (*location, detail["loc"][-1])  # what was written looks like a tag
@@ -56,6 +61,10 @@ def problems_of(
             line = f"{where}: {path}: {given}{_lower_first(message)}"
         lines.append(line.replace("\n", " "))
     return list(dict.fromkeys(lines))
+
+
+def _is_within(inner: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def _without_union_tags(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -115,7 +124,9 @@ def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> set[s
             continue
         field = section.model_fields.get(part)
         section = _model_in(field.annotation) if field is not None else None
-    return set(section.model_fields) if section is not None else set()
+    if section is None:
+        return set()
+    return {field.alias or name for name, field in section.model_fields.items()}
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:

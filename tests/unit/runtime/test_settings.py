@@ -125,6 +125,31 @@ def test_misspelt_nested_field_lists_what_is_allowed(tmp_path: Path) -> None:
             "association.listeners[0].port: given 70000: input should be less than or equal to 65535",
         ),
         ("{zone: a, association: {listeners: [{port: 1}, {port: 1}]}}", "port 1 stands in two listeners"),
+        ("{zone: a, spool: {replicas: 2}}", "spool.replicas: given 2: 1, 3 or 5"),
+        (
+            "{zone: a, spool: {high_water: {spool_share: 0.5, margin: 0.5}}}",
+            "margin: less than spool_share (0.5)",
+        ),
+        (
+            "{zone: a, spool: {high_water: {disk_share: 0.5, margin: 0.6}}}",
+            "margin: less than disk_share (0.5)",
+        ),
+        (
+            "{zone: a, audit: {directory: /a, repository: {host: h, protocol: udp, tls: {server_name: h}}}}",
+            "audit.repository: tls: with protocol: udp nothing is encrypted",
+        ),
+        (
+            "{zone: a, routes: [{to: {ae: A}, delivery: durable, accepts: []}]}",
+            "routes[0]: accepts: an empty list takes nothing at all",
+        ),
+        (
+            "{zone: a, routes: [{to: {ae: A}, accepts: [{transfer_syntaxes: ['1.2']}]}]}",
+            "routes[0]: accepts needs delivery: durable",
+        ),
+        (
+            "{zone: a, routes: [{to: {ae: A}, delivery: durable, hooks: [{cpy: {}}]}]}",
+            "did you mean 'copy'? allowed: copy, deidentify",
+        ),
         (
             "{zone: a, association: {listeners: [{port: 1}, {port: 1, host: 0.0.0.0}]}}",
             "port 1 stands in two listeners",
@@ -232,3 +257,10 @@ def test_every_field_has_a_description() -> None:
 )
 def test_no_part_of_a_secret_in_a_url_is_shown(url: str, shown: str) -> None:
     assert without_password(url) == shown
+
+
+def test_a_list_of_nothing_but_mistakes_is_not_called_empty(tmp_path: Path) -> None:
+    window = "{start: '08:00', end: '09:00', days: [monday]}"
+    text = "zone: a\nscu: {remote_aes: [{ae_title: A, host: h, port: 1}]}\n"
+    (line,) = problems(tmp_path, f"{text}delivery: {{pace: [{{ae: A, windows: [{window}]}}]}}\n")
+    assert "windows[0].days[0]: given 'monday'" in line

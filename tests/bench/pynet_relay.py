@@ -8,7 +8,6 @@ Each object is written to a file and acknowledged, then sent on by a thread that
 from __future__ import annotations
 
 import queue
-import socket
 import sys
 import threading
 import time
@@ -19,16 +18,10 @@ from typing import Any
 from pynetdicom import AE, evt
 from pynetdicom.events import Event
 
+from tests.support.pynet import no_delay
 from tests.support.wire import CT_STORAGE, ENHANCED_CT_STORAGE, EXPLICIT_LE
 
 CLASSES = (CT_STORAGE, ENHANCED_CT_STORAGE)
-
-
-def no_delay(event: Event) -> None:
-    """Switch Nagle's algorithm off."""
-    transport = event.assoc.dul.socket
-    if transport is not None and transport.socket is not None:
-        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class Relay:

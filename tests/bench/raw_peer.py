@@ -27,6 +27,7 @@ from tests.support.wire import (
     Message,
     Pdu,
     PduType,
+    Status,
     Tag,
     associate_ac,
     p_data,
@@ -43,7 +44,6 @@ CONTEXTS = (
     Context(FIND, STUDY_ROOT_FIND, (IMPLICIT_LE,)),
     Context(STORE, CT_STORAGE, (IMPLICIT_LE,)),
 )
-PENDING = 0xFF00
 
 
 def identifier(number: int) -> bytes:
@@ -129,7 +129,7 @@ def pending_responses(asked: Message, count: int) -> bytes:
     key = asked.command, count
     if key not in _cache:
         _cache[key] = b"".join(
-            p_data(response(asked, PENDING, data=identifier(number))) for number in range(count)
+            p_data(response(asked, Status.PENDING, data=identifier(number))) for number in range(count)
         ) + p_data(response(asked, 0))
     return _cache[key]
 

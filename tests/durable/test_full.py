@@ -12,9 +12,7 @@ from tests.durable.operator import queue
 from tests.durable.site import Inbox, Site, message_of, site, store
 from tests.support.files import DicomFile, synthetic
 from tests.support.ports import reserve_ports
-from tests.support.wire import Tag
-
-OUT_OF_RESOURCES = 0xA700
+from tests.support.wire import Status, Tag
 
 
 def fill(where: Site) -> list[DicomFile]:
@@ -24,7 +22,7 @@ def fill(where: Site) -> list[DicomFile]:
         for number in range(200):
             content = synthetic(number, 1_000_000)
             status = store(client, content)
-            if status == OUT_OF_RESOURCES:
+            if status == Status.OUT_OF_RESOURCES:
                 assert client.echo(context_id=3) == 0, "the association is usable"
                 client.release()
                 return acknowledged
@@ -78,7 +76,7 @@ def test_above_high_water_clients_are_refused_until_it_has_fallen_by_the_margin(
                     acknowledged.append(content)
             where.wait_until(lambda: "nearly full" in unready(port), "the front-end isn't ready")
             response = client.exchange(message_of(synthetic(90, 100)))
-            assert response.status == OUT_OF_RESOURCES
+            assert response.status == Status.OUT_OF_RESOURCES
             assert response.text(Tag.ERROR_COMMENT) == "the queue of this destination is nearly full"
             assert client.echo(context_id=3) == 0, "the association is usable"
         assert len(acknowledged) >= 5
@@ -118,7 +116,7 @@ def test_a_disk_that_others_have_filled(tmp_path: Path) -> None:
             )
             with where.open() as client:
                 response = client.exchange(message_of(synthetic(998, 100)))
-                assert response.status == OUT_OF_RESOURCES
+                assert response.status == Status.OUT_OF_RESOURCES
                 assert "can't be written" in response.text(Tag.ERROR_COMMENT)
             other.unlink()
             where.kill("nats-server")  # it froze the stream at the write error, until it is started again

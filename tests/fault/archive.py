@@ -20,6 +20,7 @@ from tests.support.wire import (
     Message,
     Pdu,
     PduType,
+    Status,
     Tag,
     associate_ac,
     parse_associate,
@@ -37,7 +38,6 @@ CONTEXTS = (
 )
 STORE, FIND, GET = 3, 5, 7
 """Ids of the presentation contexts that `CONTEXTS` proposes."""
-PENDING = 0xFF00
 GET_ROLES = role_selection(CT_STORAGE, scu=1, scp=1)
 
 
@@ -156,7 +156,7 @@ class Archive:
     @staticmethod
     def _matches(asked: Message, count: int) -> Iterator[Message]:
         for number in range(count):
-            yield response(asked, PENDING, data=match_identifier(number))
+            yield response(asked, Status.PENDING, data=match_identifier(number))
         yield response(asked)
 
     def _get(self, peer: ServerPeer, asked: Message) -> None:

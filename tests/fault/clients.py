@@ -9,7 +9,6 @@ from tests.fault.archive import (
     FIND,
     GET,
     GET_ROLES,
-    PENDING,
     STORE,
     find_rq,
     get_rq,
@@ -20,7 +19,7 @@ from tests.fault.conftest import TARGET
 from tests.fault.content import content, instance_uid
 from tests.fault.load import Modality, Study
 from tests.support.scripted import Client
-from tests.support.wire import VERIFICATION, Command, request, response, store_rq
+from tests.support.wire import VERIFICATION, Command, Status, request, response, store_rq
 
 
 def open_client(port: int, *, timeout: float = 20.0) -> Client:
@@ -93,7 +92,7 @@ def ask_find(
     """Send a C-FIND and check that each of `count` answers comes once and in order."""
     answer = client.exchange(find_rq(message_id, count, uid))
     number = 0
-    while answer.status == PENDING:
+    while answer.status == Status.PENDING:
         assert answer.context_id == FIND
         assert answer.data == match_identifier(number), f"answer {number} is wrong"
         number += 1

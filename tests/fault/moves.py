@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from tests.fault.archive import PENDING, STORE, asked_in, question
+from tests.fault.archive import STORE, asked_in, question
 from tests.fault.content import content, instance_uid
 from tests.fault.entry import come_in, release
 from tests.fault.ledger import Ledger
@@ -17,6 +17,7 @@ from tests.support.wire import (
     Command,
     Context,
     Message,
+    Status,
     Tag,
     request,
     response,
@@ -56,7 +57,7 @@ class Mover:
             completed += 1
             if completed < count:
                 told = {Tag.REMAINING: count - completed, **_counts(completed)}
-                peer.send_message(response(asked, PENDING, more=told))
+                peer.send_message(response(asked, Status.PENDING, more=told))
         told = _counts(completed, failed=count - completed)
         peer.send_message(response(asked, _UNABLE if completed < count else 0, more=told))
 
@@ -111,7 +112,7 @@ def ask_move(client: Client, count: int, size: int, *, uid: str) -> None:
         request(Command.C_MOVE, 1, STUDY_ROOT_MOVE, data=identifier, context_id=MOVE, more=more)
     )
     told = 0
-    while answer.status == PENDING:
+    while answer.status == Status.PENDING:
         told += 1
         assert answer.number(Tag.COMPLETED) == told, f"response {told} tells {answer.number(Tag.COMPLETED)}"
         client.received.clear()

@@ -22,10 +22,9 @@ from tests.fault.outage import OUTAGE, outage
 from tests.support.process import wait_until
 from tests.support.scripted import Aborted, Client, Closed, Rejected, Server, ServerPeer, success
 from tests.support.tap import Tap
-from tests.support.wire import Message, PduType, associate_ac, associate_rq, store_rq
+from tests.support.wire import Message, PduType, Status, associate_ac, associate_rq, store_rq
 
 MIB = 1 << 20
-OUT_OF_RESOURCES = 0xA700
 TEMPORARY_CONGESTION = (2, 3, 1)
 CALLED_NOT_RECOGNIZED = (1, 1, 7)
 """Result, source and reason (PS3.8 §9.3.4)."""
@@ -273,7 +272,7 @@ def test_outage_beyond_the_deadline_fails_operations_and_spares_the_association(
         began = time.monotonic()
         sender.start()
         answer = client.exchange(store_rq(2, uid, content(uid, 1000), context_id=STORE))
-        assert answer.status == OUT_OF_RESOURCES
+        assert answer.status == Status.OUT_OF_RESOURCES
         assert 2.0 < time.monotonic() - began < 4.0
         where.nats.start()
         sender.join(20)
@@ -289,4 +288,4 @@ def test_outage_beyond_the_deadline_fails_operations_and_spares_the_association(
 
 def _send_until_aborted(client: Client, message: Message) -> None:
     with contextlib.suppress(Aborted, Closed):
-        assert client.exchange(message).status == OUT_OF_RESOURCES
+        assert client.exchange(message).status == Status.OUT_OF_RESOURCES

@@ -19,6 +19,7 @@ from tests.support.wire import (
     Command,
     Message,
     PduType,
+    Status,
     fragments,
     pdu,
     request,
@@ -30,7 +31,6 @@ PATIENCE = 1.0
 """What every timeout is set to."""
 WITHIN = PATIENCE * 2 + 1.5
 MIB = 1 << 20
-OUT_OF_RESOURCES = 0xA700
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_target_that_never_answers_fails_the_operation_and_spares_the_associatio
     ):
         began = time.monotonic()
         answer = client.exchange(store_rq(1, "1.2.3", bytes(1000), context_id=STORE))
-        assert answer.status == OUT_OF_RESOURCES
+        assert answer.status == Status.OUT_OF_RESOURCES
         assert time.monotonic() - began < WITHIN
         assert client.exchange(store_rq(2, "1.2.4", bytes(100_000), context_id=STORE)).status == 0
         client.release()

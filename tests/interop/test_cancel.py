@@ -19,6 +19,7 @@ from tests.support.wire import (
     Command,
     Context,
     Message,
+    Status,
     Tag,
     cancel_rq,
     p_data,
@@ -26,8 +27,6 @@ from tests.support.wire import (
     response,
 )
 
-PENDING = 0xFF00
-CANCELLED = 0xFE00
 RESPONSES = 10_000
 BATCH = 100
 
@@ -50,7 +49,7 @@ class Finder:
         self.cancelled_at = time.perf_counter()
         over.set()
         sender.join()
-        peer.send_message(response(asked, CANCELLED, more={Tag.REMAINING: RESPONSES - self.sent}))
+        peer.send_message(response(asked, Status.CANCELLED, more={Tag.REMAINING: RESPONSES - self.sent}))
         peer.receive()
         peer.send(RELEASE_RP_PDU)
 
@@ -61,7 +60,9 @@ class Finder:
                 return
             numbers = range(start, start + BATCH)
             peer.send(
-                b"".join(p_data(response(asked, PENDING, data=identifier(number))) for number in numbers)
+                b"".join(
+                    p_data(response(asked, Status.PENDING, data=identifier(number))) for number in numbers
+                )
             )
             self.sent += BATCH
 
@@ -84,13 +85,13 @@ def test_cancel_after_the_third_response_is_seen_within_100_ms(
         cancelled = time.perf_counter()
         client.send_message(cancel)
         received = 3
-        while (answer := client.receive_message()).status == PENDING:
+        while (answer := client.receive_message()).status == Status.PENDING:
             assert answer.data == identifier(received)
             received += 1
         client.release()
     server.join()
     assert finder.cancel == cancel
-    assert answer.status == CANCELLED
+    assert answer.status == Status.CANCELLED
     assert received == finder.sent, "a response was lost before the final one"
     assert finder.cancelled_at - cancelled < 0.1
 
@@ -114,7 +115,7 @@ def test_client_that_reads_slowly_holds_the_target_back_and_can_still_cancel(
         assert finder.cancelled.wait(20)
         assert time.perf_counter() - cancelled < 0.5
         received = 1
-        while client.receive_message().status == PENDING:
+        while client.receive_message().status == Status.PENDING:
             received += 1
         client.release()
     server.join()
@@ -136,13 +137,13 @@ class SlowFinder:
     def __call__(self, peer: ServerPeer) -> None:
         peer.accept_association()
         asked = peer.receive_message()
-        one = p_data(response(asked, PENDING, data=bytes(self.size)))
+        one = p_data(response(asked, Status.PENDING, data=bytes(self.size)))
         sender = threading.Thread(target=self.send, args=(peer, one))
         sender.start()
         assert peer.receive_message().field == Command.C_CANCEL
         self.cancelled.set()
         sender.join()
-        peer.send_message(response(asked, CANCELLED))
+        peer.send_message(response(asked, Status.CANCELLED))
         peer.receive()
         peer.send(RELEASE_RP_PDU)
 

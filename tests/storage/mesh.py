@@ -15,8 +15,6 @@ from tests.support.ports import reserve_port
 from tests.support.scripted import Client
 from tests.support.wire import VERIFICATION, Context
 
-DUPLICATE, OUT_OF_RESOURCES = 0x0111, 0xA700
-
 
 @dataclass(frozen=True, slots=True)
 class Stores:

@@ -11,21 +11,14 @@ import pytest
 
 from tests.durable.disks import disk
 from tests.durable.site import message_of
-from tests.storage.mesh import DUPLICATE, OUT_OF_RESOURCES, Stores, files_in, stores
+from tests.storage.mesh import Stores, files_in, stores
 from tests.storage.s3 import S3Server
 from tests.support.files import UID_ROOT, DicomFile, enhanced_ct, one_of_each_syntax, synthetic, take_apart
 from tests.support.process import wait_until
-from tests.support.wire import fragments, pdu
+from tests.support.wire import Status, fragments, pdu
 
 PART = 5 << 20
 LARGE = 2 * PART + 1_000_000
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    directory = tmp_path_factory.mktemp("server")
-    with S3Server(directory / "s3", directory / "s3.log") as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +43,7 @@ def objects_in(server: S3Server, prefix: str, *, study: int | None = None) -> li
 def refused(running: Stores, content: DicomFile, called: str) -> str:
     """Store an object that is refused; return what the log says of it."""
     before = len(running.mesh.log.read_text())
-    assert running.store(called, content) == [OUT_OF_RESOURCES]
+    assert running.store(called, content) == [Status.OUT_OF_RESOURCES]
     line = f"objects for {called} are refused: "
     wait_until(lambda: line in running.mesh.log.read_text()[before:], "the log has a line")
     return running.mesh.log.read_text()[before:].partition(line)[2].splitlines()[0]
@@ -67,7 +60,7 @@ def test_objects_of_every_size_and_syntax(running: Stores, server: S3Server) -> 
     stored = {content.sop_instance: content for content in objects_in(server, "some/prefix")}
     assert stored == {content.sop_instance: content for content in sent}
     others = [replace(content, data=content.data[:-2] + b"\1\2") for content in (first, large)]
-    assert running.store("BUCKET", first, large, *others) == [0, 0, DUPLICATE, DUPLICATE]
+    assert running.store("BUCKET", first, large, *others) == [0, 0, Status.DUPLICATE, Status.DUPLICATE]
     assert running.store("VERSIONS", first, large, *others, *others, first, large) == [0] * 8
     assert {c.data for c in objects_in(server, "versions")} == {c.data for c in (first, large, *others)}
     assert len(objects_in(server, "versions")) == 4
@@ -94,9 +87,9 @@ def test_a_server_that_is_killed_and_comes_back(running: Stores, server: S3Serve
         wait_until(lambda: bool(server.uploads()), "it has begun")
         server.kill()
         client.send(b"".join(whole[len(whole) * 2 // 3 :]))
-        assert client.receive_message().status == OUT_OF_RESOURCES
+        assert client.receive_message().status == Status.OUT_OF_RESOURCES
         small = synthetic(2, 100_000, study=10)
-        assert running.store("BUCKET", small) == [OUT_OF_RESOURCES]
+        assert running.store("BUCKET", small) == [Status.OUT_OF_RESOURCES]
         assert (
             "objects for BUCKET are refused: s3://cohort/some/prefix: unreachable"
             in running.mesh.log.read_text()
@@ -127,8 +120,8 @@ def test_a_server_whose_disk_is_full(tmp_path: Path) -> None:
     ):
         sent = [synthetic(number, 1_500_000) for number in range(20)]
         statuses = running.store("BUCKET", *sent, enhanced_ct(99, LARGE))
-        assert set(statuses) == {0, OUT_OF_RESOURCES}
-        assert statuses[-1] == OUT_OF_RESOURCES
+        assert set(statuses) == {0, Status.OUT_OF_RESOURCES}
+        assert statuses[-1] == Status.OUT_OF_RESOURCES
         acknowledged = [content for content, status in zip(sent, statuses, strict=False) if status == 0]
         assert {c.data for c in objects_in(server, "x")} >= {c.data for c in acknowledged}
         assert "full: InsufficientStorage" in running.mesh.log.read_text()

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove  # type: ignore[attr-defined]
 
 from tests.durable.site import message_of
-from tests.storage.mesh import DUPLICATE, Stores, files_in, stores, unfinished_in
+from tests.storage.mesh import Stores, files_in, stores, unfinished_in
 from tests.support.files import (
     UID_ROOT,
     DicomFile,
@@ -26,7 +26,7 @@ from tests.support.orthanc import Orthanc
 from tests.support.ports import reserve_port
 from tests.support.process import wait_until
 from tests.support.pynet import entity, scu
-from tests.support.wire import abort, fragments, pdu
+from tests.support.wire import Status, abort, fragments, pdu
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_every_syntax_arrives_to_the_byte(running: Stores, root: Path) -> None:
 def test_the_same_instance_again(running: Stores, root: Path) -> None:
     first = synthetic(1, 300_000, study=2)
     other = replace(first, data=first.data[:-2] + b"\1\2")
-    assert running.store("FOLDER", first, first, other, first) == [0, 0, DUPLICATE, 0]
+    assert running.store("FOLDER", first, first, other, first) == [0, 0, Status.DUPLICATE, 0]
     assert files_in(root / "folder")[named(first, 2)] == first
     assert running.store("VERSIONS", first, other, first, other) == [0] * 4
     kept = files_in(root / "versions")

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.fault.relay import Relay
-from tests.storage.mesh import OUT_OF_RESOURCES, files_in, stores
+from tests.storage.mesh import files_in, stores
 from tests.storage.s3 import S3Server
 from tests.support.files import enhanced_ct, synthetic
 from tests.support.mesh import COMMAND
 from tests.support.process import Child, require_tool
+from tests.support.wire import Status
 
 PART = 5 << 20
 FAKETIME = "/usr/bin/faketime"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    directory = tmp_path_factory.mktemp("server")
-    with S3Server(directory / "s3", directory / "s3.log") as started:
-        yield started
 
 
 def test_a_slow_server_holds_the_client_back_and_one_that_is_too_slow_refuses_it(
@@ -41,7 +32,7 @@ def test_a_slow_server_holds_the_client_back_and_one_that_is_too_slow_refuses_it
             assert list(files_in(server.bucket / "slow").values()) == [content]
 
             line.rate = 50_000  # a part takes far longer than `timeout`
-            assert running.store("BUCKET", enhanced_ct(2, 3 * PART)) == [OUT_OF_RESOURCES]
+            assert running.store("BUCKET", enhanced_ct(2, 3 * PART)) == [Status.OUT_OF_RESOURCES]
             assert (
                 "objects for BUCKET are refused: s3://cohort/slow: timed-out" in running.mesh.log.read_text()
             )
@@ -65,7 +56,7 @@ def test_a_clock_that_is_half_an_hour_behind(server: S3Server, tmp_path: Path) -
         with Child(command, log=tmp_path / "scu.log", env={**behind, **nats}) as executor:
             executor.wait_for_line("event=ready", timeout=60)
             sent = synthetic(1, 1000), enhanced_ct(2, 2 * PART)
-            assert running.store("BUCKET", *sent) == [OUT_OF_RESOURCES] * 2
+            assert running.store("BUCKET", *sent) == [Status.OUT_OF_RESOURCES] * 2
             executor.wait_for_line(
                 "objects for BUCKET are refused: s3://cohort/skewed: access-denied: RequestTimeTooSkewed"
             )

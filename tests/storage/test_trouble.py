@@ -10,11 +10,11 @@ import pytest
 
 from tests.durable.disks import disk
 from tests.durable.site import message_of
-from tests.storage.mesh import OUT_OF_RESOURCES, Stores, files_in, stores, unfinished_in
+from tests.storage.mesh import Stores, files_in, stores, unfinished_in
 from tests.support.files import DicomFile, synthetic
 from tests.support.process import wait_until
 from tests.support.scripted import Aborted, Closed, Rejected
-from tests.support.wire import fragments, pdu
+from tests.support.wire import Status, fragments, pdu
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         with stores(tmp_path / "mesh", {"FOLDER": {"url": f"file://{folder}"}}, routes=routes) as running:
             sent = [synthetic(number, 1_500_000, study=1) for number in range(20)]
             statuses = running.store("FOLDER", *sent)
-            assert set(statuses) == {0, OUT_OF_RESOURCES}
+            assert set(statuses) == {0, Status.OUT_OF_RESOURCES}
             acknowledged = [content for content, status in zip(sent, statuses, strict=True) if status == 0]
             assert list(files_in(folder).values()) == sorted(acknowledged, key=name_of)
             assert not unfinished_in(folder)

@@ -17,7 +17,8 @@ from pynetdicom.events import Event
 Handler = tuple[Any, Callable[..., Any]]
 
 
-def _no_delay(event: Event) -> None:
+def no_delay(event: Event) -> None:
+    """Switch Nagle's algorithm off."""
     transport = event.assoc.dul.socket
     if transport is not None and transport.socket is not None:
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -43,7 +44,7 @@ def scp(
     """Serve `ae` on 127.0.0.1; `contexts` are (abstract syntax, transfer syntaxes), in both roles."""
     for abstract, transfers in contexts:
         ae.add_supported_context(abstract, list(transfers), scu_role=True, scp_role=True)
-    bound: list[Any] = [(evt.EVT_CONN_OPEN, _no_delay), *handlers]
+    bound: list[Any] = [(evt.EVT_CONN_OPEN, no_delay), *handlers]
     server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=bound, ssl_context=tls)
     assert server is not None
     try:
@@ -57,7 +58,7 @@ def scu(
     ae: AE, port: int, *, called: str, handlers: Iterable[Handler] = (), ext_neg: Sequence[Any] = ()
 ) -> Iterator[Association]:
     """Associate with 127.0.0.1; the association is released (or aborted on an error) at the end."""
-    bound: list[Any] = [(evt.EVT_CONN_OPEN, _no_delay), *handlers]
+    bound: list[Any] = [(evt.EVT_CONN_OPEN, no_delay), *handlers]
     assoc = ae.associate("127.0.0.1", port, ae_title=called, evt_handlers=bound, ext_neg=list(ext_neg))
     try:
         yield assoc

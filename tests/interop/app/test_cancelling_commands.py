@@ -18,14 +18,13 @@ from tests.support.wire import (
     Message,
     Pdu,
     PduType,
+    Status,
     Tag,
     response,
     role_selection,
     store_rq,
 )
 
-PENDING = 0xFF00
-CANCELLED = 0xFE00
 RUN: dict[str, tuple[str, ...]] = {
     "find": (),
     "move": ("--to", "HOME"),
@@ -76,13 +75,13 @@ class Slow:
             peer.send_message(store_rq(1, "1.2.3", b"data", context_id=3))
             assert peer.receive_message().status == 0
         data = answer(1) if asked.field == Command.C_FIND else None
-        peer.send_message(response(asked, PENDING, data=data))
+        peer.send_message(response(asked, Status.PENDING, data=data))
         self.asked.append(asked)
         cancel = peer.receive_message()
         assert cancel.field == Command.C_CANCEL
         self.cancelled.append(cancel.number(Tag.RESPONDED_MESSAGE_ID))
         if self._heeds:
-            peer.send_message(response(asked, CANCELLED))
+            peer.send_message(response(asked, Status.CANCELLED))
             peer.serve(lambda _: ())
         else:
             ended = peer.receive()
@@ -124,9 +123,9 @@ def test_max_cancels_and_succeeds(mesh: Mesh, target: Ae, tmp_path: Path) -> Non
         peer.accept_association()
         asked = peer.receive_message()
         for number in range(10):
-            peer.send_message(response(asked, PENDING, data=answer(number)))
+            peer.send_message(response(asked, Status.PENDING, data=answer(number)))
         cancelled.append(peer.receive_message())
-        peer.send_message(response(asked, CANCELLED))
+        peer.send_message(response(asked, Status.CANCELLED))
         peer.serve(lambda _: ())
 
     with Server(script, port=target.port), start(mesh, tmp_path, "find", "--max", "3") as child:

@@ -15,10 +15,19 @@ import pytest
 from dimse_mesh.app.dicom_file import read_dicom_file
 from tests.support.mesh import Mesh, two_zones
 from tests.support.scripted import Server, ServerPeer
-from tests.support.wire import CT_STORAGE, Command, Message, Tag, request, response, role_selection, store_rq
+from tests.support.wire import (
+    CT_STORAGE,
+    Command,
+    Message,
+    Status,
+    Tag,
+    request,
+    response,
+    role_selection,
+    store_rq,
+)
 from tests.unit.app.test_cli import dimse_mesh
 
-PENDING = 0xFF00
 COMPLETED, FAILED = 0x1021, 0x1022
 
 
@@ -48,7 +57,7 @@ class Sender:
         for item in self._objects:
             peer.send_message(Message(context_id, item.command, item.data))
             self.statuses.append(peer.receive_message().status)
-            yield response(asked, PENDING)
+            yield response(asked, Status.PENDING)
         failed = sum(status != 0 for status in self.statuses)
         more: dict[int, int | str | bytes] = {COMPLETED: len(self.statuses) - failed, FAILED: failed}
         yield response(asked, self._final, more=more)
@@ -74,7 +83,7 @@ def answering(*answers: bytes | None, **final: Any) -> Callable[[ServerPeer], No
 
     def answer(asked: Message) -> Iterable[Message]:
         for identifier in answers:
-            yield response(asked, PENDING, data=identifier)
+            yield response(asked, Status.PENDING, data=identifier)
         yield response(asked, **final)
 
     def script(peer: ServerPeer) -> None:

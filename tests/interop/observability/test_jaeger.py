@@ -44,6 +44,7 @@ from tests.support.wire import (
     STUDY_ROOT_FIND,
     Command,
     Message,
+    Status,
     Tag,
     cancel_rq,
     request,
@@ -52,7 +53,7 @@ from tests.support.wire import (
 )
 
 FRONT_END = "dimse-mesh-association"
-PENDING, CANCELLED, ENDLESS = 0xFF00, 0xFE00, 4_000_000
+ENDLESS = 4_000_000
 SHIPPED = Path("deploy/compose/prometheus.yml")
 ALERTS = Path("k8s/dashboards/alerts.yaml")
 SOURCES = Path("k8s/observability/grafana/datasources.yaml")
@@ -64,9 +65,9 @@ class Cancellable(Target):
 
     def _answer(self, peer: ServerPeer, asked: Message) -> None:
         if asked.field == Command.C_FIND and asked.number(Tag.PRIORITY) == 1:
-            peer.send_message(response(asked, PENDING, data=b""))
+            peer.send_message(response(asked, Status.PENDING, data=b""))
             assert peer.receive_message().field == Command.C_CANCEL
-            peer.send_message(response(asked, CANCELLED))
+            peer.send_message(response(asked, Status.CANCELLED))
         else:
             super()._answer(peer, asked)
 
@@ -201,10 +202,10 @@ def echo(client: Client) -> None:
 def cancel(client: Client) -> None:
     more: dict[int, int | str | bytes] = {Tag.PRIORITY: 1}
     asked = request(Command.C_FIND, 9, STUDY_ROOT_FIND, data=b"", context_id=FIND, more=more)
-    assert client.exchange(asked).status == PENDING
+    assert client.exchange(asked).status == Status.PENDING
     client.received.clear()
     client.send_message(Message(FIND, cancel_rq(9).command))
-    assert client.receive_message().status == CANCELLED
+    assert client.receive_message().status == Status.CANCELLED
 
 
 CASES: dict[str, tuple[Callable[[Client], None], list[Tree]]] = {

@@ -39,6 +39,7 @@ from tests.support.wire.dimse import (
     store_rq,
 )
 from tests.support.wire.pdu import RELEASE_RP_PDU, RELEASE_RQ_PDU, Pdu, PduType, abort, pdu
+from tests.support.wire.statuses import Status
 from tests.support.wire.uids import (
     APPLICATION_CONTEXT,
     CT_STORAGE,
@@ -75,6 +76,7 @@ __all__ = [
     "STUDY_ROOT_FIND",
     "STUDY_ROOT_GET",
     "STUDY_ROOT_MOVE",
+    "Status",
     "Tag",
     "VERIFICATION",
     "abort",

@@ -26,6 +26,7 @@ from tests.support.wire import (
     CT_STORAGE,
     Command,
     Message,
+    Status,
     Tag,
     request,
     response,
@@ -37,7 +38,6 @@ FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 GET = "1.2.840.10008.5.1.4.1.2.2.3"
 IDENTIFIER = struct.pack("<HHI", 0x20, 0x0D, 4) + b"1.2\0"
-PENDING = 0xFF00
 
 Answer = Callable[[ServerPeer, Message], Iterable[Message]]
 
@@ -69,7 +69,7 @@ def test_find_yields_pending_answers_and_the_final_status() -> None:
     def answer(_: ServerPeer, asked: Message) -> Iterable[Message]:
         assert asked.field == Command.C_FIND
         assert asked.data == IDENTIFIER
-        yield response(asked, PENDING, data=b"one")
+        yield response(asked, Status.PENDING, data=b"one")
         yield response(asked, 0xFF01, data=b"two")
         yield response(asked, 0)
 
@@ -82,7 +82,7 @@ def test_find_yields_pending_answers_and_the_final_status() -> None:
     with Server(serving(answer)) as server:
         found = anyio.run(run)
     assert [(one.status, one.identifier) for one in found] == [
-        (PENDING, b"one"),
+        (Status.PENDING, b"one"),
         (0xFF01, b"two"),
         (0, None),
     ]
@@ -94,10 +94,10 @@ def test_cancel_is_sent_once_and_the_final_answer_awaited() -> None:
     def answer(_: ServerPeer, message: Message) -> Iterable[Message]:
         asked.append(message)
         if message.field == Command.C_FIND:
-            return [response(message, PENDING, data=b"one")]
+            return [response(message, Status.PENDING, data=b"one")]
         assert message.field == Command.C_CANCEL
         assert message.number(Tag.RESPONDED_MESSAGE_ID) == asked[0].number(Tag.MESSAGE_ID)
-        return [response(asked[0], PENDING, data=b"late"), response(asked[0], 0xFE00)]
+        return [response(asked[0], Status.PENDING, data=b"late"), response(asked[0], 0xFE00)]
 
     async def run() -> list[int]:
         async with associated(server, Proposal(FIND, (EXPLICIT_LE,))) as client:
@@ -109,14 +109,14 @@ def test_cancel_is_sent_once_and_the_final_answer_awaited() -> None:
             return statuses
 
     with Server(serving(answer)) as server:
-        assert anyio.run(run) == [PENDING, PENDING, 0xFE00]
+        assert anyio.run(run) == [Status.PENDING, Status.PENDING, 0xFE00]
     assert len(asked) == 2
 
 
 def test_move_names_its_destination_and_counts() -> None:
     def answer(_: ServerPeer, asked: Message) -> Iterable[Message]:
         assert asked.text(Tag.MOVE_DESTINATION) == "HOME"
-        yield response(asked, PENDING, more=counts(2, 1))
+        yield response(asked, Status.PENDING, more=counts(2, 1))
         yield response(asked, 0xB000, data=b"failed", more={0x1021: 1, 0x1022: 1, 0x1023: 1})
 
     async def run() -> list[Response]:
@@ -142,7 +142,7 @@ def test_get_writes_sub_operations_and_answers_each(tmp_path: Path) -> None:
             assert reply.field == Command.C_STORE | 0x8000
             assert reply.number(Tag.RESPONDED_MESSAGE_ID) == number + 100
             statuses.append(reply.status)
-            yield response(asked, PENDING, more=counts(2 - number, number + 1))
+            yield response(asked, Status.PENDING, more=counts(2 - number, number + 1))
         yield response(asked, 0xB000, more=counts(0, 2, 1))
 
     async def run() -> list[Response]:
@@ -200,7 +200,7 @@ def test_answer_to_another_message_ends_it() -> None:
 def test_target_that_closes_in_the_middle_is_told() -> None:
     def script(peer: ServerPeer) -> None:
         peer.accept_association()
-        peer.send_message(response(peer.receive_message(), PENDING, data=b"one"))
+        peer.send_message(response(peer.receive_message(), Status.PENDING, data=b"one"))
 
     async def run() -> int:
         client = await connect_tcp("127.0.0.1", server.port)
@@ -218,7 +218,7 @@ def test_target_that_closes_in_the_middle_is_told() -> None:
         return first.status
 
     with Server(script) as server:
-        assert anyio.run(run) == PENDING
+        assert anyio.run(run) == Status.PENDING
 
 
 def test_query_that_the_target_does_not_accept_is_told() -> None:

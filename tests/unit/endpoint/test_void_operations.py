@@ -20,6 +20,7 @@ from tests.support.wire import (
     VERIFICATION,
     Command,
     Message,
+    Status,
     Tag,
     cancel_rq,
     command,
@@ -33,7 +34,6 @@ from tests.unit.endpoint.joined import SETTINGS, ZONE, Joined, joined
 from tests.unit.endpoint.peers import MemoryPeer
 from tests.unit.endpoint.virtual_time import run
 
-NOT_AUTHORIZED, OUT_OF_RESOURCES = 0x0124, 0xA700
 SHORT = replace(SETTINGS, deadline=5.0)
 FIND_ONLY = (Route(allow=frozenset((DimseService.C_FIND,))),)
 
@@ -75,7 +75,7 @@ def test_a_refused_operation_never_reaches_the_target(size: int, delay: float) -
             both.client.send(store(1, size))
             both.client.send(find(2))
             await both.settle(100)
-            assert answers(both.client) == [(1, NOT_AUTHORIZED), (2, 0)]
+            assert answers(both.client) == [(1, Status.NOT_AUTHORIZED), (2, 0)]
             assert both.target.received == both.client.sent[1:]
             assert len(both.front.half.operations) == 0
             await end(both)
@@ -92,7 +92,7 @@ def test_one_of_many_operations_at_once_may_be_refused() -> None:
                 both.client.send(message)
             await both.settle(300)
             assert sorted(answers(both.client)) == [
-                (number, 0 if number in (1, 3, 6) else NOT_AUTHORIZED) for number in range(1, 7)
+                (number, 0 if number in (1, 3, 6) else Status.NOT_AUTHORIZED) for number in range(1, 7)
             ]
             assert both.target.received == [sent[0], sent[2], sent[5]]
             assert len(both.front.half.operations) == 0
@@ -112,11 +112,11 @@ def test_an_outage_beyond_the_deadline_fails_the_operation_and_not_the_associati
             await both.settle(4)
             assert both.client.received == []
             await both.settle(3)
-            assert answers(both.client) == [(1, OUT_OF_RESOURCES)]
+            assert answers(both.client) == [(1, Status.OUT_OF_RESOURCES)]
             both.channel.cut(connected=True)
             both.client.send(store(1, size))
             await both.settle(10)
-            assert answers(both.client) == [(1, OUT_OF_RESOURCES), (1, 0)]
+            assert answers(both.client) == [(1, Status.OUT_OF_RESOURCES), (1, 0)]
             assert both.target.received == both.client.sent[1:]
             await end(both)
 
@@ -132,12 +132,12 @@ def test_an_association_outlasts_deadlines_when_only_failed_operations_are_undel
             both.channel.loses = lambda _: True
             both.client.send(store(1, size))
             await both.settle(8 * SHORT.deadline)
-            assert answers(both.client) == [(1, OUT_OF_RESOURCES)]
+            assert answers(both.client) == [(1, Status.OUT_OF_RESOURCES)]
             assert both.client.aborts == both.target.aborts == []
             both.channel.loses = lambda _: False
             both.client.send(store(2, size))
             await both.settle(10)
-            assert answers(both.client) == [(1, OUT_OF_RESOURCES), (2, 0)]
+            assert answers(both.client) == [(1, Status.OUT_OF_RESOURCES), (2, 0)]
             assert both.target.received == both.client.sent[1:]
             await end(both)
 
@@ -175,13 +175,13 @@ def test_a_late_response_is_not_taken_for_that_of_the_next_operation_with_its_me
             both.client.send(store(1, size))
             await both.settle(7)
             assert both.target.received == both.client.sent
-            assert answers(both.client) == [(1, OUT_OF_RESOURCES)]
+            assert answers(both.client) == [(1, Status.OUT_OF_RESOURCES)]
             both.target.on_message = lambda message: both.target.send(response(message, 0xB007))
             both.client.send(store(1, size + 1))
             await both.settle(1)
             both.channel.loses = lambda _: False
             await both.settle(20)
-            assert answers(both.client) == [(1, OUT_OF_RESOURCES), (1, 0xB007)]
+            assert answers(both.client) == [(1, Status.OUT_OF_RESOURCES), (1, 0xB007)]
             assert both.target.received == both.client.sent
             assert len(both.front.half.operations) == 0
             await end(both)
@@ -235,13 +235,13 @@ def test_a_cancel_of_the_mesh_waits_for_the_end_of_the_message_under_way() -> No
             pdus = p_data(store(2, 5000), max_pdu=1000)
             both.client.transport.feed(pdus[:3000])
             await both.settle(7)
-            assert answers(both.client) == [(1, OUT_OF_RESOURCES)]
+            assert answers(both.client) == [(1, Status.OUT_OF_RESOURCES)]
             both.channel.cut(connected=True)
             await both.settle(3)
             assert both.target.received == [find(1)]
             both.client.transport.feed(pdus[3000:])
             await both.settle(1)
-            assert answers(both.client) == [(1, OUT_OF_RESOURCES), (2, OUT_OF_RESOURCES)]
+            assert answers(both.client) == [(1, Status.OUT_OF_RESOURCES), (2, Status.OUT_OF_RESOURCES)]
             assert both.target.received == [find(1), cancel_rq(1, context_id=5)]
 
     run(main())
@@ -253,7 +253,7 @@ def test_a_store_that_has_timed_out_is_not_cancelled(size: int) -> None:
         async with joined(settings=replace(SETTINGS, operation_timeout=5.0)) as both:
             both.client.send(store(1, size))
             await both.settle(7)
-            assert answers(both.client) == [(1, OUT_OF_RESOURCES)]
+            assert answers(both.client) == [(1, Status.OUT_OF_RESOURCES)]
             assert both.target.received == both.client.sent
 
     run(main())
@@ -278,7 +278,7 @@ def test_cancelling_a_refused_operation_harms_nobody() -> None:
             both.client.send(find(1))
             both.client.send(cancel_rq(1, context_id=5))
             await both.settle(20)
-            assert answers(both.client) == [(1, NOT_AUTHORIZED)]
+            assert answers(both.client) == [(1, Status.NOT_AUTHORIZED)]
             await end(both)
 
     run(main())
@@ -324,7 +324,7 @@ def test_an_echo_that_its_route_forbids_is_refused_at_the_front_end() -> None:
             for message in (echo(1), echo(2), store(3)):
                 both.client.send(message)
             await both.settle(1)
-            assert answers(both.client) == [(1, NOT_AUTHORIZED), (2, NOT_AUTHORIZED), (3, 0)]
+            assert answers(both.client) == [(1, Status.NOT_AUTHORIZED), (2, Status.NOT_AUTHORIZED), (3, 0)]
             assert both.target.received == both.client.sent[2:]
             await end(both)
 
@@ -374,6 +374,6 @@ def test_a_refusal_is_never_taken_for_a_success() -> None:
                 handler.subjects.to(both.front.carrier.address, Kind.REFUSED), pack(said, answer.command)
             )
             await both.settle(0.1)
-            assert answers(both.client) == [(1, NOT_AUTHORIZED)]
+            assert answers(both.client) == [(1, Status.NOT_AUTHORIZED)]
 
     run(main())

@@ -22,7 +22,7 @@ LOWEST_TESTS ?= tests/unit tests/property tests/conformance/dimse tests/conforma
 .PHONY: help demo up test test-cluster cluster soak-operator check lint format lock lowest bench bench-quick bench-scale bench-line bench-durable soak soak-durable differential fuzz clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # From the lock files and nothing else: every file that is installed has the hash that stands there.
 PIP := $(RUN) pip install --quiet --disable-pip-version-check --no-build-isolation --require-hashes

@@ -45,7 +45,7 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(priors_app, name="priors")
 
 
-class Service(StrEnum):
+class ServiceChoice(StrEnum):
     """The services, as the command line spells them."""
 
     ASSOCIATION = "association"
@@ -77,7 +77,7 @@ def up(
 
 @app.command()
 def run(
-    service: Annotated[Service, typer.Argument(help="Which one.")],
+    service: Annotated[ServiceChoice, typer.Argument(help="Which one.")],
     config: ConfigOption,
 ) -> None:
     """Run one service; print `ready` when it is ready. SIGTERM drains."""

@@ -29,7 +29,7 @@ RESPONSE_DEADLINE = 600.0
 """Seconds for the next response: a target may move for minutes without saying anything."""
 
 
-class Storage(Protocol):
+class InstanceSink(Protocol):
     """Where C-GET's sub-operations go; one object after another."""
 
     async def begin(self, request: CommandSet, transfer_syntax: str) -> None:
@@ -113,7 +113,7 @@ class Query:
         sop_class: str,
         *,
         destination: str | None = None,
-        storage: Storage | None = None,
+        storage: InstanceSink | None = None,
     ) -> None:
         client.deadline = RESPONSE_DEADLINE
         self._client = client
@@ -186,7 +186,7 @@ class Query:
             last = event.last
         return command, b"".join(parts), whole
 
-    async def _take(self, received: CommandReceived, storage: Storage) -> None:
+    async def _take(self, received: CommandReceived, storage: InstanceSink) -> None:
         """Pass a C-STORE sub-operation on and answer it (PS3.4 §C.4.3.2)."""
         request = CommandSet.parse(received.command)
         if request.message_id is None:

@@ -45,7 +45,7 @@ class Retrieval:
 
 
 @dataclass(slots=True)
-class Outcome:
+class Retrieved:
     """What came of it."""
 
     counts: SubOperations = field(default_factory=lambda: SubOperations(None, None, None, None))
@@ -99,11 +99,11 @@ def _retrieve(
     destination: str | None = None,
     files: ReceivedFiles | None = None,
     proposals: Sequence[Proposal] = (),
-) -> tuple[Outcome, float]:
+) -> tuple[Retrieved, float]:
     model, level = MODELS[what.model], level_for(what.model, what.level, what.keys)
     sop_class = model.get if destination is None else model.move
     operation = CommandField.C_GET_RQ if destination is None else CommandField.C_MOVE_RQ
-    outcome, began = Outcome(), time.perf_counter()
+    outcome, began = Retrieved(), time.perf_counter()
     identifier = build_identifier(what.keys, level)
     if not any(keyword in identifier and identifier[keyword].value for keyword in UNIQUE_KEYS.values()):
         raise ConfigurationError(["-k: say what to retrieve, by a unique key such as StudyInstanceUID=UID"])
@@ -146,7 +146,7 @@ def _progress() -> Progress:
     )
 
 
-def _note(outcome: Outcome, response: Response, transfer_syntax: str) -> None:
+def _note(outcome: Retrieved, response: Response, transfer_syntax: str) -> None:
     outcome.status, outcome.counts, outcome.comment = response.status, response.counts, response.comment
     if response.identifier is None:
         return
@@ -155,7 +155,7 @@ def _note(outcome: Outcome, response: Response, transfer_syntax: str) -> None:
     outcome.notes += [f"in the target's list of what it did not send: {line}" for line in answer.problems]
 
 
-def _summarise(outcome: Outcome, names: str, written: str, seconds: float) -> int:
+def _summarise(outcome: Retrieved, names: str, written: str, seconds: float) -> int:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     counts = outcome.counts
     said = [

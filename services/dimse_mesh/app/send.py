@@ -33,7 +33,7 @@ SHOWN_FAILURES = 20
 
 
 @dataclass(slots=True)
-class Outcome:
+class Sent:
     """What came of it all."""
 
     stored: Counter[str] = field(default_factory=Counter)
@@ -48,7 +48,7 @@ class Outcome:
 def send(way: WayIn, ae_title: str, paths: list[Path]) -> int:
     """Store every DICOM file in `paths`; print a summary; return 0 when all were stored."""
     console = Console(stderr=True)
-    outcome = Outcome()
+    outcome = Sent()
     files = list(_readable(paths, outcome))
     began = time.perf_counter()
     if files:
@@ -67,7 +67,7 @@ def send(way: WayIn, ae_title: str, paths: list[Path]) -> int:
     return 0 if outcome.stored and not outcome.failures else 1
 
 
-def _readable(paths: list[Path], outcome: Outcome) -> Iterator[DicomFile]:
+def _readable(paths: list[Path], outcome: Sent) -> Iterator[DicomFile]:
     for path, named in files_below(paths):
         try:
             yield read_dicom_file(path)
@@ -94,7 +94,7 @@ def batches(files: Sequence[DicomFile]) -> Iterator[tuple[list[Context], list[Di
 
 
 async def _send(
-    way: WayIn, ae_title: str, files: list[DicomFile], outcome: Outcome, *, advance: Callable[[float], None]
+    way: WayIn, ae_title: str, files: list[DicomFile], outcome: Sent, *, advance: Callable[[float], None]
 ) -> None:
     async with open_door(way) as door:
         for contexts, batch in batches(files):
@@ -107,7 +107,7 @@ async def _send_batch(
     contexts: list[Context],
     batch: list[DicomFile],
     *,
-    outcome: Outcome,
+    outcome: Sent,
     advance: Callable[[float], None],
 ) -> None:
     """Send a batch; when the association is lost, the file under way has failed and the rest gets a new one."""
@@ -134,7 +134,7 @@ class _Lost(Exception):
 
 
 async def _store(
-    client: DicomClient, file: DicomFile, outcome: Outcome, advance: Callable[[float], None]
+    client: DicomClient, file: DicomFile, outcome: Sent, advance: Callable[[float], None]
 ) -> None:
     if (file.sop_class, file.transfer_syntax) not in client.accepted:
         outcome.failures.append(
@@ -155,7 +155,7 @@ async def _store(
             outcome.failures.append((file.path, f"status {status:04X}H"))
 
 
-def _summarise(console: Console, ae_title: str, outcome: Outcome, seconds: float) -> None:
+def _summarise(console: Console, ae_title: str, outcome: Sent, seconds: float) -> None:
     from pydicom.uid import UID
 
     table = Table("transfer syntax", title=f"stored to {ae_title}", title_justify="left")

@@ -13,7 +13,7 @@ LISTENER_PORT = 11112
 """The original product's listener Service port."""
 
 
-class ListenerTls(ResourceModel):
+class ListenerTlsSpec(ResourceModel):
     """DICOM TLS on a listener."""
 
     model_config = refused_by(
@@ -38,14 +38,14 @@ class ListenerTls(ResourceModel):
         return self
 
 
-class Listener(ResourceModel):
+class ListenerSpec(ResourceModel):
     """One DICOM port of the zone's front-end."""
 
     port: Port = Field(default=LISTENER_PORT, description="Port of the Service and of the pods.")
     ae_titles: list[AeTitle] = Field(
         default_factory=list, max_length=256, description="Called AE titles accepted here. Empty: all."
     )
-    tls: ListenerTls | None = Field(default=None, description="DICOM TLS. Absent: plain TCP.")
+    tls: ListenerTlsSpec | None = Field(default=None, description="DICOM TLS. Absent: plain TCP.")
 
 
 class PeerTls(ResourceModel):
@@ -67,7 +67,7 @@ class PeerTls(ResourceModel):
     )
 
 
-class RemoteAe(ResourceModel):
+class RemoteAeSpec(ResourceModel):
     """An AE that this zone serves to the whole mesh."""
 
     ae_title: AeTitle = Field(description="The AE title, which is its address in the mesh.")

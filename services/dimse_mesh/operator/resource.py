@@ -25,8 +25,8 @@ from dimse_mesh.operator.fields import (
     Token,
     refused_by,
 )
-from dimse_mesh.operator.peers import LISTENER_PORT, Listener, PeerTls, RemoteAe
-from dimse_mesh.operator.routes import Route
+from dimse_mesh.operator.peers import LISTENER_PORT, ListenerSpec, PeerTls, RemoteAeSpec
+from dimse_mesh.operator.routes import RouteSpec
 from dimse_mesh.operator.sections import InCamelCase
 from dimse_mesh.operator.workload import Scaler, Service, Services
 from dimse_mesh.runtime.settings_durable import DeliverySettings, SpoolSettings
@@ -66,7 +66,7 @@ class Proxy(ResourceModel):
     )
 
 
-class NatsTls(ResourceModel):
+class NatsTlsSpec(ResourceModel):
     """TLS towards NATS; used when natsSecure is true."""
 
     ca_secret: ObjectName | None = Field(
@@ -228,13 +228,13 @@ class DimseProxySpec(ResourceModel):
         default=None,
         description="Zone that gets what arrives here. Default: B for A, A for B, none for other names.",
     )
-    listeners: list[Listener] = Field(
-        default_factory=lambda: [Listener()],
+    listeners: list[ListenerSpec] = Field(
+        default_factory=lambda: [ListenerSpec()],
         min_length=1,
         max_length=16,
         description="DICOM ports of this zone.",
     )
-    routes: list[Route] = Field(
+    routes: list[RouteSpec] = Field(
         default_factory=list,
         max_length=256,
         description="Rules that come before the peer channel; first match wins.",
@@ -251,7 +251,7 @@ class DimseProxySpec(ResourceModel):
         default=None,
         description="Encrypt data sets from zone to zone. Absent: this zone has no keys.",
     )
-    remote_aes: list[RemoteAe] = Field(
+    remote_aes: list[RemoteAeSpec] = Field(
         default_factory=list, alias="remoteAEs", max_length=256, description="More AEs that this zone serves."
     )
     target_tls: PeerTls | None = Field(default=None, description="DICOM TLS towards the target.")
@@ -260,7 +260,7 @@ class DimseProxySpec(ResourceModel):
         max_length=256,
         description="Zones whose clients may associate with the target. Absent: all.",
     )
-    nats_tls: NatsTls | None = Field(default=None, description="Certificates for natsSecure.")
+    nats_tls: NatsTlsSpec | None = Field(default=None, description="Certificates for natsSecure.")
     nats_credentials_secret: ObjectName | None = Field(
         default=None, description="Secret whose key `credentials` is a NATS credentials file (JWT and seed)."
     )

@@ -12,7 +12,7 @@ from dimse_mesh.runtime.settings_encryption import RouteEncryption
 from dimse_mesh.schemas.spool_subjects import RoutePriority
 
 
-class Destination(ResourceModel):
+class DestinationSpec(ResourceModel):
     """Where a route leads: an AE, or whatever a zone calls its default target."""
 
     model_config = refused_by(("has(self.ae) != has(self.zone)", "give exactly one of ae and zone"))
@@ -40,7 +40,7 @@ class AcceptedContexts(ResourceModel):
     )
 
 
-class Route(ResourceModel):
+class RouteSpec(ResourceModel):
     """A rule for associations that arrive at this zone's listeners; the first match wins."""
 
     model_config = refused_by(
@@ -54,10 +54,10 @@ class Route(ResourceModel):
     calling: str = Field(
         default="*", min_length=1, max_length=64, description="Calling AE title, with `*` and `?`."
     )
-    to: Destination | None = Field(
+    to: DestinationSpec | None = Field(
         default=None, description="The destination. Absent: the called AE title itself."
     )
-    also: list[Destination] = Field(
+    also: list[DestinationSpec] = Field(
         default_factory=list, max_length=16, description="Durable: more destinations of each object."
     )
     delivery: Delivery = Field(

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dimse_mesh.operator.names import STANDING, Component
-from dimse_mesh.operator.peers import Listener, ListenerTls, PeerTls, RemoteAe
+from dimse_mesh.operator.peers import ListenerSpec, ListenerTlsSpec, PeerTls, RemoteAeSpec
 from dimse_mesh.operator.resource import DimseProxySpec
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.settings_fields import TlsProfile
@@ -164,7 +164,7 @@ def _nats_uses(spec: DimseProxySpec, component: Component) -> Iterator[SecretUse
         yield SecretUse(spec.nats_tls.cert_secret, TLS_KEYS, "natsTls.certSecret", "nats-cert")
 
 
-def _listener_uses(index: int, listener: Listener) -> Iterator[SecretUse]:
+def _listener_uses(index: int, listener: ListenerSpec) -> Iterator[SecretUse]:
     if listener.tls:
         field = f"listeners[{index}].tls"
         yield SecretUse(listener.tls.secret_name, TLS_KEYS, f"{field}.secretName", f"listener-{index}-cert")
@@ -249,7 +249,7 @@ def _certificates(files: Mapping[str, SecretUse], authority: str, own: str) -> d
     return paths
 
 
-def _listener(index: int, listener: Listener, files: Mapping[str, SecretUse]) -> dict[str, Any]:
+def _listener(index: int, listener: ListenerSpec, files: Mapping[str, SecretUse]) -> dict[str, Any]:
     document: dict[str, Any] = {"host": "0.0.0.0", "port": listener.port}
     if listener.ae_titles:
         document["ae_titles"] = list(listener.ae_titles)
@@ -263,7 +263,7 @@ def _listener(index: int, listener: Listener, files: Mapping[str, SecretUse]) ->
 
 def _remote_aes(spec: DimseProxySpec, files: Mapping[str, SecretUse]) -> Iterator[dict[str, Any]]:
     if spec.application_entity_title and spec.target_dimse_host and spec.target_dimse_port:
-        target = RemoteAe(
+        target = RemoteAeSpec(
             ae_title=spec.application_entity_title,
             host=spec.target_dimse_host,
             port=spec.target_dimse_port,
@@ -276,7 +276,7 @@ def _remote_aes(spec: DimseProxySpec, files: Mapping[str, SecretUse]) -> Iterato
         yield _remote_ae(f"ae-{index}", remote, files)
 
 
-def _remote_ae(volume: str, remote: RemoteAe, files: Mapping[str, SecretUse]) -> dict[str, Any]:
+def _remote_ae(volume: str, remote: RemoteAeSpec, files: Mapping[str, SecretUse]) -> dict[str, Any]:
     document = remote.model_dump(exclude={"tls"}, exclude_none=True, exclude_defaults=True)
     if remote.tls:
         document["tls"] = _certificates(files, f"{volume}-ca", f"{volume}-cert")
@@ -286,7 +286,7 @@ def _remote_ae(volume: str, remote: RemoteAe, files: Mapping[str, SecretUse]) ->
     return document
 
 
-def _profile(tls: ListenerTls | PeerTls) -> dict[str, str]:
+def _profile(tls: ListenerTlsSpec | PeerTls) -> dict[str, str]:
     return {} if tls.profile is TlsProfile.BCP_195 else {"profile": tls.profile.value}
 
 

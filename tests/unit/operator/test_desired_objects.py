@@ -11,9 +11,9 @@ import yaml
 
 from dimse_mesh.operator.desired import desired_objects
 from dimse_mesh.operator.names import Component, Manifest, Owner
-from dimse_mesh.operator.peers import RemoteAe
+from dimse_mesh.operator.peers import RemoteAeSpec
 from dimse_mesh.operator.render import resources_in, to_yaml
-from dimse_mesh.operator.routes import Route
+from dimse_mesh.operator.routes import RouteSpec
 from dimse_mesh.operator.zone import InvalidResourceError, components, parse_spec
 from dimse_mesh.runtime import routing, settings_scu
 from dimse_mesh.runtime.settings import ZoneSettings
@@ -234,9 +234,9 @@ def test_invalid_resource_is_refused_with_the_field_named(spec: dict[str, Any], 
 def test_every_field_of_a_route_and_of_a_remote_ae_can_be_written_in_the_resource() -> None:
     """Those of the zone's file that the resource leaves out are named here; `settings` reaches only whole sections."""
     for ours, theirs, left_out in (
-        (Route, routing.Route, {"by_origin", "hooks"}),  # in settings.routes
+        (RouteSpec, routing.Route, {"by_origin", "hooks"}),  # in settings.routes
         (
-            RemoteAe,
+            RemoteAeSpec,
             settings_scu.RemoteAe,
             # storage: in settings.scu.remote_aes
             {

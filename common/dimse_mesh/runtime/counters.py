@@ -28,7 +28,7 @@ APPROVED = "approved"
 
 
 class Load(NamedTuple):
-    """What the links of an endpoint carry now; bytes by associations that ended are in `Counters`."""
+    """What the halves of an endpoint carry now; bytes by associations that ended are in `Counters`."""
 
     operations: int = 0
     """Operations that our peers have asked for and that aren't answered yet."""
@@ -132,7 +132,7 @@ class Counters:
     commitments: CommitmentCounters | None = None
     """Of durable routes, in a front-end."""
     load: Callable[[], Load] | None = None
-    """What the links carry now; set by an endpoint's router."""
+    """What the halves carry now; set by an endpoint's router."""
     held: Callable[[], Held] | None = None
     """What the process holds now; set when NATS was connected for the first time."""
     mesh_connected: Callable[[], bool] | None = None

@@ -12,7 +12,7 @@ KIB = 1024
 
 
 class MeshSettings(SettingsModel):
-    """Streams: window, chunks, retransmission (docs/architecture.md, "A link: two ordered directions")."""
+    """Streams: window, chunks, retransmission (docs/architecture.md, "An association: two ordered directions")."""
 
     first_connect_timeout: Seconds = Field(
         default=10.0, description="seconds that a service that starts waits for NATS; then it gives up"

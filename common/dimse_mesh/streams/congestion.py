@@ -24,7 +24,7 @@ _SMALLEST_READ = 64 * 1024
 _READS = 4
 """A read may fill this part of the window."""
 _LINES = 2
-"""How often the line's content one link may have in flight: with less its next acknowledgement came too late."""
+"""How often the line's content one half may have in flight: with less its next acknowledgement came too late."""
 _RATE_AGE = 10.0
 """Seconds for which the highest rate counts."""
 _ROUND_AGE = 60.0
@@ -107,7 +107,7 @@ class CongestionWindow:
         """Seconds of the shortest round since `_shortest_since`, and in the time before that."""
         self._shortest_since = clock.time()
         self.line = 0
-        """Bytes that one link may have in flight to keep the line full."""
+        """Bytes that one half may have in flight to keep the line full."""
         self.window = 0
         """Bytes that may be under way."""
         self.read_size = 0

@@ -1,4 +1,4 @@
-"""Binary frames between the two halves of an association (docs/architecture.md: a link is two ordered directions).
+"""Binary frames between the two halves of an association: its two ordered directions (docs/architecture.md).
 
 A NATS payload on an instance's `link` or `data` subject is one frame or several in a row, all from the instance that
 the subject names as its sender. All integers are big-endian. Header, 28 bytes:

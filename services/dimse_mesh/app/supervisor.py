@@ -133,7 +133,7 @@ class Supervisor:
         zones: their files and settings.
         nats_port: start a nats-server there and use it instead of `nats.servers`; None: use those.
         data_dir: where that nats-server keeps JetStream's data; None: nowhere that lasts.
-        announce: called once, when everything stands.
+        announce: called once, when everything is ready.
     """
 
     def __init__(

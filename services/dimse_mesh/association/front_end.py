@@ -1,4 +1,4 @@
-"""The front-end: each client's connection from admission to its link."""
+"""The front-end: each client's connection, from admission until its association is served."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ async def _listen(listener: Listener, front_end: FrontEnd, tasks: TaskGroup, *, 
     try:
         if listener.tls is not None:
             if listener.tls.profile is TlsProfile.LEGACY:
-                log.warning("port %s speaks legacy TLS: it can be read by who has the time", port)
+                log.warning("port %s speaks legacy TLS: whoever has the time can read it", port)
             server: Server
             door = TlsDoor(
                 listener_context(listener.tls), connection, front_end.tls_troubles, front_end.waiting

@@ -49,7 +49,7 @@ ATTACH_INTERVAL = 1.0
 
 
 class Executor:
-    """Holds the target's end of links.
+    """Holds the halves of associations that face targets.
 
     Args:
         policy: of this zone.
@@ -285,7 +285,7 @@ class Executor:
         on_request: Callable[[CommandHead, memoryview], None] | None,
         protection: Protection | None,
     ) -> OpenReply:
-        """Join the target's association to the front-end's end of the link."""
+        """Join the target's association to the front-end's half."""
         front_end = identity.remote
         assert front_end is not None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dimse_mesh.association.acceptor import Acceptor
@@ -38,6 +39,22 @@ Reject = Callable[[Acceptor, AssociateRQ, AssociateRJ, str], None]
 """Rejects a client, by a code for logs and counters."""
 Protect = Callable[[Accepted], Protection | None]
 """Makes an association's protection of what the executor has answered."""
+
+
+@dataclass(slots=True)
+class _Opening:
+    """The association of one client, until it is joined to its target."""
+
+    client: AdmittedClient
+    route: Route
+    callback: Callback | None
+    """Of a target, whose AE titles are translated; None: it is none."""
+    identity: AssociationIdentity
+    audit: AssociationAudit
+    traceparent: str | None
+    joined: bool = False
+    """Whether the client was accepted: from then on its half ends by itself."""
+    tell_end: Callable[[str], None] = says_nothing
 
 
 class LiveOpener:
@@ -78,9 +95,7 @@ class LiveOpener:
             association: its id.
             objection: to requests that no handler is asked about; None: there is none.
         """
-        acceptor, request = client.acceptor, client.request
-        linked = False
-        telemetry = self._context.telemetry
+        telemetry, request = self._context.telemetry, client.request
         identity = AssociationIdentity(
             association=association,
             home_zone=self._context.settings.zone,
@@ -99,21 +114,21 @@ class LiveOpener:
                 "dicom.ae.called": identity.called_ae,
             },
         )
-        enter_trace(telemetry.traceparent(span))
-
-        tell_end: Callable[[str], None] = says_nothing
+        traceparent = telemetry.traceparent(span)
+        enter_trace(traceparent)
+        opening = _Opening(client, route, callback, identity, audit, traceparent)
 
         def ended(code: str) -> None:
             client.leave()
             received, sent = half.carried
             audit.ended(code, half.summary, received=received, sent=sent)
             self._context.counters.association_closed(code)
-            tell_end(code)
+            opening.tell_end(code)
             telemetry.end(span, error_code=None if code == "released" else code)
 
         half = AssociationHalf(
             instance=self._router,
-            peer=acceptor.peer,
+            peer=client.acceptor.peer,
             identity=identity,
             on_end=ended,
             objection=objection,
@@ -122,68 +137,71 @@ class LiveOpener:
         self._router.register(half)
         code = "cancelled"
         try:
-            opening = OpenRequest(
-                association=identity.association,
-                channel=identity.local.channel,
-                called_ae=identity.called_ae,
-                calling_ae=identity.calling_ae,
-                delivery=route.delivery.value,
-                window=self._router.settings.largest_window,
-                deadline=self._settings.open_timeout,
-            )
-            pdu = _rewritten(client.pdu, request, route, callback)
-            protect: Protect = _unprotected
-            if self._encryption is not None:
-                opening, protect = self._offer(self._encryption, route, opening, pdu, identity.local)
-            outcome = await self._opener.open(
-                self._destination(route),
-                opening,
-                pdu,
-                local=identity.local,
-                traceparent=telemetry.traceparent(span),
-            )
-            if isinstance(outcome, Refused):
-                code = outcome.code
-                self._refuse(acceptor, request, outcome)
-            elif acceptor.peer.over:
-                code = "client-gone"
-                self._forget_target(identity, outcome.sink)
-            else:
-                try:
-                    protection = protect(outcome)
-                except EncryptionError:
-                    self._forget_target(identity, outcome.sink)
-                    raise
-                try:
-                    accept_pdu = self._accept_pdu(request, outcome.answer)
-                except MalformedPdu:
-                    code = "malformed-answer"
-                    self._forget_target(identity, outcome.sink)
-                    self._reject(acceptor, request, CONGESTION, code)
-                    return
-                linked = True
-                audit.opened()
-                acceptor.peer.accept(accept_pdu)
-                if client.lead is Lead.ROUTED:
-                    tell_end = self._events.opened(
-                        identity.association,
-                        calling_ae=identity.calling_ae,
-                        called_ae=identity.called_ae,
-                        delivery=Delivery.LIVE,
-                    )
-                self._join(request, half, outcome, protection)
+            code = await self._open(opening, half)
         except EncryptionError as error:
             code = error.code
             log.warning("%s to %s: %s", request.calling_ae, request.called_ae, error)
-            if not acceptor.peer.over:
-                self._reject(acceptor, request, NOT_ENCRYPTED, code)
+            if not client.acceptor.peer.over:
+                self._reject(client.acceptor, request, NOT_ENCRYPTED, code)
         finally:
-            if not linked:
+            if not opening.joined:
                 self._router.unregister(half)
                 client.leave()
                 audit.failed(code)
                 telemetry.end(span, error_code=code)
-                acceptor.peer.abort()
+                client.acceptor.peer.abort()
+
+    async def _open(self, opening: _Opening, half: AssociationHalf) -> str:
+        """Ask for the target, answer the client, join them; return the code of what has kept them apart, or none.
+
+        Raises:
+            EncryptionError: the association has to be encrypted, and isn't.
+        """
+        acceptor, request, identity = opening.client.acceptor, opening.client.request, opening.identity
+        outcome, protect = await self._ask(opening)
+        if isinstance(outcome, Refused):
+            self._refuse(acceptor, request, outcome)
+            return outcome.code
+        if acceptor.peer.over:
+            self._forget_target(identity, outcome.sink)
+            return "client-gone"
+        try:
+            protection = protect(outcome)
+            accept_pdu = self._accept_pdu(request, outcome.answer)
+        except EncryptionError:
+            self._forget_target(identity, outcome.sink)
+            raise
+        except MalformedPdu:
+            self._forget_target(identity, outcome.sink)
+            self._reject(acceptor, request, CONGESTION, "malformed-answer")
+            return "malformed-answer"
+        self._join(opening, half, outcome, protection, accept_pdu=accept_pdu)
+        return ""
+
+    async def _ask(self, opening: _Opening) -> tuple[Accepted | Refused, Protect]:
+        """Return what came of asking for the target, and what makes the association's protection of the answer.
+
+        Raises:
+            EncryptionError: the association has to be encrypted, and can't be.
+        """
+        client, route, identity = opening.client, opening.route, opening.identity
+        asked = OpenRequest(
+            association=identity.association,
+            channel=identity.local.channel,
+            called_ae=identity.called_ae,
+            calling_ae=identity.calling_ae,
+            delivery=route.delivery.value,
+            window=self._router.settings.largest_window,
+            deadline=self._settings.open_timeout,
+        )
+        pdu = _rewritten(client.pdu, client.request, route, opening.callback)
+        protect: Protect = _unprotected
+        if self._encryption is not None:
+            asked, protect = self._offer(self._encryption, route, asked, pdu, identity.local)
+        outcome = await self._opener.open(
+            self._destination(route), asked, pdu, local=identity.local, traceparent=opening.traceparent
+        )
+        return outcome, protect
 
     def _offer(
         self,
@@ -244,17 +262,30 @@ class LiveOpener:
 
     def _join(
         self,
-        request: AssociateRQ,
+        opening: _Opening,
         half: AssociationHalf,
         accepted: Accepted,
         protection: Protection | None,
+        *,
+        accept_pdu: bytes,
     ) -> None:
-        """Join the client, who was answered, to the target."""
+        """Answer the client, and join it to the target."""
+        client, identity = opening.client, opening.identity
+        opening.joined = True
+        opening.audit.opened()
+        client.acceptor.peer.accept(accept_pdu)
+        if client.lead is Lead.ROUTED:
+            opening.tell_end = self._events.opened(
+                identity.association,
+                calling_ae=identity.calling_ae,
+                called_ae=identity.called_ae,
+                delivery=Delivery.LIVE,
+            )
         self._context.counters.association_opened()
         half.establish(
             remote=accepted.sink,
             window=accepted.window,
-            max_pdu=request.maximum_length or 0,
+            max_pdu=client.request.maximum_length or 0,
             accepted_contexts=accepted.answer.accepted_context_ids,
             max_length=self._settings.max_pdu_length,
             operations=accepted.answer.operations_window[0],

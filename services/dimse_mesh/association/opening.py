@@ -1,4 +1,4 @@
-"""Ask the mesh for an association with the target, and make its answer the client's (DESIGN: linked associations)."""
+"""Ask the mesh for an association with the target, and make its answer the client's."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from dimse_mesh.mesh.quiet import Quiet
+from dimse_mesh.policy.origin import origin_of
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.logging import EventLog
 
@@ -179,7 +180,7 @@ class TlsTroubles:
             more: names for the line, such as the target's AE title.
         """
         self._counters.tls_trouble(self._side, trouble)
-        untold = self._quiet.untold((peer, port, trouble))
+        untold = self._quiet.untold((origin_of(peer), port, trouble))
         if untold is None:
             return
         fields: dict[str, str | int] = {"code": trouble.value, "cure": cure(self._side, trouble)}

@@ -5,6 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import Final
+
+_OTHERS: Final = object()
+"""Stands for the kinds that are too many to be told apart."""
 
 
 @dataclass(slots=True)
@@ -20,7 +24,7 @@ class Quiet:
     Args:
         interval: seconds.
         lines: of one kind in an interval.
-        most: kinds that are told apart; of more, the oldest is forgotten.
+        most: kinds that are told apart in an interval; the others share the lines of one.
         clock: seconds.
     """
 
@@ -48,7 +52,10 @@ class Quiet:
             told.untold += 1
             return None
         self._told.pop(kind, None)
-        if len(self._told) >= self._most:
-            del self._told[next(iter(self._told))]
+        if len(self._told) >= self._most and kind is not _OTHERS:
+            oldest = next(key for key in self._told if key is not _OTHERS)
+            if now - self._told[oldest].since < self._interval:
+                return self.untold(_OTHERS)
+            del self._told[oldest]
         self._told[kind] = _Told(now)
         return 0 if told is None else told.untold

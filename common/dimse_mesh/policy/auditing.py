@@ -9,6 +9,7 @@ from dimse_mesh.audit import AuditParticipant, AuditRecorder
 from dimse_mesh.audit.codes import AuditRole
 from dimse_mesh.audit.events import operation_refused, peer_refused
 from dimse_mesh.policy.decision import Decision, PolicyRefusal, Subscriber
+from dimse_mesh.policy.origin import origin_of
 from dimse_mesh.policy.questions import AdmissionQuestion, OpeningQuestion, OperationQuestion, username
 
 
@@ -31,7 +32,7 @@ def audit_refusals(recorder: AuditRecorder | None) -> tuple[Subscriber, ...]:
                         asked.called_ae,
                         _why(refusal),
                         _details(asked),
-                        repeats=("admission", asked.peer_host, refusal.code),
+                        repeats=("admission", origin_of(asked.peer_host), refusal.code),
                     )
                 )
             case OpeningQuestion() as asked:

@@ -165,8 +165,9 @@ class ConfiguredPolicy:
         for code, setting, limit, count in self._shares(question):
             if limit and count >= limit:
                 return _refused(code, LIMIT_EXCEEDED, f"association.limits.{setting}")
-        if question.too_fast:
-            return _refused("openings-too-fast", LIMIT_EXCEEDED, "association.limits.openings_per_second")
+        for code, setting, too_fast in _rates(question):
+            if too_fast:
+                return _refused(code, LIMIT_EXCEEDED, f"association.limits.{setting}")
         return verdict
 
     def _misspelt(self, question: AdmissionQuestion) -> Verdict | None:
@@ -257,6 +258,15 @@ class ConfiguredPolicy:
                 route_for(self._routes, called=called, calling=calling),
             )
         return found
+
+
+def _rates(question: AdmissionQuestion) -> tuple[tuple[str, str, bool], ...]:
+    """Return code, setting and answer for each of whom openings are counted by."""
+    return (
+        ("openings-too-fast", "openings_per_second", question.address_too_fast),
+        ("calling-ae-too-fast", "calling_ae_openings_per_second", question.calling_ae_too_fast),
+        ("called-ae-too-fast", "called_ae_openings_per_second", question.called_ae_too_fast),
+    )
 
 
 def _refused(code: str, rejection: AssociateRJ, rule: str) -> Verdict:

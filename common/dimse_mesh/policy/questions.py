@@ -35,7 +35,9 @@ class AdmissionQuestion:
         from_address: open associations from the peer's address.
         of_calling_ae: open associations of the calling AE title.
         to_called_ae: open associations to the called AE title.
-        too_fast: whether the peer's address opens more associations a second than one may.
+        address_too_fast: whether the peer's address opens more associations a second than one may.
+        calling_ae_too_fast: whether the calling AE title does.
+        called_ae_too_fast: whether more are opened to the called AE title than may be.
         draining: whether the front-end is stopping.
     """
 
@@ -51,7 +53,9 @@ class AdmissionQuestion:
     from_address: int = 0
     of_calling_ae: int = 0
     to_called_ae: int = 0
-    too_fast: bool = False
+    address_too_fast: bool = False
+    calling_ae_too_fast: bool = False
+    called_ae_too_fast: bool = False
     draining: bool
 
 

@@ -6,6 +6,7 @@ import logging
 
 from dimse_mesh.mesh.quiet import Quiet
 from dimse_mesh.policy.decision import Decision, Subscriber
+from dimse_mesh.policy.origin import origin_of
 from dimse_mesh.policy.questions import AdmissionQuestion, OpeningQuestion, OperationQuestion
 from dimse_mesh.runtime.counters import APPROVED, Counters
 
@@ -23,7 +24,7 @@ def refusal_log() -> Subscriber:
     def log_unless_repeated(decision: Decision) -> None:
         more = 0
         if decision.refusal is not None and isinstance(decision.question, AdmissionQuestion):
-            untold = quiet.untold((decision.question.peer_host, decision.refusal.code))
+            untold = quiet.untold((origin_of(decision.question.peer_host), decision.refusal.code))
             if untold is None:
                 return
             more = untold

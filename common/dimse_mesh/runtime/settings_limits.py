@@ -47,3 +47,19 @@ class AssociationLimits(SettingsModel):
     openings_at_once: Count = Field(
         default=20_000, description="associations that one address may open in a burst, after a rest"
     )
+    calling_ae_openings_per_second: CountOrUnlimited = Field(
+        default=0,
+        description="the same of one calling AE title, of those let in; 0: no limit, since a title proves nothing: "
+        "whoever says it would use it up for whom it belongs to",
+    )
+    calling_ae_openings_at_once: Count = Field(
+        default=20_000, description="associations that one calling AE title may open in a burst, after a rest"
+    )
+    called_ae_openings_per_second: CountOrUnlimited = Field(
+        default=0,
+        description="the same to one called AE title; 0: no limit, since one caller would use it up for all",
+    )
+    called_ae_openings_at_once: Count = Field(
+        default=20_000,
+        description="associations that may be opened to one called AE title in a burst, after a rest",
+    )

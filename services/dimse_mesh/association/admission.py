@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dimse_mesh.association.acceptor import Acceptor
-from dimse_mesh.association.origin import origin_of
 from dimse_mesh.association.tally import Tally
 from dimse_mesh.association.waiting import WaitingRoom
 from dimse_mesh.policy import AdmissionQuestion, OpeningQuestion, Policy, PolicyRefusal, Side
+from dimse_mesh.policy.origin import origin_of
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.settings_association import Listener
@@ -62,13 +62,15 @@ class Admission:
                 from_address=self._tally.from_address(origin),
                 of_calling_ae=self._tally.of_calling_ae(request.calling_ae),
                 to_called_ae=self._tally.to_called_ae(request.called_ae),
-                too_fast=bool(host) and self._tally.rate.exceeded(origin),
+                address_too_fast=bool(host) and self._tally.address_too_fast(origin),
+                calling_ae_too_fast=self._tally.calling_ae_too_fast(request.calling_ae),
+                called_ae_too_fast=self._tally.called_ae_too_fast(request.called_ae),
                 draining=self._draining,
             )
         )
         if refusal is not None:
             return refusal
-        return self._policy.opening(
+        refusal = self._policy.opening(
             OpeningQuestion(
                 side=Side.FRONT_END,
                 from_zone=self._zone,
@@ -77,3 +79,6 @@ class Admission:
                 target=None,
             )
         )
+        if refusal is None:
+            self._tally.let_in(request.calling_ae, request.called_ae)
+        return refusal

@@ -38,6 +38,7 @@ from dimse_mesh.policy import (
     PolicyRefusal,
     username,
 )
+from dimse_mesh.policy.origin import origin_of
 from dimse_mesh.policy.rejections import CONGESTION
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.logging import enter_trace
@@ -174,7 +175,7 @@ class FrontEnd:
             self.tls_troubles.note(host, listener.port, TlsTrouble.TLS_PEER)
             return
         self._context.counters.protocol_error(code)
-        untold = self._quiet.untold((code, host))
+        untold = self._quiet.untold((code, origin_of(host)))
         if untold is not None:
             more = f" ({untold} more in the last minute)" if untold else ""
             log.warning("connection from %s ended before an association: %s%s", host, code, more)
@@ -182,7 +183,7 @@ class FrontEnd:
     def _reject(self, acceptor: Acceptor, request: AssociateRQ, rejection: AssociateRJ, code: str) -> None:
         self._context.counters.association_rejected(rejection.result, rejection.source, rejection.reason)
         self._events.rejected(request, rejection, code)
-        untold = self._quiet.untold((code, acceptor.peer.host))
+        untold = self._quiet.untold((code, origin_of(acceptor.peer.host)))
         if untold is not None:
             log.warning(
                 "rejected %s (%s) to %s: %s (%s)%s",

@@ -14,8 +14,13 @@ def test_repeated_lines_are_counted_instead() -> None:
     assert [quiet.untold("a") for _ in range(2)] == [2, 0]
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    quiet = Quiet(most=3)
+def test_kinds_that_are_too_many_to_be_told_apart_share_the_lines_of_one() -> None:
+    now = 0.0
+    quiet = Quiet(most=3, lines=2, interval=60, clock=lambda: now)
     assert [quiet.untold(number) for number in range(5)] == [0] * 5
-    assert quiet.untold(4) is None
-    assert quiet.untold(0) == 0, "forgotten, so told again"
+    assert [quiet.untold(number) for number in range(5, 1000)] == [None] * 995
+    assert quiet.untold(0) == 0, "it is one of the first"
+    now = 61.0
+    assert [quiet.untold(number) for number in range(2000, 2004)] == [0, 0, 0, 995], (
+        "the oldest are forgotten"
+    )

@@ -68,14 +68,14 @@ def test_open_associations(
 ) -> None:
     called, calling = titles
     before = value(pages, "associations_rejected_total")
-    wait_until(lambda: value(pages, "associations_open") == 0, "those of the test before have ended")
+    nobody_is_left(pages)
     with ExitStack() as opened:
         for number in range(most):
             opened.enter_context(opening(mesh, called[number], calling[number]))
         with pytest.raises(Rejected) as caught:
             opening(mesh, called[most], calling[most])
         assert caught.value.triple == LOCAL_LIMIT_EXCEEDED
-    assert code in mesh.log.read_text()
+    wait_until(lambda: code in mesh.log.read_text(), "a line says why")
     assert value(pages, "associations_rejected_total") == before + 1
 
 
@@ -86,7 +86,10 @@ def test_open_associations(
         ("called-ae-too-fast", (["BUSY"] * 60, MANY), 20),
     ],
 )
-def test_openings_a_second(mesh: Mesh, code: str, titles: tuple[list[str], list[str]], at_once: int) -> None:
+def test_openings_a_second(
+    mesh: Mesh, pages: int, code: str, titles: tuple[list[str], list[str]], at_once: int
+) -> None:
+    nobody_is_left(pages)
     let_in, refused = 0, None
     for called, calling in zip(*titles, strict=True):
         try:
@@ -98,9 +101,13 @@ def test_openings_a_second(mesh: Mesh, code: str, titles: tuple[list[str], list[
         let_in += 1
     assert refused == LOCAL_LIMIT_EXCEEDED
     assert let_in >= at_once
-    assert code in mesh.log.read_text()
+    wait_until(lambda: code in mesh.log.read_text(), "a line says why")
     with opening(mesh, "OTHER", "OTHER") as client:
         client.release()
+
+
+def nobody_is_left(pages: int) -> None:
+    wait_until(lambda: value(pages, "associations_open") == 0, "those of the test before have ended")
 
 
 def opening(mesh: Mesh, called: str, calling: str) -> Client:

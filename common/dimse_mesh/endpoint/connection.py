@@ -11,14 +11,16 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from time import perf_counter
 from typing import Protocol, cast
 
 from dimse_mesh.endpoint.distinguished_name import name_text
-from dimse_mesh.endpoint.time_credit import TimeCredit
 from dimse_mesh.endpoint.time_shares import TimeShares
 from dimse_mesh.mesh import Turn, TurnWriter
 from dimse_mesh.mesh.errors import report
 from dimse_mesh.policy import PeerCertificate
+from dimse_mesh.runtime.origin import origin_of
+from dimse_mesh.runtime.time_credit import TimeCredit
 from dimse_mesh.upper_layer import PDU_HEADER_LENGTH, Framer, FramingError, UpperLayerError
 
 RECEIVE_BUFFER_SIZE = 512 * 1024
@@ -251,6 +253,7 @@ class PeerConnection(asyncio.BufferedProtocol):
             if _QUICKACK is not None:
                 # uvloop makes a new socket object at each get_extra_info: keep one of our own.
                 self._quickack = socket.socket(fileno=os.dup(sock.fileno()))
+        self._time_credit.address = self._shares.of_address(origin_of(self.peer_host))
         if self._on_connected is not None:
             self._on_connected(self)
 
@@ -301,6 +304,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         receiver = self.receiver
         if receiver is None:
             return len(pdus)
+        newcomer = self.meter is not None
         with self._turn:
             try:
                 end = receiver.pdus_received(pdus, start, until)
@@ -308,8 +312,10 @@ class PeerConnection(asyncio.BufferedProtocol):
                 report("whoever handles what a peer sends", error)
                 end = len(pdus)
                 self.abort()
-        rest = self._shares.end(self, until, self._time_credit, background=self.background)
-        if rest:
+        rest = self._shares.end(self, until, self._time_credit, background=self.background, newcomer=newcomer)
+        if rest and (
+            self.meter is not None or not newcomer
+        ):  # who was just let in needn't rest for the others
             self.rest(rest)
         if end >= len(pdus) and self._broken is not None and self.receiver is not None:
             self.receiver.protocol_error(self._broken)
@@ -393,12 +399,15 @@ class PeerConnection(asyncio.BufferedProtocol):
         if self._quickack is not None:
             self._quickack.close()
             self._quickack = None
+        begun = perf_counter()
         meter, self.meter = self.meter, None
         if meter is not None:
             meter.lost()
         receiver, self.receiver = self.receiver, None
         if receiver is not None:
             receiver.transport_lost()
+        if meter is not None:
+            self._shares.newcomers_took(perf_counter() - begun)
 
     def pause_writing(self) -> None:
         """Note that the peer doesn't take what we write."""

@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Final
 
 from dimse_mesh.mesh.quiet import Quiet
-from dimse_mesh.policy.origin import origin_of
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.logging import EventLog
+from dimse_mesh.runtime.origin import origin_of
 
 log = EventLog("dimse_mesh.endpoint")
 

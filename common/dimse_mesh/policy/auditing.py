@@ -9,8 +9,8 @@ from dimse_mesh.audit import AuditParticipant, AuditRecorder
 from dimse_mesh.audit.codes import AuditRole
 from dimse_mesh.audit.events import operation_refused, peer_refused
 from dimse_mesh.policy.decision import Decision, PolicyRefusal, Subscriber
-from dimse_mesh.policy.origin import origin_of
 from dimse_mesh.policy.questions import AdmissionQuestion, OpeningQuestion, OperationQuestion, username
+from dimse_mesh.runtime.origin import origin_of
 
 
 def audit_refusals(recorder: AuditRecorder | None) -> tuple[Subscriber, ...]:

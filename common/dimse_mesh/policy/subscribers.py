@@ -6,9 +6,9 @@ import logging
 
 from dimse_mesh.mesh.quiet import Quiet
 from dimse_mesh.policy.decision import Decision, Subscriber
-from dimse_mesh.policy.origin import origin_of
 from dimse_mesh.policy.questions import AdmissionQuestion, OpeningQuestion, OperationQuestion
 from dimse_mesh.runtime.counters import APPROVED, Counters
+from dimse_mesh.runtime.origin import origin_of
 
 log = logging.getLogger(__name__)
 

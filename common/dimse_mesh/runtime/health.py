@@ -1,19 +1,44 @@
-"""/livez, /readyz and /metrics over HTTP/1.1, served by a supervised task with limits of its own."""
+"""/livez, /readyz and /metrics over HTTP/1.1, served by a supervised task with limits of its own.
+
+Who asks again and again takes the time of whatever else the process does. So each address has a small part of it, and
+waits when that is used up; probes from another address don't, nor do its own probes for its metrics.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from time import perf_counter
+from typing import NamedTuple, cast
 
 import anyio
 import anyio.abc
+from anyio import TypedAttributeLookupError
+from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 
 from dimse_mesh.runtime.errors import listen_error
+from dimse_mesh.runtime.origin import origin_of
 from dimse_mesh.runtime.settings_observability import HttpSettings
+from dimse_mesh.runtime.time_credit import TimeCredit
 
 MAX_REQUEST_BYTES = 8192
 REQUEST_SECONDS = 5.0
 MAX_CONNECTIONS = 32
+MOST_CALLERS = 512
+"""Callers that are told apart."""
+SHARE = 0.05
+"""Seconds of the process that an address gets for each second,"""
+SAVED = 0.2
+"""and that it may save up: some dozen pages of metrics."""
+MOST_CHARGED = 0.02
+"""Seconds that a page takes at most: the machine may have been busy."""
+ACCEPTING_SHARE = 0.2
+"""Seconds of accepting for each second."""
+CONNECTION_COST = 0.0004
+"""Seconds that a connection takes, about."""
+BACKLOG = 128
+"""Connections that wait to be accepted: with more, a probe would wait for too long."""
+ACCEPT_PAUSE = 1.0
+"""Seconds until the next connection is accepted when the system has no more file descriptors."""
 _TEXT = "text/plain; charset=utf-8"
 _WELL = {"/readyz": "ready", "/healthz": "healthy"}
 
@@ -25,6 +50,16 @@ class HttpRequest(NamedTuple):
     path: str
     accept: str = ""
     """The Accept field; empty: there is none."""
+
+
+class _Caller:
+    """Who asks: what it has left, and whose turn it is of its requests."""
+
+    __slots__ = ("credit", "turn")
+
+    def __init__(self) -> None:
+        self.credit = TimeCredit(SHARE, SAVED)
+        self.turn = anyio.Lock()
 
 
 class HealthServer:
@@ -49,7 +84,9 @@ class HealthServer:
         self._pages = {"/readyz": unready, **(pages or {})}
         self._exposition = exposition
         self._open: dict[anyio.CancelScope, None] = {}
-        """Those whose request hasn't come, the oldest first."""
+        """Those whose request wasn't answered, the oldest first."""
+        self._callers: dict[tuple[str, bool], _Caller] = {}
+        """By address, and whether it asks for metrics."""
         self.port = settings.port
 
     async def serve(self, *, task_status: anyio.abc.TaskStatus[int] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -60,15 +97,38 @@ class HealthServer:
         """
         host, port = self._settings.host, self._settings.port
         try:
-            listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
+            listener = await anyio.create_tcp_listener(local_host=host, local_port=port, backlog=BACKLOG)
         except OSError as error:
             raise listen_error("observability.http", host, port, error) from error
-        async with listener:
+        async with listener, anyio.create_task_group() as tasks:
             self.port = listener.extra(anyio.abc.SocketAttribute.local_port)
+            for each in listener.listeners:
+                tasks.start_soon(self._accept, cast(SocketListener, each), tasks)
             task_status.started(self.port)
-            await listener.serve(self._connection)
 
-    async def _connection(self, stream: anyio.abc.ByteStream) -> None:
+    async def _accept(self, listener: SocketListener, tasks: TaskGroup) -> None:
+        credit = TimeCredit(ACCEPTING_SHARE)
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError:
+                await anyio.sleep(ACCEPT_PAUSE)
+                continue
+            tasks.start_soon(self._connection, stream)
+            await anyio.sleep(credit.spend(perf_counter(), CONNECTION_COST))
+
+    def _caller_of(self, address: str, request: HttpRequest | None) -> _Caller:
+        """Return what is known of who asks; of too many, the one that came first is forgotten."""
+        key = address, request is not None and request.path == "/metrics"
+        caller = self._callers.get(key)
+        if caller is None:
+            if len(self._callers) >= MOST_CALLERS:
+                del self._callers[next(iter(self._callers))]
+            caller = self._callers[key] = _Caller()
+        return caller
+
+    async def _connection(self, stream: SocketStream) -> None:
+        address = _address_of(stream)
         async with stream:
             with anyio.move_on_after(REQUEST_SECONDS) as scope:
                 if (
@@ -80,8 +140,15 @@ class HealthServer:
                 self._open[scope] = None
                 try:
                     request = await _request(stream)
+                    caller = self._caller_of(address, request)
+                    async with caller.turn:
+                        await anyio.sleep(caller.credit.spend(perf_counter(), CONNECTION_COST))
+                        begun = perf_counter()
+                        answer = self.answer(request)
+                        now = perf_counter()
+                        caller.credit.spend(now, min(now - begun, MOST_CHARGED))
                     self._open.pop(scope, None)
-                    await stream.send(self.answer(request))
+                    await stream.send(answer)
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                     return
                 finally:
@@ -108,6 +175,13 @@ class HealthServer:
         fields = f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close"
         head = f"HTTP/1.1 {status}\r\n{fields}\r\n\r\n"
         return head.encode() + (b"" if request is not None and request.method == "HEAD" else body)
+
+
+def _address_of(stream: SocketStream) -> str:
+    try:
+        return origin_of(str(stream.extra(SocketAttribute.remote_address)[0]))
+    except (OSError, TypedAttributeLookupError):  # it has gone
+        return ""
 
 
 async def _request(stream: anyio.abc.ByteReceiveStream) -> HttpRequest | None:

@@ -8,8 +8,8 @@ from dimse_mesh.association.acceptor import Acceptor
 from dimse_mesh.association.tally import Tally
 from dimse_mesh.association.waiting import WaitingRoom
 from dimse_mesh.policy import AdmissionQuestion, OpeningQuestion, Policy, PolicyRefusal, Side
-from dimse_mesh.policy.origin import origin_of
 from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.runtime.origin import origin_of
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.settings_association import Listener
 from dimse_mesh.upper_layer import AssociateRQ, UserIdentityRQ

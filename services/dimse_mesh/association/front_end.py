@@ -29,6 +29,7 @@ from dimse_mesh.endpoint import (
 from dimse_mesh.endpoint.auditing import AssociationAudit, peer_of
 from dimse_mesh.endpoint.in_process_peer import InProcessPeer
 from dimse_mesh.endpoint.peer import AskingPeer, OpeningUser
+from dimse_mesh.endpoint.timed_work import TimedWork
 from dimse_mesh.endpoint.tls_trouble import TlsSide, TlsTrouble, TlsTroubles
 from dimse_mesh.mesh.errors import report
 from dimse_mesh.mesh.quiet import Quiet
@@ -38,10 +39,10 @@ from dimse_mesh.policy import (
     PolicyRefusal,
     username,
 )
-from dimse_mesh.policy.origin import origin_of
 from dimse_mesh.policy.rejections import CONGESTION
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.logging import enter_trace
+from dimse_mesh.runtime.origin import origin_of
 from dimse_mesh.runtime.routing import Delivery, route_for
 from dimse_mesh.runtime.settings_association import Listener
 from dimse_mesh.upper_layer import (
@@ -246,7 +247,7 @@ class FrontEnd:
                 await self._serve_here(client, told, serve, association)
             else:
                 is_direct = client.lead is Lead.DIRECT  # what we ask for ourselves we don't refuse
-                await self._live.open(
+                opening = self._live.open(
                     client,
                     route,
                     callback,
@@ -254,6 +255,7 @@ class FrontEnd:
                     audit=self._audit(client, association),
                     objection=None if is_direct else self._objection(called, calling),
                 )
+                await TimedWork(opening, self.router.shares.newcomers_took)
         if not begun:
             client.leave()
 

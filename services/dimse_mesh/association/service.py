@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
 
 import anyio
-from anyio.abc import TaskGroup
 
 from dimse_mesh.association.admitted import Lead
 from dimse_mesh.association.commitment_report import Reporter
+from dimse_mesh.association.door import Entrance, FrontDoor, PlainEntrance
 from dimse_mesh.association.durable import durable_front_end
 from dimse_mesh.association.front_end import FrontEnd
-from dimse_mesh.association.tls_door import TlsDoor
+from dimse_mesh.association.tls_entrance import TlsEntrance
+from dimse_mesh.association.waiting import Waiting
 from dimse_mesh.endpoint import PeerConnection
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.endpoint.process import open_router
@@ -38,26 +37,26 @@ async def run(context: ServiceContext) -> None:
         StartError: a port is in use, or a TLS file is unusable.
     """
     settings = context.settings.association
-    async with listening(context, settings.listeners) as (front_end, servers):
+    async with listening(context, settings.listeners) as (front_end, doors):
         context.ready()
         await context.draining.wait()
         front_end.stop_admitting()
         if settings.reuse_port:
-            _close(servers)  # the kernel gives new connections to the other instances
+            _close(doors)  # the kernel gives new connections to the other instances
         await front_end.drain(within=settings.drain_timeout)
 
 
 @asynccontextmanager
 async def local_front_end(context: ServiceContext) -> AsyncIterator[int]:
     """Be a front-end for this very process: yield a port of 127.0.0.1 that nobody else is told."""
-    async with listening(context, (Listener(host="127.0.0.1", port=0),)) as (_, servers):
-        yield int(servers[0].sockets[0].getsockname()[1])
+    async with listening(context, (Listener(host="127.0.0.1", port=0),)) as (_, doors):
+        yield int(doors[0].sockets[0].getsockname()[1])
 
 
 @asynccontextmanager
 async def listening(
     context: ServiceContext, listeners: Sequence[Listener]
-) -> AsyncIterator[tuple[FrontEnd, list[Server]]]:
+) -> AsyncIterator[tuple[FrontEnd, list[FrontDoor]]]:
     """Serve `listeners`; on leaving, close them and abort the associations that are left.
 
     Raises:
@@ -85,64 +84,54 @@ async def listening(
         if durable is not None:
             reporter = Reporter(lambda: front_end.in_process(Lead.DIRECT))
             tasks.start_soon(durable.report_commitments, reporter)
-        servers: list[Server] = []
+        doors: list[FrontDoor] = []
         try:
             for listener in listeners:
-                server = await _listen(listener, front_end, tasks, reuse_port=settings.reuse_port)
-                servers.append(server)
-            yield front_end, servers
+                door = await _listen(listener, front_end, reuse_port=settings.reuse_port)
+                doors.append(door)
+            yield front_end, doors
         finally:
-            _close(servers)
+            _close(doors)
             tasks.cancel_scope.cancel()
 
 
-class Server(Protocol):
-    """What listens: one of the event loop's own servers, or a `TlsDoor`."""
-
-    @property
-    def sockets(self) -> Sequence[Any]:
-        """Those that are listened on."""
-
-    def close(self) -> None:
-        """Accept no more."""
-
-
-async def _listen(listener: Listener, front_end: FrontEnd, tasks: TaskGroup, *, reuse_port: bool) -> Server:
+async def _listen(listener: Listener, front_end: FrontEnd, *, reuse_port: bool) -> FrontDoor:
     """Listen.
 
     Raises:
         StartError: the port is in use, or a TLS file is unusable.
     """
 
-    def connection() -> PeerConnection:
-        return front_end.router.new_connection(
-            max_length=ASSOCIATE_LIMIT,
-            on_connected=lambda connection: front_end.connected(connection, listener),
-        )
+    router = front_end.router
+
+    def connection(waiting: Waiting) -> PeerConnection:
+        def connected(made: PeerConnection) -> None:
+            waiting.lost()
+            front_end.connected(made, listener)
+
+        return router.new_connection(max_length=ASSOCIATE_LIMIT, on_connected=connected)
 
     host, port = listener.host, listener.port
     try:
+        entrance: Entrance
         if listener.tls is not None:
             if listener.tls.profile is TlsProfile.LEGACY:
                 log.warning("port %s speaks legacy TLS: whoever has the time can read it", port)
-            server: Server
-            door = TlsDoor(
-                listener_context(listener.tls), connection, front_end.tls_troubles, front_end.waiting
+            entrance = TlsEntrance(
+                listener_context(listener.tls), connection, front_end.tls_troubles, router.shares
             )
-            await door.open(tasks, host, port, backlog=LISTEN_BACKLOG, reuse_port=reuse_port)
-            server = door
         else:
-            server = await asyncio.get_running_loop().create_server(
-                connection, host, port, backlog=LISTEN_BACKLOG, reuse_port=reuse_port or None
-            )
+            entrance = PlainEntrance(connection)
+        door = FrontDoor(entrance, front_end.waiting, router.shares)
+        await door.open(host, port, backlog=LISTEN_BACKLOG, reuse_port=reuse_port)
     except OSError as error:
         raise listen_error("association listener", host, port, error) from error
-    for sock in server.sockets:
+    for sock in door.sockets:
         log.info("listening on %s port %s", *sock.getsockname()[:2])
-    return server
+    return door
 
 
-def _close(servers: list[Server]) -> None:
-    for server in servers:
-        server.close()
-    servers.clear()
+def _close(doors: list[FrontDoor]) -> None:
+    for door in doors:
+        door.close()
+    doors.clear()

@@ -20,8 +20,8 @@ from struct import unpack
 from typing import Final
 
 from dimse_mesh.mesh.quiet import Quiet
-from dimse_mesh.policy.origin import origin_of
 from dimse_mesh.runtime.counters import Counters
+from dimse_mesh.runtime.origin import origin_of
 from dimse_mesh.runtime.settings_limits import AssociationLimits
 
 log = logging.getLogger(__name__)

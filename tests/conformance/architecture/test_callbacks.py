@@ -31,6 +31,12 @@ CONTAINED = {
         "_tell": "reports what on_dead raises",
     },
     "common/dimse_mesh/streams/congestion.py": {"_look": "is set again in any case"},
+    "services/dimse_mesh/association/door.py": {
+        "_accept": "is called again while connections wait to be accepted",
+        "_entered": "only closes a socket",
+        "_let_in": "only starts tasks; is called again when the next connection comes",
+        "_listen": "only has the listener watched",
+    },
     "services/dimse_mesh/association/opening.py": {"look": "reports, and asks again for the one opening"},
     "services/dimse_mesh/association/waiting.py": {"<lambda>": "_look is set again in any case"},
 }
@@ -39,6 +45,7 @@ _PLACES = {
     "call_soon": 0,
     "call_soon_threadsafe": 0,
     "add_done_callback": 0,
+    "add_reader": 1,
     "call_later": 1,
     "call_at": 1,
     "later": 1,

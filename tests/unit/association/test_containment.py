@@ -16,11 +16,13 @@ import trustme
 
 from dimse_mesh.association.acceptor import Acceptor
 from dimse_mesh.association.admitted import Lead
+from dimse_mesh.association.door import FrontDoor
 from dimse_mesh.association.durable import DurableFrontEnd
 from dimse_mesh.association.front_end import FrontEnd
 from dimse_mesh.association.opening import Opener, Refused
-from dimse_mesh.association.tls_door import TlsDoor
+from dimse_mesh.association.tls_entrance import TlsEntrance
 from dimse_mesh.endpoint import Router, SocketPeer
+from dimse_mesh.endpoint.time_shares import TimeShares
 from dimse_mesh.endpoint.tls_trouble import TlsTroubles
 from dimse_mesh.mesh import MeshUnavailable
 from dimse_mesh.policy import Policy
@@ -131,8 +133,8 @@ class Handshakes:
 @pytest.mark.parametrize(
     ("where", "words"),
     [
-        ("context", "a TLS handshake raised KeyError"),
-        ("room", "a TLS handshake raised KeyError"),
+        ("context", "a new connection raised KeyError"),
+        ("room", "a new connection raised KeyError"),
         ("descriptor", "a connection from 127.0.0.1 is closed: Too many open files"),
     ],
 )
@@ -153,19 +155,18 @@ def test_a_handshake_that_meets_an_error_of_ours_ends_alone(
         faulty: Any = Handshakes(where, server)
         connection: Any = Connection
         monkeypatch.setattr(socket.socket, "dup", lambda accepted: faulty.dup(accepted))  # noqa: PLW0108 - a method
-        async with anyio.create_task_group() as tasks:
-            door = TlsDoor(faulty, connection, create_autospec(TlsTroubles, instance=True), faulty)
-            await door.open(tasks, "127.0.0.1", 0, backlog=8, reuse_port=False)
-            port = door.sockets[0].getsockname()[1]
-            with anyio.fail_after(30):
-                with pytest.raises(OSError):  # noqa: PT011 - a reset, or the end in mid-handshake
-                    await asyncio.open_connection("127.0.0.1", port, ssl=client)
-                _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
-                while not stood:
-                    await anyio.lowlevel.checkpoint()
-            writer.close()
-            door.close()
-            tasks.cancel_scope.cancel()
+        pace, troubles = TimeShares(), create_autospec(TlsTroubles, instance=True)
+        door = FrontDoor(TlsEntrance(faulty, lambda _: connection(), troubles, pace), faulty, pace)
+        await door.open("127.0.0.1", 0, backlog=8, reuse_port=False)
+        port = door.sockets[0].getsockname()[1]
+        with anyio.fail_after(30):
+            with pytest.raises(OSError):  # noqa: PT011 - a reset, or the end in mid-handshake
+                await asyncio.open_connection("127.0.0.1", port, ssl=client)
+            _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
+            while not stood:
+                await anyio.lowlevel.checkpoint()
+        writer.close()
+        door.close()
 
     anyio.run(main)
     assert words in caplog.text

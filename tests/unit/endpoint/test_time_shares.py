@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from dimse_mesh.endpoint import time_shares
-from dimse_mesh.endpoint.time_credit import SAVED, SHARE, TimeCredit
-from dimse_mesh.endpoint.time_shares import ALONE, LATELY, PAID_BACK, SHARED, TimeShares
+from dimse_mesh.endpoint.time_shares import (
+    ADDRESS_SAVED,
+    ADDRESS_SHARE,
+    ALONE,
+    LATELY,
+    NEWCOMERS_SAVED,
+    NEWCOMERS_SHARE,
+    PAID_BACK,
+    SETTLED,
+    SHARED,
+    TimeShares,
+)
+from dimse_mesh.runtime.time_credit import SAVED, SHARE, TimeCredit
 
 
 class Clock:
@@ -104,3 +117,69 @@ def test_a_machine_that_was_busy_in_a_turn_costs_a_connection_little(clock: Cloc
     until = shares.begin(slow)
     clock.now += 0.3
     assert shares.end(slow, until, credit) == 0
+
+
+def _turn(clock: Clock, shares: TimeShares, who: object, credit: TimeCredit, seconds: float) -> float:
+    until = shares.begin(who)
+    clock.now += seconds
+    return shares.end(who, until, credit)
+
+
+def test_newcomers_have_a_share_together_beside_a_settled_association(clock: Clock) -> None:
+    shares, honest, credit = TimeShares(), object(), TimeCredit()
+    for _ in range(1000):
+        shares.newcomers_took(SHARED)
+    assert shares.newcomers_rest() == 0, "nobody else wants the time"
+    _turn(clock, shares, honest, credit, SHARED)
+    clock.now += SETTLED
+    _turn(clock, shares, honest, credit, SHARED)
+    begun, had = clock.now, 0.0
+    while clock.now < begun + 1:
+        _turn(clock, shares, honest, credit, 0.0001)
+        clock.now += shares.newcomers_rest()
+        newcomer = object()
+        until = shares.begin(newcomer)
+        clock.now += SHARED
+        had += SHARED
+        shares.end(newcomer, until, TimeCredit(), newcomer=True)
+    assert had <= NEWCOMERS_SAVED + NEWCOMERS_SHARE * 1.2
+
+
+def test_who_associates_anew_each_time_is_not_settled(clock: Clock) -> None:
+    shares = TimeShares()
+    for _ in range(100):
+        _turn(clock, shares, object(), TimeCredit(), SHARED)
+        shares.newcomers_took(SHARED)
+        clock.now += SETTLED / 10
+    assert shares.newcomers_rest() == 0
+
+
+def test_the_connections_of_an_address_have_half_of_the_time_together_beside_another_one(
+    clock: Clock,
+) -> None:
+    shares = TimeShares()
+    flood = [(object(), TimeCredit()) for _ in range(20)]
+    honest = object(), TimeCredit()
+    for _, credit in flood:
+        credit.address = shares.of_address("10.0.0.1")
+    honest[1].address = shares.of_address("10.0.0.2")
+    resting = [0.0] * len(flood)
+    begun, had = clock.now, 0.0
+    while clock.now < begun + 1:
+        clock.now += _turn(clock, shares, *honest, 0.0001)
+        for number, (connection, credit) in enumerate(flood):
+            if resting[number] <= clock.now:
+                had += SHARED
+                resting[number] = clock.now + _turn(clock, shares, connection, credit, SHARED)
+                resting[number] = max(resting[number], clock.now)
+    assert 0.4 < had <= ADDRESS_SAVED + ADDRESS_SHARE * 1.2 + len(flood) * SHARED
+
+
+def test_a_credit_of_an_address_goes_with_its_last_connection() -> None:
+    shares, credit = TimeShares(), TimeCredit()
+    credit.address = shares.of_address("10.0.0.1")
+    assert shares.of_address("10.0.0.1") is credit.address
+    assert len(shares._addresses) == 1
+    del credit
+    gc.collect()
+    assert len(shares._addresses) == 0

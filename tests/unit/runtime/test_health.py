@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+from contextlib import suppress
+from typing import Any
+
 import anyio
 import pytest
+from anyio._backends._asyncio import TCPSocketListener
 
+from dimse_mesh.runtime import health
 from dimse_mesh.runtime.counters import Counters, Load
 from dimse_mesh.runtime.errors import StartError
-from dimse_mesh.runtime.health import MAX_REQUEST_BYTES, HealthServer
+from dimse_mesh.runtime.health import MAX_REQUEST_BYTES, MOST_CHARGED, SAVED, HealthServer
 from dimse_mesh.runtime.settings_observability import HttpSettings, ObservabilitySettings
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.service import ServiceName
@@ -61,6 +67,64 @@ async def _serve_twice_on_one_port() -> None:
         with pytest.raises(StartError, match=rf"observability\.http.*127\.0\.0\.1:{port}.*in use"):
             await HealthServer(HttpSettings(port=port), unready=lambda: None).serve()
         tasks.cancel_scope.cancel()
+
+
+def test_who_asks_for_metrics_again_and_again_waits_and_no_probe_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, pages = 100.0, 0
+    monkeypatch.setattr(health, "perf_counter", lambda: now)
+
+    def exposition(_: str) -> tuple[str, bytes]:
+        nonlocal now, pages
+        now += MOST_CHARGED
+        pages += 1
+        return "text/plain", b"a 1\n"
+
+    async def main() -> None:
+        server = HealthServer(HttpSettings(port=0), unready=lambda: None, exposition=exposition)
+        async with anyio.create_task_group() as tasks:
+            port = await tasks.start(server.serve)
+
+            async def flood() -> None:
+                while True:
+                    with suppress(anyio.BrokenResourceError):
+                        await exchange(port, b"GET /metrics HTTP/1.1\r\n\r\n")
+
+            tasks.start_soon(flood)
+            before = -1
+            while before < pages:  # until it has used up its share: the clock stands still
+                before = pages
+                await anyio.sleep(0.2)
+            for _ in range(5):
+                assert b"200 OK" in await exchange(port, b"GET /livez HTTP/1.1\r\n\r\n")
+            tasks.cancel_scope.cancel()
+
+    anyio.run(main)
+    assert SAVED / MOST_CHARGED <= pages <= 2 * SAVED / MOST_CHARGED
+
+
+def test_a_failure_to_accept_is_not_the_end_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "ACCEPT_PAUSE", 0.0)
+    accept, failures = TCPSocketListener.accept, 3
+
+    async def accept_or_not(listener: TCPSocketListener) -> Any:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return await accept(listener)
+
+    monkeypatch.setattr(TCPSocketListener, "accept", accept_or_not)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            port = await tasks.start(HealthServer(HttpSettings(port=0), unready=lambda: None).serve)
+            assert b"200 OK" in await exchange(port, b"GET /livez HTTP/1.1\r\n\r\n")
+            tasks.cancel_scope.cancel()
+
+    anyio.run(main)
+    assert failures == 0
 
 
 def test_port_in_use_is_one_clear_line() -> None:

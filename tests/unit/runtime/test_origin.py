@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dimse_mesh.policy.origin import origin_of
+from dimse_mesh.runtime.origin import origin_of
 
 
 @pytest.mark.parametrize(

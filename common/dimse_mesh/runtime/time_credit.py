@@ -19,20 +19,33 @@ SAVED: Final = 0.004
 
 
 class TimeCredit:
-    """The credit of one connection, in seconds."""
+    """The credit of one connection, of all from one address, or of all that aren't let in yet, in seconds.
 
-    __slots__ = ("_at", "_left")
+    Args:
+        share: seconds that are earned each second.
+        saved: seconds that may be saved up.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("__weakref__", "_at", "_left", "_saved", "_share", "address", "since")
+
+    def __init__(self, share: float = SHARE, saved: float = SAVED) -> None:
+        self._share = share
+        self._saved = saved
         self._at = 0.0
-        self._left = SAVED
+        self._left = saved
+        self.since: float | None = None
+        """When its owner had its first turn."""
+        self.address: TimeCredit | None = None
+        """Of a connection: the credit of all connections from its address."""
 
     def earn(self, size: int) -> None:
         """Note that so many bytes have come."""
         self._left += size * SECONDS_PER_BYTE
+        if self.address is not None:
+            self.address.earn(size)
 
     def spend(self, now: float, taken: float) -> float:
         """Note that a turn has taken so many seconds; return for how many the connection has to rest."""
-        self._left = min(self._left + (now - self._at) * SHARE, SAVED) - taken
+        self._left = min(self._left + (now - self._at) * self._share, self._saved) - taken
         self._at = now
-        return -self._left / SHARE if self._left < 0 else 0.0
+        return -self._left / self._share if self._left < 0 else 0.0

@@ -64,14 +64,16 @@ class AssociationAudit:
                 )
             )
 
-    def ended(self, code: str, summary: OperationSummary, *, received: int, sent: int | None = None) -> None:
+    def ended(
+        self, code: str, summary: OperationSummary, *, received: int | None = None, sent: int | None = None
+    ) -> None:
         """Report that the association has ended.
 
         Args:
             code: why; `released` is the good end.
-            summary: of the operations that our peer asked for.
-            received: bytes from our peer.
-            sent: bytes to it; None: they were not counted.
+            summary: of the operations that its client asked for.
+            received: bytes from our peer; None: they were not counted.
+            sent: bytes to it; None: the same.
         """
         recorder = self._recorder
         if recorder is None:
@@ -84,7 +86,8 @@ class AssociationAudit:
         queries = {service: str(count) for service in sorted(QUERIES) if (count := summary.of(service))}
         if queries:
             recorder.note(queried(source, client, target, self._object(queries)))
-        counts["bytes received"] = str(received)
+        if received is not None:
+            counts["bytes received"] = str(received)
         if sent is not None:
             counts["bytes sent"] = str(sent)
         recorder.note(association_ended(source, client, target, self._object(counts), code))

@@ -11,6 +11,7 @@ from typing import Protocol
 import anyio
 from anyio.abc import TaskGroup
 
+from dimse_mesh.delivery.audit import DeliveryAudit
 from dimse_mesh.delivery.confirmation import Confirmation
 from dimse_mesh.delivery.containing import ContainingTaker
 from dimse_mesh.delivery.deciphering import DecipheringTaker
@@ -179,6 +180,7 @@ class DeliveryService:
             transcoder,
             response_timeout=settings.response_timeout,
             objection=partial(self._objection, remote.ae_title, spool.zone),
+            audit=DeliveryAudit(context.audit, remote, source=spool.zone),
         )
         if self._origins is None:
             return target

@@ -14,6 +14,7 @@ from dimse_mesh.client import (
     DicomClient,
     Proposal,
 )
+from dimse_mesh.delivery.audit import RELEASED, DeliveryAudit
 from dimse_mesh.delivery.dialer import Dialer
 from dimse_mesh.delivery.outcomes import (
     DeliveryCause,
@@ -40,6 +41,7 @@ class Target:
 
     Args:
         response_timeout: seconds for its response to an object.
+        audit: is told of the associations.
         objection: what this zone's policy says of called and calling AE titles that want to reach it.
     """
 
@@ -50,8 +52,10 @@ class Target:
         *,
         response_timeout: float,
         objection: Callable[[str, str], PolicyRefusal | None],
+        audit: DeliveryAudit,
     ) -> None:
         self._remote = remote
+        self._audit = audit
         self._objection = objection
         self._transcoder = transcoder
         self._response_timeout = response_timeout
@@ -164,15 +168,18 @@ class Target:
             async with aclosing(data_set):  # type: ignore[type-var] # the readers of spools are generators
                 response = await client.store(context_id, request, data_set)
         except DamagedObject as damage:
-            self.abort()
+            self._drop(DeliveryCause.DAMAGED.value)
             return DeliveryOutcome(DeliveryCause.DAMAGED, str(damage), scope=Scope.DEAD_LETTER)
         except AssociationError as error:
-            self.abort()
-            return sending_failed(error, attempts)
+            outcome = sending_failed(error, attempts)
+            self._drop(outcome.cause.value)
+            return outcome
         except BaseException:  # the spool can't be read, or the service stops: the object is not whole there
             self.abort()
             raise
-        return answered(response, attempts)
+        outcome = answered(response, attempts)
+        self._audit.sent(outcome, sop_class=spooled.manifest.sop_class, size=spooled.manifest.size)
+        return outcome
 
     async def close(self) -> None:
         """Release the association, if there is one, and end what else was open for it."""
@@ -182,15 +189,21 @@ class Target:
     async def _release(self) -> None:
         client, self._client = self._client, None
         if client is not None:
+            over = client.is_closed_by_peer
             with anyio.move_on_after(RELEASE_SECONDS, shield=True):
                 await client.release()
             client.close()
+            self._audit.ended(DeliveryCause.CONNECTION_LOST.value if over else RELEASED)
 
     def abort(self) -> None:
         """Drop the association at once."""
+        self._drop("cancelled")
+
+    def _drop(self, code: str) -> None:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+            self._audit.ended(code)
 
     async def _associated(self, spooled: SpooledObject, contexts: list[Context]) -> DicomClient:
         """Return an association of the object's AE titles on which its context was proposed.
@@ -217,6 +230,21 @@ class Target:
             self._proposed[context] = None
         while len(self._proposed) > MAX_CONTEXTS:
             del self._proposed[next(iter(self._proposed))]
+        try:
+            client = await self._open(titles)
+        except AssociationError as error:
+            self._audit.failed(opening_failed(error).cause, called=titles[0], calling=titles[1])
+            raise
+        self._client, self._titles, self._offered = client, titles, frozenset(self._proposed)
+        self._audit.opened(called=titles[0], calling=titles[1])
+        return client
+
+    async def _open(self, titles: tuple[str, str]) -> DicomClient:
+        """Return a new association on which all that was ever needed is proposed.
+
+        Raises:
+            AssociationError: there is none to be had.
+        """
         client = await self._connect()
         try:
             client.deadline = self._remote.association_timeout
@@ -229,7 +257,6 @@ class Target:
         except BaseException:
             client.close()
             raise
-        self._client, self._titles, self._offered = client, titles, frozenset(self._proposed)
         return client
 
     async def _connect(self) -> DicomClient:

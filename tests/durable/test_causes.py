@@ -218,6 +218,8 @@ def test_what_nobody_takes_holds_nothing_up_and_can_be_tried_again(where: Site) 
         (poison.sop_instance, "failure-status", 0xC000)
     ]
     assert letters[0]["detail"] == "cannot understand"
+    answer = Message(1, bytes.fromhex(letters[0]["answer"]))
+    assert (answer.status, answer.text(0x0902)) == (0xC000, "cannot understand"), "as the destination sent it"
     with where.destination(inbox):
         queue(where, "retry", ARCHIVE, poison.sop_instance)
         assert inbox.wait_for(2)[1].data == poison.data

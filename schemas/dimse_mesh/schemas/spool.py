@@ -20,6 +20,8 @@ RouteKey = tuple[Annotated[str, Field(max_length=256)], Annotated[str, Field(max
 """A route's patterns of called and calling AE titles: of several routes that have the same, the first one counts."""
 MOST_CONTEXTS = 4096
 """Presentation contexts that are remembered of a destination, at most."""
+MOST_ANSWER = 4096
+"""Bytes that are kept of what a destination has answered."""
 LONGEST_REASON = 256
 """Characters of an operator's reason for a pause."""
 
@@ -96,6 +98,8 @@ class DeadLetter(WireModel):
     """What happened, in words; may hold the peer's own (an error comment), so not for logs."""
     status: int | None = None
     """The status that the destination answered last."""
+    answer: Annotated[str, Field(max_length=2 * MOST_ANSWER, pattern=r"^[0-9a-f]*$")] = ""
+    """The command set of that answer, in hexadecimal digits, as the destination sent it: not for logs, either."""
     attempts: Annotated[int, Field(ge=0)] = 0
     failed: float
     """When it was given up: seconds since 1970."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dimse_mesh.client import AssociationError, AssociationFailure
@@ -68,6 +68,7 @@ class DeliveryOutcome:
         detail: in words; may hold the destination's own.
         redirected_to: the destination whose queue has the object now.
         tried: whether the destination was sent the object, or a part of it.
+        answer: the command set of its response, as it sent it; empty: it has sent none.
     """
 
     cause: DeliveryCause
@@ -76,6 +77,7 @@ class DeliveryOutcome:
     tried: bool = False
     scope: Scope = Scope.NOBODY
     redirected_to: str = ""
+    answer: bytes = b""
 
     @property
     def public(self) -> str:
@@ -122,6 +124,10 @@ def failed_by_us(error: Exception, attempts: int) -> DeliveryOutcome:
 
 def answered(response: CommandSet, attempts: int) -> DeliveryOutcome:
     """Return the outcome of a response; what can't become better by waiting is a dead letter."""
+    return replace(_judged(response, attempts), answer=response.encode())
+
+
+def _judged(response: CommandSet, attempts: int) -> DeliveryOutcome:
     status = response.status
     if status is None:
         return DeliveryOutcome(

@@ -13,7 +13,7 @@ from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.outcomes import DeliveryOutcome
 from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, NotPermitted, pack
 from dimse_mesh.schemas.commitment import Fate
-from dimse_mesh.schemas.spool import DeadLetter
+from dimse_mesh.schemas.spool import MOST_ANSWER, DeadLetter
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
 from dimse_mesh.spool import Receipts, SpooledObject, remove_pieces
 
@@ -71,6 +71,7 @@ class Settling:
             cause=outcome.cause.value,
             detail=outcome.detail[:1024],
             status=outcome.status,
+            answer=outcome.answer[:MOST_ANSWER].hex(),
             attempts=attempts,
             failed=time.time(),
         )

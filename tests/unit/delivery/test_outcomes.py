@@ -28,7 +28,9 @@ REQUEST = store_request(1, sop_class="1.2", sop_instance="1.2.3")
     ],
 )
 def test_status(status: int, cause: DeliveryCause, scope: Scope) -> None:
-    outcome = answered(response_to(REQUEST, status), 1)
+    response = response_to(REQUEST, status)
+    outcome = answered(response, 1)
+    assert outcome.answer == response.encode()
     assert (outcome.cause, outcome.scope, outcome.status) == (cause, scope, status)
 
 

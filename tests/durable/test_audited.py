@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.durable.operator import numbers
@@ -9,7 +10,7 @@ from tests.durable.site import ARCHIVE, Inbox, site, store
 from tests.support.audit import Told, messages_in
 from tests.support.files import synthetic
 from tests.support.scripted import ServerPeer
-from tests.support.wire import CT_STORAGE, response
+from tests.support.wire import CT_STORAGE, Tag, response
 
 QUICK = {
     "retry": {"first": 0.1, "longest": 0.2},
@@ -29,8 +30,8 @@ def test_deliveries_are_reported_in_the_zone_of_their_destination(tmp_path: Path
             for number in (1, 2):
                 assert store(client, synthetic(number, 2_000), number) == 0
         where.wait_until(lambda: len(told("User Authentication/Login")) == 1, "that it isn't there is told")
-        with where.destination_of(end_after_the_first_object):
-            where.wait_until(lambda: numbers(where)["waiting"] < 2, "an object is delivered")
+        with where.destination_of(takes_one_object_in_all()):
+            where.wait_until(lambda: numbers(where)["waiting"] == 1, "an object is delivered")
         with where.destination(inbox):
             where.wait_until(lambda: numbers(where)["waiting"] == 0, "all is delivered")
             where.wait_until(
@@ -54,8 +55,17 @@ def counted(told: Told) -> int:
     return int(told.root.xpath(f"number(//SOPClass[@UID='{CT_STORAGE}']/@NumberOfInstances)"))
 
 
-def end_after_the_first_object(peer: ServerPeer) -> None:
-    """Take one object, and close the connection at the next one."""
-    peer.accept_association()
-    peer.send_message(response(peer.receive_message()))
-    peer.receive()
+def takes_one_object_in_all() -> Callable[[ServerPeer], None]:
+    """Return a destination that takes one object, closes the connection at the next one, and lets nobody in then."""
+    taken: list[str] = []
+
+    def script(peer: ServerPeer) -> None:
+        if taken:
+            return
+        peer.accept_association()
+        message = peer.receive_message()
+        taken.append(message.text(Tag.AFFECTED_SOP_INSTANCE))
+        peer.send_message(response(message))
+        peer.receive()
+
+    return script

@@ -22,7 +22,13 @@ from dimse_mesh.runtime.settings_association import AssociationSettings
 from dimse_mesh.runtime.settings_audit import AuditSettings
 from dimse_mesh.runtime.settings_durable import DeliverySettings, SpoolSettings
 from dimse_mesh.runtime.settings_encryption import EncryptionSettings, RouteEncryption
-from dimse_mesh.runtime.settings_errors import ConfigurationError, problems_of, without_password
+from dimse_mesh.runtime.settings_errors import (
+    ENV_PREFIX,
+    ConfigurationError,
+    problems_of,
+    unknown_variables,
+    without_password,
+)
 from dimse_mesh.runtime.settings_events import EventsSettings
 from dimse_mesh.runtime.settings_fields import SettingsModel, SubjectRoot, Token
 from dimse_mesh.runtime.settings_mesh import MeshSettings
@@ -32,7 +38,6 @@ from dimse_mesh.runtime.settings_priors import PriorsSettings
 from dimse_mesh.runtime.settings_scu import ScuSettings
 from dimse_mesh.schemas.service import ServiceName
 
-ENV_PREFIX = "DIMSE_MESH_"
 MAX_FILE_BYTES = 1 << 20
 
 
@@ -252,6 +257,9 @@ def settings_from(data: dict[str, Any], *, source: str) -> ZoneSettings:
     names = [name for name in data if not isinstance(name, str)]
     if names:
         raise ConfigurationError([f"{source}: field names are text, not {names[0]!r}"])
+    unknown = unknown_variables(ZoneSettings, os.environ)
+    if unknown:
+        raise ConfigurationError(unknown)
     try:
         return ZoneSettings(**data)
     except ValidationError as error:

@@ -10,6 +10,7 @@ from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 
+ENV_PREFIX = "DIMSE_MESH_"
 _SECRET = ("token", "password", "secret", "nkey", "credentials")
 
 
@@ -23,6 +24,24 @@ class ConfigurationError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+def unknown_variables(model: type[BaseModel], environ: Mapping[str, str]) -> list[str]:
+    """Return one line for each environment variable that would set a field of a section that there isn't.
+
+    A name without `__` may be somebody else's: Kubernetes makes some for a Service called dimse-mesh.
+    """
+    lines = []
+    known = sorted(_fields_at(model, ()))
+    for variable in sorted(environ):
+        section, nested, _ = variable.upper().removeprefix(ENV_PREFIX).partition("__")
+        if variable.upper().startswith(ENV_PREFIX) and nested and section.lower() not in known:
+            near = get_close_matches(section.lower(), known, n=1)
+            hint = f"did you mean {ENV_PREFIX}{near[0].upper()}__...? " if near else ""
+            lines.append(
+                f"environment variable {variable}: no section {section.lower()!r}; {hint}there are: {', '.join(known)}"
+            )
+    return lines
 
 
 def problems_of(
@@ -110,7 +129,10 @@ def _environment_name(location: tuple[int | str, ...], environ: Mapping[str, str
     """Name the environment variable that a value came from, if it did."""
     upper = {name.upper(): name for name in environ}
     for end in range(len(location), 0, -1):
-        name = "DIMSE_MESH_" + "__".join(str(part) for part in location[:end]).upper()
+        name = ENV_PREFIX + "__".join(str(part) for part in location[:end]).upper()
+        if end == len(location):
+            below = (given for given in upper if given.startswith(f"{name}__"))
+            name = name if name in upper else next(below, name)
         if name in upper:
             return f"environment variable {upper[name]}"
     return None

@@ -61,7 +61,11 @@ def up(
     files: Annotated[list[Path], typer.Argument(help="YAML files, one for each zone.", dir_okay=False)],
     nats_port: Annotated[
         int | None,
-        typer.Option(help="Start a nats-server there, use it instead of nats.servers. 0: any free port."),
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Start a nats-server there, use it instead of nats.servers. 0: any free port.",
+        ),
     ] = None,
     data_dir: Annotated[
         Path | None,

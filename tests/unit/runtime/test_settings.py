@@ -94,6 +94,35 @@ def test_wrong_value_in_the_environment_names_the_variable(
     assert "'soon'" in line
 
 
+def test_a_variable_of_a_field_that_there_is_not_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIMSE_MESH_DELIVERY__REATRY__ATTEMPTS", "0")
+    (line,) = problems(tmp_path, EXAMPLE)
+    assert line.startswith(
+        "environment variable DIMSE_MESH_DELIVERY__REATRY__ATTEMPTS: delivery.reatry: unknown"
+    )
+    assert "did you mean 'retry'?" in line
+
+
+def test_a_variable_of_a_section_that_there_is_not_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """... as it is in a file: a rule that nobody reads protects nobody."""
+    monkeypatch.setenv("DIMSE_MESH_POLCIY__ADMISSION", '[{"effect": "deny"}]')
+    (line,) = problems(tmp_path, EXAMPLE)
+    assert line.startswith("environment variable DIMSE_MESH_POLCIY__ADMISSION: no section 'polciy'")
+    assert "did you mean DIMSE_MESH_POLICY__...?" in line
+
+
+def test_variables_that_somebody_else_has_made_are_let_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIMSE_MESH_PORT", "tcp://10.0.0.1:11112")
+    monkeypatch.setenv("DIMSE_MESH_SERVICE_HOST", "10.0.0.1")
+    load_settings(write(tmp_path, EXAMPLE))
+
+
 def test_environment_that_is_no_json_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIMSE_MESH_ROUTES", "[nonsense")
     (line,) = problems(tmp_path, EXAMPLE)

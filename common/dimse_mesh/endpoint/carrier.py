@@ -44,8 +44,8 @@ class Carrier(Protocol):
     ) -> bool:
         """Publish now, or at the end of the turn; False: not taken."""
 
-    def publish_bulk(self, subject: str, payload: bytes, tail: bytes = b"") -> bool:
-        """Publish so, apart from what must not wait behind it; False: not taken, try later."""
+    def publish_bulk(self, subject: str, *parts: bytes | memoryview) -> bool:
+        """Publish `parts` as one message, apart from what must not wait behind it; False: not taken, try later."""
 
     def on_bulk_room(self, callback: Callable[[], None]) -> None:
         """Call `callback` when `publish_bulk`, having refused, takes more."""

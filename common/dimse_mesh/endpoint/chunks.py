@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dimse_mesh.mesh import last_long
+
 
 class ChunkGatherer:
     """Fragments in, chunks of exactly `chunk_size` bytes out (the last one shorter).
 
-    Fragments are views into a receive buffer that the next read overwrites: call `keep` before returning to the
+    Fragments are views of what was read, and the next read may overwrite them: call `keep` before returning to the
     event loop. What completes a chunk within the same read is never copied here.
     """
 
@@ -42,6 +44,11 @@ class ChunkGatherer:
         return parts
 
     def keep(self) -> None:
-        """Copy what is still a view into a receive buffer."""
-        if self._parts and (len(self._parts) > 1 or isinstance(self._parts[0], memoryview)):
-            self._parts = [b"".join(self._parts)]
+        """Copy what the next read may overwrite, and what is too little to be kept where it is."""
+        parts = self._parts
+        if (
+            parts
+            and not last_long(parts, self._size)
+            and (len(parts) > 1 or isinstance(parts[0], memoryview))
+        ):
+            self._parts = [b"".join(parts)]

@@ -16,15 +16,15 @@ from typing import Protocol, cast
 
 from dimse_mesh.endpoint.distinguished_name import name_text
 from dimse_mesh.endpoint.time_shares import TimeShares
-from dimse_mesh.mesh import Turn, TurnWriter
+from dimse_mesh.mesh import ReceiveBlocks, Turn, TurnWriter, last_long
 from dimse_mesh.mesh.errors import report
 from dimse_mesh.policy import PeerCertificate
 from dimse_mesh.runtime.origin import origin_of
 from dimse_mesh.runtime.time_credit import TimeCredit
 from dimse_mesh.upper_layer import PDU_HEADER_LENGTH, Framer, FramingError, UpperLayerError
 
-RECEIVE_BUFFER_SIZE = 512 * 1024
-"""Bytes read at once. One buffer serves every connection of an instance."""
+READ_SIZE = 4 * (128 * 1024 + PDU_HEADER_LENGTH)
+"""Bytes read at once: four PDUs of the length that we advertise."""
 WRITE_HIGH_WATER = 512 * 1024
 """Bytes in the write buffer above which a connection is not writable."""
 LEAST_READ = 16 * 1024
@@ -84,7 +84,7 @@ class PeerConnection(asyncio.BufferedProtocol):
     """One connection to a DICOM peer, either way round.
 
     Args:
-        receive_buffer: shared by all connections of the event loop: what isn't handled in a read's turn is copied.
+        blocks: that every connection of the event loop is read into.
         shares: of the event loop's time.
         turn: shared by all sockets of the event loop: what is written in a turn leaves at its end.
         max_length: longest PDU body accepted, in bytes; assign `max_length` to change it with the state.
@@ -92,8 +92,8 @@ class PeerConnection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
+        "_blocks",
         "_broken",
-        "_buffer",
         "_closing",
         "_discarded",
         "_discarding",
@@ -126,16 +126,17 @@ class PeerConnection(asyncio.BufferedProtocol):
 
     def __init__(
         self,
-        receive_buffer: bytearray,
+        blocks: ReceiveBlocks,
         turn: Turn,
         shares: TimeShares,
         *,
         max_length: int,
         on_connected: Callable[[PeerConnection], None] | None = None,
     ) -> None:
-        self._buffer = memoryview(receive_buffer)
-        self._lent = self._buffer
-        self._limit = self._share = len(self._buffer)
+        self._blocks = blocks
+        self._lent = 0
+        """Bytes of the read that is to come, at most."""
+        self._limit = self._share = blocks.read_size
         """Bytes of one read at most, as the owner says; and as what the last reads have cost allows."""
         self._turn = turn
         self._shares = shares
@@ -258,15 +259,17 @@ class PeerConnection(asyncio.BufferedProtocol):
             self._on_connected(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
-        """Lend the shared receive buffer."""
-        return self._lent
+        """Return where the next read goes."""
+        self._lent = self._framer.read_size(min(self._limit, self._share))
+        return self._blocks.lend(self._lent)
 
     def buffer_updated(self, nbytes: int) -> None:
         """Cut what was read into PDUs and hand them on."""
-        if self._quickack is not None and nbytes < len(self._lent) and _QUICKACK is not None:
+        if self._quickack is not None and nbytes < self._lent and _QUICKACK is not None:
             # A peer with Nagle on waits for our ACK before it sends its next small segment (docs/adr/0003); not
             # one that has filled our buffer.
             self._quickack.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        data = self._blocks.filled(nbytes)
         if self._discarding and not self._lost:
             self._discarded += max(nbytes, _A_READ)
             if self._discarded >= DISCARDED_AT_ONCE:
@@ -279,14 +282,15 @@ class PeerConnection(asyncio.BufferedProtocol):
             self.abort()
             return
         try:
-            pdus = self._framer.feed(self._buffer[:nbytes])
+            pdus = self._framer.feed(data)
         except FramingError as error:
             self._broken = error
             pdus = error.completed
         if self._left:  # the transport had this already when it was told to stop
             self._left += [(kind, memoryview(bytes(body))) for kind, body in pdus]
-        elif pdus or self._broken is not None or self._limit < len(self._buffer):
+        elif pdus or self._broken is not None or self._limit < self._blocks.read_size:
             self._take_turn(pdus, nbytes)
+        self._framer.let_go()
 
     def _take_turn(self, pdus: list[tuple[int, memoryview]], nbytes: int) -> None:
         """Hand on what was read, or what fits into a turn; and read less at once if that wasn't all of it."""
@@ -295,10 +299,8 @@ class PeerConnection(asyncio.BufferedProtocol):
         if end < len(pdus):
             self._keep(pdus, end)
             self._share = max(min(self._share, nbytes) // 2, LEAST_READ)
-            self._lend()
-        elif self._share < len(self._buffer):
-            self._share = min(self._share * 2, len(self._buffer))
-            self._lend()
+        elif self._share < self._blocks.read_size:
+            self._share = min(self._share * 2, self._blocks.read_size)
 
     def _hand_on(self, pdus: list[tuple[int, memoryview]], start: int, until: float) -> int:
         receiver = self.receiver
@@ -322,11 +324,12 @@ class PeerConnection(asyncio.BufferedProtocol):
         return end
 
     def _keep(self, pdus: list[tuple[int, memoryview]], start: int) -> None:
-        """Copy what has to wait for the next turn, and read nothing until then."""
+        """Copy what has to wait for the next turn, unless it lasts, and read nothing until then."""
         rest, contiguous = pdus[start:], self._framer.contiguous
         size = sum(len(body) + PDU_HEADER_LENGTH for _, body in rest)
         if size <= len(contiguous):
-            self._left_bytes = memoryview(bytes(contiguous[len(contiguous) - size :]))
+            left = contiguous[len(contiguous) - size :]
+            self._left_bytes = left if last_long((left,), size) else memoryview(bytes(left))
             at = 0
             for kind, body in rest:
                 begin, at = at + PDU_HEADER_LENGTH, at + PDU_HEADER_LENGTH + len(body)
@@ -377,9 +380,6 @@ class PeerConnection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
         else:
             self._transport.pause_reading()
-
-    def _lend(self) -> None:
-        self._lent = self._buffer[: min(self._limit, self._share)]
 
     def eof_received(self) -> bool:
         """Ask the receiver whether the peer may still read, as TCP lets it."""
@@ -437,12 +437,9 @@ class PeerConnection(asyncio.BufferedProtocol):
     def limit_reads(self, size: int) -> None:
         """Read no more than `size` bytes at a time, from now on.
 
-        While that is less than the buffer, the receiver is told of each read, though it completes no PDU.
+        While that is less than a read may have, the receiver is told of each read, though it completes no PDU.
         """
-        size = min(size, len(self._buffer))
-        if size != self._limit:
-            self._limit = size
-            self._lend()
+        self._limit = min(size, self._blocks.read_size)
 
     def pause_reading(self) -> None:
         """Stop reading the socket, so that TCP slows the peer."""

@@ -61,7 +61,7 @@ class Courier:
     def send(self, instance: InstanceAddress, segment: Segment) -> bool:
         """Send a segment by its lane to `instance`, or to the handlers of its subject; False: not now."""
         if segment.lane is Lane.BULK:
-            return self._mesh.publish_bulk(self._to(instance, Kind.DATA), segment.payload)
+            return self._mesh.publish_bulk(self._to(instance, Kind.DATA), segment.payload, *segment.data)
         headers = trace_headers(segment.traceparent)
         if segment.lane is Lane.HANDLER:
             hosted = self._hosted.get(segment.subject)

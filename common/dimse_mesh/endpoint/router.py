@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from dimse_mesh.endpoint.carrier import Carrier, DeathWatcher
-from dimse_mesh.endpoint.connection import RECEIVE_BUFFER_SIZE, PeerConnection
+from dimse_mesh.endpoint.connection import READ_SIZE, PeerConnection
 from dimse_mesh.endpoint.courier import Courier
 from dimse_mesh.endpoint.handler_answers import HandlerAnswers
 from dimse_mesh.endpoint.openings import Openings
@@ -25,7 +25,7 @@ from dimse_mesh.endpoint.settings import HalfSettings
 from dimse_mesh.endpoint.strangers import Strangers
 from dimse_mesh.endpoint.time_shares import TimeShares
 from dimse_mesh.endpoint.timers import HalfTimers
-from dimse_mesh.mesh import Message
+from dimse_mesh.mesh import Message, ReceiveBlocks
 from dimse_mesh.mesh.complaints import Complaints
 from dimse_mesh.runtime.counters import Counters, Load
 from dimse_mesh.runtime.telemetry import Telemetry
@@ -69,7 +69,7 @@ class Router:
         self.settings = settings
         self.budget = Budget(settings.max_buffered)
         self._congestion = CongestionWindows(self._loop)
-        self._receive_buffer = bytearray(RECEIVE_BUFFER_SIZE)
+        self._blocks = ReceiveBlocks(read_size=READ_SIZE)
         self.shares = TimeShares()
         """Of the event loop, between the connections."""
         self._halves: dict[int, Half] = {}
@@ -131,7 +131,7 @@ class Router:
     ) -> PeerConnection:
         """Return the protocol of a connection to a DICOM peer, for the event loop to connect."""
         return PeerConnection(
-            self._receive_buffer,
+            self._blocks,
             self._mesh.turn,
             self.shares,
             max_length=max_length,

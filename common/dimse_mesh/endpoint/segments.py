@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from dimse_mesh.encryption import SealSegment
 from dimse_mesh.endpoint.identity import AssociationIdentity
-from dimse_mesh.mesh import pack
+from dimse_mesh.mesh import last_long, pack
 from dimse_mesh.schemas.frames import (
     LAST,
     WHOLE,
@@ -18,6 +18,7 @@ from dimse_mesh.schemas.frames import (
     FrameKind,
     PdusHead,
     encode_frame,
+    encode_head,
     encode_pdus_head,
     encode_u32,
     encode_u64,
@@ -96,21 +97,25 @@ def chunk(
     last: bool,
     seal: SealSegment | None = None,
 ) -> Segment:
-    """Return a piece of a data set. An empty last one still has a place of its own in the order."""
+    """Return a piece of a data set, without a copy if it lasts. An empty last one still has a place of its own."""
     assert identity.remote is not None
+    flags = LAST if last else 0
     if seal is not None:
-        secret, flags = b"".join(parts), LAST if last else 0
+        secret = b"".join(parts)
         parts = (seal(FrameKind.DATA, position, flags=flags, context_id=context_id, secret=secret),)
-    frame = encode_frame(
+    size = sum(map(len, parts))
+    head = encode_head(
         identity.remote.channel,
         FrameKind.DATA,
-        *parts,
+        size,
         position=position,
-        flags=LAST if last else 0,
+        flags=flags,
         context_id=context_id,
         acknowledged=acknowledged,
     )
-    return Segment(position, sum(map(len, parts)) or 1, Lane.BULK, frame)
+    if last_long(parts, size):
+        return Segment(position, size, Lane.BULK, head, data=tuple(parts))
+    return Segment(position, size or 1, Lane.BULK, b"".join((head, *parts)))
 
 
 def run(

@@ -20,6 +20,7 @@ from dimse_mesh.mesh.failure_detector import LiveInstance, LivenessSettings
 from dimse_mesh.mesh.jetstream import JetStream
 from dimse_mesh.mesh.jetstream_replies import Batch, StoredMessage, StreamFull
 from dimse_mesh.mesh.liveness import Liveness, announce_death, open_liveness
+from dimse_mesh.mesh.receive_blocks import ReceiveBlocks, last_long
 from dimse_mesh.mesh.requests import Reply
 from dimse_mesh.mesh.settings import NatsSettings, NatsTls
 from dimse_mesh.mesh.subscription import Subscription
@@ -50,6 +51,7 @@ __all__ = [
     "NotPermitted",
     "PayloadTooLarge",
     "RemoteError",
+    "ReceiveBlocks",
     "Reply",
     "ServiceDescription",
     "ServiceEndpoint",
@@ -58,6 +60,7 @@ __all__ = [
     "TurnWriter",
     "announce",
     "announce_death",
+    "last_long",
     "open_liveness",
     "open_mesh",
     "pack",

@@ -168,24 +168,20 @@ class Mesh:
     def publish_bulk(
         self,
         subject: str,
-        payload: bytes,
-        tail: bytes = b"",
-        *,
+        *parts: bytes | memoryview,
         reply: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> bool:
-        """Publish `payload` and `tail` as one message on the bulk connection, now or at the end of the turn.
+        """Publish `parts` as one message on the bulk connection, now or at the end of the turn.
 
-        False: not connected, or `bulk_backlog` is at its bound; nothing was taken, try later. Neither may
+        False: not connected, or `bulk_backlog` is at its bound; nothing was taken, try later. None may
         change afterwards: they may be sent without a copy.
 
         Raises:
             PayloadTooLarge, InvalidSubject: nothing was sent, nor ever could be.
         """
         header = _encode_headers(headers) if headers else b""
-        if tail:
-            return self._bulk.send(subject, reply, header, (payload, tail), len(payload) + len(tail))
-        return self._bulk.send(subject, reply, header, (payload,), len(payload))
+        return self._bulk.send(subject, reply, header, parts, sum(map(len, parts)))
 
     def on_bulk_room(self, callback: Callable[[], None]) -> None:
         """Call `callback` when the bulk connection takes more, after `publish_bulk` refused for its backlog.

@@ -107,7 +107,9 @@ class NatsConnection:
 
     # --- messages
 
-    def send(self, subject: str, reply: str, header: bytes, parts: Iterable[bytes], size: int) -> bool:
+    def send(
+        self, subject: str, reply: str, header: bytes, parts: Iterable[bytes | memoryview], size: int
+    ) -> bool:
         """Publish now. False: not connected, or the backlog is full; nothing was taken.
 
         Raises:

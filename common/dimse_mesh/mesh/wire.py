@@ -155,7 +155,7 @@ class WireClient(Client):
 
     # --- sending
 
-    def send(self, parts: Iterable[bytes], size: int) -> bool:
+    def send(self, parts: Iterable[bytes | memoryview], size: int) -> bool:
         """Hand `parts` (`size` bytes in all) to the transport, in order: now, or at the end of the turn.
 
         False: the socket is gone.

@@ -32,7 +32,7 @@ class Lane(Enum):
 
 @dataclass(slots=True)
 class Segment:
-    """A sent segment, kept until it was consumed. `payload` is what is published, whichever way."""
+    """A sent segment, kept until it was consumed. `payload` is what is published, whichever way, with `data` behind."""
 
     position: int
     length: int
@@ -44,6 +44,8 @@ class Segment:
     """HANDLER: ours, to which a refusal goes."""
     attempts: int = 1
     traceparent: str | None = None
+    data: tuple[bytes | memoryview, ...] = ()
+    """BULK: what follows the payload in the same message, and doesn't change."""
     awaited: bool = True
     """Whether an operation waits for it; if none does, it may be overdue for ever."""
 

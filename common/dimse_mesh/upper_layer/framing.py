@@ -28,6 +28,10 @@ _TLS_RECORDS = (0x15, 0x16)
 _FIRST_TYPE, _LAST_TYPE = min(PduType), max(PduType)
 
 
+_LONG_PDUS = 16
+"""PDUs of which no more than so many fit into a read are long."""
+
+
 class Framer:
     """Bytes of one transport connection in, whole PDUs out.
 
@@ -35,12 +39,13 @@ class Framer:
     `feed` on, also for a PDU that is already under way. Never feed it again after a `FramingError`.
     """
 
-    __slots__ = ("_buffer", "_whole", "contiguous", "max_length")
+    __slots__ = ("_buffer", "_usual", "_whole", "contiguous", "max_length")
 
     def __init__(self, *, max_length: int) -> None:
         self.max_length = max_length
         self._buffer: bytearray | None = None  # the PDU under way, from its first header byte
         self._whole = 0  # its length with header; 0 while the header itself is incomplete
+        self._usual = 0  # length with header of the last PDU that lay wholly in a read
         self.contiguous = memoryview(b"")
         """The PDUs that lay wholly in the last read, headers and all: the last of those that `feed` returned.
 
@@ -51,6 +56,18 @@ class Framer:
     def pending(self) -> int:
         """Bytes held of a PDU that is not whole yet."""
         return 0 if self._buffer is None else len(self._buffer)
+
+    def read_size(self, most: int) -> int:
+        """Return how much to read at once, `most` bytes or less: so much that a PDU ends there, as far as one can tell.
+
+        What is read of a PDU before its end has to be copied until that has come. Of short PDUs that is next to
+        nothing.
+        """
+        missing = self._whole - self.pending if self._whole else 0
+        usual = self._usual
+        if usual < most // _LONG_PDUS or usual > most - missing:
+            return most
+        return missing + (most - missing) // usual * usual
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[tuple[int, memoryview]]:
         """Take one read (empty is allowed); return (PDU type, body) of every PDU that it completes.
@@ -71,7 +88,7 @@ class Framer:
         first = at
         unpack = _PDU_HEADER.unpack_from
         max_length = self.max_length
-        whole = 0
+        whole, usual = 0, self._usual
         while size - at >= PDU_HEADER_LENGTH:
             pdu_type, length = unpack(view, at)
             if length > max_length or not _FIRST_TYPE <= pdu_type <= _LAST_TYPE:
@@ -81,13 +98,18 @@ class Framer:
                 whole = PDU_HEADER_LENGTH + length
                 break
             done.append((pdu_type, view[at + PDU_HEADER_LENGTH : end]))
-            at = end
+            usual, at = end - at, end
+        self._usual = usual
         self.contiguous = view[first:at]
         if at < size:
             # a new buffer each time: the caller may still hold views of the former one
             self._buffer = bytearray(view[at:])
             self._whole = whole
         return done
+
+    def let_go(self) -> None:
+        """Refer no longer to what `feed` was given last."""
+        self.contiguous = memoryview(b"")
 
     def _continue(self, buffer: bytearray, view: memoryview, done: list[tuple[int, memoryview]]) -> int:
         """Add to the PDU under way; return how much of `view` it took."""

@@ -152,10 +152,30 @@ def encode_frame(
     context_id: int = 0,
 ) -> bytes:
     """Return one frame with `parts` joined as its payload."""
-    length = sum(map(len, parts))
-    return b"".join(
-        (HEADER.pack(channel, kind, flags, context_id, _VERSION, length, position, acknowledged), *parts)
+    head = encode_head(
+        channel,
+        kind,
+        sum(map(len, parts)),
+        position=position,
+        acknowledged=acknowledged,
+        flags=flags,
+        context_id=context_id,
     )
+    return b"".join((head, *parts))
+
+
+def encode_head(
+    channel: int,
+    kind: FrameKind,
+    length: int,
+    *,
+    position: int,
+    acknowledged: int,
+    flags: int = 0,
+    context_id: int = 0,
+) -> bytes:
+    """Return what stands before a payload of so many bytes."""
+    return HEADER.pack(channel, kind, flags, context_id, _VERSION, length, position, acknowledged)
 
 
 def encode_message_payload(command: bytes, data: bytes | memoryview = b"") -> bytes:

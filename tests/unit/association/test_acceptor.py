@@ -12,7 +12,7 @@ from dimse_mesh.association.acceptor import Acceptor
 from dimse_mesh.endpoint import PeerConnection, SocketPeer
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.endpoint.time_shares import TimeShares
-from dimse_mesh.mesh import Turn
+from dimse_mesh.mesh import ReceiveBlocks, Turn
 from dimse_mesh.policy.rejections import CALLED_NOT_RECOGNIZED, CALLING_NOT_RECOGNIZED
 from dimse_mesh.upper_layer import AssociateRQ
 from tests.support.wire import (
@@ -45,7 +45,9 @@ class Client:
     gone: int = 0
 
     def __post_init__(self) -> None:
-        self.connection = PeerConnection(bytearray(65536), Turn(), TimeShares(), max_length=ASSOCIATE_LIMIT)
+        self.connection = PeerConnection(
+            ReceiveBlocks(read_size=65536), Turn(), TimeShares(), max_length=ASSOCIATE_LIMIT
+        )
         self.transport = MemoryTransport(self.connection, self.read.extend, self._closed)
         self.acceptor = Acceptor(
             lambda opening: SocketPeer.connecting_in(self.connection, artim_timeout=ARTIM, opening=opening),

@@ -140,12 +140,12 @@ class Instance:
             self._channel.send(Message(subject, reply, payload, headers))
         return self.connected
 
-    def publish_bulk(self, subject: str, payload: bytes, tail: bytes = b"") -> bool:
+    def publish_bulk(self, subject: str, *parts: bytes | memoryview) -> bool:
         """As `Carrier`."""
         if self._channel.random.random() < self._channel.faults.refusal:
             asyncio.get_running_loop().call_soon(self._on_room)
             return False
-        return self.publish(subject, payload + tail)
+        return self.publish(subject, b"".join(parts))
 
     def on_bulk_room(self, callback: Callable[[], None]) -> None:
         """As `Carrier`."""

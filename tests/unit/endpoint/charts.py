@@ -158,8 +158,8 @@ class ChartInstance:
                 self._note(f"> mesh {FrameKind(frame.kind).name} {frame.position}")
         return True
 
-    def publish_bulk(self, subject: str, payload: bytes, tail: bytes = b"") -> bool:
-        return self.publish(subject, payload + tail)
+    def publish_bulk(self, subject: str, *parts: bytes | memoryview) -> bool:
+        return self.publish(subject, b"".join(parts))
 
     def on_change(self, callback: Callable[[bool], None]) -> None: ...
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from dimse_mesh.mesh.receive_blocks import Block
+
 
 class MemoryTransport(asyncio.Transport):
     """One connection to a peer, at the mercy of the test: it may stall, close and vanish.
@@ -92,13 +94,24 @@ class MemoryTransport(asyncio.Transport):
             buffer[:size] = self._incoming[:size]
             del self._incoming[:size]
             self._protocol.buffer_updated(size)
-            buffer[:size] = bytes(size)  # the next read of any connection would overwrite it
+            self._overwrite(buffer, size)
         elif self._eof and not self._eof_told:
             self._eof_told = True
             if not self._protocol.eof_received() or self._on_eof is None:
                 self.close()
         if self._incoming or (self._eof and not self._eof_told):
             self._schedule()
+
+    @staticmethod
+    def _overwrite(buffer: memoryview, size: int) -> None:
+        """Overwrite what was read, as the next read of any connection may; not what somebody refers to in a block."""
+        block = buffer.obj
+        if isinstance(block, Block):
+            buffer.release()
+            if block.unused:
+                block[:] = bytes(len(block))
+        else:
+            buffer[:size] = bytes(size)
 
     def _flush(self) -> None:
         if self._outgoing:

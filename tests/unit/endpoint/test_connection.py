@@ -20,7 +20,7 @@ from dimse_mesh.endpoint.connection import (
     PeerConnection,
 )
 from dimse_mesh.endpoint.time_shares import TimeShares
-from dimse_mesh.mesh import Turn
+from dimse_mesh.mesh import ReceiveBlocks, Turn
 from dimse_mesh.upper_layer import PduTooLong, UnrecognizedPdu, UpperLayerError
 from tests.support.wire import RELEASE_RQ_PDU, abort, pdu
 
@@ -112,7 +112,9 @@ async def connected(*, buffer: int = 4096, max_length: int = 10_000) -> AsyncIte
         server.setblocking(False)
         notes = Notes()
         _, connection = await loop.create_connection(
-            lambda: PeerConnection(bytearray(buffer), Turn(), TimeShares(), max_length=max_length),
+            lambda: PeerConnection(
+                ReceiveBlocks(read_size=buffer), Turn(), TimeShares(), max_length=max_length
+            ),
             *server.getsockname(),
         )
         connection.receiver = notes

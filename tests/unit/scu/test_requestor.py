@@ -11,7 +11,7 @@ import pytest
 from dimse_mesh.endpoint import PeerConnection, SocketPeer
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.endpoint.time_shares import TimeShares
-from dimse_mesh.mesh import Turn
+from dimse_mesh.mesh import ReceiveBlocks, Turn
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.schemas.association import OpenResult
 from dimse_mesh.scu.requestor import Answer, OpeningFailed, connect, request_association
@@ -42,7 +42,7 @@ ARTIM = 3.0
 
 
 def new_connection() -> PeerConnection:
-    return PeerConnection(bytearray(65536), Turn(), TimeShares(), max_length=ASSOCIATE_LIMIT)
+    return PeerConnection(ReceiveBlocks(read_size=65536), Turn(), TimeShares(), max_length=ASSOCIATE_LIMIT)
 
 
 Opened = tuple[SocketPeer, Answer]

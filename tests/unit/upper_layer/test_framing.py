@@ -151,3 +151,23 @@ def test_headers_of_a_single_pdv_pdu_are_those_of_the_annotated_bytes() -> None:
 def test_malformed_p_data_body_is_refused(body: str) -> None:
     with pytest.raises(MalformedPdu):
         iter_pdvs(bytes.fromhex(body))
+
+
+def test_reads_end_where_a_long_pdu_should_end() -> None:
+    whole = pdu(bytes(994))
+    framer = Framer(max_length=2000)
+    assert framer.read_size(4096) == 4096
+    framer.feed(whole)
+    assert framer.read_size(4096) == 4000
+    framer.feed(whole[:700])
+    assert framer.read_size(4096) == 300 + 3000
+    framer.feed(whole[700:] + whole[:3])
+    assert framer.read_size(4096) == 4000  # its length hasn't come yet
+    framer.feed(whole[3:])
+    assert framer.read_size(900) == 900
+    framer.feed(RELEASE_RQ_PDU)
+    assert framer.read_size(4096) == 4096  # short ones may be cut anywhere
+
+
+def pdu(body: bytes) -> bytes:
+    return bytes((PduType.P_DATA_TF, 0)) + len(body).to_bytes(4, "big") + body

@@ -1,0 +1,79 @@
+"""Chunks of a data set: what lies where it stays is sent from there, and everything else from a copy."""
+
+from __future__ import annotations
+
+import random
+from itertools import chain
+
+import pytest
+
+from dimse_mesh.endpoint import segments
+from dimse_mesh.endpoint.chunks import ChunkGatherer
+from dimse_mesh.endpoint.identity import AssociationIdentity
+from dimse_mesh.mesh import ReceiveBlocks
+from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress, Role
+from dimse_mesh.schemas.frames import LAST, iter_frames
+from dimse_mesh.streams.outbound import Segment
+
+CHUNK = 100_000
+READ = 256 * 1024
+IDENTITY = AssociationIdentity(
+    association="1.2",
+    home_zone="hospital",
+    calling_ae="A",
+    called_ae="B",
+    from_client=True,
+    local=HalfAddress(InstanceAddress("hospital", Role.ASSOCIATION, "a"), 1),
+    remote=HalfAddress(InstanceAddress("cloud", Role.SCU, "b"), 2),
+)
+
+
+def passed_on(data: bytes, blocks: ReceiveBlocks, *, fragment: int, read: int = READ) -> list[Segment]:
+    """Return the segments of a data set that comes in reads and fragments of such sizes."""
+    gatherer, sent, position = ChunkGatherer(CHUNK), list[Segment](), 0
+
+    def send(parts: list[bytes | memoryview], *, last: bool) -> None:
+        nonlocal position
+        segment = segments.chunk(IDENTITY, position, 0, context_id=3, parts=parts, last=last)
+        position += segment.length
+        sent.append(segment)
+
+    for at in range(0, len(data), read):
+        piece = data[at : at + read]
+        blocks.lend(READ)[: len(piece)] = piece
+        view = blocks.filled(len(piece))
+        for start in range(0, len(view), fragment):
+            for parts in gatherer.add(view[start : start + fragment]):
+                send(parts, last=False)
+        del view
+        gatherer.keep()
+    send(gatherer.take(), last=True)
+    return sent
+
+
+def published(segment: Segment) -> bytes:
+    return b"".join((segment.payload, *segment.data))
+
+
+@pytest.mark.parametrize("most", [0, 1, 16])
+@pytest.mark.parametrize(
+    ("fragment", "read"), [(131_066, READ), (16_378, READ), (512, READ), (20_000, 7_000)]
+)
+def test_chunks_are_the_data_set_wherever_it_lay(most: int, fragment: int, read: int) -> None:
+    data = random.Random(most).randbytes(3_000_001)
+    sent = passed_on(data, ReceiveBlocks(read_size=READ, most=most), fragment=fragment, read=read)
+    frames = list(chain.from_iterable(iter_frames(published(segment)) for segment in sent))
+    assert b"".join(frame.payload for frame in frames) == data
+    assert [frame.position for frame in frames] == list(range(0, len(data), CHUNK))
+    assert [bool(frame.flags & LAST) for frame in frames] == [False] * 30 + [True]
+    assert sum(segment.length for segment in sent) == len(data)
+
+
+def test_chunks_of_large_reads_are_sent_from_where_they_were_read() -> None:
+    sent = passed_on(bytes(1_000_000), ReceiveBlocks(read_size=READ), fragment=131_066)
+    assert all(segment.data for segment in sent)
+
+
+def test_chunks_of_many_small_fragments_are_copied() -> None:
+    sent = passed_on(bytes(1_000_000), ReceiveBlocks(read_size=READ), fragment=512)
+    assert max(len(segment.data) for segment in sent) <= 64

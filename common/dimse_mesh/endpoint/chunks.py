@@ -8,16 +8,16 @@ from dimse_mesh.mesh import last_long
 
 
 class ChunkGatherer:
-    """Fragments in, chunks of exactly `chunk_size` bytes out (the last one shorter).
+    """Fragments in, chunks of exactly `chunk_size` bytes out (the last one shorter), until `resize`.
 
     Fragments are views of what was read, and the next read may overwrite them: call `keep` before returning to the
     event loop. What completes a chunk within the same read is never copied here.
     """
 
-    __slots__ = ("_parts", "_size", "chunk_size")
+    __slots__ = ("_following", "_parts", "_size", "chunk_size")
 
     def __init__(self, chunk_size: int) -> None:
-        self.chunk_size = chunk_size
+        self.chunk_size = self._following = chunk_size
         self._parts: list[bytes | memoryview] = []
         self._size = 0
 
@@ -25,6 +25,12 @@ class ChunkGatherer:
     def size(self) -> int:
         """Bytes gathered."""
         return self._size
+
+    def resize(self, chunk_size: int) -> None:
+        """Make chunks of another size: the next one that is begun is the first."""
+        self._following = chunk_size
+        if not self._size:
+            self.chunk_size = chunk_size
 
     def add(self, fragment: memoryview) -> Iterator[list[bytes | memoryview]]:
         """Take in a fragment; yield the parts of each chunk that is now full and certainly not the last."""
@@ -41,6 +47,7 @@ class ChunkGatherer:
     def take(self) -> list[bytes | memoryview]:
         """Return the parts gathered so far and start anew."""
         parts, self._parts, self._size = self._parts, [], 0
+        self.chunk_size = self._following
         return parts
 
     def keep(self) -> None:

@@ -54,7 +54,7 @@ async def open_router(
             window=mesh.window,
             largest_window=max(mesh.window, mesh.largest_window),
             max_buffered=mesh.max_buffered,
-            chunk_size=min(mesh.chunk_size, largest),
+            chunk_size=min(mesh.chunk_size, mesh.window // 2, largest),
             inline_limit=min(mesh.inline_limit, largest // 2),
             retransmit_timeout=mesh.retransmit_timeout,
             deadline=mesh.deadline,

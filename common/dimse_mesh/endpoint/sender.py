@@ -41,6 +41,9 @@ from dimse_mesh.upper_layer import PDU_HEADER_LENGTH
 
 _CANCELLABLE = frozenset((CommandField.C_FIND_RQ, CommandField.C_GET_RQ, CommandField.C_MOVE_RQ))
 
+_FIRST_CHUNK = 64 * 1024
+"""Bytes of a chunk before it is known what the line carries."""
+
 Objection = Callable[[int], PolicyRefusal | None]
 """Says by its command field why a request that no handler is asked about is refused, or None."""
 
@@ -55,6 +58,7 @@ class Sender:
     __slots__ = (
         "_acknowledged",
         "_assembler",
+        "_chunk_size",
         "_command",
         "_command_held",
         "_context_id",
@@ -107,9 +111,9 @@ class Sender:
         self._translate = translate
         self._watch = watch
         self._assembler = MessageAssembler()
-        # An even size, so that the other side makes fragments of even length (PS3.8 §9.3.5.1).
-        self._gatherer = ChunkGatherer(settings.chunk_size & ~1)
-        self._inline_limit = min(settings.inline_limit, self._gatherer.chunk_size)
+        self._chunk_size = settings.chunk_size & ~1
+        self._inline_limit = min(settings.inline_limit, self._chunk_size)
+        self._gatherer = ChunkGatherer(self._chunk_for(_FIRST_CHUNK))
         self._pending = PendingResponses()
         self._head: CommandHead | None = None
         self._command = b""
@@ -187,8 +191,15 @@ class Sender:
         return not self._assembler.idle
 
     def end_of_read(self) -> None:
-        """Copy what refers to the receive buffer: it will be overwritten."""
+        """Copy what would be overwritten, and let chunks be no larger than reads: over a thin line both are small."""
         self._gatherer.keep()
+        congestion = self.outbound.congestion
+        if congestion is not None:
+            self._gatherer.resize(self._chunk_for(congestion.read_size))
+
+    def _chunk_for(self, read_size: int) -> int:
+        """Return the size of a chunk; an even one, so that the other side's fragments are (PS3.8 §9.3.5.1)."""
+        return min(max(read_size, self._inline_limit + 1) & ~1, self._chunk_size)
 
     def _command_received(self, event: CommandReceived) -> None:
         self._head = event.head

@@ -16,7 +16,7 @@ class HalfSettings:
     max_buffered: int
     """Bytes that all halves of the instance may have in flight together, before each is held to a fair share."""
     chunk_size: int
-    """Data set bytes in one DATA frame; with its header below what malloc maps anew each time (docs/performance.md)."""
+    """Data set bytes in one DATA frame, at most: over a thin line, as many as are read at once."""
     inline_limit: int
     """A data set up to this size rides in its command's message."""
     retransmit_timeout: float

@@ -31,10 +31,10 @@ class MeshSettings(SettingsModel):
         "at window or below it: never",
     )
     chunk_size: int = Field(
-        default=124 * KIB,
+        default=496 * KIB,
         ge=4 * KIB,
         le=1020 * KIB,
-        description="bytes of a data set per message; with its header below 128 KiB costs least",
+        description="bytes of a data set per message at most; less over a thin line, and half of window at most",
     )
     inline_limit: int = Field(
         default=32 * KIB, ge=0, le=512 * KIB, description="bytes: a data set up to this rides in its request"
@@ -56,6 +56,7 @@ class MeshSettings(SettingsModel):
 
     @model_validator(mode="after")
     def _window_holds_chunks(self) -> Self:
-        if self.window < 2 * max(self.chunk_size, self.inline_limit):
+        chunk_size = self.chunk_size if "chunk_size" in self.model_fields_set else 0
+        if self.window < 2 * max(chunk_size, self.inline_limit):
             raise ValueError("window: at least twice chunk_size and inline_limit")
         return self

@@ -77,3 +77,14 @@ def test_chunks_of_large_reads_are_sent_from_where_they_were_read() -> None:
 def test_chunks_of_many_small_fragments_are_copied() -> None:
     sent = passed_on(bytes(1_000_000), ReceiveBlocks(read_size=READ), fragment=512)
     assert max(len(segment.data) for segment in sent) <= 64
+
+
+def test_a_chunk_that_was_begun_keeps_its_size() -> None:
+    data = memoryview(bytes(1000))
+    gatherer = ChunkGatherer(100)
+    assert [sum(map(len, parts)) for parts in gatherer.add(data[:150])] == [100]
+    gatherer.resize(40)
+    assert [sum(map(len, parts)) for parts in gatherer.add(data[:150])] == [100, 40, 40]
+    gatherer.take()
+    gatherer.resize(200)
+    assert [sum(map(len, parts)) for parts in gatherer.add(data[:401])] == [200, 200]

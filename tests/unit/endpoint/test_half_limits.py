@@ -55,6 +55,37 @@ def test_an_inline_limit_above_the_chunk_size_is_held_to_it(size: int) -> None:
     run(main())
 
 
+@pytest.mark.parametrize(("window", "largest"), [(256 * 1024, 64 * 1024), (64 * 1024 * 1024, 496 * 1024)])
+def test_chunks_are_as_large_as_what_is_read_at_once(window: int, largest: int) -> None:
+    """Over a thin line, where little is read at once, short operations wait behind little."""
+
+    async def main() -> None:
+        settings = replace(
+            SETTINGS, window=8 << 20, largest_window=8 << 20, chunk_size=496 * 1024, inline_limit=1001
+        )
+        async with joined(settings=settings) as both:
+            congestion = both.front.half.sender.outbound.congestion
+            assert congestion is not None
+            congestion._open(window)
+            both.client.send(store(1, 10))
+            await both.settle(1)
+            congestion._open(window)  # what was sent so far has told that it is a fast one
+            sizes = []
+            publish = both.front.carrier.publish_bulk
+
+            def note(subject: str, *parts: bytes | memoryview) -> bool:
+                sizes.append(sum(map(len, parts)))
+                return publish(subject, *parts)
+
+            both.front.carrier.publish_bulk = note  # type: ignore[method-assign] # what the test watches
+            both.client.send(store(2, 3_000_000))
+            await both.settle(1)
+            assert both.target.received == both.client.sent
+            assert sizes[0] == largest + 28
+
+    run(main())
+
+
 def test_a_peer_that_takes_only_pdus_without_room_for_data_is_aborted() -> None:
     async def main() -> None:
         async with joined(max_pdus=(6, 16384)) as both:

@@ -40,6 +40,11 @@ def problems(tmp_path: Path, text: str) -> list[str]:
     return caught.value.problems
 
 
+def test_a_small_window_wants_no_smaller_chunks_to_be_named(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, "{zone: a, mesh: {window: 262144}}"))
+    assert settings.mesh.window == 262144
+
+
 def test_design_example_is_accepted(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path, EXAMPLE))
     assert settings.zone == "hospital"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
@@ -30,6 +30,7 @@ from dimse_mesh.runtime.tracing import traceparent_in
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.association import CLOSED_BY_TARGET, OpenReply, OpenRequest, OpenResult
 from dimse_mesh.scu.arrivals import arrival_watch
+from dimse_mesh.scu.attachment import Attachment
 from dimse_mesh.scu.callbacks import CallbackTeller
 from dimse_mesh.scu.origins import LiveOrigins
 from dimse_mesh.scu.requestor import Answer, OpeningFailed, connect, request_association
@@ -44,8 +45,17 @@ log = logging.getLogger(__name__)
 
 IDLE_WITH_SLOTS = 600.0
 """Seconds that an association with a target of few slots may be idle, unless the settings say otherwise."""
-ATTACH_INTERVAL = 1.0
-"""Seconds between questions to a front-end that doesn't say that it wants the association opened for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _AskedOpening:
+    """What a front-end asks for."""
+
+    front_end: HalfAddress
+    """Its half of the association."""
+    associate: AssociateRQ
+    taken: Taken | None
+    """Of an encrypted association."""
 
 
 class Executor:
@@ -107,27 +117,9 @@ class Executor:
         self, remote: RemoteAe, request: OpenRequest, pdu: memoryview, message: Message
     ) -> tuple[OpenReply, bytes]:
         """Answer an `OpenRequest` for one of our targets."""
-        sender = message.sender
-        if sender is None or not sender.is_front_end:
-            log.warning("refused an association with %s: %s is no front-end", remote.ae_title, sender)
-            return OpenReply(result=OpenResult.UNREACHABLE, detail="no-front-end"), b""
-        try:
-            asked = AssociateRQ.decode(pdu[6:])
-        except UpperLayerError as error:
-            log.warning("refused an association with %s: %s sent no A-ASSOCIATE-RQ", remote.ae_title, sender)
-            return OpenReply(result=OpenResult.UNREACHABLE, detail=f"request-{error.code}"), b""
-        refusal = self._refusal_of(remote, asked, sender)
-        if refusal is not None:
-            self._context.counters.opening_answered(remote.ae_title, OpenResult.REJECTED.value)
-            rejection = refusal.rejection or CALLING_NOT_RECOGNIZED
-            return OpenReply(result=OpenResult.REJECTED, detail=refusal.code), rejection.encode()
-        front_end = HalfAddress(sender, request.channel)
-        try:
-            taken = None if self._encryption is None else self._encryption.take(request, pdu, front_end)
-        except EncryptionError as error:
-            self._complaints.dropped(f"an opening, whose encryption is wrong ({error.code}: {error})", sender)
-            self._context.counters.opening_answered(remote.ae_title, OpenResult.REJECTED.value)
-            return OpenReply(result=OpenResult.REJECTED, detail=error.code), NOT_ENCRYPTED.encode()
+        asked = self._understood(remote, request, pdu, message.sender)
+        if not isinstance(asked, _AskedOpening):
+            return asked
         if self.draining or self.occupancy.count >= self._settings.max_associations:
             return OpenReply(result=OpenResult.BUSY), b""
         telemetry = self._context.telemetry
@@ -146,12 +138,12 @@ class Executor:
         scope = anyio.CancelScope()
         try:
             with scope:
-                self._router.openings.take(local.channel, front_end, scope.cancel)
-                self._router.courier.send_taken(front_end, local)
+                self._router.openings.take(local.channel, asked.front_end, scope.cancel)
+                self._router.courier.send_taken(asked.front_end, local)
                 limit = remote.max_associations
                 counted = await self._slots.take(remote.ae_title, limit, within=request.deadline)
                 if counted:
-                    reply, tail = await self._open(remote, request, asked, local, front_end, taken=taken)
+                    reply, tail = await self._open(remote, request, asked, local)
                 else:
                     reply = OpenReply(
                         result=OpenResult.LIMIT, channel=local.channel, detail="association-limit"
@@ -171,6 +163,32 @@ class Executor:
         if accepted and scope.cancel_called:  # the target's answer was faster than the cancellation
             self._router.abort(local.channel, "given-up")
         return reply, tail
+
+    def _understood(
+        self, remote: RemoteAe, request: OpenRequest, pdu: memoryview, sender: InstanceAddress | None
+    ) -> _AskedOpening | tuple[OpenReply, bytes]:
+        """Return what a front-end asks for, or the answer when it may not, or can't be understood."""
+        if sender is None or not sender.is_front_end:
+            log.warning("refused an association with %s: %s is no front-end", remote.ae_title, sender)
+            return OpenReply(result=OpenResult.UNREACHABLE, detail="no-front-end"), b""
+        try:
+            associate = AssociateRQ.decode(pdu[6:])
+        except UpperLayerError as error:
+            log.warning("refused an association with %s: %s sent no A-ASSOCIATE-RQ", remote.ae_title, sender)
+            return OpenReply(result=OpenResult.UNREACHABLE, detail=f"request-{error.code}"), b""
+        refusal = self._refusal_of(remote, associate, sender)
+        if refusal is not None:
+            self._context.counters.opening_answered(remote.ae_title, OpenResult.REJECTED.value)
+            rejection = refusal.rejection or CALLING_NOT_RECOGNIZED
+            return OpenReply(result=OpenResult.REJECTED, detail=refusal.code), rejection.encode()
+        front_end = HalfAddress(sender, request.channel)
+        try:
+            taken = None if self._encryption is None else self._encryption.take(request, pdu, front_end)
+        except EncryptionError as error:
+            self._complaints.dropped(f"an opening, whose encryption is wrong ({error.code}: {error})", sender)
+            self._context.counters.opening_answered(remote.ae_title, OpenResult.REJECTED.value)
+            return OpenReply(result=OpenResult.REJECTED, detail=error.code), NOT_ENCRYPTED.encode()
+        return _AskedOpening(front_end, associate, taken)
 
     def _tell(self, remote: RemoteAe, failure: OpeningFailed) -> None:
         if failure.tls is None:
@@ -202,14 +220,11 @@ class Executor:
         self,
         remote: RemoteAe,
         request: OpenRequest,
-        asked: AssociateRQ,
+        asked: _AskedOpening,
         local: HalfAddress,
-        front_end: HalfAddress,
-        *,
-        taken: Taken | None,
     ) -> tuple[OpenReply, bytes]:
         try:
-            own = with_own_items(asked, maximum_length=self._settings.max_pdu_length)
+            own = with_own_items(asked.associate, maximum_length=self._settings.max_pdu_length)
         except UpperLayerError as error:
             raise OpeningFailed(OpenResult.UNREACHABLE, f"request-{error.code}") from error
         own = own.with_ae_titles(remote.called_ae, remote.calling_ae)
@@ -235,12 +250,12 @@ class Executor:
             return OpenReply(result=answer.result, channel=local.channel), answer.pdu
         identity = AssociationIdentity(
             association=request.association,
-            home_zone=front_end.instance.zone,
+            home_zone=asked.front_end.instance.zone,
             calling_ae=request.calling_ae,
             called_ae=request.called_ae,
             from_client=False,
             local=local,
-            remote=front_end,
+            remote=asked.front_end,
         )
         on_request = self._callbacks.watch(identity, own)
         audit = AssociationAudit(
@@ -251,7 +266,7 @@ class Executor:
             target=peer_of(remote.ae_title, remote.host or "", requestor=False),
             details={"from zone": identity.home_zone},
         )
-        protection, encryption = (None, "") if taken is None else taken.answer(local, answer.pdu)
+        protection, encryption = (None, "") if asked.taken is None else asked.taken.answer(local, answer.pdu)
         reply = self._join(
             remote,
             identity,
@@ -290,7 +305,7 @@ class Executor:
         assert front_end is not None
 
         def ended(code: str) -> None:
-            unattached.cancel()
+            attachment.cancel()
             self._leave(remote)
             self._context.counters.association_closed(code)
             received, sent = half.carried
@@ -312,20 +327,7 @@ class Executor:
             idle_timeout=self._patience_with(remote),
         )
         self._router.register(half)
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._settings.attach_timeout
-        unattached: asyncio.TimerHandle
-
-        def look() -> None:
-            nonlocal unattached
-            if half.ask_for_attachment():
-                return
-            if loop.time() >= until:
-                half.abort("never-attached")
-            else:
-                unattached = self._router.call_later(half, ATTACH_INTERVAL, look)
-
-        unattached = self._router.call_later(half, ATTACH_INTERVAL, look)
+        attachment = Attachment(self._router, half, timeout=self._settings.attach_timeout)
         self._context.counters.association_opened()
         audit.opened()
         half.establish(

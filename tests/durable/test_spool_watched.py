@@ -27,6 +27,33 @@ def state(where: Site, port: int, expected: str) -> None:
     )
 
 
+def test_what_is_kept_for_a_destination_that_no_route_names_any_more_is_told(tmp_path: Path) -> None:
+    base = reserve_ports(STORE_HANDLER + 5)
+    port = base + STORE_HANDLER
+    hospital = {
+        "observability": {"http": {"host": "127.0.0.1", "port": base}},
+        "spool": {"look_interval": 0.3, "max_bytes": 1 << 30},
+    }
+    content = synthetic(1, 2_000)
+    with site(tmp_path, hospital=hospital) as where:
+        with where.open() as client:
+            assert store(client, content) == 0
+        old_port = where.port
+    renamed = {"to": {"ae": "RENAMED"}}
+    with site(tmp_path, hospital=hospital, route=renamed, port=old_port) as where:
+        state(where, port, "nobody")
+        assert (sample(port, "dimse_mesh_spool_kept_bytes") or 0) > 0
+        told = "hospital to ae ARCHIVE: objects are kept for it, and no durable route leads there any more"
+        assert told in where.mesh.log.read_text()
+    inbox = Inbox()
+    again = [{"called": "NOBODY CALLS IT", "to": {"ae": ARCHIVE}, "delivery": "durable"}]
+    with (
+        site(tmp_path, hospital=hospital, route=renamed, more_routes=again, port=old_port) as where,
+        where.destination(inbox),
+    ):
+        assert inbox.wait_for(1)[0].data == content.data
+
+
 def test_the_source_zone_sees_what_becomes_of_its_objects(tmp_path: Path) -> None:
     base = reserve_ports(STORE_HANDLER + 5)
     port = base + STORE_HANDLER
@@ -39,7 +66,7 @@ def test_the_source_zone_sees_what_becomes_of_its_objects(tmp_path: Path) -> Non
             for number in range(3):
                 assert store(client, synthetic(number, 10_000)) == 0
         state(where, port, "nobody")
-        assert sample(port, "dimse_mesh_spool_objects") == 3
+        where.wait_until(lambda: sample(port, "dimse_mesh_spool_objects") == 3, "all of them are seen")
         old_port = where.port
     inbox = Inbox()
     with site(tmp_path, hospital=hospital, port=old_port) as where:

@@ -157,13 +157,24 @@ class JetStream:
         Raises:
             MeshError: as `request`.
         """
-        names: list[str] = []
+        return [str(name) for name in await self._listed("STREAM.NAMES", subject)]
+
+    async def stream_infos(self, subject: str) -> list[dict[str, Any]]:
+        """Return configuration and state of each stream that takes a subject.
+
+        Raises:
+            MeshError: as `request`.
+        """
+        return await self._listed("STREAM.LIST", subject)
+
+    async def _listed(self, verb: str, subject: str) -> list[Any]:
+        listed: list[Any] = []
         while True:
-            answer = await self.request("STREAM.NAMES", {"subject": subject, "offset": len(names)})
+            answer = await self.request(verb, {"subject": subject, "offset": len(listed)})
             found = answer.get("streams") or []
-            names += found
-            if not found or len(names) >= answer.get("total", 0):
-                return names
+            listed += found
+            if not found or len(listed) >= answer.get("total", 0):
+                return listed
 
     async def count(self, stream: str, subject: str) -> int:
         """Return how many messages a stream has on a subject, which may hold wildcards.

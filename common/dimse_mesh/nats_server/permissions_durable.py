@@ -141,6 +141,7 @@ def durable_publishing(
             yield placed.spool.chunk(PROBE_OBJECT)
             yield from (*placed.making(), *placed.reading(), *placed.api("STREAM.PURGE", "STREAM.MSG.GET"))
             yield from placed.words(StateKind.STATUS, StateKind.PAUSE)
+            yield f"{jetstream_api(placed.domain)}.STREAM.LIST"  # for spools to which no route leads any more
             if placed.has_events:
                 yield from (placed.reading_events(), placed.finding_events())
     elif role is Role.COMMAND:

@@ -24,6 +24,7 @@ from dimse_mesh.schemas.spool_subjects import SpoolSubjects, StateKind
 from dimse_mesh.spool import SpoolInspector, Unreadable, parse_object
 from dimse_mesh.store.keeper import Keeper
 from dimse_mesh.store.room import disk_share, refusing
+from dimse_mesh.store.stranded import StrandedSpools
 
 log = logging.getLogger(__name__)
 
@@ -161,10 +162,14 @@ async def watch(context: ServiceContext, keeper: Keeper) -> None:
     for spool in spools:
         counters = context.counters.spools[QueueKey(spool.zone, spool.label)] = SpoolCounters()
         watches.append(SpoolWatch(jetstream, spool, counters, settings.spool, keeper))
+    stranded = StrandedSpools(
+        jetstream, spools, context.counters.spools, root=settings.subject_root, zone=settings.zone
+    )
+    looks = [*(one.look for one in watches), stranded.look]
     while True:
-        for one in watches:
+        for look in looks:
             try:
-                await one.look()
+                await look()
             except MeshError as error:
                 log.debug("a spool can't be seen: %s", error)
         await anyio.sleep(settings.spool.look_interval)

@@ -91,8 +91,9 @@ class SpoolSettings(SettingsModel):
     inline_limit: int = Field(
         default=64 * KIB,
         ge=0,
-        le=512 * KIB,
-        description="bytes: a data set up to this is stored in one message with its manifest",
+        le=32 * MIB,
+        description="bytes: a data set up to this, and up to chunk_size, is stored in one message with its manifest; "
+        "less work, but if that is damaged on disk nobody can say which object it was",
     )
     window: int = Field(
         default=8 * MIB,

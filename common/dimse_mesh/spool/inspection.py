@@ -119,14 +119,19 @@ class SpoolInspector:
         An object that is coming in now is among them.
         """
         found: dict[str, int] = {}
+        oldest: list[int] = []
+        """Sequence numbers of the first piece, and of the first reference."""
         for kind in (self.spool.chunk(ANY_TOKEN), self.spool.reference(ANY_TOKEN)):
             counts = await self._jetstream.counts(self.spool.stream, kind)
-            found |= {subject.rpartition(".")[2]: count for subject, count in counts.items()}
-        if found:
-            # In this order: a manifest that is stored meanwhile is seen.
-            async for spooled in self.objects():
+            if counts:
+                found |= {subject.rpartition(".")[2]: count for subject, count in counts.items()}
+                first = await self._jetstream.read(self.spool.stream, kind, count=1, max_bytes=1)
+                oldest.append(first.messages[0].sequence if first.messages else 1)
+        if oldest:
+            # Manifests stand behind their pieces. In this order: one that is stored meanwhile is seen.
+            async for spooled in self.objects(first=min(oldest)):
                 found.pop(spooled.manifest.object_id, None)
-            async for buried in self.dead_letters():
+            async for buried in self.dead_letters(first=min(oldest)):
                 found.pop(buried.letter.manifest.object_id, None)
         return found
 

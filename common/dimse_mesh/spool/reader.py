@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dimse_mesh.dimse import CommandSet, DimseError
@@ -44,6 +44,10 @@ class SpooledObject:
     tail: memoryview
     message: bytes
     """The manifest's message, whole."""
+
+    def without_data(self) -> SpooledObject:
+        """Return the object without its bytes, for whoever keeps it a while and needs to know only which it is."""
+        return replace(self, tail=memoryview(b""), message=b"")
 
 
 @dataclass(frozen=True, slots=True)

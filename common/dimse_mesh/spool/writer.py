@@ -1,6 +1,7 @@
 """Write one object into a spool: pieces first, the manifest last, each acknowledged by nats-server's disk.
 
-What is in the spool without a manifest doesn't exist: the keeper removes it, at once when it is told to.
+A small object is one message, which is written and synced once: its data set stands behind the manifest. What is in the
+spool without a manifest doesn't exist: the keeper removes it, at once when it is told to.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SHARED_INLINE_LIMIT = 2048
 LONGEST_UID = 64
 """PS3.5 §9.1: what is longer is none."""
 ROOM_FOR_HEADERS = 16 * 1024
-"""Bytes of a message that its headers, its manifest and its command set may take."""
+"""Bytes of a message that its headers and its manifest may take."""
 
 
 class ObjectFacts(TypedDict):
@@ -77,9 +78,9 @@ class ObjectWriter:
         self._spool = pieces_in
         self._tasks = tasks
         self._sealer = None if encryption is None else encryption.sealer(self._spools)
-        self._chunk_size = min(settings.chunk_size, max_payload - ROOM_FOR_HEADERS) & ~1
-        inline_limit = min(settings.inline_limit, max_payload - ROOM_FOR_HEADERS)
-        self._inline_limit = min(inline_limit, SHARED_INLINE_LIMIT) if self._is_shared else inline_limit
+        self._room = max_payload - ROOM_FOR_HEADERS
+        self._chunk_size = min(settings.chunk_size, self._room) & ~1
+        self._inline_limit = SHARED_INLINE_LIMIT if self._is_shared else settings.inline_limit
         self._window = anyio.Semaphore(max(2, settings.window // self._chunk_size))
         self._digest = hashlib.sha256(b"" if self._sealer is None else SEALED_DIGEST_PREFIX)
         self._parts: list[bytes] = []
@@ -125,7 +126,9 @@ class ObjectWriter:
         Raises:
             MeshError: it could not be stored; nothing of it will be delivered.
         """
-        if self._gathered and (self._chunks or self._gathered > self._inline_limit):
+        encoded = command.encode()
+        inline_limit = min(self._inline_limit, self._room - len(encoded))
+        if self._gathered and (self._chunks or self._gathered > inline_limit):
             await self._send_chunk()
         is_shared = self._is_shared and self._chunks > 0
         if is_shared:
@@ -138,7 +141,6 @@ class ObjectWriter:
             tail = self._sealer.last(self._chunks, tail)
             self._digest.update(tail)
         study = study_instance_uid(self._head, facts["transfer_syntax"])
-        encoded = command.encode()
         while self._under_way and self._failure is None:
             await self._settled.wait()
         self._raise_failure()
@@ -172,7 +174,7 @@ class ObjectWriter:
             )
 
         try:
-            await self._in_each(announce)
+            await (self._in_each(announce) if len(self._spools) > 1 else announce(self._spools[0]))
         except JetStreamRefusal:
             self._may_stand = self._is_shared  # another spool may have taken its own
             raise

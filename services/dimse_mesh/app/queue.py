@@ -227,7 +227,7 @@ async def retry(queues: Queues, destination: str, ids: Sequence[str]) -> int:
         count += 1
 
     try:
-        await for_each(meant(), put_back)
+        await for_each(meant(), put_back, weight=lambda buried: len(buried.spooled.message))
     finally:
         print(f"{count} put back into the queue of {destination}")
     return int(count < len(ids))
@@ -244,7 +244,9 @@ async def drop(queues: Queues, destination: str, ids: Sequence[str], *, waiting:
         show(f"dropped {spooled.manifest.sop_instance}")
         count += 1
 
-    await for_each(chosen(inspector, ids, failed=not waiting), remove)
+    await for_each(
+        chosen(inspector, ids, failed=not waiting), remove, weight=lambda spooled: len(spooled.message)
+    )
     return int(count < len(ids))
 
 

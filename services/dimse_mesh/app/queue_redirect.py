@@ -53,7 +53,7 @@ async def redirect(queues: Queues, destination: str, other: str, ids: Sequence[s
         count += 1
 
     try:
-        await for_each(copied(), remove)
+        await for_each(copied(), remove, weight=lambda spooled: len(spooled.message))
     finally:
         print(f"{count} sent to {other} instead of {destination}")
     return int(count < max(len(ids), found))

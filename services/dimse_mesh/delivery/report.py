@@ -20,6 +20,8 @@ from dimse_mesh.spool import Unreadable, parse_object
 
 BETWEEN = 1.0
 """Seconds between two words, at least."""
+LOOK_RATE = 32 << 10
+"""Bytes a second that looks at the first object of a queue take of the line, at most."""
 IDLE = "nothing waits"
 DELIVERING = "delivering"
 
@@ -50,6 +52,12 @@ class QueueReport:
         self._instance = instance
         self._status = QueueStatus(sentence="starting", since=time.time(), instance=instance)
         self._changed = anyio.Event()
+        self._messages: tuple[int, int] | None = None
+        """How many messages the spool had when it was looked at, and the last one's sequence number."""
+        self._oldest: float | None = None
+        """When the first object of the queue was received, seconds since 1970."""
+        self._due = 0.0
+        """When it may be looked at again."""
         self._counters = counters
         self._telemetry = telemetry
 
@@ -121,17 +129,33 @@ class QueueReport:
         Raises:
             MeshError: it can't be seen.
         """
-        first = await self._jetstream.read(self._spool.stream, self._spool.object(), count=1, max_bytes=1)
         counters = self._counters
-        counters.objects = len(first.messages) + first.pending
-        counters.oldest = 0.0
+        info = await self._jetstream.request(f"STREAM.INFO.{self._spool.stream}")
+        state = info["state"]
+        counters.bytes_kept = int(state["bytes"])
+        counters.bytes_limit = int(info["config"]["max_bytes"])
+        messages = (int(state["messages"]), int(state["last_seq"]))
+        if messages != self._messages and (self._status.sentence == IDLE or time.monotonic() >= self._due):
+            await self._look_at_first()
+            self._messages = messages
+        counters.oldest = 0.0 if self._oldest is None else max(0.0, time.time() - self._oldest)
+
+    async def _look_at_first(self) -> None:
+        """Count the objects that wait, and see how old the first one is.
+
+        It comes with its data set: so over a line between zones, this isn't done as often as one might like.
+
+        Raises:
+            MeshError: it can't be read.
+        """
+        first = await self._jetstream.read(self._spool.stream, self._spool.object(), count=1, max_bytes=1)
+        self._counters.objects = len(first.messages) + first.pending
+        self._oldest = None
         for message in first.messages:
             found = parse_object(message)
             if not isinstance(found, Unreadable):
-                counters.oldest = max(0.0, time.time() - found.manifest.received)
-        info = await self._jetstream.request(f"STREAM.INFO.{self._spool.stream}")
-        counters.bytes_kept = int(info["state"]["bytes"])
-        counters.bytes_limit = int(info["config"]["max_bytes"])
+                self._oldest = found.manifest.received
+            self._due = time.monotonic() + len(message.payload) / LOOK_RATE
 
     async def publish(self) -> None:
         """Publish the newest word whenever it has changed, until cancelled."""

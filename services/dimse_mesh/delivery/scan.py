@@ -51,8 +51,9 @@ class AheadObject:
     @property
     def weight(self) -> int:
         """The bytes that it takes when its data set was read, too, if that is read ahead at all."""
-        size = self.spooled.manifest.size
-        return len(self.spooled.message) + (size if size <= WHOLE_AT_MOST else 0)
+        manifest = self.spooled.manifest
+        is_read_ahead = manifest.chunks > 0 and manifest.size <= WHOLE_AT_MOST
+        return len(self.spooled.message) + (manifest.size if is_read_ahead else 0)
 
     @property
     def may_load(self) -> bool:

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 192
 """Objects that are being removed while the next ones are sent; more, and the next one waits."""
+MOST_BYTES = 16 << 20
+"""Bytes of dead letters that are being stored while the next object is sent; more, and it waits."""
 PAUSE = 1.0
 MOST_REMOVED = 20_000
 """Removed objects that are remembered: more than can have been read ahead."""
@@ -44,6 +46,8 @@ class Settling:
         self._under_way: set[int] = set()
         self._removed: dict[int, float] = {}
         """When an object was removed, in seconds of the event loop; of the last ones."""
+        self._letter_bytes = 0
+        """Of the dead letters that are being stored."""
         self._free = anyio.Event()
 
     def is_settled(self, sequence: int, asked: float) -> bool:
@@ -57,11 +61,12 @@ class Settling:
     def remove(self, spooled: SpooledObject, outcome: DeliveryOutcome) -> None:
         """Remove a delivered object, or one that another destination's queue has now."""
         self._under_way.add(spooled.sequence)
-        self._tasks.start_soon(self._remove, spooled, outcome)
+        self._tasks.start_soon(self._remove, spooled.without_data(), outcome)
 
     def bury(self, spooled: SpooledObject, outcome: DeliveryOutcome, attempts: int) -> None:
         """Put an object among the dead letters, and remove it when it stands there. Its pieces stay where they are."""
         self._under_way.add(spooled.sequence)
+        self._letter_bytes += len(spooled.message)
         self._tasks.start_soon(self._bury, spooled, outcome, attempts)
 
     async def _bury(self, spooled: SpooledObject, outcome: DeliveryOutcome, attempts: int) -> None:
@@ -89,6 +94,8 @@ class Settling:
             except MeshError as error:
                 log.warning("%s: a dead letter can't be stored yet: %s", self._spool, error)
             await anyio.sleep(PAUSE)
+        self._letter_bytes -= len(spooled.message)
+        spooled = spooled.without_data()
         await self._remove(spooled, None)
 
     async def was_delivered(self, spooled: SpooledObject) -> bool:
@@ -114,7 +121,7 @@ class Settling:
 
     async def room(self) -> None:
         """Wait until not too much is being removed."""
-        while len(self._under_way) >= AT_ONCE:
+        while len(self._under_way) >= AT_ONCE or self._letter_bytes >= MOST_BYTES:
             await self._free.wait()
 
     async def _note(

@@ -7,6 +7,7 @@ outage   ingest while the destination is up, and while it is down; then it comes
 orthanc  acceptance and delivery beside Orthanc's auto-routing
 live     live traffic alone, and beside another client: live, durable, or of Orthanc
 line     the same over a leaf link with a round trip of 80 ms, beside a live and a direct association over it
+layout   a CT in one message of its spool, and in two
 fan-out  ingest on a route to three destinations, beside one to a single destination
 depth    what a queue of up to --objects costs: commands, delivery, memory, start
 
@@ -28,6 +29,7 @@ from tests.bench.durable.beside_live import live
 from tests.bench.durable.beside_orthanc import orthanc
 from tests.bench.durable.depth import depth
 from tests.bench.durable.fan_out import fan_out
+from tests.bench.durable.layout import layout
 from tests.bench.durable.line import line
 from tests.bench.durable.outage import outage
 from tests.bench.durable.site import Bench, Verdicts
@@ -40,6 +42,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "orthanc": orthanc,
     "live": live,
     "line": line,
+    "layout": layout,
     "fan-out": fan_out,
     "depth": depth,
 }

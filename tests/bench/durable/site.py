@@ -120,14 +120,19 @@ class Bench:
         *,
         nats: NatsServer | None = None,
         more_routes: Sequence[Mapping[str, Any]] = (),
+        spool: Mapping[str, Any] | None = None,
     ) -> Mesh:
-        """Start a hospital, durable but for LIVE, and a cloud; `nats`: instead of an embedded server."""
+        """Start a hospital, durable but for LIVE, and a cloud; `nats`: instead of an embedded server.
+
+        Args:
+            spool: settings of the hospital's spools that are not the defaults.
+        """
         more = QUIET if nats is None else {**QUIET, "nats": {"servers": [nats.url]}}
         hospital = zone_config(
             "hospital",
             listener=reserve_port(),
             routes=[*more_routes, *routes(aes)],
-            more={**more, "spool": {"max_bytes": SPOOL_BYTES}},
+            more={**more, "spool": {"max_bytes": SPOOL_BYTES, **(spool or {})}},
         )
         served = [Ae(title, port, "cloud") for title, port in aes.items()]
         return Mesh.start(

@@ -66,3 +66,15 @@ def test_the_next_data_set_is_read_as_soon_as_there_is_room(monkeypatch: pytest.
     monkeypatch.setattr(scan, "read_data_set", stored.data_set)
     monkeypatch.setattr(scan, "Unreadable", type("Never", (), {}))
     assert anyio.run(_take, stored) == [[1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 7]]
+
+
+def test_an_object_of_one_message_weighs_what_its_message_has() -> None:
+    def weight(size: int, chunks: int, message: bytes) -> int:
+        spooled = SimpleNamespace(
+            manifest=SimpleNamespace(size=size, chunks=chunks), message=message, sequence=1
+        )
+        return AheadObject(cast(JetStream, None), cast(SpoolSubjects, None), spooled, asked=0.0).weight  # type: ignore[arg-type]
+
+    assert weight(500, 0, b"M" * 600) == 600
+    assert weight(MIB, 2, b"M" * 100) == MIB + 100
+    assert weight(5 * MIB, 6, b"M" * 100) == 100

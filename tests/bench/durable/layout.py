@@ -1,0 +1,46 @@
+"""What it would bring if an object of one piece were one message: beside a zone that stores it in two."""
+
+from __future__ import annotations
+
+import statistics
+from contextlib import ExitStack
+
+from tests.bench.durable.site import Bench, Way, spread
+from tests.bench.scale import row
+from tests.bench.ways import COUNTED
+from tests.bench.workload import Workload
+from tests.support.process import cpu_seconds
+
+TOGETHER = {"inline_limit": 960 * 1024}
+PROCESSES = ("hospital/association", "cloud/delivery", "nats-server")
+
+
+def layout(bench: Bench) -> None:
+    """Compare both in turn: time until all is accepted, and CPU of an object until it is delivered."""
+    print("\n### CT in one message each, and in two\n")
+    workload = Workload.of("ct", bench.directory / "files")
+    ways, meshes = [], []
+    with ExitStack() as stack:
+        for name, spool in (("two messages", {}), ("one message", TOGETHER)):
+            destination = stack.enter_context(bench.destination())
+            destination.start()
+            mesh = stack.enter_context(bench.two_zones(name, {COUNTED: destination.port}, spool=spool))
+            ways.append(Way(name, mesh.listeners["hospital"], destination))
+            meshes.append(mesh)
+        cpu: list[dict[str, list[float]]] = [{name: [] for name in PROCESSES} for _ in ways]
+        for number in range(bench.rounds + 1):
+            for way, mesh, spent in zip(ways, meshes, cpu, strict=True):
+                pids = mesh.pids()
+                before = {name: cpu_seconds(pids[name]) for name in PROCESSES}
+                way.run(workload)
+                if not number:
+                    way.forget()  # it was to warm up
+                    continue
+                for name, was in before.items():
+                    spent[name].append((cpu_seconds(pids[name]) - was) / workload.objects * 1e3)
+    row("ct, every write synced", "accepted", "speed", "CPU an object, ms: front-end", "delivery", "nats-server")
+    row("---", *["--:"] * 5)
+    for way, spent in zip(ways, cpu, strict=True):
+        speed = [two / own for two, own in zip(ways[0].accepted, way.accepted, strict=True)]
+        medians = [f"{statistics.median(figures):.2f}" for figures in spent.values()]
+        row(way.title, spread(way.accepted, " s"), spread(speed), *medians)

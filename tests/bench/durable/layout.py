@@ -38,7 +38,14 @@ def layout(bench: Bench) -> None:
                     continue
                 for name, was in before.items():
                     spent[name].append((cpu_seconds(pids[name]) - was) / workload.objects * 1e3)
-    row("ct, every write synced", "accepted", "speed", "CPU an object, ms: front-end", "delivery", "nats-server")
+    row(
+        "ct, every write synced",
+        "accepted",
+        "speed",
+        "CPU an object, ms: front-end",
+        "delivery",
+        "nats-server",
+    )
     row("---", *["--:"] * 5)
     for way, spent in zip(ways, cpu, strict=True):
         speed = [two / own for two, own in zip(ways[0].accepted, way.accepted, strict=True)]

@@ -24,10 +24,10 @@ class Block(bytearray):
     def unused(self) -> bool:
         """Whether no view refers to it: a bytearray with views refuses to change its size."""
         try:
-            self.pop()
+            last = self.pop()
         except BufferError:
             return False
-        self.append(0)
+        self.append(last)
         return True
 
 

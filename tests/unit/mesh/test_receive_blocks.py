@@ -64,3 +64,11 @@ def test_neither_little_nor_many_pieces_are_kept_where_they_are() -> None:
     assert not last_long((whole[:100],), 100)
     assert not last_long([memoryview(whole)[at : at + 512] for at in range(0, SIZE, 512)], SIZE)
     assert not last_long((whole, memoryview(bytearray(SIZE))), 2 * SIZE)
+
+
+def test_asking_whether_a_block_is_referred_to_leaves_what_lies_in_it() -> None:
+    block = Block(b"abc")
+    assert block.unused
+    view = memoryview(block)
+    assert not block.unused
+    assert view == b"abc"

@@ -41,6 +41,9 @@ from dimse_mesh.upper_layer import PDU_HEADER_LENGTH
 
 _CANCELLABLE = frozenset((CommandField.C_FIND_RQ, CommandField.C_GET_RQ, CommandField.C_MOVE_RQ))
 
+_LONGEST_RUN = 60 * 1024
+"""Bytes of pending responses that are passed on before it is looked whether the turn is over."""
+
 _FIRST_CHUNK = 64 * 1024
 """Bytes of a chunk before it is known what the line carries."""
 
@@ -73,6 +76,7 @@ class Sender:
         "_on_void_complete",
         "_operation",
         "_pending",
+        "_run_end",
         "_settings",
         "_streaming",
         "_tracing",
@@ -120,6 +124,8 @@ class Sender:
         self._context_id = 0
         self._command_held = False
         self._discarding = False
+        self._run_end: tuple[int, int, int] | None = None
+        """Index behind the last run of this read, the bytes of the read, and the offset behind the run."""
         self._operation: Operation | None = None
         self._streaming = False
         self._deferred: list[Callable[[], None]] = []
@@ -152,7 +158,7 @@ class Sender:
                 self._data_received(event.fragment, last=event.last)
 
     def pass_on_run(self, pdus: Sequence[tuple[int, memoryview]], index: int, contiguous: memoryview) -> int:
-        """Pass on pending responses as they came, if PDU `index` begins some; return the index behind them.
+        """Pass on pending responses as they came, if PDU `index` begins some; return the index behind a chunk of them.
 
         Args:
             pdus: type and body of the PDUs of one read.
@@ -163,14 +169,18 @@ class Sender:
             return index
         if pdus[-1][1].obj is not contiguous.obj:
             return index  # these PDUs were kept from an earlier read
-        offset = len(contiguous) - sum(len(body) + PDU_HEADER_LENGTH for _, body in pdus[index:])
-        while 0 <= offset < len(contiguous):
-            run = self._pending.run_from(pdus, index, offset, limit=self._settings.chunk_size)
-            if run is None:
-                break
-            self._send_run(run, contiguous[run.start : run.end])
-            index, offset = run.next_index, run.end
-        return index
+        if self._run_end is not None and self._run_end[:2] == (index, len(contiguous)):
+            offset = self._run_end[2]
+        else:
+            offset = len(contiguous) - sum(len(body) + PDU_HEADER_LENGTH for _, body in pdus[index:])
+        if not 0 <= offset < len(contiguous):
+            return index
+        run = self._pending.run_from(pdus, index, offset, limit=min(self._chunk_size, _LONGEST_RUN))
+        if run is None:
+            return index
+        self._send_run(run, contiguous[run.start : run.end])
+        self._run_end = run.next_index, len(contiguous), run.end
+        return run.next_index
 
     def _send_run(self, run: Run, pdus: memoryview) -> None:
         head = PdusHead(run.largest, self._pending.responded_to)
@@ -192,6 +202,7 @@ class Sender:
 
     def end_of_read(self) -> None:
         """Copy what would be overwritten, and let chunks be no larger than reads: over a thin line both are small."""
+        self._run_end = None
         self._gatherer.keep()
         congestion = self.outbound.congestion
         if congestion is not None:

@@ -413,3 +413,35 @@ def test_a_peer_that_is_held_back_is_let_on_after_a_while_since_the_answer_may_w
             assert both.target.ended
 
     run(main())
+
+
+def test_a_run_of_pending_responses_ends_with_the_turn_and_goes_on_in_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = count()
+    _set_clock(monkeypatch, lambda: next(looks) * 0.01)  # a turn is over whenever somebody looks
+    responses = 600
+
+    async def main() -> None:
+        async with joined(settings=replace(SETTINGS, chunk_size=1001)) as both:
+            both.client.send(FIND)
+            await both.settle(1)
+            asked = both.target.received[0]
+            pending = response(asked, 0xFF00, data=bytes(20))
+            both.target.send(pending)
+            await both.settle(1)
+            turns, begin = 0, both.executor.router.shares.begin
+
+            def counting(connection: object) -> float:
+                nonlocal turns
+                turns += 1
+                return begin(connection)
+
+            monkeypatch.setattr(time_shares.TimeShares, "begin", lambda _, connection: counting(connection))
+            both.target.transport.feed(p_data(pending) * responses)
+            both.target.sent += [pending] * responses
+            await both.settle(30)
+            assert both.client.received == both.target.sent
+            assert turns > responses * len(p_data(pending)) / 1001
+
+    run(main())

@@ -19,6 +19,7 @@ def main() -> None:
             admin = root / "admin.kubeconfig"
             kubectl(admin, "create", "namespace", SYSTEM)
             kubectl(admin, "apply", "--namespace", SYSTEM, "-k", "k8s/rbac")
+            kubectl(admin, "apply", "-k", "k8s/rbac/everywhere")
             with start_operator(plane, root / "operator") as operator:
                 operator.wait_for_line("watching every namespace", timeout=60)
                 print(f"export KUBECONFIG={admin}")

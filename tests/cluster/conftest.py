@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.support.cluster.api import Api, Namespace
 from tests.support.cluster.control_plane import ControlPlane, control_plane
 from tests.support.cluster.helm import helm_program
 from tests.support.cluster.node import NAME, node
-from tests.support.cluster.operator import SYSTEM, kubectl, start_operator
+from tests.support.cluster.operator import SYSTEM, bind_operator, kubectl, rights_missed, start_operator
 from tests.support.process import Child
 
 _numbers = itertools.count(1)
@@ -20,12 +21,13 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """The control plane and a node, with ServiceAccount and RBAC of k8s/ applied."""
+    """The control plane and a node; the operator's account may look everywhere, and work where `namespace` binds it."""
     directory = tmp_path_factory.mktemp("control-plane")
     with control_plane(directory) as made, node(made.api):
         kubeconfig = directory / "admin.kubeconfig"
         kubectl(kubeconfig, "create", "namespace", SYSTEM)
         kubectl(kubeconfig, "apply", "--namespace", SYSTEM, "-k", "k8s/rbac")
+        kubectl(kubeconfig, "apply", "-k", "k8s/rbac/looking")
         yield made
 
 
@@ -41,9 +43,8 @@ def api(plane: ControlPlane) -> Api:
     return plane.api
 
 
-@pytest.fixture
-def namespace(api: Api) -> Iterator[Namespace]:
-    """A new namespace, deleted afterwards with all that is in it."""
+@contextmanager
+def _made(api: Api) -> Iterator[Namespace]:
     name = f"zone-{next(_numbers)}"
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield Namespace(api, name)
@@ -52,6 +53,21 @@ def namespace(api: Api) -> Iterator[Namespace]:
             # No kubelet ends it, and a namespace's pods go first: without this, nothing of the namespace would go.
             api.delete("Pod", pod["metadata"]["name"], namespace=name, gracePeriodSeconds="0")
     api.delete("Namespace", name)
+
+
+@pytest.fixture
+def namespace(api: Api) -> Iterator[Namespace]:
+    """A new namespace that the operator may work in, deleted afterwards with all that is in it."""
+    with _made(api) as made:
+        bind_operator(api, made.name)
+        yield made
+
+
+@pytest.fixture
+def unbound(api: Api) -> Iterator[Namespace]:
+    """A new namespace of which nobody has told the operator, deleted afterwards."""
+    with _made(api) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -67,4 +83,4 @@ def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> I
         yield child
         assert child.returncode is None, child.describe()
         # "... is forbidden: User ... cannot ...": RBAC. It is asserted here, for whatever the tests of a module did.
-        assert " cannot " not in child.output, child.describe()
+        assert rights_missed(child, plane.api) == []

@@ -51,13 +51,40 @@ def test_chart_is_well_formed_and_its_values_are_checked(helm: str) -> None:
     assert "targetDimsePort" in said
 
 
+IMAGE = ("--set", "image.repository=dimse-mesh,image.tag=latest")
+
+
+def by_name(text: str) -> dict[tuple[str, str], Manifest]:
+    items = [item for item in yaml.safe_load_all(text) if item and item["kind"] != "Namespace"]
+    return {(item["kind"], item["metadata"]["name"]): item for item in items}
+
+
 def test_operator_of_the_chart_is_that_of_kustomize(helm: str, admin: Path) -> None:
-    values = ["--set", "image.repository=dimse-mesh,image.tag=latest"]
-    text = run(helm, "template", "mesh", CHART, *VERSION, "--namespace", "dimse-mesh-system", *values)
-    ours = {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(text) if item}
-    built = yaml.safe_load_all(kubectl(admin, "kustomize", "k8s/operator"))
-    theirs = {(item["kind"], item["metadata"]["name"]): item for item in built if item["kind"] != "Namespace"}
-    assert ours == theirs
+    values = [*IMAGE, "--set", "operator.clusterWide=true"]
+    ours = run(helm, "template", "mesh", CHART, *VERSION, "--namespace", "dimse-mesh-system", *values)
+    theirs = [kubectl(admin, "kustomize", leaf) for leaf in ("k8s/operator", "k8s/rbac/everywhere")]
+    assert by_name(ours) == by_name("---\n".join(theirs))
+
+
+@pytest.mark.parametrize(
+    ("values", "namespaces"), [((), ["mesh"]), (("--set", "operator.namespaces={a,b}"), ["a", "b"])]
+)
+def test_operator_of_the_chart_has_rights_where_zones_are_alone(
+    helm: str, values: tuple[str, ...], namespaces: list[str]
+) -> None:
+    text = run(helm, "template", "mesh", CHART, *VERSION, "--namespace", "mesh", *IMAGE, *values)
+    items = [item for item in yaml.safe_load_all(text) if item]
+    assert not [item for item in items if item["kind"] == "ClusterRoleBinding"]
+    bound = [
+        item for item in items if item["kind"] == "RoleBinding" and item["roleRef"]["kind"] == "ClusterRole"
+    ]
+    assert sorted((item["metadata"]["namespace"], item["roleRef"]["name"]) for item in bound) == [
+        (name, role) for name in namespaces for role in ("dimse-mesh-operator", "dimse-mesh-operator-zone")
+    ]
+    assert {one["namespace"] for item in bound for one in item["subjects"]} == {"mesh"}
+    (operator,) = [item for item in items if item["kind"] == "Deployment"]
+    args = operator["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert args[-2:] == [f"--namespace={','.join(namespaces)}", "--lease-namespace=mesh"]
 
 
 def nats_chart() -> Path:

@@ -26,8 +26,12 @@ LEAVES = (
     "overlays/dev",
     "overlays/observed",
     "overlays/prod",
-    "overlays/least",
+    "overlays/everywhere",
+    "overlays/bound",
+    "overlays/namespaced",
     "rbac/zone",
+    "rbac/looking",
+    "rbac/everywhere",
 )
 SAMPLES = ("original", "full", "two-zones")
 

@@ -76,14 +76,15 @@ class Zones:
         self._outcome = outcome
         self._round = round_seconds
         self._zones: dict[str, Resource] = {}
-        self._begun = False
+        self._begun: set[str | None] = set()
         self._turns = anyio.CapacityLimiter(PASSES_AT_ONCE)
 
-    def begin(self) -> None:
-        """Start the tasks: everything was listed once, so what is absent is missing."""
-        self._begun = True
+    def begin(self, namespace: str | None = None) -> None:
+        """Start the tasks of one namespace, or of all: it was listed once, so what is absent there is missing."""
+        self._begun.add(namespace)
         for zone in self._zones.values():
-            self._tasks.start_soon(self._keep, zone)
+            if namespace in {None, zone.namespace}:
+                self._tasks.start_soon(self._keep, zone)
 
     @property
     def all(self) -> list[Resource]:
@@ -106,7 +107,7 @@ class Zones:
         if zone is None:
             zone = Resource(metadata["name"], metadata["namespace"], metadata["uid"], anyio.CancelScope())
             self._zones[zone.uid] = zone
-            if self._begun:
+            if self._begun & {None, zone.namespace}:
                 self._tasks.start_soon(self._keep, zone)
         else:
             zone.woken.set()

@@ -153,8 +153,8 @@ async def _lead(
         state.zones = zones
         kinds = (KIND, "Pod", *CHILDREN)
         for namespace in options.namespaces or (None,):
-            for kind in kinds if namespace else (LEASE, *kinds):
-                watcher = Watcher(
+            watchers = [
+                Watcher(
                     cluster,
                     state.contents,
                     kind,
@@ -163,13 +163,23 @@ async def _lead(
                     changed=zones.changed,
                     gone=zones.gone,
                 )
-                state.watchers.append(watcher)
+                for kind in (kinds if namespace else (LEASE, *kinds))
+            ]
+            for watcher in watchers:
                 tasks.start_soon(watcher.run)
+            state.watchers += watchers
+            tasks.start_soon(_begin, zones, namespace, watchers)
         for watcher in state.watchers:
             await watcher.listed()
         state.listed = True
-        log.info("watching %s", ", ".join(options.namespaces) or "every namespace")
-        zones.begin()
+
+
+async def _begin(zones: Zones, namespace: str | None, watchers: Sequence[Watcher]) -> None:
+    """Look after the zones of a namespace as soon as it is listed: another one may be gone, or forbidden."""
+    for watcher in watchers:
+        await watcher.listed()
+    log.info("watching %s", namespace or "every namespace")
+    zones.begin(namespace)
 
 
 async def _until_told(tasks: anyio.abc.TaskGroup) -> None:

@@ -151,16 +151,41 @@ def test_rights_hold_no_wildcard_and_secrets_can_only_be_read_by_name() -> None:
                 assert rule["verbs"] == ["get"]
 
 
-def test_with_the_least_rights_nothing_is_bound_everywhere_but_looking() -> None:
-    objects = built("overlays/least")
-    bound = {item["roleRef"]["name"] for item in objects if item["kind"] == "ClusterRoleBinding"}
-    assert bound == {"dimse-mesh-operator"}
+def bound_in_the_cluster(leaf: str) -> set[str]:
+    return {item["roleRef"]["name"] for item in built(leaf) if item["kind"] == "ClusterRoleBinding"}
+
+
+@pytest.mark.parametrize("leaf", ["operator", "rbac", "rbac/zone", "overlays/prod", "overlays/namespaced"])
+def test_nothing_is_bound_in_the_whole_cluster_unless_somebody_chooses_that(leaf: str) -> None:
+    assert bound_in_the_cluster(leaf) == set()
+
+
+def test_for_production_every_watched_namespace_binds_both_roles() -> None:
+    objects = built("overlays/prod")
+    bound = {
+        (item["metadata"]["namespace"], item["roleRef"]["name"])
+        for item in objects
+        if item["kind"] == "RoleBinding" and item["roleRef"]["kind"] == "ClusterRole"
+    }
+    (operator,) = [item for item in objects if item["kind"] == "Deployment"]
+    (watched,) = [one for one in pod_of(operator)["containers"][0]["args"] if one.startswith("--namespace=")]
+    names = watched.partition("=")[2].split(",")
+    assert bound == {
+        (name, role) for name in names for role in ("dimse-mesh-operator", "dimse-mesh-operator-zone")
+    }
+    for item in objects:
+        for subject in item.get("subjects", ()):
+            assert subject["namespace"] == operator["metadata"]["namespace"], item["metadata"]["name"]
+
+
+@pytest.mark.parametrize("leaf", ["overlays/dev", "overlays/bound"])
+def test_an_operator_that_watches_every_namespace_may_look_there_and_no_more(leaf: str) -> None:
+    assert bound_in_the_cluster(leaf) == {"dimse-mesh-operator"}
     for rule in rules_of("dimse-mesh-operator"):
         assert "secrets" not in rule["resources"]
         looking = {"patch"} if rule["resources"] == ["dimseproxies/status"] else {"list", "watch"}
         assert set(rule["verbs"]) == looking
-    (binding,) = built("rbac/zone")
-    assert (binding["kind"], binding["roleRef"]["name"]) == ("RoleBinding", "dimse-mesh-operator-zone")
+    assert bound_in_the_cluster("overlays/everywhere") == {"dimse-mesh-operator", "dimse-mesh-operator-zone"}
 
 
 def test_operator_may_apply_and_delete_every_kind_that_it_makes() -> None:

@@ -15,7 +15,7 @@ from dimse_mesh.operator.names import STANDING
 from tests.support import dcmtk
 from tests.support.cluster.api import Namespace
 from tests.support.cluster.control_plane import control_plane
-from tests.support.cluster.operator import SYSTEM, kubectl, start_operator
+from tests.support.cluster.operator import SYSTEM, bind_operator, kubectl, start_operator
 from tests.support.containers import IMAGE, Engine
 from tests.support.files import data_sets, synthetic, write_file
 from tests.support.nats import NatsServer
@@ -50,7 +50,10 @@ def imaging(directory: Path) -> Iterator[tuple[Namespace, Child]]:
         kubectl(admin, "create", "namespace", SYSTEM)
         kubectl(admin, "apply", "--namespace", SYSTEM, "-k", "k8s/rbac")
         plane.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "imaging"}})
-        with start_operator(plane, directory / "operator") as operator:
+        bind_operator(plane.api, "imaging")
+        with start_operator(
+            plane, directory / "operator", "--namespace", "imaging", "--lease-namespace", SYSTEM
+        ) as operator:
             yield Namespace(plane.api, "imaging"), operator
 
 

@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode, urlsplit
@@ -93,6 +94,8 @@ class Api:
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
         self._context = context
         self._local = threading.local()
+        self.namespaces_deleted: dict[str, datetime] = {}
+        """When this API was told to delete each namespace."""
 
     def __enter__(self) -> Self:
         return self
@@ -206,6 +209,8 @@ class Api:
 
     def delete(self, kind: str, name: str, *, namespace: str = "", **query: str) -> None:
         """Delete an object; nothing happens when it is gone."""
+        if kind == "Namespace":
+            self.namespaces_deleted[name] = datetime.now()
         with suppress(Refused):
             self.ask("DELETE", self.path(kind, name, namespace=namespace, **query))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from tests.support.cluster.api import Manifest
+from tests.support.cluster.api import Api, Manifest
 from tests.support.cluster.control_plane import ControlPlane
+from tests.support.manifests import built
 from tests.support.process import Child, require_tool
 
 SYSTEM = "dimse-mesh-system"
@@ -31,6 +34,29 @@ def kubectl(kubeconfig: Path, *arguments: str, text: str | None = None) -> str:
     )
     assert done.returncode == 0, f"kubectl {' '.join(arguments)}:\n{done.stdout}"
     return done.stdout
+
+
+def bind_operator(api: Api, namespace: str) -> None:
+    """Let the operator work in a namespace: what `kubectl apply -k k8s/rbac/zone` does."""
+    for binding in built("rbac/zone"):
+        api.create({**binding, "metadata": {**binding["metadata"], "namespace": namespace}})
+
+
+def rights_missed(operator: Child, api: Api) -> list[str]:
+    """Return the lines of an operator's log that tell of a right that it hasn't, of RBAC.
+
+    With a namespace that is being deleted its bindings go, too: what is refused there from then on is no news.
+    """
+    return [line for line in operator.output.splitlines() if " cannot " in line and not _is_late(line, api)]
+
+
+def _is_late(line: str, api: Api) -> bool:
+    written = re.match(r"\S+ [\d:]+", line)
+    names = set(re.findall(r'in the namespace \\*"([^"\\]+)', line))
+    if written is None or not names:
+        return False
+    at = datetime.fromisoformat(written[0]) + timedelta(seconds=1)  # its fraction is cut off
+    return all(name in api.namespaces_deleted and api.namespaces_deleted[name] <= at for name in names)
 
 
 def token_for(plane: ControlPlane, namespace: str = SYSTEM, account: str = ACCOUNT) -> str:

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 from dimse_mesh.mesh import last_long
 
+_SMALL = 32 * 1024
+"""A part that is shorter is joined with what the next read brings."""
+
 
 class ChunkGatherer:
     """Fragments in, chunks of exactly `chunk_size` bytes out (the last one shorter), until `resize`.
@@ -14,12 +17,14 @@ class ChunkGatherer:
     event loop. What completes a chunk within the same read is never copied here.
     """
 
-    __slots__ = ("_following", "_parts", "_size", "chunk_size")
+    __slots__ = ("_following", "_kept", "_parts", "_size", "chunk_size")
 
     def __init__(self, chunk_size: int) -> None:
         self.chunk_size = self._following = chunk_size
         self._parts: list[bytes | memoryview] = []
         self._size = 0
+        self._kept = 0
+        """Parts that stay as they are."""
 
     @property
     def size(self) -> int:
@@ -46,16 +51,16 @@ class ChunkGatherer:
 
     def take(self) -> list[bytes | memoryview]:
         """Return the parts gathered so far and start anew."""
-        parts, self._parts, self._size = self._parts, [], 0
+        parts, self._parts, self._size, self._kept = self._parts, [], 0, 0
         self.chunk_size = self._following
         return parts
 
     def keep(self) -> None:
-        """Copy what the next read may overwrite, and what is too little to be kept where it is."""
-        parts = self._parts
-        if (
-            parts
-            and not last_long(parts, self._size)
-            and (len(parts) > 1 or isinstance(parts[0], memoryview))
-        ):
-            self._parts = [b"".join(parts)]
+        """Copy what this read has brought, if the next one may overwrite it, or if it is little or in many pieces."""
+        parts, kept = self._parts, self._kept
+        new = parts[kept:]
+        if new and not last_long(new, sum(map(len, new))):
+            if kept and len(parts[kept - 1]) < _SMALL:
+                kept -= 1
+            parts[kept:] = [b"".join(parts[kept:])]
+        self._kept = len(parts)

@@ -88,3 +88,15 @@ def test_a_chunk_that_was_begun_keeps_its_size() -> None:
     gatherer.take()
     gatherer.resize(200)
     assert [sum(map(len, parts)) for parts in gatherer.add(data[:401])] == [200, 200]
+
+
+def test_what_was_copied_is_not_copied_with_every_read() -> None:
+    gatherer = ChunkGatherer(1_000_000)
+    list(gatherer.add(memoryview(bytearray(100_000))))
+    gatherer.keep()
+    [copy] = gatherer._parts
+    for _ in range(5):
+        list(gatherer.add(memoryview(bytearray(100))))
+        gatherer.keep()
+    assert gatherer._parts[0] is copy
+    assert [len(part) for part in gatherer._parts] == [100_000, 500]

@@ -15,7 +15,7 @@ from dimse_mesh.runtime.settings_fields import (
     Token,
 )
 from dimse_mesh.runtime.settings_hooks import HooksSettings
-from dimse_mesh.runtime.settings_pace import PaceSettings
+from dimse_mesh.runtime.settings_pace import DeliveryAssociations, PaceSettings
 from dimse_mesh.runtime.settings_retry import RetrySettings
 
 KIB = 1024
@@ -177,6 +177,12 @@ class DeliverySettings(SettingsModel):
     )
     retry: RetrySettings = Field(
         default_factory=RetrySettings, description="when to try again; for one AE: pace[].retry"
+    )
+    max_associations: DeliveryAssociations = Field(
+        default=1,
+        description="associations with a destination at once, for each of its queues; a study is sent on one of them, "
+        "so with more than 1 its order is kept, and that of the queue isn't; for one AE: pace[].max_associations. No "
+        "more than scu.remote_aes[].max_associations",
     )
     look_interval: Seconds = Field(
         default=2.0, description="seconds between looks for new spools, and into one that seems empty"

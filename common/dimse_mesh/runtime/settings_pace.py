@@ -31,6 +31,8 @@ def _time_zone(value: str) -> str:
     return value
 
 
+DeliveryAssociations = Annotated[int, Field(ge=1, le=32)]
+"""Associations by which one queue is delivered: each of them reads the queue."""
 Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
@@ -71,6 +73,10 @@ class PaceSettings(SettingsModel):
 
     retry: RetrySettings | None = Field(
         default=None, description="when to try again; none: as delivery.retry says"
+    )
+    max_associations: DeliveryAssociations | None = Field(
+        default=None,
+        description="associations with it at once for each of its queues; none: as delivery.max_associations says",
     )
 
     @model_validator(mode="after")

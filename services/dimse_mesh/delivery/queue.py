@@ -19,9 +19,10 @@ from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.holds import HoldKey, HoldKind, Holds
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.delivery.pace import Pace
-from dimse_mesh.delivery.report import QueueReport
+from dimse_mesh.delivery.report import ShareReport
 from dimse_mesh.delivery.scan import AheadObject, ObjectScan
 from dimse_mesh.delivery.settling import Settling
+from dimse_mesh.delivery.shares import Share
 from dimse_mesh.delivery.taker import Taker
 from dimse_mesh.mesh import JetStream, MeshError
 from dimse_mesh.runtime.backoff import pause_after
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 MOST_STUDIES = 4096
 """Studies of which is remembered that nothing older waits in another band."""
+ANEW_INTERVAL = 60.0
+"""Seconds after which a share reads its queue from the first object again, when it has nothing to do."""
 MOST_EARLY = 4096
 """Objects settled before their turn, after which those whose turn has come are forgotten."""
 
@@ -46,7 +49,8 @@ class DestinationQueue:
 
     Args:
         report: is told what the queue does, for people.
-        pace: when, and how fast.
+        share: of the spool's objects, the ones that are delivered here.
+        pace: when, and how fast; all shares have one.
         events: is told what becomes of the objects.
         encryption: of our zone; None: it has none.
     """
@@ -57,12 +61,14 @@ class DestinationQueue:
         spool: SpoolSubjects,
         target: Taker,
         settings: DeliverySettings,
-        report: QueueReport,
+        report: ShareReport,
         *,
+        share: Share,
         pace: Pace,
         events: DeliveryEvents,
         encryption: ObjectEncryption | None = None,
     ) -> None:
+        self._share = share
         self._encryption = encryption
         self._events = events
         self._pace = pace
@@ -77,6 +83,8 @@ class DestinationQueue:
         self._failures = 0
         """Attempts in a row that the destination as a whole has failed."""
         self._awake = asyncio.Event()
+        self._anew_at = 0.0
+        """When the spool may be read from its first object again, though others have objects in it."""
         self._drained = asyncio.Event()
         self._urged = asyncio.Event()
         """Ends the wait before the next attempt."""
@@ -134,10 +142,13 @@ class DestinationQueue:
     def _read_anew(self, bands: Bands) -> None:
         """Read the spool from its first object again, or from where it was read to while objects are held back.
 
-        From the first, because nats-server, when it is killed, may bring removed messages back.
+        From the first, because nats-server, when it is killed, may bring removed messages back. A share that is empty
+        while others aren't would read theirs over and over, so it does that now and then only.
         """
-        from_first = not len(self._holds)
+        now = asyncio.get_running_loop().time()
+        from_first = not len(self._holds) and (self._share.is_whole or now >= self._anew_at)
         if from_first:
+            self._anew_at = now + ANEW_INTERVAL
             self._early.clear()
         bands.start_again(from_first=from_first)
 
@@ -150,6 +161,7 @@ class DestinationQueue:
             subject=subject,
             first=first,
             end=end,
+            share=self._share,
             encryption=self._encryption,
         )
 
@@ -326,7 +338,7 @@ class DestinationQueue:
         self._attempts.pop(spooled.manifest.object_id, None)
         settling.remove(spooled, outcome)
         self._note_settled(spooled)
-        self._report.delivered(spooled.manifest, outcome)
+        self._report.delivers()
 
     def _bury(
         self, settling: Settling, spooled: SpooledObject, outcome: DeliveryOutcome, attempts: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import anyio
@@ -26,6 +26,26 @@ IDLE = "nothing waits"
 DELIVERING = "delivering"
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a share of a queue says.
+
+    Attributes:
+        waits_for: for the metrics; empty: for nothing.
+        next_attempt: seconds since 1970; None: there is none to wait for.
+    """
+
+    sentence: str
+    waits_for: str = ""
+    cause: str = ""
+    next_attempt: float | None = None
+
+    @property
+    def weight(self) -> int:
+        """Whether it is heard before another one."""
+        return 2 if self.waits_for else int(self.sentence != IDLE)
+
+
 @dataclass(slots=True)
 class Attempt:
     """One attempt, as it is traced."""
@@ -33,8 +53,55 @@ class Attempt:
     outcome: DeliveryOutcome | None = None
 
 
+class ShareReport:
+    """What one share of a queue says.
+
+    Args:
+        whole: is told whenever that has changed.
+    """
+
+    def __init__(self, whole: QueueReport) -> None:
+        self._whole = whole
+        self.word = Word(IDLE)
+
+    def attempt(self, manifest: Manifest, number: int) -> AbstractContextManager[Attempt]:
+        """Trace an attempt: its span is of the trace in which the object was stored."""
+        return self._whole.attempt(manifest, number)
+
+    def attempted(self, outcome: DeliveryOutcome) -> None:
+        """Count an attempt."""
+        self._whole.counters.attempted(outcome.cause.value)
+
+    def delivers(self) -> None:
+        """Note that the destination has taken an object, or has refused one and is there."""
+        self._say(Word(DELIVERING + self._whole.note))
+
+    def buried(self) -> None:
+        """Note that an object has become a dead letter: the destination is there, and the next one is tried."""
+        self._whole.counters.dead_letters += 1
+        self.delivers()
+
+    def waits(self, sentence: str, cause: str, next_attempt: float | None) -> None:
+        """Note what the share waits for."""
+        self._say(
+            Word(sentence, waits_for=cause or "spool-unreadable", cause=cause, next_attempt=next_attempt)
+        )
+
+    def idle(self) -> None:
+        """Note that there is nothing to deliver."""
+        self._say(Word(IDLE))
+
+    def _say(self, word: Word) -> None:
+        if word != self.word or word.next_attempt is not None:
+            self.word = word
+            self._whole.hear()
+
+
 class QueueReport:
-    """The state of one queue, published when it has changed."""
+    """The state of one queue, published when it has changed.
+
+    Of its shares, one that waits for something is heard before those that deliver, and those before the idle ones.
+    """
 
     def __init__(
         self,
@@ -46,7 +113,9 @@ class QueueReport:
         *,
         note: str = "",
     ) -> None:
-        self._note = note
+        self.note = note
+        """What is said of it while objects are delivered."""
+        self._shares: list[ShareReport] = []
         self._jetstream = jetstream
         self._spool = spool
         self._instance = instance
@@ -58,7 +127,7 @@ class QueueReport:
         """When the first object of the queue was received, seconds since 1970."""
         self._due = 0.0
         """When it may be looked at again."""
-        self._counters = counters
+        self.counters = counters
         self._telemetry = telemetry
 
     @contextmanager
@@ -81,43 +150,25 @@ class QueueReport:
         finally:
             self._telemetry.end(span, error_code=code)
 
-    def attempted(self, outcome: DeliveryOutcome) -> None:
-        """Count an attempt."""
-        self._counters.attempted(outcome.cause.value)
+    def share(self) -> ShareReport:
+        """Return the report of one more share."""
+        share = ShareReport(self)
+        self._shares.append(share)
+        return share
 
-    def delivered(self, manifest: Manifest, outcome: DeliveryOutcome) -> None:  # noqa: ARG002 - for spans
-        """Note that an object is at its destination."""
-        self._goes_on()
-
-    def _goes_on(self) -> None:
-        self._counters.waits_for = ""
-        self._say(DELIVERING + self._note)
-
-    def buried(self) -> None:
-        """Note that an object has become a dead letter: the destination is there, and the next one is tried."""
-        self._counters.dead_letters += 1
-        self._goes_on()
-
-    def waits(self, sentence: str, cause: str, next_attempt: float | None) -> None:
-        """Note what the queue waits for."""
-        self._counters.waits_for = cause or "spool-unreadable"
-        self._say(sentence, cause=cause, next_attempt=next_attempt)
-
-    def idle(self) -> None:
-        """Note that there is nothing to deliver."""
-        self._counters.waits_for = ""
-        self._say(IDLE)
-
-    def _say(self, sentence: str, *, cause: str = "", next_attempt: float | None = None) -> None:
+    def hear(self) -> None:
+        """Heed that a share says something else."""
+        word = max((share.word for share in self._shares), key=lambda each: each.weight)
+        self.counters.waits_for = word.waits_for
         status = self._status
-        if sentence == status.sentence and next_attempt is None:
+        if word.sentence == status.sentence and word.next_attempt is None:
             return
-        since = status.since if sentence == status.sentence else time.time()
+        since = status.since if word.sentence == status.sentence else time.time()
         self._status = QueueStatus(
-            sentence=sentence[:1024],
-            cause=cause,
+            sentence=word.sentence[:1024],
+            cause=word.cause,
             since=since,
-            next_attempt=next_attempt,
+            next_attempt=word.next_attempt,
             instance=self._instance,
         )
         self._changed.set()
@@ -129,7 +180,7 @@ class QueueReport:
         Raises:
             MeshError: it can't be seen.
         """
-        counters = self._counters
+        counters = self.counters
         info = await self._jetstream.request(f"STREAM.INFO.{self._spool.stream}")
         state = info["state"]
         counters.bytes_kept = int(state["bytes"])
@@ -149,7 +200,7 @@ class QueueReport:
             MeshError: it can't be read.
         """
         first = await self._jetstream.read(self._spool.stream, self._spool.object(), count=1, max_bytes=1)
-        self._counters.objects = len(first.messages) + first.pending
+        self.counters.objects = len(first.messages) + first.pending
         self._oldest = None
         for message in first.messages:
             found = parse_object(message)

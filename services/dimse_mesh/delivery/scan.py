@@ -11,6 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.client import Context
+from dimse_mesh.delivery.shares import Share
 from dimse_mesh.mesh import JetStream, MeshError
 from dimse_mesh.runtime.settings_durable import DeliverySettings
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
@@ -103,6 +104,7 @@ class ObjectScan:
     Args:
         subject: all objects, or those of a calling AE or a study.
         end: the sequence number where it stops; None: it goes on as long as objects come.
+        share: whose objects they are; those of others are passed over.
         tasks: in which is read ahead.
         encryption: of our zone; None: it has none.
     """
@@ -117,8 +119,10 @@ class ObjectScan:
         subject: str,
         first: int = 1,
         end: int | None = None,
+        share: Share,
         encryption: ObjectEncryption | None = None,
     ) -> None:
+        self._share = share
         self._jetstream = jetstream
         self._spool = spool
         self._settings = settings
@@ -164,6 +168,7 @@ class ObjectScan:
         ):
             self._tasks.start_soon(self._read_on_quietly)
         if not self._ahead:
+            self._first = max(self._first, self._read_to)
             return None
         item = self._ahead.popleft()
         sequence = item.sequence if isinstance(item, Unreadable) else item.spooled.sequence
@@ -200,30 +205,36 @@ class ObjectScan:
 
     async def _read_on(self) -> None:
         async with self._reading:
-            epoch = self._epoch
-            asked = asyncio.get_running_loop().time()
-            batch = await self._jetstream.read(
-                self._spool.stream,
-                self._subject,
-                first=self._read_to,
-                count=self._settings.max_ahead,
-                max_bytes=self._settings.read_ahead // 2,
-            )
-            if epoch != self._epoch or not batch.messages:
-                return
-            self._read_to = batch.messages[-1].sequence + 1
-            for message in batch.messages:
-                found = parse_object(message)
-                if isinstance(found, Unreadable):
-                    self._ahead.append(found)
-                    continue
-                item = AheadObject(
-                    self._jetstream, self._spool, found, asked=asked, encryption=self._encryption
+            epoch, found_some = self._epoch, False
+            while not found_some:  # what is read may be of other shares
+                asked = asyncio.get_running_loop().time()
+                batch = await self._jetstream.read(
+                    self._spool.stream,
+                    self._subject,
+                    first=self._read_to,
+                    count=self._settings.max_ahead,
+                    max_bytes=self._settings.read_ahead // 2,
                 )
-                self._ahead.append(item)
-                if not item.may_load:
-                    self._bytes += item.weight
+                if epoch != self._epoch or not batch.messages:
+                    return
+                self._read_to = batch.messages[-1].sequence + 1
+                for message in batch.messages:
+                    found_some |= self._take(parse_object(message), asked)
             self._load()
+
+    def _take(self, found: SpooledObject | Unreadable, asked: float) -> bool:
+        """Put what was read behind what was read before, if it is of our share; tell whether it is."""
+        if isinstance(found, Unreadable):
+            if self._share.is_first:
+                self._ahead.append(found)
+            return self._share.is_first
+        if not self._share.has(found.manifest.study):
+            return False
+        item = AheadObject(self._jetstream, self._spool, found, asked=asked, encryption=self._encryption)
+        self._ahead.append(item)
+        if not item.may_load:
+            self._bytes += item.weight
+        return True
 
     def _load(self) -> None:
         """Begin to read the data sets for which there is room, in their order."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from dimse_mesh.delivery.pace import Pace
 from dimse_mesh.delivery.progress import ProgressReport
 from dimse_mesh.delivery.queue import DestinationQueue
 from dimse_mesh.delivery.report import QueueReport
+from dimse_mesh.delivery.shares import QueueShares, Share
 from dimse_mesh.delivery.taker import Taker
 from dimse_mesh.delivery.target import Target
 from dimse_mesh.events import event_publisher
@@ -51,6 +53,9 @@ from dimse_mesh.spool import Origins, Questions
 from dimse_mesh.transcoding import Transcoder
 
 log = logging.getLogger(__name__)
+
+LEAST_READ_AHEAD = 1 << 20
+"""Bytes that each share of a queue may read ahead at least."""
 
 
 async def run(context: ServiceContext) -> None:
@@ -115,7 +120,7 @@ class DeliveryService:
         self._encryption = object_encryption(context.settings)
         self._events = event_publisher(context)
         self._policy = DecisionPoint(ConfiguredPolicy.of(context.settings), audit_refusals(context.audit))
-        self._queues: dict[tuple[JetStream, SpoolSubjects], DestinationQueue] = {}
+        self._queues: dict[tuple[JetStream, SpoolSubjects], QueueShares] = {}
 
         self._reports: defaultdict[JetStream, list[Measured]] = defaultdict(list)
         self.confirmations: list[Confirmation] = []
@@ -139,15 +144,31 @@ class DeliveryService:
                 spool = parse_stream(settings.subject_root, name)
                 if spool is None or (store, spool) in self._queues:
                     continue
-                taker = self._taker_for(store, spool)
-                if taker is not None:
-                    await self._begin(store, spool, taker, tasks)
+                takers = self._takers_for(store, spool)
+                if takers:
+                    await self._begin(store, spool, takers, tasks)
             for report in self._reports[store]:
                 try:
                     await report.measure()
                 except MeshError as error:
                     log.debug("a spool can't be measured: %s", error)
             await anyio.sleep(settings.delivery.look_interval)
+
+    def _takers_for(self, store: JetStream, spool: SpoolSubjects) -> list[Taker]:
+        """Return who takes the objects of a spool, one for each of its shares; empty: nobody in this zone."""
+        takers = (self._taker_for(store, spool) for _ in range(self._shares_of(spool)))
+        return [taker for taker in takers if taker is not None]
+
+    def _shares_of(self, spool: SpoolSubjects) -> int:
+        """Return on how many associations a spool's objects are delivered."""
+        remote = None if spool.is_on_its_way else self._remote_of(spool)
+        if remote is None:
+            return 1
+        pace = self._pace_of(spool)
+        count = self._context.settings.delivery.max_associations
+        if pace is not None and pace.max_associations is not None:
+            count = pace.max_associations
+        return min(count, remote.max_associations or count)
 
     def _taker_for(self, store: JetStream, spool: SpoolSubjects) -> Taker | None:
         """Return who takes the objects of a spool; None: nobody in this zone."""
@@ -213,11 +234,16 @@ class DeliveryService:
         )
         return next(found, None)
 
-    async def _begin(self, store: JetStream, spool: SpoolSubjects, target: Taker, tasks: TaskGroup) -> None:
+    async def _begin(
+        self, store: JetStream, spool: SpoolSubjects, takers: Sequence[Taker], tasks: TaskGroup
+    ) -> None:
         settings = self._context.settings.delivery
         said = self._pace_of(spool)
         if said is not None and said.retry is not None:
             settings = settings.model_copy(update={"retry": said.retry})
+        if len(takers) > 1:  # what is read ahead stays within its limit
+            read_ahead = max(LEAST_READ_AHEAD, settings.read_ahead // len(takers))
+            settings = settings.model_copy(update={"read_ahead": read_ahead})
         pace = Pace(said)
         counters = QueueCounters()
         self._context.counters.queues[QueueKey(spool.zone, spool.label)] = counters
@@ -228,15 +254,21 @@ class DeliveryService:
         events = DeliveryEvents(
             self._context, store, spool, self._events, "" if remote is None else remote.ae_title
         )
-        queue = DestinationQueue(
-            store,
-            spool,
-            ContainingTaker(DecipheringTaker(target, spool, self._encryption), spool),
-            settings,
-            report,
-            pace=pace,
-            events=events,
-            encryption=self._encryption,
+        queue = QueueShares(
+            [
+                DestinationQueue(
+                    store,
+                    spool,
+                    ContainingTaker(DecipheringTaker(target, spool, self._encryption), spool),
+                    settings,
+                    report.share(),
+                    share=Share(number, len(takers)),
+                    pace=pace,
+                    events=events,
+                    encryption=self._encryption,
+                )
+                for number, target in enumerate(takers)
+            ]
         )
 
         def stored(message: Message) -> None:
@@ -266,7 +298,7 @@ class DeliveryService:
         tasks.start_soon(_deliver, queue, report, confirmation)
 
 
-async def _deliver(queue: DestinationQueue, report: QueueReport, confirmation: Confirmation | None) -> None:
+async def _deliver(queue: QueueShares, report: QueueReport, confirmation: Confirmation | None) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(report.publish)
         if confirmation is not None:

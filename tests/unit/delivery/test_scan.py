@@ -12,6 +12,7 @@ import pytest
 
 from dimse_mesh.delivery import scan
 from dimse_mesh.delivery.scan import AheadObject, ObjectScan
+from dimse_mesh.delivery.shares import Share
 from dimse_mesh.mesh import JetStream
 from dimse_mesh.runtime.settings_durable import DeliverySettings
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
@@ -31,7 +32,7 @@ class Stored:
         return SimpleNamespace(messages=[SimpleNamespace(sequence=n) for n in range(first, 11)])
 
     def parse(self, message: Any) -> Any:
-        manifest = SimpleNamespace(size=MIB - 1, chunks=2)
+        manifest = SimpleNamespace(size=MIB - 1, chunks=2, study="")
         return SimpleNamespace(sequence=message.sequence, manifest=manifest, message=b"M")
 
     async def data_set(
@@ -51,6 +52,7 @@ async def _take(stored: Stored) -> list[list[int]]:
             SETTINGS,
             tasks,
             subject="s",
+            share=Share(),
         )
         for _ in range(3):
             item = await ahead.next()

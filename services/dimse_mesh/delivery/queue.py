@@ -20,7 +20,7 @@ from dimse_mesh.delivery.holds import HoldKey, HoldKind, Holds
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.delivery.pace import Pace
 from dimse_mesh.delivery.report import ShareReport
-from dimse_mesh.delivery.scan import AheadObject, ObjectScan
+from dimse_mesh.delivery.scan import AheadObject, ObjectScan, sequence_of
 from dimse_mesh.delivery.settling import Settling
 from dimse_mesh.delivery.shares import Share
 from dimse_mesh.delivery.taker import Taker
@@ -95,6 +95,8 @@ class DestinationQueue:
         self._in_order: dict[str, int] = {}
         """Of a study, up to which sequence number no older object of it waits in another band."""
         self._paused: QueuePause | None = None
+        self._idle = 0.0
+        """Seconds in a row in which nothing waited."""
 
     def stored(self, subject: str) -> None:
         """Note that a manifest was stored, and on which subject; empty: it isn't known."""
@@ -189,7 +191,7 @@ class DestinationQueue:
         if not await self._older_first(tasks, bands, settling, item) or not await self._handle(
             item, scan, settling, trying=None
         ):
-            bands.back_to(priority, _sequence(item))
+            bands.back_to(priority, sequence_of(item))
 
     async def _older_first(
         self, tasks: TaskGroup, bands: Bands, settling: Settling, item: AheadObject | Unreadable
@@ -393,12 +395,6 @@ class DestinationQueue:
             self._idle = 0.0
         self._awake.clear()
 
-    _idle = 0.0
-
     def _sentence(self, outcome: DeliveryOutcome) -> str:
         what = outcome.public if outcome.cause is not DeliveryCause.REJECTED else outcome.detail
         return f"{what}: {outcome.detail}" if outcome.detail and what != outcome.detail else what
-
-
-def _sequence(item: AheadObject | Unreadable) -> int:
-    return item.sequence if isinstance(item, Unreadable) else item.spooled.sequence

@@ -98,6 +98,11 @@ class AheadObject:
         return read_data_set(self._jetstream, self._spool, self.spooled, encryption=self._encryption)
 
 
+def sequence_of(item: AheadObject | Unreadable) -> int:
+    """Return the sequence number of what was read."""
+    return item.sequence if isinstance(item, Unreadable) else item.spooled.sequence
+
+
 class ObjectScan:
     """The objects on one subject of a spool, from a sequence number on.
 
@@ -171,7 +176,7 @@ class ObjectScan:
             self._first = max(self._first, self._read_to)
             return None
         item = self._ahead.popleft()
-        sequence = item.sequence if isinstance(item, Unreadable) else item.spooled.sequence
+        sequence = sequence_of(item)
         if isinstance(item, AheadObject):
             if not item.may_load:
                 self._bytes -= item.weight

@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.client import Context
-from dimse_mesh.delivery.shares import Share
+from dimse_mesh.delivery.share import Share
 from dimse_mesh.mesh import JetStream, MeshError
 from dimse_mesh.runtime.settings_durable import DeliverySettings
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects

@@ -24,7 +24,8 @@ from dimse_mesh.delivery.pace import Pace
 from dimse_mesh.delivery.progress import ProgressReport
 from dimse_mesh.delivery.queue import DestinationQueue
 from dimse_mesh.delivery.report import QueueReport
-from dimse_mesh.delivery.shares import QueueShares, Share
+from dimse_mesh.delivery.share import Share
+from dimse_mesh.delivery.shares import QueueShares
 from dimse_mesh.delivery.taker import Taker
 from dimse_mesh.delivery.target import Target
 from dimse_mesh.events import event_publisher

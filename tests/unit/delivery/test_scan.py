@@ -12,7 +12,7 @@ import pytest
 
 from dimse_mesh.delivery import scan
 from dimse_mesh.delivery.scan import AheadObject, ObjectScan
-from dimse_mesh.delivery.shares import Share
+from dimse_mesh.delivery.share import Share
 from dimse_mesh.mesh import JetStream
 from dimse_mesh.runtime.settings_durable import DeliverySettings
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects

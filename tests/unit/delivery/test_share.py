@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from dimse_mesh.delivery.shares import Share
+from dimse_mesh.delivery.share import Share
 from dimse_mesh.schemas.spool_subjects import study_token
 
 

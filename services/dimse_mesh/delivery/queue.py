@@ -22,7 +22,7 @@ from dimse_mesh.delivery.pace import Pace
 from dimse_mesh.delivery.report import ShareReport
 from dimse_mesh.delivery.scan import AheadObject, ObjectScan, sequence_of
 from dimse_mesh.delivery.settling import Settling
-from dimse_mesh.delivery.share import Share
+from dimse_mesh.delivery.share import QueueShare
 from dimse_mesh.delivery.taker import Taker
 from dimse_mesh.mesh import JetStream, MeshError
 from dimse_mesh.runtime.backoff import pause_after
@@ -63,7 +63,7 @@ class DestinationQueue:
         settings: DeliverySettings,
         report: ShareReport,
         *,
-        share: Share,
+        share: QueueShare,
         pace: Pace,
         events: DeliveryEvents,
         encryption: ObjectEncryption | None = None,

@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.client import Context
-from dimse_mesh.delivery.share import Share
+from dimse_mesh.delivery.share import QueueShare
 from dimse_mesh.mesh import JetStream, MeshError
 from dimse_mesh.runtime.settings_durable import DeliverySettings
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
@@ -124,7 +124,7 @@ class ObjectScan:
         subject: str,
         first: int = 1,
         end: int | None = None,
-        share: Share,
+        share: QueueShare,
         encryption: ObjectEncryption | None = None,
     ) -> None:
         self._share = share

@@ -24,7 +24,7 @@ from dimse_mesh.delivery.pace import Pace
 from dimse_mesh.delivery.progress import ProgressReport
 from dimse_mesh.delivery.queue import DestinationQueue
 from dimse_mesh.delivery.report import QueueReport
-from dimse_mesh.delivery.share import Share
+from dimse_mesh.delivery.share import QueueShare
 from dimse_mesh.delivery.shares import QueueShares
 from dimse_mesh.delivery.taker import Taker
 from dimse_mesh.delivery.target import Target
@@ -263,7 +263,7 @@ class DeliveryService:
                     ContainingTaker(DecipheringTaker(target, spool, self._encryption), spool),
                     settings,
                     report.share(),
-                    share=Share(number, len(takers)),
+                    share=QueueShare(number, len(takers)),
                     pace=pace,
                     events=events,
                     encryption=self._encryption,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class QueueShare:
     """One of the parts into which the studies of a queue fall.
 
     Attributes:

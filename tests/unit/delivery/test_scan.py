@@ -12,7 +12,7 @@ import pytest
 
 from dimse_mesh.delivery import scan
 from dimse_mesh.delivery.scan import AheadObject, ObjectScan
-from dimse_mesh.delivery.share import Share
+from dimse_mesh.delivery.share import QueueShare
 from dimse_mesh.mesh import JetStream
 from dimse_mesh.runtime.settings_durable import DeliverySettings
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
@@ -52,7 +52,7 @@ async def _take(stored: Stored) -> list[list[int]]:
             SETTINGS,
             tasks,
             subject="s",
-            share=Share(),
+            share=QueueShare(),
         )
         for _ in range(3):
             item = await ahead.next()

@@ -6,13 +6,13 @@ from collections import Counter
 
 import pytest
 
-from dimse_mesh.delivery.share import Share
+from dimse_mesh.delivery.share import QueueShare
 from dimse_mesh.schemas.spool_subjects import study_token
 
 
 @pytest.mark.parametrize("of", [1, 2, 3, 32])
 def test_each_study_is_in_exactly_one_share(of: int) -> None:
-    shares = [Share(number, of) for number in range(of)]
+    shares = [QueueShare(number, of) for number in range(of)]
     found: Counter[int] = Counter()
     for number in range(1000):
         study = study_token(f"1.2.840.{number}")
@@ -23,5 +23,5 @@ def test_each_study_is_in_exactly_one_share(of: int) -> None:
 
 
 def test_one_share_is_the_whole_queue() -> None:
-    assert Share().is_whole
-    assert Share().has(study_token(""))
+    assert QueueShare().is_whole
+    assert QueueShare().has(study_token(""))

@@ -290,6 +290,9 @@ class PeerConnection(asyncio.BufferedProtocol):
             self._left += [(kind, memoryview(bytes(body))) for kind, body in pdus]
         elif pdus or self._broken is not None or self._limit < self._blocks.read_size:
             self._take_turn(pdus, nbytes)
+        else:
+            self._time_credit.earn(nbytes)
+            self._end_turn(self._shares.begin(self), newcomer=self.meter is not None)
         self._framer.let_go()
 
     def _take_turn(self, pdus: list[tuple[int, memoryview]], nbytes: int) -> None:
@@ -314,14 +317,22 @@ class PeerConnection(asyncio.BufferedProtocol):
                 report("whoever handles what a peer sends", error)
                 end = len(pdus)
                 self.abort()
+        self._end_turn(until, newcomer=newcomer)
+        if end >= len(pdus) and self._broken is not None and self.receiver is not None:
+            self.receiver.protocol_error(self._broken)
+        return end
+
+    def _end_turn(self, until: float, *, newcomer: bool) -> None:
+        """Let the connection rest if it has taken more than its share of the time.
+
+        Args:
+            newcomer: whether it had no association yet when the turn began.
+        """
         rest = self._shares.end(self, until, self._time_credit, background=self.background, newcomer=newcomer)
         if rest and (
             self.meter is not None or not newcomer
         ):  # who was just let in needn't rest for the others
             self.rest(rest)
-        if end >= len(pdus) and self._broken is not None and self.receiver is not None:
-            self.receiver.protocol_error(self._broken)
-        return end
 
     def _keep(self, pdus: list[tuple[int, memoryview]], start: int) -> None:
         """Copy what has to wait for the next turn, unless it lasts, and read nothing until then."""

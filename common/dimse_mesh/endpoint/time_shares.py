@@ -27,6 +27,8 @@ PAID_BACK: Final = 3
 """Seconds of rest for each second of turns that are too long."""
 MOST_CHARGED: Final = 2 * SHARED
 """Seconds that a turn, or a piece of work, takes from a credit at most: the machine may have been busy."""
+LEAST_CHARGED: Final = 25e-6
+"""Seconds that a turn takes from a credit at least: what the event loop does to read a byte."""
 LATELY: Final = 1.0
 """Seconds for which a connection that had a turn counts as one that has turns."""
 SETTLED: Final = 1.0
@@ -105,7 +107,7 @@ class TimeShares:
         fault: the machine may have been busy.
         """
         now = perf_counter()
-        taken = now - self._last_at
+        taken = max(now - self._last_at, LEAST_CHARGED)
         if newcomer:
             self.newcomers_took(taken)
             return self.newcomers_rest()

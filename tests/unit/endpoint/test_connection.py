@@ -84,6 +84,21 @@ class Notes:
 
 
 @dataclass
+class Counted:
+    """A meter that lets everything pass."""
+
+    received: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
+    """Bytes of each read."""
+
+    def read(self, size: int) -> bool:
+        self.received.put_nowait(size)
+        return True
+
+    def lost(self) -> None:
+        pass
+
+
+@dataclass
 class Pair:
     """A connection and the socket of its peer."""
 
@@ -408,6 +423,23 @@ async def test_a_peer_whose_bytes_take_long_is_read_in_smaller_pieces_and_then_a
         for _ in range(12):
             await send(2)
         assert lent() == buffer
+
+
+async def test_a_read_that_completes_no_pdu_takes_a_turn_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[object] = []
+
+    def end(_: TimeShares, connection: object, *__: object, **___: object) -> float:
+        turns.append(connection)
+        return 0.0
+
+    monkeypatch.setattr(TimeShares, "end", end)
+    async with connected() as pair:
+        meter = pair.connection.meter = Counted()
+        for byte in RELEASE_RQ_PDU:
+            await pair.send(bytes((byte,)))
+            async with asyncio.timeout(TIMEOUT):
+                assert await meter.received.get() == 1
+        assert turns == [pair.connection] * len(RELEASE_RQ_PDU)
 
 
 async def test_what_nobody_wants_any_more_is_read_slowly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from dimse_mesh.endpoint.time_shares import (
     ADDRESS_SHARE,
     ALONE,
     LATELY,
+    LEAST_CHARGED,
     NEWCOMERS_SAVED,
     NEWCOMERS_SHARE,
     PAID_BACK,
@@ -143,6 +144,19 @@ def test_newcomers_have_a_share_together_beside_a_settled_association(clock: Clo
         had += SHARED
         shares.end(newcomer, until, TimeCredit(), newcomer=True)
     assert had <= NEWCOMERS_SAVED + NEWCOMERS_SHARE * 1.2
+
+
+def test_turns_that_take_next_to_nothing_are_charged_for_what_a_read_costs(clock: Clock) -> None:
+    shares, honest = TimeShares(), object()
+    dribbling = object(), TimeCredit()
+    _turn(clock, shares, honest, TimeCredit(), 0.0001)
+    turns, begun, resting = 0, clock.now, 0.0
+    while clock.now < begun + 1:
+        _turn(clock, shares, honest, TimeCredit(), 0.00001)
+        if resting <= clock.now:
+            resting = clock.now + _turn(clock, shares, *dribbling, 0.0)
+            turns += 1
+    assert SHARE / LEAST_CHARGED * 0.8 < turns <= (SAVED + SHARE * 1.1) / LEAST_CHARGED
 
 
 def test_who_associates_anew_each_time_is_not_settled(clock: Clock) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.support.cluster.api import Api, Manifest, Namespace
 from tests.support.cluster.control_plane import ControlPlane
-from tests.support.cluster.operator import SYSTEM, kubectl, start_operator
+from tests.support.cluster.operator import SYSTEM, kubectl, rights_missed, start_operator
 from tests.support.ports import reserve_port
 from tests.support.process import wait_until
 
@@ -114,7 +114,7 @@ def test_the_operator_of_a_namespace_has_its_zones_for_itself(
             namespace.until_ready("zone")
         finally:
             own.stop()
-        assert " cannot " not in whole.output, whole.output
+        assert rights_missed(whole, plane.api) == []
 
 
 def test_what_a_resource_may_name_is_limited_and_what_runs_goes_on(

@@ -92,9 +92,8 @@ class ShareReport:
         self._say(Word(IDLE))
 
     def _say(self, word: Word) -> None:
-        if word != self.word or word.next_attempt is not None:
-            self.word = word
-            self._whole.hear()
+        self.word = word
+        self._whole.hear()
 
 
 class QueueReport:
@@ -116,6 +115,8 @@ class QueueReport:
         self.note = note
         """What is said of it while objects are delivered."""
         self._shares: list[ShareReport] = []
+        self._heard: Word | None = None
+        """What the newest word is made of."""
         self._jetstream = jetstream
         self._spool = spool
         self._instance = instance
@@ -159,20 +160,24 @@ class QueueReport:
     def hear(self) -> None:
         """Heed that a share says something else."""
         word = max((share.word for share in self._shares), key=lambda each: each.weight)
-        self.counters.waits_for = word.waits_for
-        status = self._status
-        if word.sentence == status.sentence and word.next_attempt is None:
+        if word == self._heard:
             return
-        since = status.since if word.sentence == status.sentence else time.time()
+        status, self._heard = self._status, word
+        self.counters.waits_for = word.waits_for
         self._status = QueueStatus(
             sentence=word.sentence[:1024],
             cause=word.cause,
-            since=since,
+            since=status.since if word.sentence == status.sentence else time.time(),
             next_attempt=word.next_attempt,
             instance=self._instance,
         )
         self._changed.set()
         self._changed = anyio.Event()
+
+    @property
+    def status(self) -> QueueStatus:
+        """The newest word."""
+        return self._status
 
     async def measure(self) -> None:
         """Look how much waits.

@@ -7,7 +7,7 @@ from typing import Final
 
 from dimse_mesh.client import Context
 from dimse_mesh.delivery.outcomes import DeliveryOutcome, failed_by_us
-from dimse_mesh.delivery.taker import Taker
+from dimse_mesh.delivery.taker import Taker, TakerInFront
 from dimse_mesh.mesh import MeshError
 from dimse_mesh.runtime.logging import EventLog
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
@@ -16,17 +16,12 @@ from dimse_mesh.spool import SpooledObject
 log: Final = EventLog("dimse_mesh.delivery")
 
 
-class ContainingTaker:
+class ContainingTaker(TakerInFront):
     """A taker whose errors are outcomes of the object that it was given."""
 
     def __init__(self, taker: Taker, spool: SpoolSubjects) -> None:
-        self._taker = taker
+        super().__init__(taker)
         self._spool = spool
-
-    @property
-    def is_open(self) -> bool:
-        """As that of the taker."""
-        return self._taker.is_open
 
     async def deliver(
         self,
@@ -42,7 +37,7 @@ class ContainingTaker:
             MeshError: a spool can't be read or written now.
         """
         try:
-            return await self._taker.deliver(spooled, data_set, attempts=attempts, ahead=ahead)
+            return await super().deliver(spooled, data_set, attempts=attempts, ahead=ahead)
         except MeshError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, other objects shall go on
@@ -54,11 +49,3 @@ class ContainingTaker:
             )
             self._taker.abort()
             return failed_by_us(error, attempts)
-
-    async def close(self) -> None:
-        """Close what the taker has open."""
-        await self._taker.close()
-
-    def abort(self) -> None:
-        """Drop what the taker has open."""
-        self._taker.abort()

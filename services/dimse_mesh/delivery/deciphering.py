@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dimse_mesh.client import Context
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
-from dimse_mesh.delivery.taker import Taker
+from dimse_mesh.delivery.taker import Taker, TakerInFront
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
 from dimse_mesh.spool import SpooledObject, encryption_refusal
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dimse_mesh.encryption.objects import ObjectEncryption
 
 
-class DecipheringTaker:
+class DecipheringTaker(TakerInFront):
     """A taker of a spool's objects, who gets only those that this zone has keys for, or that may be in the clear.
 
     A key that is missing may come with the next configuration: so what can't be opened waits.
@@ -25,14 +25,9 @@ class DecipheringTaker:
     """
 
     def __init__(self, taker: Taker, spool: SpoolSubjects, encryption: ObjectEncryption | None) -> None:
-        self._taker = taker
+        super().__init__(taker)
         self._spool = spool
         self._encryption = encryption
-
-    @property
-    def is_open(self) -> bool:
-        """As that of the taker."""
-        return self._taker.is_open
 
     async def deliver(
         self,
@@ -51,12 +46,4 @@ class DecipheringTaker:
         if refusal is not None:
             scope = Scope.DEAD_LETTER if refusal.code == "encryption-broken" else Scope.DESTINATION
             return DeliveryOutcome(DeliveryCause.ENCRYPTION, f"{refusal.code}: {refusal}", scope=scope)
-        return await self._taker.deliver(spooled, data_set, attempts=attempts, ahead=ahead)
-
-    async def close(self) -> None:
-        """Close what the taker has open."""
-        await self._taker.close()
-
-    def abort(self) -> None:
-        """Drop what the taker has open."""
-        self._taker.abort()
+        return await super().deliver(spooled, data_set, attempts=attempts, ahead=ahead)

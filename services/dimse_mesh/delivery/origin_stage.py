@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dimse_mesh.client import Context
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
-from dimse_mesh.delivery.taker import Taker
+from dimse_mesh.delivery.taker import Taker, TakerInFront
 from dimse_mesh.mesh import JetStream, StreamFull
 from dimse_mesh.runtime.routing import Delivery, Destination, Route
 from dimse_mesh.runtime.settings import ZoneSettings
@@ -49,18 +49,13 @@ def choose(route: Route, sources: Collection[str]) -> tuple[Destination, str]:
     )
 
 
-class RememberingTaker:
+class RememberingTaker(TakerInFront):
     """A destination whose zone remembers from where each study came."""
 
     def __init__(self, taker: Taker, origins: Origins, *, source: str) -> None:
-        self._taker = taker
+        super().__init__(taker)
         self._origins = origins
         self._source = source
-
-    @property
-    def is_open(self) -> bool:
-        """As that of the destination."""
-        return self._taker.is_open
 
     async def deliver(
         self,
@@ -77,15 +72,7 @@ class RememberingTaker:
         """
         manifest = spooled.manifest
         await self._origins.note(manifest.study, source=self._source, calling_ae=manifest.calling_ae)
-        return await self._taker.deliver(spooled, data_set, attempts=attempts, ahead=ahead)
-
-    async def close(self) -> None:
-        """Close the association."""
-        await self._taker.close()
-
-    def abort(self) -> None:
-        """Abort the association."""
-        self._taker.abort()
+        return await super().deliver(spooled, data_set, attempts=attempts, ahead=ahead)
 
 
 class OriginStage:

@@ -43,3 +43,38 @@ class Taker(Protocol):
 
     def abort(self) -> None:
         """Drop what is open, at once."""
+
+
+class TakerInFront:
+    """Stands before a taker and hands everything on to it; what it does besides is in its own `deliver`."""
+
+    def __init__(self, taker: Taker) -> None:
+        self._taker = taker
+
+    @property
+    def is_open(self) -> bool:
+        """As that of the taker behind."""
+        return self._taker.is_open
+
+    async def deliver(
+        self,
+        spooled: SpooledObject,
+        data_set: AsyncIterator[bytes | memoryview],
+        *,
+        attempts: int,
+        ahead: Iterable[Context],
+    ) -> DeliveryOutcome:
+        """Let an object be delivered.
+
+        Raises:
+            MeshError: a spool can't be read or written now.
+        """
+        return await self._taker.deliver(spooled, data_set, attempts=attempts, ahead=ahead)
+
+    async def close(self) -> None:
+        """Close what the taker behind has open."""
+        await self._taker.close()
+
+    def abort(self) -> None:
+        """Drop what the taker behind has open."""
+        self._taker.abort()

@@ -8,15 +8,7 @@ from dimse_mesh.association.callbacks import LIFETIME, MAX_NOTICES, Callback, Ca
 from dimse_mesh.dimse import CommandSet, Tag, parse_head, store_request
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.schemas.callbacks import CallbackNotice
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        """Return the seconds."""
-        return self.now
+from tests.support.clock import Clock
 
 
 def notice(calling: str = "CT1", *, destination: str | None = None, message_id: int = 1) -> CallbackNotice:

@@ -21,21 +21,12 @@ from dimse_mesh.endpoint.time_shares import (
     TimeShares,
 )
 from dimse_mesh.runtime.time_credit import SAVED, SHARE, TimeCredit
-
-
-class Clock:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
+    clock = Clock(100.0)
     monkeypatch.setattr(time_shares, "perf_counter", clock)
     return clock
 

@@ -9,14 +9,7 @@ import pytest
 
 from dimse_mesh.endpoint import timed_work
 from dimse_mesh.endpoint.timed_work import TimedWork
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.fixture

@@ -18,15 +18,7 @@ from dimse_mesh.endpoint.tls_trouble import (
 )
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.logging import MAX_TEXT
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        """Return the seconds."""
-        return self.now
+from tests.support.clock import Clock
 
 
 def noted(log: pytest.LogCaptureFixture) -> list[dict[str, object]]:
@@ -35,7 +27,7 @@ def noted(log: pytest.LogCaptureFixture) -> list[dict[str, object]]:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture

@@ -9,14 +9,7 @@ import pytest
 from dimse_mesh.mesh.complaints import INTERVAL, Complaints
 from dimse_mesh.schemas.addresses import Role
 from tests.support.bus import address
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.fixture

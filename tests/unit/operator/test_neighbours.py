@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dimse_mesh.operator.neighbours import MARGIN_SECONDS, Neighbours
+from tests.support.clock import Clock
 
 
 def lease(namespace: str, version: int, holder: str = "other") -> dict[str, Any]:
@@ -12,15 +13,8 @@ def lease(namespace: str, version: int, holder: str = "other") -> dict[str, Any]
     return {"metadata": {"namespace": namespace, "resourceVersion": str(version)}, "spec": spec}
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_a_namespace_is_its_operators_until_the_lease_lapses() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     neighbours = Neighbours("system", clock)
     neighbours.saw(lease("imaging", 1))
     assert neighbours.holder("imaging") == "other"
@@ -36,7 +30,7 @@ def test_a_namespace_is_its_operators_until_the_lease_lapses() -> None:
 
 
 def test_a_lease_that_is_given_up_or_deleted_or_our_own_holds_nothing() -> None:
-    neighbours = Neighbours("system", Clock())
+    neighbours = Neighbours("system", Clock(100.0))
     neighbours.saw(lease("system", 1))
     assert neighbours.holder("system") == ""
     neighbours.saw(lease("a", 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tests.durable.operator import queue
 from tests.durable.site import ARCHIVE, Inbox, Site, site, store
@@ -12,6 +13,16 @@ from tests.support.ports import reserve_ports
 
 STORE_HANDLER = 1
 """Instances of a zone whose ports come before that of its C-STORE handler."""
+
+
+def watched() -> tuple[dict[str, Any], int]:
+    """Return settings of a hospital that looks at its spools often, and the port where its C-STORE handler says so."""
+    base = reserve_ports(STORE_HANDLER + 5)
+    settings = {
+        "observability": {"http": {"host": "127.0.0.1", "port": base}},
+        "spool": {"look_interval": 0.3, "max_bytes": 1 << 30},
+    }
+    return settings, base + STORE_HANDLER
 
 
 def sample(port: int, name: str, **labels: str) -> float | None:
@@ -28,12 +39,7 @@ def state(where: Site, port: int, expected: str) -> None:
 
 
 def test_what_is_kept_for_a_destination_that_no_route_names_any_more_is_told(tmp_path: Path) -> None:
-    base = reserve_ports(STORE_HANDLER + 5)
-    port = base + STORE_HANDLER
-    hospital = {
-        "observability": {"http": {"host": "127.0.0.1", "port": base}},
-        "spool": {"look_interval": 0.3, "max_bytes": 1 << 30},
-    }
+    hospital, port = watched()
     content = synthetic(1, 2_000)
     with site(tmp_path, hospital=hospital) as where:
         with where.open() as client:
@@ -55,12 +61,7 @@ def test_what_is_kept_for_a_destination_that_no_route_names_any_more_is_told(tmp
 
 
 def test_the_source_zone_sees_what_becomes_of_its_objects(tmp_path: Path) -> None:
-    base = reserve_ports(STORE_HANDLER + 5)
-    port = base + STORE_HANDLER
-    hospital = {
-        "observability": {"http": {"host": "127.0.0.1", "port": base}},
-        "spool": {"look_interval": 0.3, "max_bytes": 1 << 30},
-    }
+    hospital, port = watched()
     with site(tmp_path, hospital=hospital, cloud={"instances": {"delivery": 0}}) as where:
         with where.open() as client:
             for number in range(3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import anyio
 
@@ -48,3 +49,13 @@ class Mailbox:
             while len(self.messages) < count:
                 await self._changed.wait()
         return list(self.messages)
+
+    def behind_a_fault(self, fault: Exception) -> Callable[[Message], None]:
+        """Return a subscriber that raises for messages without payload and hands on the others."""
+
+        def receive(message: Message) -> None:
+            if not message.payload:
+                raise fault
+            self(message)
+
+        return receive

@@ -131,12 +131,7 @@ async def test_a_subscriber_that_raises_is_counted_and_gets_the_next_message(
 ) -> None:
     one, two = pair
     mailbox = Mailbox()
-
-    def fails_once(message: Message) -> None:
-        if not message.payload:
-            raise ValueError("PATIENT^NAME")
-        mailbox(message)
-
+    fails_once = mailbox.behind_a_fault(ValueError("PATIENT^NAME"))
     subscription = await two.subscribe("test.control", fails_once)
     with caplog.at_level(logging.ERROR):
         one.publish("test.control", b"")

@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from dimse_mesh.mesh import LivenessSettings, Mesh, Message, NatsSettings, announce_death, open_liveness
+from dimse_mesh.mesh import LivenessSettings, Mesh, NatsSettings, announce_death, open_liveness
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from tests.interop.mesh.conftest import Join
 from tests.support.bus import address, join
@@ -60,12 +60,7 @@ async def test_a_receiver_of_the_connection_that_raises_gets_the_next_message(
 ) -> None:
     one, two = pair
     mailbox = Mailbox()
-
-    def fails_once(message: Message) -> None:
-        if not message.payload:
-            raise KeyError("PATIENT^NAME")
-        mailbox(message)
-
+    fails_once = mailbox.behind_a_fault(KeyError("PATIENT^NAME"))
     await two._control.subscribe("test.control", "", fails_once)  # no Subscription of a service in between
     one.publish("test.control", b"")
     one.publish("test.control", b"next")

@@ -12,28 +12,14 @@ from dimse_mesh.delivery.containing import ContainingTaker
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.dimse import store_request
 from dimse_mesh.mesh import MeshError
-from dimse_mesh.schemas.spool import Manifest
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
 from dimse_mesh.spool import SpooledObject
+from tests.support.spooled import manifest
 
 SPOOL = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, "ARCHIVE")
 OBJECT = SpooledObject(
     sequence=1,
-    manifest=Manifest(
-        object_id="0" * 32,
-        sop_class="1.2",
-        sop_instance="1.2.3",
-        transfer_syntax="1.2.840.10008.1.2.1",
-        called_ae="ARCHIVE",
-        calling_ae="CT1",
-        study="0123456789abcdef",
-        size=7,
-        digest="ab" * 32,
-        chunks=1,
-        command_length=10,
-        received=1.5,
-        route=("*", "*"),
-    ),
+    manifest=manifest(command_length=10),
     command=store_request(1, sop_class="1.2", sop_instance="1.2.3"),
     tail=memoryview(b"pixels!"),
     message=b"",

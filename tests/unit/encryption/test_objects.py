@@ -14,27 +14,14 @@ from dimse_mesh.encryption.objects import ObjectEncryption
 from dimse_mesh.schemas.spool import Manifest
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
 from tests.support.encryption import FolderKeys
+from tests.support.spooled import manifest
 
 ZONES = ("hospital", "cloud", "lab")
 TO_CLOUD = SpoolSubjects("DIMSE", "hospital", DestinationKind.ZONE, "cloud")
 TO_AE = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, "ARCHIVE")
 BEFORE_HOOKS = TO_AE.before_hooks
 COMMAND = b"C-STORE-RQ"
-MANIFEST = Manifest(
-    object_id="0" * 32,
-    sop_class="1.2",
-    sop_instance="1.2.3",
-    transfer_syntax="1.2.840.10008.1.2.1",
-    called_ae="ARCHIVE",
-    calling_ae="CT1",
-    study="0123456789abcdef",
-    size=7,
-    digest="ab" * 32,
-    chunks=1,
-    command_length=len(COMMAND),
-    received=1.5,
-    route=("*", "*"),
-)
+MANIFEST = manifest(command_length=len(COMMAND))
 Encryptions = dict[str, ObjectEncryption]
 
 

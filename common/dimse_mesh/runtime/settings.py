@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ from dimse_mesh.runtime.settings_errors import (
     ENV_PREFIX,
     ConfigurationError,
     problems_of,
+    unknown_name,
     unknown_variables,
     without_password,
 )
@@ -206,12 +208,43 @@ class ZoneSettings(BaseSettings):
         return self.has_hooks or self.has_routes_by_origin
 
     @model_validator(mode="after")
-    def _paced_aes_are_there(self) -> Self:
-        titles = [pace.ae for pace in self.delivery.pace]
-        served = {remote.ae_title for remote in self.scu.remote_aes}
-        for number, title in enumerate(titles):
+    def _what_is_named_is_there(self) -> Self:
+        problems = [*self._unknown_ports(), *self._unknown_aes(), *self._zone_without_default()]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _unknown_ports(self) -> Iterator[str]:
+        ports = [listener.port for listener in self.association.listeners]
+        for number, rule in enumerate(self.policy.admission):
+            for port in rule.listeners or ():
+                if port not in ports:
+                    where = f"policy.admission[{number}].listeners"
+                    yield unknown_name(where, port, "the ports of association.listeners", ports)
+
+    def _unknown_aes(self) -> Iterator[str]:
+        served = [remote.ae_title for remote in self.scu.remote_aes]
+        named = [(f"delivery.pace[{number}].ae", pace.ae) for number, pace in enumerate(self.delivery.pace)]
+        for number, rule in enumerate(self.priors.rules):
+            named += [(f"priors.rules[{number}].arriving_at", title) for title in rule.arrivals]
+        for where, title in named:
             if title not in served:
-                raise ValueError(f"delivery.pace[{number}].ae: {title!r} is none of scu.remote_aes")
+                yield unknown_name(where, title, "scu.remote_aes", served)
+
+    def _zone_without_default(self) -> Iterator[str]:
+        if not self.scu.remote_aes or self.scu.default_ae is not None:
+            return  # without any AE it may be the file of a process that is no executor
+        for number, route in enumerate(self.routes):
+            if any(destination.zone == self.zone for destination in route.destinations):
+                yield (
+                    f"routes[{number}].to: zone {self.zone!r} is this zone, and none of scu.remote_aes is its "
+                    "default; set default: true at one, or name it: {ae: TITLE}"
+                )
+
+    @model_validator(mode="after")
+    def _each_ae_is_paced_once(self) -> Self:
+        titles = [pace.ae for pace in self.delivery.pace]
+        for number, title in enumerate(titles):
             if title in titles[:number]:
                 raise ValueError(f"delivery.pace[{number}].ae: {title!r} stands here twice")
         return self
@@ -220,13 +253,6 @@ class ZoneSettings(BaseSettings):
     def _priors_hear_of_arrivals(self) -> Self:
         if self.priors.rules and not self.events.enabled:
             raise ValueError("priors.rules: new studies are known by events: events.enabled: true")
-        served = {remote.ae_title for remote in self.scu.remote_aes}
-        for number, rule in enumerate(self.priors.rules):
-            for title in rule.arrivals:
-                if title not in served:
-                    raise ValueError(
-                        f"priors.rules[{number}].arriving_at: {title!r} is none of scu.remote_aes"
-                    )
         return self
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from enum import Enum
 from typing import get_args
@@ -44,6 +44,20 @@ def unknown_variables(model: type[BaseModel], environ: Mapping[str, str]) -> lis
     return lines
 
 
+def unknown_name(where: str, given: object, what: str, known: Iterable[object]) -> str:
+    """Return the line for a setting that names what isn't there.
+
+    Args:
+        where: the setting.
+        what: the settings that it can name.
+        known: what is there.
+    """
+    names = list(dict.fromkeys(map(str, known)))
+    near = get_close_matches(str(given), names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{where}: {given!r} is none of {what}; {hint}there are: {', '.join(names) or 'none'}"
+
+
 def problems_of(
     error: ValidationError,
     source: str,
@@ -72,6 +86,9 @@ def problems_of(
             line = f"{where}: {path}: required, but not given"
         else:
             message = str(detail["msg"]).removeprefix("Value error, ")
+            if not location:  # several sections are compared: each problem names its own
+                lines += [f"{where}: {problem}" for problem in message.splitlines()]
+                continue
             given = (
                 ""
                 if kind == "value_error" and not _is_scalar(detail["input"])

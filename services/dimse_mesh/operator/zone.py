@@ -90,9 +90,11 @@ def zone_settings(spec: DimseProxySpec, component: Component) -> dict[str, Any]:
     """
     document = _merged(_zone(spec, component), spec.settings)
     if component is not Component.ASSOCIATION:
-        document.get("association", {}).pop("listeners", None)
+        _leave_out(document, "association", "listeners")
+        _leave_out(document, "policy", "admission")  # may name listeners
     if component not in CALLERS:
-        document.get("scu", {}).pop("remote_aes", None)
+        _leave_out(document, "scu", "remote_aes")
+        document.pop("priors", None)  # names AEs
     if component is not Component.DELIVERY:
         document.pop("delivery", None)
     _check(document)
@@ -310,6 +312,13 @@ def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _leave_out(document: dict[str, Any], section: str, field: str) -> None:
+    """Take a field out of a section, which may be the resource's own."""
+    found = document.get(section)
+    if isinstance(found, Mapping):
+        document[section] = {name: value for name, value in found.items() if name != field}
+
+
 def _check(document: dict[str, Any]) -> None:
     """Hold the document against the services' own settings; files that only the pod has don't count."""
     secrets = {"token", "user", "password"} & set(document.get("nats") or {})
@@ -331,5 +340,8 @@ def _lines(error: ValidationError, *, root: str, skip: str = "") -> list[str]:
         for part in detail["loc"]:
             path += f"[{part}]" if isinstance(part, int) else f".{part}"
         message = detail["msg"].removeprefix("Value error, ")
-        lines.append(f"{path}: {message[:1].lower()}{message[1:]}")
+        if not detail["loc"]:  # sections disagree: each line names its setting
+            lines += [f"{root}.{line}" for line in message.splitlines()]
+        else:
+            lines.append(f"{path}: {message[:1].lower()}{message[1:]}")
     return lines

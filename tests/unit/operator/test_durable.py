@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from dimse_mesh.operator.crd import spec_schema
 from dimse_mesh.operator.desired import desired_objects
 from dimse_mesh.operator.names import Component, Manifest, Owner
-from dimse_mesh.operator.zone import parse_spec, zone_settings
+from dimse_mesh.operator.zone import InvalidResourceError, parse_spec, zone_settings
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.settings_durable import DeliverySettings, SpoolSettings
 from dimse_mesh.runtime.settings_retry import RetrySettings
@@ -67,6 +67,37 @@ def test_the_delivery_service_knows_the_targets_and_nobody_else_its_settings() -
     assert zone.delivery.retry.longest == 60
     for component in set(Component) - {Component.DELIVERY}:
         assert "delivery" not in zone_settings(parse_spec(spec), component)
+
+
+def test_what_names_listeners_or_aes_is_in_the_files_that_have_them() -> None:
+    spec = {
+        **SPEC,
+        "listeners": [{"port": 104}],
+        "delivery": {"pace": [{"ae": "PACS"}]},
+        "settings": {
+            "policy": {"admission": [{"effect": "deny", "listeners": [104]}]},
+            "events": {"enabled": True},
+            "priors": {"rules": [{"pacs": "VNA", "to": "PACS"}]},
+        },
+    }
+    zones = {component: zone_of(spec, component) for component in Component}
+    assert [component for component, zone in zones.items() if zone.policy.admission] == [
+        Component.ASSOCIATION
+    ]
+    assert {component for component, zone in zones.items() if zone.priors.rules} == {
+        Component.SCU,
+        Component.DELIVERY,
+    }
+
+
+def test_a_name_of_nothing_is_told_with_the_path_of_its_setting() -> None:
+    spec = {**SPEC, "delivery": {"pace": [{"ae": "PASC"}, {"ae": "VNA"}]}}
+    with pytest.raises(InvalidResourceError) as caught:
+        zone_settings(parse_spec(spec), Component.DELIVERY)
+    assert [problem.partition(";")[0] for problem in caught.value.problems] == [
+        "spec.settings.delivery.pace[0].ae: 'PASC' is none of scu.remote_aes",
+        "spec.settings.delivery.pace[1].ae: 'VNA' is none of scu.remote_aes",
+    ]
 
 
 def test_a_pod_of_the_delivery_service_outlives_its_drain() -> None:

@@ -74,6 +74,42 @@ def test_a_hosted_handler_has_no_process_of_its_own_unless_that_is_asked_for(tmp
     assert "hosted_handlers" in problems(tmp_path, "zone: a\nscu: {hosted_handlers: [scu]}")[0]
 
 
+NAMING = (
+    EXAMPLE
+    + """
+events: {enabled: true}
+policy: {admission: [{effect: permit}, {effect: deny, listeners: [11112, %(port)s]}]}
+delivery: {pace: [{ae: %(ae)s}]}
+priors: {rules: [{pacs: VNA, to: VIEWER, arriving_at: [%(ae)s]}]}
+"""
+)
+
+
+def test_what_one_setting_names_another_one_holds(tmp_path: Path) -> None:
+    load_settings(write(tmp_path, NAMING % {"port": 11112, "ae": "PACS"}))
+    path = tmp_path / "zone.yaml"
+    assert problems(tmp_path, NAMING % {"port": 11122, "ae": "PASC"}) == [
+        f"{path}: policy.admission[1].listeners: 11122 is none of the ports of association.listeners; "
+        "did you mean '11112'? there are: 11112",
+        f"{path}: delivery.pace[0].ae: 'PASC' is none of scu.remote_aes; did you mean 'PACS'? there are: PACS",
+        f"{path}: priors.rules[0].arriving_at: 'PASC' is none of scu.remote_aes; "
+        "did you mean 'PACS'? there are: PACS",
+    ]
+
+
+def test_a_reference_to_a_list_that_is_empty_says_so(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, "zone: a\npolicy: {admission: [{effect: deny, listeners: [104]}]}")
+    assert line.endswith("listeners: 104 is none of the ports of association.listeners; there are: none")
+
+
+def test_a_route_to_its_own_zone_needs_a_default_ae_there(tmp_path: Path) -> None:
+    text = "{zone: a, scu: {remote_aes: [{ae_title: A, host: h, port: 1%s}]}, routes: [{to: {zone: a}}]}"
+    load_settings(write(tmp_path, text % ", default: true"))
+    (line,) = problems(tmp_path, text % "")
+    assert "routes[0].to: zone 'a' is this zone, and none of scu.remote_aes is its default" in line
+    load_settings(write(tmp_path, "{zone: a, routes: [{to: {zone: a}}]}"))  # as a front-end's own file
+
+
 def test_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIMSE_MESH_SUBJECT_ROOT", "OTHER.ROOT")
     monkeypatch.setenv("DIMSE_MESH_ASSOCIATION__OPEN_TIMEOUT", "7.5")

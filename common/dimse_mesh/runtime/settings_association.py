@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import combinations
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
@@ -68,6 +69,11 @@ class Listener(SettingsModel):
                 raise ValueError(f"AE title {title!r} stands here {times} times")
         return titles
 
+    def collides_with(self, other: Listener) -> bool:
+        """Tell whether one machine can't listen for both."""
+        same_host = self.host == other.host or bool(_ANY_HOST & {self.host, other.host})
+        return self.port != 0 and self.port == other.port and same_host
+
 
 class AssociationSettings(PeerSettings):
     """The front-end that hospital systems connect to."""
@@ -98,11 +104,7 @@ class AssociationSettings(PeerSettings):
     @field_validator("listeners")
     @classmethod
     def _no_duplicate_addresses(cls, listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
-        seen: list[Listener] = []
-        for listener in listeners:
-            for other in seen:
-                same_host = listener.host == other.host or _ANY_HOST & {listener.host, other.host}
-                if listener.port and listener.port == other.port and same_host:
-                    raise ValueError(f"port {listener.port} stands in two listeners")
-            seen.append(listener)
+        for listener, other in combinations(listeners, 2):
+            if listener.collides_with(other):
+                raise ValueError(f"port {listener.port} stands in two listeners")
         return listeners

@@ -14,11 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dimse_mesh.app.zone_files import Zone, load_zones
 from dimse_mesh.nats_server.accounts import LeafKey, PublicKey, hub_accounts, leaf_accounts
 from dimse_mesh.nats_server.keys import KeyFolder
 from dimse_mesh.nats_server.permissions import ZoneFacts
 from dimse_mesh.runtime.errors import StartError
-from dimse_mesh.runtime.settings import ZoneSettings, load_settings
+from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 from dimse_mesh.runtime.spools import shares_of, spools_of
 from dimse_mesh.schemas.addresses import Role
@@ -72,24 +73,6 @@ def facts_of(settings: ZoneSettings) -> ZoneFacts:
     )
 
 
-def load_all(files: Sequence[Path]) -> list[ZoneSettings]:
-    """Read every zone's file.
-
-    Raises:
-        ConfigurationError: the problems of all files together.
-    """
-    zones: list[ZoneSettings] = []
-    problems: list[str] = []
-    for file in files:
-        try:
-            zones.append(load_settings(file))
-        except ConfigurationError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigurationError(problems)
-    return zones
-
-
 def print_config(files: Sequence[Path], hub: str) -> str:
     """Return what would be written, one file after the other, with names in the places of keys.
 
@@ -130,33 +113,28 @@ def write_config(files: Sequence[Path], hub: str, output: Path) -> str:
 
 
 def _facts(files: Sequence[Path]) -> list[ZoneFacts]:
-    loaded = load_all(files)
-    zones = [facts_of(settings) for settings in loaded]
-    named: dict[str, Path] = {}
-    problems = []
-    for file, zone in zip(files, zones, strict=True):
-        if zone.zone in named:
-            problems.append(f"{file}: zone: {zone.zone!r} is the zone of {named[zone.zone]} too")
-        if zone.zone.startswith("$"):
-            problems.append(f"{file}: zone: accounts whose names start with '$' belong to NATS itself")
-        named.setdefault(zone.zone, file)
-    problems += _domain_problems(files, loaded, zones)
+    loaded = load_zones(files)
+    zones = [facts_of(zone.settings) for zone in loaded]
+    problems = [
+        f"{zone.config}: zone: accounts whose names start with '$' belong to NATS itself"
+        for zone in loaded
+        if zone.settings.zone.startswith("$")
+    ]
+    problems += _domain_problems(loaded, zones)
     if problems:
         raise ConfigurationError(problems)
     return zones
 
 
-def _domain_problems(
-    files: Sequence[Path], loaded: Sequence[ZoneSettings], zones: Sequence[ZoneFacts]
-) -> Iterator[str]:
+def _domain_problems(loaded: Sequence[Zone], zones: Sequence[ZoneFacts]) -> Iterator[str]:
     """Yield why a zone's delivery service would not reach what another zone keeps for it on its own nats-server."""
     keeping: dict[str, Path] = {}
-    for file, source in zip(files, zones, strict=True):
+    for file, source in zip((zone.config for zone in loaded), zones, strict=True):
         if source.spools and source.domain is not None:
             if source.domain in keeping:
                 yield f"{file}: spool.domain: {source.domain!r} is that of {keeping[source.domain]} too"
             keeping.setdefault(source.domain, file)
-        for other, settings, zone in zip(files, loaded, zones, strict=True):
+        for other, zone in zip(loaded, zones, strict=True):
             names = ", ".join(spool.label for spool in source.spools if zone.is_for(spool))
             if not names or zone.zone == source.zone:
                 continue
@@ -165,9 +143,9 @@ def _domain_problems(
                     f"{file}: spool.domain: name the JetStream domain of this zone's nats-server ({source.zone}, say): "
                     f"zone {zone.zone} takes from it what is kept for {names}"
                 )
-            elif source.domain not in settings.delivery.domains:
+            elif source.domain not in other.settings.delivery.domains:
                 yield (
-                    f"{other}: delivery.domains: {source.domain!r} is missing: zone {source.zone} keeps there "
+                    f"{other.config}: delivery.domains: {source.domain!r} is missing: zone {source.zone} keeps there "
                     f"what is for {names}"
                 )
 

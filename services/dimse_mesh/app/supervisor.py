@@ -22,6 +22,7 @@ import anyio.abc
 from dimse_mesh.app.children import Child, ChildSpec, nats_environment
 from dimse_mesh.app.local_keys import local_keys
 from dimse_mesh.app.nursery import Nursery
+from dimse_mesh.app.zone_files import Zone
 from dimse_mesh.mesh.connection import Mesh, open_mesh
 from dimse_mesh.mesh.liveness import announce_death
 from dimse_mesh.mesh.settings import NatsSettings
@@ -55,14 +56,6 @@ log = EventLog("dimse_mesh.app")
 
 
 @dataclass(frozen=True, slots=True)
-class Zone:
-    """A zone's file and what it says."""
-
-    config: Path
-    settings: ZoneSettings
-
-
-@dataclass(frozen=True, slots=True)
 class _OwnNats:
     """The embedded nats-server: where it is and keeps its data, and with which keys it is entered."""
 
@@ -78,29 +71,6 @@ class _OwnNats:
     def settings(self, zone: str) -> NatsSettings:
         """Return how the supervisor connects for a zone."""
         return NatsSettings(servers=[self.url], nkey_seed=self.keys.zone(zone))
-
-
-def check_zones(zones: Sequence[Zone]) -> None:
-    """Check that these zones can run beside each other on one machine.
-
-    Raises:
-        StartError: two have the same name or the same port.
-    """
-    names: dict[str, Path] = {}
-    ports: dict[int, Path] = {}
-    for zone in zones:
-        name = zone.settings.zone
-        if name in names:
-            raise StartError(f"{zone.config}: zone: {name!r} is the zone of {names[name]} too")
-        names[name] = zone.config
-        for number, listener in enumerate(zone.settings.association.listeners):
-            where = f"association.listeners[{number}].port"
-            if listener.port in ports:
-                raise StartError(
-                    f"{zone.config}: {where}: {listener.port} is used in {ports[listener.port]} too"
-                )
-            if listener.port:
-                ports[listener.port] = zone.config
 
 
 def children_of(zone: Zone, nats: dict[str, str], *, durable: bool = False) -> list[ChildSpec]:
@@ -162,7 +132,6 @@ class Supervisor:
         Raises:
             StartError, MeshError: something can't start; nothing is left running. Possibly within a group.
         """
-        check_zones(self._zones)
         async with anyio.create_task_group() as tasks:
             grace = sum(self._drain_seconds(group) for group in STOP_ORDER) + STOP_SECONDS
             await tasks.start(
@@ -226,8 +195,6 @@ class Supervisor:
             )
         ]
         self._waiting = set(specs)
-        if not specs:
-            raise StartError("nothing to run: every zone's instances are 0")
         try:
             async with anyio.create_task_group() as tasks:
                 for spec in specs:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import anyio
 
-from dimse_mesh.app.nats_config import load_all
-from dimse_mesh.app.supervisor import Supervisor, Zone
+from dimse_mesh.app.supervisor import Supervisor, children_of
+from dimse_mesh.app.zone_files import Zone, load_zones, port_problems
 from dimse_mesh.runtime.logging import configure_logging
 from dimse_mesh.runtime.secrecy import keep_secrets
+from dimse_mesh.runtime.settings_errors import ConfigurationError
 from dimse_mesh.runtime.supervised import Supervised
 
 
@@ -21,11 +22,27 @@ def supervise(
     """Run the zones that `files` describe until SIGTERM or SIGINT.
 
     Raises:
-        ConfigurationError: the problems of all files together.
+        ConfigurationError: the problems of all files, alone and beside each other.
         StartError, MeshError: something can't start.
     """
     Supervised.from_environment(os.environ).follow_parent()
-    zones = [Zone(file.resolve(), settings) for file, settings in zip(files, load_all(files), strict=True)]
+    zones = _zones(files)
     configure_logging(zones[0].settings.observability, {"service": "supervisor"})
     keep_secrets(allow_debuggers=any(zone.settings.observability.allow_debuggers for zone in zones))
     anyio.run(Supervisor(zones, nats_port=nats_port, data_dir=data_dir, announce=announce).run)
+
+
+def _zones(files: Sequence[Path]) -> list[Zone]:
+    """Return the zones of these files.
+
+    Raises:
+        ConfigurationError: as `supervise`.
+    """
+    zones = load_zones(files)
+    problems = list(port_problems(zones))
+    durable = any(zone.settings.is_durable for zone in zones)
+    if not any(children_of(zone, {}, durable=durable) for zone in zones):
+        problems.append("nothing to run: every zone's instances are 0")
+    if problems:
+        raise ConfigurationError(problems)
+    return [Zone(zone.config.resolve(), zone.settings) for zone in zones]

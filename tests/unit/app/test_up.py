@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -146,6 +147,43 @@ def _command() -> tuple[str, ...]:
     from tests.support.mesh import COMMAND
 
     return COMMAND
+
+
+@pytest.mark.parametrize(
+    ("second", "what"),
+    [
+        ({"zone": "a"}, "zone: 'a' is the zone of"),
+        ({"zone": "b", "association": {"listeners": [{"host": "0.0.0.0", "port": 104}]}}, "104 is used in"),
+    ],
+)
+def test_zones_that_exclude_each_other_are_misconfigured(
+    tmp_path: Path, second: dict[str, Any], what: str
+) -> None:
+    first = {"zone": "a", "association": {"listeners": [{"host": "127.0.0.1", "port": 104}]}}
+    files = [tmp_path / "first.yaml", tmp_path / "second.yaml"]
+    for file, config in zip(files, (first, second), strict=True):
+        file.write_text(yaml.safe_dump(config))
+    with Child([*_command(), "up", *map(str, files)], log=tmp_path / "log") as child:
+        assert child.wait(timeout=60) == 2
+        (line,) = child.output.splitlines()
+        assert line.startswith(f"{files[1]}: ")
+        assert what in line
+        assert line.endswith(f"{files[0]} too")
+
+
+def test_nothing_to_run_is_misconfigured(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("zone: a\ninstances: 0\n")
+    with Child([*_command(), "up", str(tmp_path / "a.yaml")], log=tmp_path / "log") as child:
+        assert child.wait(timeout=60) == 2
+        assert child.output.splitlines() == ["nothing to run: every zone's instances are 0"]
+
+
+def test_two_listeners_of_one_port_and_other_addresses_are_two_listeners(tmp_path: Path) -> None:
+    port = reserve_port()
+    config = zone_config("a", listener=port, more=SMALL)
+    config["association"]["listeners"].append({"host": "127.0.0.2", "port": port})
+    with Mesh.start(tmp_path, [config]):
+        assert is_listening(port)
 
 
 def test_signal_while_starting_ends_it(tmp_path: Path) -> None:

@@ -6,6 +6,9 @@ matters when ten start at once and when a dead one must be replaced. `nursery_pr
     supervisor --order, report pipe--> nursery --fork--> intermediate --fork--> service
                                                          (ends at once)
 
+The nursery is a fork of the supervisor itself, which has imported half of what services import. One that has ended is
+started anew as a program: by then the supervisor has an event loop.
+
 The supervisor is a child subreaper (prctl(2)), so the service becomes a child of the supervisor. So the supervisor can
 wait for the service, and the kernel ends the service when the supervisor dies.
 """
@@ -15,11 +18,12 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib import import_module
 
 import anyio
 
@@ -27,7 +31,7 @@ from dimse_mesh.runtime.errors import StartError
 
 _PR_SET_CHILD_SUBREAPER = 36
 PROCESS = "dimse_mesh.app.nursery_process"
-"""Started by name: it imports the command line, which imports this module."""
+"""Found by name: it imports the command line, which imports this module."""
 
 
 class Nursery:
@@ -36,20 +40,30 @@ class Nursery:
     def __init__(self) -> None:
         self._lock = anyio.Lock()
         self._socket: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
 
     def start(self) -> None:
-        """Start the process, so that it imports while others start."""
+        """Start the process as a fork of this one, before this one has threads or an event loop."""
+        with self._socket_pair() as theirs:
+            supervisor = os.getpid()
+            self._pid = os.fork()
+            if self._pid == 0:
+                self.close()
+                import_module(PROCESS).begin(theirs, supervisor)
+
+    def _start_again(self) -> None:
+        with self._socket_pair() as theirs:
+            theirs.set_inheritable(True)
+            command = [sys.executable, "-m", PROCESS, str(theirs.fileno()), str(os.getpid())]
+            nothing = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+            self._pid = os.posix_spawn(command[0], command, os.environ, file_actions=[nothing], setpgroup=0)
+
+    def _socket_pair(self) -> socket.socket:
+        """Make the socket for orders; return the nursery's end."""
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", PROCESS, str(theirs.fileno()), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                process_group=0,
-            )
+        return theirs
 
     async def fork(self, arguments: list[str], environment: Mapping[str, str], report: int) -> int:
         """Have `dimse-mesh ARGUMENTS` run in a new process; return its id. It gets `report` as a descriptor.
@@ -61,7 +75,7 @@ class Nursery:
         async with self._lock:
             for _ in range(2):
                 if self._socket is None:
-                    self.start()
+                    self._start_again()
                 with suppress(OSError, ValueError):
                     return await self._ask(order, report)
                 self.close()
@@ -79,7 +93,7 @@ class Nursery:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            self._pid = None

@@ -13,19 +13,44 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from typing import NoReturn
 
 _PARENT_SECONDS = 5.0
 MAX_ORDER_BYTES = 64 * 1024
+ORDERS = 3
+"""Descriptor of the socket for orders in a fork of the supervisor."""
+TITLE = "dimse-mesh nursery"
+"""What `ps` shows."""
+
+
+def begin(orders: socket.socket, parent: int) -> NoReturn:
+    """Be the nursery from here on, in a fork of the supervisor."""
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        os.dup2(orders.fileno(), ORDERS)
+        orders.detach()
+        os.closerange(ORDERS + 1, os.sysconf("SC_OPEN_MAX"))  # the supervisor's
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        main(ORDERS, parent)
+        code = 0
+    finally:
+        os._exit(code)
 
 
 def main(descriptor: int, parent: int) -> None:
     """Fork a service for each order until the supervisor is gone."""
+    from setproctitle import setproctitle
+
     from dimse_mesh.runtime.signals import die_with_parent
 
+    setproctitle(TITLE)
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     orders = socket.socket(fileno=descriptor)
-    _preload()
+    preload()
     while True:
         order, reports, _, _ = socket.recv_fds(orders, MAX_ORDER_BYTES, 1)
         if not order:
@@ -35,11 +60,12 @@ def main(descriptor: int, parent: int) -> None:
         orders.send(str(pid).encode())
 
 
-def _preload() -> None:
+def preload() -> None:
     """Import what every service needs, and keep the garbage collector off the pages that they share."""
     import uvloop  # noqa: F401
 
     import dimse_mesh.association
+    import dimse_mesh.delivery
     import dimse_mesh.n_service
     import dimse_mesh.query_retrieve
     import dimse_mesh.scu

@@ -101,6 +101,7 @@ class Supervisor:
 
     Args:
         zones: their files and settings.
+        nursery: forks the services.
         nats_port: start a nats-server there and use it instead of `nats.servers`; None: use those.
         data_dir: where that nats-server keeps JetStream's data; None: nowhere that lasts.
         announce: called once, when everything is ready.
@@ -110,6 +111,7 @@ class Supervisor:
         self,
         zones: Sequence[Zone],
         *,
+        nursery: Nursery,
         nats_port: int | None,
         data_dir: Path | None,
         announce: Callable[[], None],
@@ -124,7 +126,7 @@ class Supervisor:
         self._all_ready = anyio.Event()
         self._draining = anyio.Event()
         self._stopping = False
-        self._nursery = Nursery()
+        self._nursery = nursery
 
     async def run(self) -> None:
         """Start everything, keep it running, stop it in order.
@@ -137,12 +139,8 @@ class Supervisor:
             await tasks.start(
                 partial(drain_on_signal, self._draining, grace=grace, insist=self._kill_everything)
             )
-            self._nursery.start()
-            try:
-                own = None if self._nats_port is None else await tasks.start(self._keep_nats)
-                await self._supervise(own)
-            finally:
-                self._nursery.close()
+            own = None if self._nats_port is None else await tasks.start(self._keep_nats)
+            await self._supervise(own)
             tasks.cancel_scope.cancel()
         drained()
 

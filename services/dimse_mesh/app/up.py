@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio
 
+from dimse_mesh.app.nursery import Nursery
 from dimse_mesh.app.supervisor import Supervisor, children_of
 from dimse_mesh.app.zone_files import Zone, load_zones, port_problems
 from dimse_mesh.runtime.logging import configure_logging
@@ -29,7 +30,15 @@ def supervise(
     zones = _zones(files)
     configure_logging(zones[0].settings.observability, {"service": "supervisor"})
     keep_secrets(allow_debuggers=any(zone.settings.observability.allow_debuggers for zone in zones))
-    anyio.run(Supervisor(zones, nats_port=nats_port, data_dir=data_dir, announce=announce).run)
+    nursery = Nursery()
+    nursery.start()
+    try:
+        supervisor = Supervisor(
+            zones, nursery=nursery, nats_port=nats_port, data_dir=data_dir, announce=announce
+        )
+        anyio.run(supervisor.run)
+    finally:
+        nursery.close()
 
 
 def _zones(files: Sequence[Path]) -> list[Zone]:

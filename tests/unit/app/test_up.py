@@ -12,6 +12,7 @@ import anyio
 import pytest
 import yaml
 
+from dimse_mesh.app.nursery_process import TITLE
 from dimse_mesh.mesh import unpack
 from dimse_mesh.schemas.service import Obituary
 from tests.support.bus import address, join
@@ -52,6 +53,20 @@ def test_ctrl_c_drains_too(tmp_path: Path) -> None:
         mesh.child.send_signal(signal.SIGINT)
         assert mesh.child.wait(timeout=20) == 0
         assert_nothing_left(pids)
+
+
+def test_killed_nursery_is_replaced_when_a_service_is_to_be_started(tmp_path: Path) -> None:
+    with Mesh.start(tmp_path, [zone_config("a", more=ONE)]) as mesh:
+
+        def nursery() -> int:
+            return next(pid for pid in descendants(mesh.child.pid) if command_line(pid) == TITLE)
+
+        before, store = nursery(), mesh.pids()["a/store"]
+        os.kill(before, signal.SIGKILL)
+        os.kill(store, signal.SIGKILL)
+        wait_until(lambda: mesh.pids().get("a/store", store) != store, "the store runs again")
+        assert nursery() != before
+        mesh.child.wait_for_line("restarting")
 
 
 def test_killed_supervisor_takes_everything_with_it(tmp_path: Path) -> None:

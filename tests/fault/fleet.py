@@ -96,6 +96,7 @@ class Fleet:
             [*command, service, "--config", str(self._configs[zone])],
             log=self.directory / f"{zone}-{service}-{self._count}.log",
             env=self.env,
+            fork=True,
         )
         instance = Instance(zone, service, child)
         self.instances.append(instance)

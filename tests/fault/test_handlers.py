@@ -13,6 +13,7 @@ from tests.fault.content import content, instance_uid
 from tests.fault.ledger import Ledger
 from tests.fault.load import at_work
 from tests.fault.normalised import N_CONTEXTS, answers, commitment_study, step_study
+from tests.support.process import wait_until
 from tests.support.wire import store_rq
 
 KILLS = 6
@@ -48,8 +49,11 @@ def test_killed_handlers_fail_and_repeat_nothing_under_load(tmp_path: Path, ledg
             victim = dice.choice(victims)
             where.fleet.kill(victim)
             where.fleet.start("hospital", victim.service)
-    assert ledger.done["C-STORE"] > 100
-    assert ledger.done["N-ACTION"] > 10
+        wait_until(
+            lambda: ledger.done["C-STORE"] > 100 and ledger.done["N-ACTION"] > 10,
+            f"enough is done: {ledger.done}",
+            timeout=60,
+        )
     ledger.check()
     assert ledger.slowest < 5
 

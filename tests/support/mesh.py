@@ -100,7 +100,7 @@ class Mesh:
         if nats_port is None:
             nats_port = reserve_port()
             command += ["--nats-port", str(nats_port), "--data-dir", str(directory / "data")]
-        child = Child(command, log=directory / "mesh.log", env=env)
+        child = Child(command, log=directory / "mesh.log", env=env, fork=True)
         try:
             child.wait_for_line(r"^ready$", timeout=timeout)
         except BaseException:

@@ -18,6 +18,7 @@ from typing import Self
 
 import pytest
 
+from tests.support.forking import FORKING, Forked
 from tests.support.ports import is_listening
 
 POLL_INTERVAL = 0.01
@@ -52,7 +53,11 @@ def wait_until(condition: Callable[[], bool], what: str, *, timeout: float = 20.
 
 
 class Child:
-    """A running program in its own session, with all its output collected and written to `log`."""
+    """A running program in its own process group, with all its output collected and written to `log`.
+
+    Args:
+        fork: if it is a service of ours, let it be forked (`forking`), where that makes no difference to starting it.
+    """
 
     def __init__(
         self,
@@ -61,21 +66,26 @@ class Child:
         log: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        fork: bool = False,
     ) -> None:
         self.command = list(command)
         self.log = log
         self._lines: list[str] = []
         self._ended = False
         self._changed = threading.Condition()
-        self._popen = subprocess.Popen(
-            self.command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(env or {})},
-            cwd=cwd,
-            start_new_session=True,
-        )
+        self._popen: subprocess.Popen[bytes] | Forked
+        if fork and cwd is None and FORKING.can_start(self.command, env or {}):
+            self._popen = FORKING.start(self.command, env or {})
+        else:
+            self._popen = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+                start_new_session=True,
+            )
         self.pid = self._popen.pid
         self._reader = threading.Thread(target=self._read, name=f"output of {self.pid}", daemon=True)
         self._reader.start()
@@ -161,7 +171,7 @@ class Child:
         self._popen.send_signal(number)
 
     def stop(self, *, timeout: float = 15.0) -> int:
-        """End the child (SIGTERM, then SIGKILL to its whole session) and return its exit code."""
+        """End the child (SIGTERM, then SIGKILL to its whole group) and return its exit code."""
         if self._popen.poll() is None:
             self._popen.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -47,8 +47,11 @@ def test_rolling_restart_of_every_service_fails_nothing(tmp_path: Path, ledger: 
             where.fleet.start_all(*((instance.zone, name) for instance in old))
             for instance in old:
                 assert where.fleet.retire(instance) == 0, instance.child.describe()
-    assert ledger.done["C-STORE"] > 100
-    assert ledger.done["C-FIND"] > 20
+        wait_until(
+            lambda: ledger.done["C-STORE"] > 100 and ledger.done["C-FIND"] > 20,
+            f"enough is done: {ledger.done}",
+            timeout=60,
+        )
     ledger.check()
 
 

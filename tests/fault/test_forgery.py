@@ -261,13 +261,16 @@ def rubbish(root: str, scene: Scene) -> Iterator[tuple[bytes, bytes, bytes]]:
 
 
 def flood(scene: Scene, kind: FrameKind) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Yield 4 MB of frames of a kind for each party and channel: one that is there, and one that is not."""
+    """Yield 2 MB of frames of a kind for each party and channel: one that is there, and one that is not.
+
+    Of all kinds, either party gets 36 MB: more than it may grow.
+    """
     for to, other in ((scene.front_end, scene.executor), (scene.executor, scene.front_end)):
         sender = InstanceAddress(LAB, other.instance.role, "evil")
         for half in (to, HalfAddress(to.instance, 1)):
             frame = deadly_frames(half, other)[kind]
             body = frame * (1_000_000 // len(frame))
-            for _ in range(4):
+            for _ in range(2):
                 yield f"DIMSE.i.{to.instance.tokens}.link.{sender.tokens}".encode(), b"", body
 
 

@@ -102,7 +102,7 @@ class CohortSite:
     def begin_pull(self, number: int, *arguments: str) -> Child:
         """Begin to pull into the place, to be killed."""
         command = [*COMMAND, "cohort", "pull", str(self.listed), "--to", FOLDER, *arguments, *self._where]
-        return Child(command, log=self.directory / f"pull-{number}.log")
+        return Child(command, log=self.directory / f"pull-{number}.log", fork=True)
 
     def find(self, query: dict[str, Any], *, code: int = 0) -> str:
         """Write the list of a query."""

@@ -218,7 +218,9 @@ class PriorsSite:
         """Start `dimse-mesh priors run`."""
         self.runs += 1
         child = Child(
-            [*COMMAND, "priors", "run", *self._where], log=self.mesh.directory / f"priors-{self.runs}.log"
+            [*COMMAND, "priors", "run", *self._where],
+            log=self.mesh.directory / f"priors-{self.runs}.log",
+            fork=True,
         )
         child.wait_for_line("^ready$", timeout=60)
         self.child = child
@@ -245,6 +247,7 @@ class PriorsSite:
         child = Child(
             [*COMMAND, "priors", "now", "--study", study, *self._where],
             log=self.mesh.directory / f"priors-{self.runs}.log",
+            fork=True,
         )
         wait_until(lambda: child.returncode is not None, "priors now ends", timeout=60)
         return child

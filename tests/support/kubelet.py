@@ -68,4 +68,4 @@ def start(directory: Path, spec: Mapping[str, Any], component: Component, secret
     config = directory / "zone.yaml"
     config.write_text(yaml.safe_dump(document).replace(SECRETS_DIR, str(mounted)))
     command = [sys.executable, "-m", "dimse_mesh.app", "run", component.value, "--config", str(config)]
-    return Started(Child(command, log=directory / "service.log", env=environment), health)
+    return Started(Child(command, log=directory / "service.log", env=environment, fork=True), health)

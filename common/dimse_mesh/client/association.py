@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import anyio
 
 from dimse_mesh.client.errors import AssociationError, AssociationFailure
-from dimse_mesh.client.line import MAX_PDU_LENGTH, ClientLine, StreamLine, too_late
+from dimse_mesh.client.line import MAX_PDU_LENGTH, ClientLine, StreamLine
 from dimse_mesh.dimse import (
     CommandReceived,
     CommandSet,
@@ -38,7 +39,7 @@ from dimse_mesh.upper_layer import (
 
 MAX_CONTEXTS = 128
 DEADLINE = 60.0
-"""Seconds for the peer's next answer."""
+"""Seconds for the peer's next answer, unless `DicomClient.deadline` is set."""
 MAX_DATA_SET = 64 << 20
 """Bytes of a data set that is read into memory: an identifier, an event's information."""
 MAX_REQUESTS = 1000
@@ -83,7 +84,8 @@ class DicomClient:
         accepted: the context id for each context that the target accepted.
         results: the target's word for each context id (PS3.8 table 9-18); ids are 1, 3, ... as proposed.
         scp_for: the SOP classes that the target will send requests of.
-        deadline: seconds for the peer's next answer.
+        deadline: seconds for the peer's next answer, and for it to take each piece that it is sent. It may be changed
+            between calls; nothing below the client has a deadline of its own.
     """
 
     def __init__(self, line: ClientLine) -> None:
@@ -115,7 +117,8 @@ class DicomClient:
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
             user_items=[RoleSelection(uid, scu_role=0, scp_role=1) for uid in _received(proposals)],
         )
-        answer = await self._line.associate(request, self.deadline)
+        with self._answers():
+            answer = await self._line.associate(request)
         for context in answer.presentation_contexts:
             self.results[context.context_id] = context.result
             if context.accepted and context.context_id in ids:
@@ -148,13 +151,16 @@ class DicomClient:
         Raises:
             AssociationError: there is no answer.
         """
-        await self._line.write_message(context_id, request.encode(), None, self.deadline)
+        with self._takes():
+            await self._line.write_message(context_id, request.encode(), None)
         held: bytes | memoryview = b""  # the last part is marked as such
         async for part in data_set:
             if held:
-                await self._line.write_data(context_id, held, self.deadline, last=False)
+                with self._takes():
+                    await self._line.write_data(context_id, held, last=False)
             held = part
-        await self._line.write_data(context_id, held, self.deadline, last=True)
+        with self._takes():
+            await self._line.write_data(context_id, held, last=True)
         self._answer_expected = True
         response = (await self._response(request)).command
         self._answer_expected = False
@@ -189,7 +195,8 @@ class DicomClient:
         Raises:
             AssociationError: the peer takes it no more.
         """
-        await self._line.write_message(context_id, command.encode(), data_set, self.deadline)
+        with self._takes():
+            await self._line.write_message(context_id, command.encode(), data_set)
 
     async def call(self, context_id: int, request: CommandSet, data_set: bytes | None = None) -> DimseMessage:
         """Send a request and return its response; requests of the peer wait for `next_request` meanwhile.
@@ -206,11 +213,12 @@ class DicomClient:
         Raises:
             AssociationError: it sends none.
         """
-        while not self._requests:
-            message = await self._next_message()
+        if not self._requests:
+            with self._answers():
+                message = await self._next_message()
             if message.command.is_response:
                 raise AssociationError("the target answers what nobody asked")
-            self._requests.append(message)
+            return message
         return self._requests.popleft()
 
     async def next_event(self) -> Event:
@@ -219,12 +227,8 @@ class DicomClient:
         Raises:
             AssociationError: none comes.
         """
-        try:
-            return await self._line.next_event(self.deadline)
-        except AssociationError as error:
-            if error.failure is AssociationFailure.LOST and self._answer_expected:
-                raise AssociationError(str(error), AssociationFailure.NO_RESPONSE) from error
-            raise
+        with self._answers():
+            return await self._next_event()
 
     async def message(self, received: CommandReceived) -> DimseMessage:
         """Return a command set together with its data set, read into memory.
@@ -232,6 +236,20 @@ class DicomClient:
         Raises:
             AssociationError: it doesn't end, or is longer than `MAX_DATA_SET`.
         """
+        return await self._whole(received, self.next_event)
+
+    async def _next_event(self) -> Event:
+        try:
+            return await self._line.next_event()
+        except AssociationError as error:
+            if error.failure is AssociationFailure.LOST and self._answer_expected:
+                raise AssociationError(str(error), AssociationFailure.NO_RESPONSE) from error
+            raise
+
+    async def _whole(
+        self, received: CommandReceived, next_event: Callable[[], Awaitable[Event]]
+    ) -> DimseMessage:
+        """Return a command set together with its data set, the fragments of which `next_event` brings."""
         try:
             command = CommandSet.parse(received.command)
         except DimseError as error:
@@ -241,7 +259,7 @@ class DicomClient:
         parts: list[memoryview] = []
         size, last = 0, False
         while not last:
-            event = await self.next_event()
+            event = await next_event()
             assert isinstance(event, DataFragment)  # the assembler lets nothing else follow
             size += len(event.fragment)
             if size > MAX_DATA_SET:
@@ -257,36 +275,40 @@ class DicomClient:
             await self.send(request.context_id, answer)
 
     async def _next_message(self) -> DimseMessage:
-        event = await self.next_event()
+        event = await self._next_event()
         assert isinstance(event, CommandReceived)  # a data set is always read to its end
-        return await self.message(event)
+        return await self._whole(event, self._next_event)
 
     async def _response(self, request: CommandSet) -> DimseMessage:
         """Return the response to a request, whole within the deadline, whatever else the peer sends meanwhile.
 
         A second response to an earlier request is no word about this one.
         """
-        try:
-            with anyio.fail_after(self.deadline):
-                while True:
-                    message = await self._next_message()
-                    if message.command.is_response:
-                        if not message.command.answers(request):
-                            raise AssociationError("the target answers what nobody asked")
-                        return message
-                    if len(self._requests) == MAX_REQUESTS:
-                        raise AssociationError(
-                            f"the target sends more than {MAX_REQUESTS} requests of its own"
-                        )
-                    self._requests.append(message)
-        except TimeoutError:
-            raise too_late(self.deadline) from None
+        with self._answers():
+            while True:
+                message = await self._next_message()
+                if message.command.is_response:
+                    if not message.command.answers(request):
+                        raise AssociationError("the target answers what nobody asked")
+                    return message
+                if len(self._requests) == MAX_REQUESTS:
+                    raise AssociationError(f"the target sends more than {MAX_REQUESTS} requests of its own")
+                self._requests.append(message)
+
+    def _answers(self) -> AbstractContextManager[None]:
+        """Bound what is awaited of the peer, however many PDUs it comes in: a byte now and then is no answer."""
+        return _within(self.deadline, "no answer within")
+
+    def _takes(self) -> AbstractContextManager[None]:
+        """Bound how long the peer may leave what is sent to it unread."""
+        return _within(self.deadline, "the peer takes nothing for")
 
     async def release(self) -> None:
         """Release (PS3.8 §9.1.3) and close."""
         self.deadline = DEADLINE
         try:
-            await self._line.release(self.deadline)
+            with self._answers():
+                await self._line.release()
         except AssociationError:
             pass
         finally:
@@ -295,6 +317,15 @@ class DicomClient:
     def close(self) -> None:
         """Close: an association that stands is lost."""
         self._line.close()
+
+
+@contextmanager
+def _within(seconds: float, late: str) -> Iterator[None]:
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except TimeoutError:
+        raise AssociationError(f"{late} {seconds:g} s", AssociationFailure.TIMED_OUT) from None
 
 
 def _received(proposals: Iterable[Proposal]) -> list[str]:

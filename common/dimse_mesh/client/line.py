@@ -26,32 +26,30 @@ from dimse_mesh.upper_layer import (
 )
 
 MAX_PDU_LENGTH = 131072
+LAST_WORD_SECONDS = 1.0
+"""How long a peer that has closed the connection is listened to: it may have said why."""
 
 
 class ClientLine(Protocol):
-    """One association. Every method but `close` waits no longer than the deadline, and raises `AssociationError`."""
+    """One association. Every method but `close` may raise `AssociationError`; the client sets the deadlines."""
 
     @property
     def is_closed_by_peer(self) -> bool:
         """Whether the peer has closed the connection."""
 
-    async def associate(self, request: AssociateRQ, deadline: float) -> AssociateAC:
+    async def associate(self, request: AssociateRQ) -> AssociateAC:
         """Ask for the association; return what was accepted."""
 
-    async def write_message(
-        self, context_id: int, command: bytes, data: bytes | None, deadline: float
-    ) -> None:
+    async def write_message(self, context_id: int, command: bytes, data: bytes | None) -> None:
         """Send a command set, with its data set unless that is None."""
 
-    async def write_data(
-        self, context_id: int, data: bytes | memoryview, deadline: float, *, last: bool
-    ) -> None:
+    async def write_data(self, context_id: int, data: bytes | memoryview, *, last: bool) -> None:
         """Send a piece of the data set of the last command set."""
 
-    async def next_event(self, deadline: float) -> Event:
+    async def next_event(self) -> Event:
         """Return the next command set, or fragment of a data set."""
 
-    async def release(self, deadline: float) -> None:
+    async def release(self) -> None:
         """Release."""
 
     def close(self) -> None:
@@ -67,16 +65,6 @@ def refused(word: AssociateRJ | Abort) -> NoReturn:
     if isinstance(word, AssociateRJ):
         raise AssociationError(f"rejected: {word.describe()}", AssociationFailure.REJECTED, rejection=word)
     raise AssociationError(f"aborted: {word.describe()}", AssociationFailure.ABORTED)
-
-
-def too_late(deadline: float) -> AssociationError:
-    """Return the error for an answer that doesn't come."""
-    return AssociationError(f"no answer within {deadline:g} s", AssociationFailure.TIMED_OUT)
-
-
-def takes_nothing(deadline: float) -> AssociationError:
-    """Return the error for a peer that doesn't read."""
-    return AssociationError(f"the peer takes nothing for {deadline:g} s", AssociationFailure.TIMED_OUT)
 
 
 def out_of_place(kind: int) -> AssociationError:
@@ -101,55 +89,45 @@ class StreamLine:
         """Whether the peer has closed the connection."""
         return self._reader.at_eof()
 
-    async def associate(self, request: AssociateRQ, deadline: float) -> AssociateAC:
+    async def associate(self, request: AssociateRQ) -> AssociateAC:
         """Ask for the association; return what was accepted."""
-        await self._send((request.encode(),), deadline)
-        answer = AssociateAC.decode(await self._receive(PduType.ASSOCIATE_AC, deadline))
+        await self._send((request.encode(),))
+        answer = AssociateAC.decode(await self._receive(PduType.ASSOCIATE_AC))
         self._max_pdu = answer.maximum_length or 0
         return answer
 
-    async def write_message(
-        self, context_id: int, command: bytes, data: bytes | None, deadline: float
-    ) -> None:
+    async def write_message(self, context_id: int, command: bytes, data: bytes | None) -> None:
         """Send a command set, with its data set unless that is None."""
-        await self._send((encode_message(context_id, command, data, self._max_pdu),), deadline)
+        await self._send((encode_message(context_id, command, data, self._max_pdu),))
 
-    async def write_data(
-        self, context_id: int, data: bytes | memoryview, deadline: float, *, last: bool
-    ) -> None:
+    async def write_data(self, context_id: int, data: bytes | memoryview, *, last: bool) -> None:
         """Send a piece of the data set of the last command set."""
-        await self._send(data_parts(context_id, data, last, self._max_pdu), deadline)
+        await self._send(data_parts(context_id, data, last, self._max_pdu))
 
-    async def next_event(self, deadline: float) -> Event:
+    async def next_event(self) -> Event:
         """Return the next command set, or fragment of a data set."""
         try:
-            with anyio.fail_after(deadline):  # for all of its PDUs, however short they are
-                while not self._events:
-                    body = await self._receive(PduType.P_DATA_TF, deadline)
-                    events = (self._assembler.pdv(*pdv) for pdv in iter_pdvs(memoryview(body)))
-                    self._events.extend(event for event in events if event is not None)
-        except TimeoutError:
-            raise too_late(deadline) from None
+            while not self._events:
+                body = await self._receive(PduType.P_DATA_TF)
+                events = (self._assembler.pdv(*pdv) for pdv in iter_pdvs(memoryview(body)))
+                self._events.extend(event for event in events if event is not None)
         except (UpperLayerError, DimseError) as error:
             raise AssociationError(f"the peer breaks the protocol: {error.code}") from error
         return self._events.popleft()
 
-    async def release(self, deadline: float) -> None:
+    async def release(self) -> None:
         """Release."""
-        await self._send((RELEASE_RQ_PDU,), deadline)
-        await self._receive(PduType.RELEASE_RP, deadline)
+        await self._send((RELEASE_RQ_PDU,))
+        await self._receive(PduType.RELEASE_RP)
 
     def close(self) -> None:
         """Close: an association that stands is lost."""
         self._writer.close()
 
-    async def _send(self, parts: Iterable[bytes | memoryview], deadline: float) -> None:
+    async def _send(self, parts: Iterable[bytes | memoryview]) -> None:
         try:
             self._writer.writelines(parts)
-            with anyio.fail_after(deadline):
-                await self._writer.drain()
-        except TimeoutError:
-            raise takes_nothing(deadline) from None
+            await self._writer.drain()
         except OSError as error:
             # What the peer said before it closed explains more than that it did.
             raise await self._last_word() or AssociationError(
@@ -158,21 +136,20 @@ class StreamLine:
 
     async def _last_word(self) -> AssociationError | None:
         try:
-            with anyio.move_on_after(1):
-                await self._receive(PduType.RELEASE_RP, 2)
+            with anyio.move_on_after(LAST_WORD_SECONDS):
+                await self._receive(PduType.RELEASE_RP)
         except AssociationError as error:
             return error
         return None
 
-    async def _receive(self, wanted: PduType, deadline: float) -> bytes:
+    async def _receive(self, wanted: PduType) -> bytes:
         """Return the body of the next PDU, which must be `wanted`."""
         try:
-            with anyio.fail_after(deadline):  # for the whole of it: a byte now and then is no answer
-                while not self._pdus:
-                    data = await self._reader.read(MAX_PDU_LENGTH)
-                    if not data:
-                        raise AssociationError("the peer closed the connection", AssociationFailure.LOST)
-                    self._pdus += [(kind, bytes(body)) for kind, body in self._framer.feed(data)]
+            while not self._pdus:
+                data = await self._reader.read(MAX_PDU_LENGTH)
+                if not data:
+                    raise AssociationError("the peer closed the connection", AssociationFailure.LOST)
+                self._pdus += [(kind, bytes(body)) for kind, body in self._framer.feed(data)]
             kind, body = self._pdus.pop(0)
             if kind == wanted:
                 return body
@@ -180,8 +157,6 @@ class StreamLine:
                 refused(AssociateRJ.decode(body))
             if kind == PduType.ABORT:
                 refused(Abort.decode(body))
-        except TimeoutError:
-            raise too_late(deadline) from None
         except OSError as error:
             raise AssociationError("the connection is lost", AssociationFailure.LOST) from error
         except (UpperLayerError, DimseError) as error:
@@ -200,39 +175,35 @@ class InProcessLine:
         """Whether the association is over."""
         return self._peer.over
 
-    async def associate(self, request: AssociateRQ, deadline: float) -> AssociateAC:
+    async def associate(self, request: AssociateRQ) -> AssociateAC:
         """Ask for the association; return what was accepted."""
         self._peer.associate(request)
-        answer = await self._next(deadline)
+        answer = await self._next()
         if isinstance(answer, AssociateAC):
             return answer
         raise out_of_place(PduType.P_DATA_TF)
 
-    async def write_message(
-        self, context_id: int, command: bytes, data: bytes | None, deadline: float
-    ) -> None:
+    async def write_message(self, context_id: int, command: bytes, data: bytes | None) -> None:
         """Send a command set, with its data set unless that is None."""
-        await self._send(context_id, command, deadline, command=True, last=True)
+        await self._send(context_id, command, command=True, last=True)
         if data is not None:
-            await self._send(context_id, data, deadline, command=False, last=True)
+            await self._send(context_id, data, command=False, last=True)
 
-    async def write_data(
-        self, context_id: int, data: bytes | memoryview, deadline: float, *, last: bool
-    ) -> None:
+    async def write_data(self, context_id: int, data: bytes | memoryview, *, last: bool) -> None:
         """Send a piece of the data set of the last command set."""
-        await self._send(context_id, data, deadline, command=False, last=last)
+        await self._send(context_id, data, command=False, last=last)
 
-    async def next_event(self, deadline: float) -> Event:
+    async def next_event(self) -> Event:
         """Return the next command set, or fragment of a data set."""
-        word = await self._next(deadline)
+        word = await self._next()
         if isinstance(word, AssociateAC | PduType):
             raise out_of_place(word if isinstance(word, PduType) else PduType.ASSOCIATE_AC)
         return word
 
-    async def release(self, deadline: float) -> None:
+    async def release(self) -> None:
         """Release."""
         self._peer.release()
-        word = await self._next(deadline)
+        word = await self._next()
         if word is not PduType.RELEASE_RP:
             raise out_of_place(word if isinstance(word, PduType) else PduType.P_DATA_TF)
 
@@ -241,22 +212,14 @@ class InProcessLine:
         self._peer.give_up()
 
     async def _send(
-        self, context_id: int, fragment: bytes | memoryview, deadline: float, *, command: bool, last: bool
+        self, context_id: int, fragment: bytes | memoryview, *, command: bool, last: bool
     ) -> None:
-        try:
-            with anyio.fail_after(deadline):
-                taken = await self._peer.send(context_id, fragment, command=command, last=last)
-        except TimeoutError:
-            raise takes_nothing(deadline) from None
+        taken = await self._peer.send(context_id, fragment, command=command, last=last)
         while not taken:  # what was said before the end explains it
-            await self._next(deadline)
+            await self._next()
 
-    async def _next(self, deadline: float) -> AssociateAC | Event | PduType:
-        try:
-            with anyio.fail_after(deadline):
-                word = await self._peer.next()
-        except TimeoutError:
-            raise too_late(deadline) from None
+    async def _next(self) -> AssociateAC | Event | PduType:
+        word = await self._peer.next()
         if word is None:
             raise AssociationError("the peer closed the connection", AssociationFailure.LOST)
         if isinstance(word, AssociateRJ | Abort):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-import anyio
-
 from dimse_mesh.client import AssociationError, AssociationFailure, ClientLine
-from dimse_mesh.client.line import MAX_PDU_LENGTH, takes_nothing
+from dimse_mesh.client.line import MAX_PDU_LENGTH
 from dimse_mesh.dimse import COMMAND_FLAG, LAST_FLAG, DimseError, Event, MessageAssembler
 from dimse_mesh.storage import StorageAssociation, StorageTarget
 from dimse_mesh.upper_layer import AssociateAC, AssociateRQ
@@ -28,29 +26,23 @@ class StorageLine(ClientLine):
         """Never: a place is there as long as we are."""
         return False
 
-    async def associate(self, request: AssociateRQ, deadline: float) -> AssociateAC:  # noqa: ARG002
+    async def associate(self, request: AssociateRQ) -> AssociateAC:
         """Ask for the association; return what was accepted."""
         opened = self._target.associate(request, maximum_length=MAX_PDU_LENGTH)
         self._association = opened.association
         return opened.negotiated.answer
 
-    async def write_message(
-        self, context_id: int, command: bytes, data: bytes | None, deadline: float
-    ) -> None:
+    async def write_message(self, context_id: int, command: bytes, data: bytes | None) -> None:
         """Give it a command set, with its data set unless that is None."""
-        await self._write(context_id, COMMAND_FLAG | LAST_FLAG, command, deadline)
+        await self._write(context_id, COMMAND_FLAG | LAST_FLAG, command)
         if data is not None:
-            await self._write(context_id, LAST_FLAG, data, deadline)
+            await self._write(context_id, LAST_FLAG, data)
 
-    async def write_data(
-        self, context_id: int, data: bytes | memoryview, deadline: float, *, last: bool
-    ) -> None:
+    async def write_data(self, context_id: int, data: bytes | memoryview, *, last: bool) -> None:
         """Give it a piece of the data set of the last command set."""
-        await self._write(context_id, LAST_FLAG if last else 0, data, deadline)
+        await self._write(context_id, LAST_FLAG if last else 0, data)
 
-    async def _write(
-        self, context_id: int, flags: int, fragment: bytes | memoryview, deadline: float
-    ) -> None:
+    async def _write(self, context_id: int, flags: int, fragment: bytes | memoryview) -> None:
         association = self._association
         if association is None:
             raise AssociationError("there is no association", AssociationFailure.LOST)
@@ -58,10 +50,7 @@ class StorageLine(ClientLine):
             event = self._to_place.pdv(context_id, flags, memoryview(fragment))
             if event is None:
                 return
-            with anyio.fail_after(deadline):
-                answered = await association.take(event)
-        except TimeoutError:
-            raise takes_nothing(deadline) from None
+            answered = await association.take(event)
         except DimseError as error:
             raise AssociationError(f"what is sent breaks the protocol: {error.code}") from error
         if answered is not None:
@@ -70,13 +59,13 @@ class StorageLine(ClientLine):
             assert response is not None
             self._events.append(response)
 
-    async def next_event(self, deadline: float) -> Event:  # noqa: ARG002 - a place has answered, or never will
-        """Return the next response."""
+    async def next_event(self) -> Event:
+        """Return the next response: a place has answered, or never will."""
         if not self._events:
             raise AssociationError("the place says nothing", AssociationFailure.NO_RESPONSE)
         return self._events.popleft()
 
-    async def release(self, deadline: float) -> None:  # noqa: ARG002
+    async def release(self) -> None:
         """Release."""
         association, self._association = self._association, None
         if association is not None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from dimse_mesh.client import AssociationError, AssociationFailure, InProcessLine
-from dimse_mesh.dimse import CommandReceived, DataFragment
+from dimse_mesh.client import AssociationError, AssociationFailure, DicomClient, InProcessLine
+from dimse_mesh.dimse import CommandReceived, CommandSet, DataFragment
 from dimse_mesh.endpoint.in_process_peer import HIGH_WATER, InProcessPeer
 from dimse_mesh.upper_layer import Abort, AbortReason, PduType
 from tests.support.wire import (
@@ -78,16 +78,16 @@ def body(message: Message) -> bytes:
 def test_messages_pass_both_ways_in_order() -> None:
     async def main() -> None:
         peer, line, half = joined()
-        await line.write_message(3, STORE.command, None, 1)
-        await line.write_data(3, b"a", 1, last=False)
-        await line.write_data(3, b"b", 1, last=True)
+        await line.write_message(3, STORE.command, None)
+        await line.write_data(3, b"a", last=False)
+        await line.write_data(3, b"b", last=True)
         assert half.told == [(3, 3, STORE.command), (3, 0, b"a"), (3, 2, b"b")]
         peer.write_message(3, STORE.command, None)
         peer.write_data(3, b"a", last=False)
         peer.write_data(3, b"b", last=True)
         pdus = p_data(FOUND) * 2
         peer.write_pdus(memoryview(pdus), largest=len(pdus))
-        events = [await line.next_event(1) for _ in range(7)]
+        events = [await line.next_event() for _ in range(7)]
         assert [event.command for event in events if isinstance(event, CommandReceived)] == [
             STORE.command,
             FOUND.command,
@@ -108,15 +108,17 @@ def test_a_client_that_is_held_back_sends_when_it_may() -> None:
     async def main() -> None:
         peer, line, half = joined()
         peer.pause_reading()
-        sending = asyncio.ensure_future(line.write_message(3, STORE.command, None, 10))
+        sending = asyncio.ensure_future(line.write_message(3, STORE.command, None))
         await asyncio.sleep(5)
         assert half.told == []
         peer.resume_reading()
         await sending
         assert half.told == [(3, 3, STORE.command)]
         peer.pause_reading()
-        with pytest.raises(AssociationError) as raised:
-            await line.write_message(3, STORE.command, None, 10)
+        client = DicomClient(line)
+        client.deadline = 10
+        with pytest.raises(AssociationError, match="takes nothing for 10 s") as raised:
+            await client.send(3, CommandSet.parse(STORE.command))
         assert raised.value.failure is AssociationFailure.TIMED_OUT
 
     run(main())
@@ -128,9 +130,9 @@ def test_a_half_learns_when_the_client_has_taken_enough() -> None:
         peer.write_message(3, STORE.command, None)
         while peer.writable:
             peer.write_data(3, bytes(HIGH_WATER // 4), last=False)
-        await line.next_event(1)
+        await line.next_event()
         while not half.told:
-            await line.next_event(1)
+            await line.next_event()
         assert half.told == ["writable"]
         assert peer.writable
 
@@ -140,7 +142,7 @@ def test_a_half_learns_when_the_client_has_taken_enough() -> None:
 def test_ends() -> None:
     async def main() -> None:
         peer, line, half = joined()
-        releasing = asyncio.ensure_future(line.release(10))
+        releasing = asyncio.ensure_future(line.release())
         await asyncio.sleep(1)
         assert half.told == ["release"]
         assert peer.release_requested
@@ -151,9 +153,9 @@ def test_ends() -> None:
         peer, line, _ = joined()
         peer.write_message(3, STORE.command, None)
         peer.abort(Abort(0, 0))
-        await line.next_event(1)
+        await line.next_event()
         with pytest.raises(AssociationError) as raised:
-            await line.write_message(3, STORE.command, None, 1)
+            await line.write_message(3, STORE.command, None)
         assert raised.value.failure is AssociationFailure.ABORTED
 
         peer, line, half = joined()
@@ -164,13 +166,13 @@ def test_ends() -> None:
         peer, line, _ = joined()
         peer.close()
         with pytest.raises(AssociationError) as raised:
-            await line.next_event(1)
+            await line.next_event()
         assert raised.value.failure is AssociationFailure.LOST
 
         peer, line, _ = joined()
         peer.request_release()
         assert peer.owes_release
         with pytest.raises(AssociationError, match=f"{PduType.RELEASE_RQ:02X}H"):
-            await line.next_event(1)
+            await line.next_event()
 
     run(main())

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import anyio
 
 from dimse_mesh.client.errors import AssociationError, AssociationFailure
-from dimse_mesh.client.line import MAX_PDU_LENGTH, ClientLine, StreamLine
+from dimse_mesh.client.line import MAX_PDU_LENGTH, SILENT_SECONDS, ClientLine, StreamLine
 from dimse_mesh.dimse import (
     CommandReceived,
     CommandSet,
@@ -167,9 +167,13 @@ class DicomClient:
         return response
 
     @property
-    def is_closed_by_peer(self) -> bool:
-        """Whether the peer has closed the connection."""
-        return self._line.is_closed_by_peer
+    def is_idle(self) -> bool:
+        """Whether the peer has been silent for so long that it may have ended the association, unheard."""
+        return self._line.silence >= SILENT_SECONDS
+
+    async def has_ended(self) -> bool:
+        """Tell whether the peer has ended the association, as far as is known; nothing is waited for."""
+        return await self._line.has_ended()
 
     def next_message_id(self) -> int:
         """Return a message id for the next request."""

@@ -14,6 +14,7 @@ from dimse_mesh.dimse import DimseError, Event, MessageAssembler, data_parts, en
 from dimse_mesh.endpoint.in_process_peer import InProcessPeer
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.upper_layer import (
+    RELEASE_RP_PDU,
     RELEASE_RQ_PDU,
     Abort,
     AssociateAC,
@@ -28,14 +29,19 @@ from dimse_mesh.upper_layer import (
 MAX_PDU_LENGTH = 131072
 LAST_WORD_SECONDS = 1.0
 """How long a peer that has closed the connection is listened to: it may have said why."""
+SILENT_SECONDS = 0.2
+"""Seconds of silence after which a peer may have ended an association that nobody has looked at meanwhile."""
 
 
 class ClientLine(Protocol):
     """One association. Every method but `close` may raise `AssociationError`; the client sets the deadlines."""
 
     @property
-    def is_closed_by_peer(self) -> bool:
-        """Whether the peer has closed the connection."""
+    def silence(self) -> float:
+        """Seconds since the peer has said anything."""
+
+    async def has_ended(self) -> bool:
+        """Tell whether the peer has ended the association, as far as is known; nothing is waited for."""
 
     async def associate(self, request: AssociateRQ) -> AssociateAC:
         """Ask for the association; return what was accepted."""
@@ -83,11 +89,33 @@ class StreamLine:
         self._events: deque[Event] = deque()
         self._assembler = MessageAssembler()
         self._max_pdu = 0
+        self._heard = asyncio.get_running_loop().time()
+        self._ended = False
 
     @property
-    def is_closed_by_peer(self) -> bool:
-        """Whether the peer has closed the connection."""
-        return self._reader.at_eof()
+    def silence(self) -> float:
+        """Seconds since the peer has said anything."""
+        return asyncio.get_running_loop().time() - self._heard
+
+    async def has_ended(self) -> bool:
+        """Tell whether the peer has ended the association, as far as is known; nothing is waited for.
+
+        What it has said after a silence is read for that; A-RELEASE-RQ is answered.
+        """
+        if self._ended or self._reader.at_eof() or self._writer.is_closing():
+            return True
+        if self.silence < SILENT_SECONDS:
+            return False
+        try:
+            with anyio.move_on_after(0):  # reads what is there, and waits for nothing
+                await self._read()
+        except (AssociationError, UpperLayerError, OSError):
+            self._ended = True
+        for kind, _ in self._pdus:
+            if kind == PduType.RELEASE_RQ:
+                self._writer.write(RELEASE_RP_PDU)
+            self._ended |= kind != PduType.P_DATA_TF
+        return self._ended
 
     async def associate(self, request: AssociateRQ) -> AssociateAC:
         """Ask for the association; return what was accepted."""
@@ -116,7 +144,9 @@ class StreamLine:
         return self._events.popleft()
 
     async def release(self) -> None:
-        """Release."""
+        """Release, unless the peer has ended the association."""
+        if self._ended:
+            return
         await self._send((RELEASE_RQ_PDU,))
         await self._receive(PduType.RELEASE_RP)
 
@@ -126,6 +156,8 @@ class StreamLine:
 
     async def _send(self, parts: Iterable[bytes | memoryview]) -> None:
         try:
+            if self._writer.is_closing():  # uvloop calls writing to it a RuntimeError
+                raise ConnectionResetError
             self._writer.writelines(parts)
             await self._writer.drain()
         except OSError as error:
@@ -142,14 +174,18 @@ class StreamLine:
             return error
         return None
 
+    async def _read(self) -> None:
+        data = await self._reader.read(MAX_PDU_LENGTH)
+        if not data:
+            raise AssociationError("the peer closed the connection", AssociationFailure.LOST)
+        self._heard = asyncio.get_running_loop().time()
+        self._pdus += [(kind, bytes(body)) for kind, body in self._framer.feed(data)]
+
     async def _receive(self, wanted: PduType) -> bytes:
         """Return the body of the next PDU, which must be `wanted`."""
         try:
             while not self._pdus:
-                data = await self._reader.read(MAX_PDU_LENGTH)
-                if not data:
-                    raise AssociationError("the peer closed the connection", AssociationFailure.LOST)
-                self._pdus += [(kind, bytes(body)) for kind, body in self._framer.feed(data)]
+                await self._read()
             kind, body = self._pdus.pop(0)
             if kind == wanted:
                 return body
@@ -171,8 +207,12 @@ class InProcessLine:
         self._peer = peer
 
     @property
-    def is_closed_by_peer(self) -> bool:
-        """Whether the association is over."""
+    def silence(self) -> float:
+        """None: it ends before our eyes."""
+        return 0.0
+
+    async def has_ended(self) -> bool:
+        """Tell whether the association is over."""
         return self._peer.over
 
     async def associate(self, request: AssociateRQ) -> AssociateAC:

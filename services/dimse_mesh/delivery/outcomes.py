@@ -58,6 +58,8 @@ class Scope(StrEnum):
     """The object, and what comes behind it in its study."""
     DEAD_LETTER = "dead-letter"
     """Nobody: the object is put aside until an operator decides."""
+    AGAIN = "again"
+    """Nobody: the object is sent again at once, on a new association, and this was no attempt at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,18 @@ def opening_failed(error: AssociationError) -> DeliveryOutcome:
     return DeliveryOutcome(_CAUSES[error.failure], str(error), scope=scope)
 
 
-def sending_failed(error: AssociationError, attempts: int) -> DeliveryOutcome:
-    """Return the outcome when the association ended while the object was sent, for the `attempts`th time."""
+_ENDED = {AssociationFailure.ABORTED, AssociationFailure.LOST, AssociationFailure.NO_RESPONSE}
+
+
+def sending_failed(error: AssociationError, attempts: int, *, was_idle: bool) -> DeliveryOutcome:
+    """Return the outcome when the association ended while the object was sent, for the `attempts`th time.
+
+    Args:
+        was_idle: nothing had been said on the association for a while, so it may have ended before, as a connection
+            does that an HTTP client keeps.
+    """
+    if was_idle and error.failure in _ENDED:
+        return DeliveryOutcome(_CAUSES[error.failure], str(error), scope=Scope.AGAIN)
     return DeliveryOutcome(_CAUSES[error.failure], str(error), tried=True, scope=_scope_of_repeated(attempts))
 
 

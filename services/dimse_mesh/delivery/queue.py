@@ -288,7 +288,7 @@ class DestinationQueue:
     async def _handle(
         self, item: AheadObject | Unreadable, scan: ObjectScan, settling: Settling, *, trying: HoldKey | None
     ) -> bool:
-        """Deliver an object unless it is held back. False: the destination as a whole must be waited for."""
+        """Deliver an object unless it is held back. False: it is to be delivered again before others."""
         if isinstance(item, Unreadable):
             if item.sequence not in self._unreadable:
                 self._unreadable.add(item.sequence)
@@ -312,6 +312,8 @@ class DestinationQueue:
             if outcome.cause is DeliveryCause.DAMAGED and await settling.was_delivered(spooled):
                 outcome = DeliveryOutcome(DeliveryCause.DUPLICATE)
             span.outcome = outcome
+        if outcome.scope is Scope.AGAIN:
+            return False
         self._report.attempted(outcome)
         if outcome.tried:
             self._attempts[manifest.object_id] = attempts

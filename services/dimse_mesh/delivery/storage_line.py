@@ -22,8 +22,12 @@ class StorageLine(ClientLine):
         self._events: deque[Event] = deque()
 
     @property
-    def is_closed_by_peer(self) -> bool:
-        """Never: a place is there as long as we are."""
+    def silence(self) -> float:
+        """None: a place is there as long as we are."""
+        return 0.0
+
+    async def has_ended(self) -> bool:
+        """Tell that it hasn't."""
         return False
 
     async def associate(self, request: AssociateRQ) -> AssociateAC:

@@ -67,6 +67,8 @@ class Target:
         """Contexts that objects have needed, the latest last."""
         self._offered: frozenset[Context] = frozenset()
         """Contexts that the association was proposed."""
+        self._was_idle = False
+        """Whether the association had been idle when it was chosen for the object."""
 
     @property
     def is_open(self) -> bool:
@@ -171,7 +173,7 @@ class Target:
             self._drop(DeliveryCause.DAMAGED.value)
             return DeliveryOutcome(DeliveryCause.DAMAGED, str(damage), scope=Scope.DEAD_LETTER)
         except AssociationError as error:
-            outcome = sending_failed(error, attempts)
+            outcome = sending_failed(error, attempts, was_idle=self._was_idle)
             self._drop(outcome.cause.value)
             return outcome
         except BaseException:  # the spool can't be read, or the service stops: the object is not whole there
@@ -189,8 +191,9 @@ class Target:
     async def _release(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            over = client.is_closed_by_peer
+            over = False
             with anyio.move_on_after(RELEASE_SECONDS, shield=True):
+                over = await client.has_ended()
                 await client.release()
             client.close()
             self._audit.ended(DeliveryCause.CONNECTION_LOST.value if over else RELEASED)
@@ -217,14 +220,12 @@ class Target:
             self._remote.calling_ae or manifest.calling_ae,
         )
         client = self._client
-        if (
-            client is not None
-            and not client.is_closed_by_peer
-            and self._titles == titles
-            and contexts[-1] in self._offered
-        ):
-            return client
+        if client is not None and self._titles == titles and contexts[-1] in self._offered:
+            self._was_idle = client.is_idle
+            if not await client.has_ended():
+                return client
         await self._release()
+        self._was_idle = False
         for context in contexts:
             self._proposed.pop(context, None)
             self._proposed[context] = None

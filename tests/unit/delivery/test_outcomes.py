@@ -43,8 +43,16 @@ def test_an_object_that_fails_again_and_again_holds_up_its_study_alone() -> None
         Scope.STUDY,
     ]
     lost = AssociationError("gone", AssociationFailure.NO_RESPONSE)
-    assert sending_failed(lost, 1).scope is Scope.DESTINATION
-    assert sending_failed(lost, 3).scope is Scope.STUDY
+    assert sending_failed(lost, 1, was_idle=False).scope is Scope.DESTINATION
+    assert sending_failed(lost, 3, was_idle=False).scope is Scope.STUDY
+
+
+def test_an_association_that_may_have_ended_while_it_was_idle_costs_no_attempt() -> None:
+    for failure in (AssociationFailure.LOST, AssociationFailure.ABORTED, AssociationFailure.NO_RESPONSE):
+        outcome = sending_failed(AssociationError("over", failure), 1, was_idle=True)
+        assert (outcome.scope, outcome.tried) == (Scope.AGAIN, False)
+    silent = AssociationError("no answer within 60 s", AssociationFailure.TIMED_OUT)
+    assert sending_failed(silent, 1, was_idle=True).tried
 
 
 @pytest.mark.parametrize(("result", "scope"), [(1, Scope.CALLING_AE), (2, Scope.DESTINATION)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.durable.operator import queue
 from tests.durable.site import ARCHIVE, Inbox, Site, site, store
 from tests.durable.test_observed import families
@@ -38,15 +40,21 @@ def state(where: Site, port: int, expected: str) -> None:
     )
 
 
-def test_what_is_kept_for_a_destination_that_no_route_names_any_more_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "route",
+    [{"to": {"ae": "RENAMED"}}, {"delivery": "live"}],
+    ids=["another destination", "no durable route"],
+)
+def test_what_is_kept_for_a_destination_that_no_route_names_any_more_is_told(
+    tmp_path: Path, route: dict[str, Any]
+) -> None:
     hospital, port = watched()
     content = synthetic(1, 2_000)
     with site(tmp_path, hospital=hospital) as where:
         with where.open() as client:
             assert store(client, content) == 0
         old_port = where.port
-    renamed = {"to": {"ae": "RENAMED"}}
-    with site(tmp_path, hospital=hospital, route=renamed, port=old_port) as where:
+    with site(tmp_path, hospital=hospital, route=route, port=old_port) as where:
         state(where, port, "nobody")
         assert (sample(port, "dimse_mesh_spool_kept_bytes") or 0) > 0
         told = "hospital to ae ARCHIVE: objects are kept for it, and no durable route leads there any more"
@@ -54,7 +62,7 @@ def test_what_is_kept_for_a_destination_that_no_route_names_any_more_is_told(tmp
     inbox = Inbox()
     again = [{"called": "NOBODY CALLS IT", "to": {"ae": ARCHIVE}, "delivery": "durable"}]
     with (
-        site(tmp_path, hospital=hospital, route=renamed, more_routes=again, port=old_port) as where,
+        site(tmp_path, hospital=hospital, route=route, more_routes=again, port=old_port) as where,
         where.destination(inbox),
     ):
         assert inbox.wait_for(1)[0].data == content.data

@@ -25,6 +25,7 @@ from dimse_mesh.schemas.subjects import (
     ServiceSubjects,
     SubjectPatterns,
     described_at,
+    jetstream_api,
 )
 
 _EVENTS = {
@@ -146,6 +147,8 @@ def _permissions_of(facts: ZoneFacts, role: Role) -> Permissions:
         publish += [patterns.ae_open(), patterns.zone_open()]
     publish += dict.fromkeys(durable_publishing(role, own=facts.placed, incoming=facts.incoming))
     subscribe += dict.fromkeys(durable_hearing(role, own=facts.placed, incoming=facts.incoming))
+    if role is Role.STORE and not facts.placed:  # for spools whose routes have all been removed
+        publish.append(f"{jetstream_api(facts.domain)}.STREAM.LIST")
     if role is Role.DELIVERY:
         publish += dict.fromkeys(_settled(facts.zone, facts.incoming))
     if facts.has_events:

@@ -7,6 +7,7 @@ import anyio
 from dimse_mesh.handling import serve_operations
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.store.keeper import keeping
+from dimse_mesh.store.stranded import watch_stranded
 from dimse_mesh.store.study_watch import watch_studies
 from dimse_mesh.store.watch import watch
 
@@ -18,7 +19,9 @@ async def run(context: ServiceContext) -> None:
         StartError: the spools of this zone's durable routes can't be made.
     """
     async with keeping(context) as keeper, anyio.create_task_group() as tasks:
-        if keeper is not None:
+        if keeper is None:
+            tasks.start_soon(watch_stranded, context)
+        else:
             tasks.start_soon(watch, context, keeper)
         tasks.start_soon(watch_studies, context)
         await serve_operations(context)

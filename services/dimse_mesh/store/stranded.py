@@ -8,7 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
-from dimse_mesh.mesh import JetStream
+import anyio
+
+from dimse_mesh.mesh import JetStream, MeshError, NotPermitted
+from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.counters_durable import QueueKey, SpoolCounters, SpoolState
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects, every_spool, parse_stream
 
@@ -67,3 +70,22 @@ class StrandedSpools:
                     "until one does",
                     spool,
                 )
+
+
+async def watch_stranded(context: ServiceContext) -> None:
+    """Look for spools of a zone that has no durable route any more, again and again, until cancelled."""
+    settings = context.settings
+    jetstream = JetStream(context.mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
+    await jetstream.start()
+    stranded = StrandedSpools(
+        jetstream, (), context.counters.spools, root=settings.subject_root, zone=settings.zone
+    )
+    while True:
+        try:
+            await stranded.look()
+        except NotPermitted as error:  # permissions that an earlier version has written
+            log.debug("spools without a route can't be looked for: %s", error)
+            return
+        except MeshError as error:  # most zones without durable routes have no JetStream
+            log.debug("spools without a route aren't seen: %s", error)
+        await anyio.sleep(settings.spool.look_interval)

@@ -171,6 +171,8 @@ async def test_a_leaked_key_reaches_nothing_of_another_zone(
     hear = [subject for subject in hear if not SHARED.fullmatch(subject)] + list(EVERYTHING)
     own = permitted(lab, role)
     hear = [subject for subject in hear if subject not in own.subscribe]
+    if role == Role.STORE.value:  # it looks for spools that earlier routes have left
+        publish = [subject for subject in publish if subject != "$JS.API.STREAM.LIST"]
     said = await refused(started.url, bus.keys.file(LAB, role), publish, hear)
     assert {one.subject for one in said if one.publishing} == _lower(publish)
     assert {one.subject for one in said if not one.publishing} == _lower(hear)

@@ -141,7 +141,7 @@ def jetstream_replies(data: bytes) -> None:
     with contextlib.suppress(MeshError):
         read_reply(data)
     values = data.decode("latin-1").split("\n")
-    names = ("Nats-Num-Pending", "Nats-Sequence", "Nats-Subject", "Nats-Msg-Id")
+    names = ("Nats-Num-Pending", "Nats-Sequence", "Nats-Subject", "Nats-Msg-Id", "Nats-Last-Sequence")
     for status in (0, 204, 404, 503):
         gathering = Gathering("DIRECT.GET.X")
         gathering.receive(

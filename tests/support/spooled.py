@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from dimse_mesh.dimse import store_request
+from dimse_mesh.mesh import pack
 from dimse_mesh.schemas.spool import Manifest
 
 
@@ -22,3 +26,11 @@ def manifest(*, command_length: int) -> Manifest:
         received=1.5,
         route=("*", "*"),
     )
+
+
+def stored_manifest(**facts: Any) -> bytes:
+    """Return the message of an object without a data set, as it stands in a spool."""
+    command = store_request(1, sop_class="1.2", sop_instance="1.2.3").encode()
+    without = {"chunks": 0, "shared": None, "receipt": False}
+    told = manifest(command_length=len(command)).model_copy(update={**without, **facts})
+    return pack(told, command)

@@ -21,6 +21,7 @@ from dimse_mesh.mesh.jetstream import JetStream
 from dimse_mesh.mesh.jetstream_replies import Batch, StoredMessage, StreamFull
 from dimse_mesh.mesh.liveness import Liveness, announce_death, open_liveness
 from dimse_mesh.mesh.receive_blocks import ReceiveBlocks, last_long
+from dimse_mesh.mesh.removal import message_of, purge_up_to, remove_message
 from dimse_mesh.mesh.requests import Reply
 from dimse_mesh.mesh.settings import NatsSettings, NatsTls
 from dimse_mesh.mesh.subscription import Subscription
@@ -61,8 +62,11 @@ __all__ = [
     "announce",
     "announce_death",
     "last_long",
+    "message_of",
     "open_liveness",
     "open_mesh",
     "pack",
+    "purge_up_to",
+    "remove_message",
     "unpack",
 ]

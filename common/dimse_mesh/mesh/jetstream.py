@@ -48,7 +48,6 @@ RETRY_PAUSE = 0.05
 
 _NOT_FOUND = frozenset((10037, 10059))
 """Numbers of nats-server's errors for: no message, no stream."""
-_NO_MESSAGE = 10037
 
 
 class JetStream:
@@ -68,6 +67,19 @@ class JetStream:
         self._bulk = mesh.subjects.jetstream(f"b{own}")
         self._waiting: dict[str, ReplyReceiver] = {}
         self._last = 0
+        self._away_at = float("-inf")
+
+    @property
+    def deadline(self) -> float:
+        """Seconds that an outage of NATS may last before a call gives up."""
+        return self._deadline
+
+    def was_away_since(self, then: float) -> bool:
+        """Tell whether NATS or JetStream seemed to be away since a moment, in seconds of the event loop.
+
+        Then a stream may have lost its last messages (when the power failed), and others may have their numbers.
+        """
+        return self._away_at >= then
 
     async def start(self) -> None:
         """Subscribe to the replies."""
@@ -90,6 +102,7 @@ class JetStream:
         """
         message = await self._ask(verb, body, timeout=timeout)
         if message.no_responders:
+            self._note_away()
             raise NoResponders("JetStream is not enabled on the nats-server, or its domain can't be reached")
         return read_reply(message.payload)
 
@@ -104,10 +117,12 @@ class JetStream:
         reply, waiting = self._expect(self._control, verb)
         try:
             if not self._mesh.publish(f"{self._api}.{verb}", payload, reply=reply):
+                self._note_away()
                 raise MeshUnavailable("no connection to NATS")
             with anyio.fail_after(timeout):
                 message = await waiting.future
         except TimeoutError:
+            self._note_away()
             raise MeshTimeout(f"JetStream does not answer within {timeout:g} s") from None
         finally:
             del self._waiting[reply]
@@ -247,6 +262,7 @@ class JetStream:
                 if not isinstance(sequence, int):
                     raise JetStreamRefusal("JetStream's acknowledgement has no sequence number")
                 return sequence
+            self._note_away()
             await anyio.sleep(RETRY_PAUSE)
         raise MeshTimeout(f"JetStream did not acknowledge a message within {self._deadline:g} s")
 
@@ -315,23 +331,9 @@ class JetStream:
             del self._waiting[reply]
         if gathering.failure is not None:
             raise gathering.failure
+        if gathering.cut or not gathering.ended:
+            self._note_away()
         return gathering
-
-    async def first_sequence(self, stream: str, subject: str) -> int | None:
-        """Return the sequence number of the oldest message of a subject, as the stream's leader knows it.
-
-        None: there is none. A reader of `read` may see a replica that is a little behind; this doesn't.
-
-        Raises:
-            MeshError: as `request`.
-        """
-        try:
-            answer = await self.request(f"STREAM.MSG.GET.{stream}", {"seq": 1, "next_by_subj": subject})
-        except JetStreamRefusal as error:
-            if error.number == _NO_MESSAGE:
-                return None
-            raise
-        return int(answer["message"]["seq"])
 
     async def last(self, stream: str, subject: str) -> StoredMessage | None:
         """Return the newest message of a subject; None: there is none.
@@ -349,22 +351,10 @@ class JetStream:
             number_in(headers, "Nats-Sequence"), subject, message.payload, headers.get("Nats-Msg-Id", "")
         )
 
-    async def delete(self, stream: str, sequence: int) -> None:
-        """Remove a message; that it is gone already is no error.
-
-        Raises:
-            MeshError: as `request`.
-        """
-        try:
-            await self.request_persistently(
-                f"STREAM.MSG.DELETE.{stream}", {"seq": sequence, "no_erase": True}
-            )
-        except JetStreamRefusal as error:
-            if error.number not in {10037, 10043, 10057}:  # not found, no message at that sequence
-                raise
-
     async def purge(self, stream: str, subject: str) -> int:
         """Remove all messages of a subject; return how many there were.
+
+        It may be asked for again after an outage: so only for a subject on which nothing new comes.
 
         Raises:
             MeshError: as `request`.
@@ -389,7 +379,11 @@ class JetStream:
         if waiting is not None:
             waiting.receive(message)
 
+    def _note_away(self) -> None:
+        self._away_at = asyncio.get_running_loop().time()
+
     def _changed(self, connected: bool) -> None:
+        self._note_away()
         if not connected:
             for waiting in list(self._waiting.values()):
                 waiting.lost()

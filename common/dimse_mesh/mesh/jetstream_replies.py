@@ -13,6 +13,8 @@ from dimse_mesh.mesh.wire import Message
 
 MESSAGE_NOT_FOUND = 404
 _END_OF_BATCH = 204
+_BEFORE = "Nats-Last-Sequence"
+"""Header with the sequence number of the message before, in a batch; 0: it is the first (ADR-31)."""
 _FULL = frozenset((10047, 10077, 10122, 10167, 10110, 10028, 10118))
 """Numbers of nats-server's errors for: insufficient storage, maximum bytes or messages exceeded, ..."""
 
@@ -83,7 +85,11 @@ class OneReply:
 
 
 class Gathering:
-    """Gathers the messages of a batch until the server says that there are no more."""
+    """Gathers the messages of a batch until the server says that there are no more, or one is missing.
+
+    Between us and the stream there may be other nats-servers. When one loses its line to the next for a moment,
+    messages in the middle of a batch don't arrive, and the later ones do. Each message names the one before it.
+    """
 
     def __init__(self, asked: str) -> None:
         self.asked = asked
@@ -97,7 +103,11 @@ class Gathering:
     def receive(self, message: Message) -> None:
         """Take a message of the batch, or the status that ends it."""
         headers = message.headers or {}
-        if message.status == _END_OF_BATCH:
+        if self.ended:
+            return
+        if message.status in {0, _END_OF_BATCH} and not self._follows(headers):
+            self.cut = self.ended = True
+        elif message.status == _END_OF_BATCH:
             self.pending = number_in(headers, "Nats-Num-Pending")
             self.ended = True
         elif message.status == MESSAGE_NOT_FOUND:
@@ -118,6 +128,11 @@ class Gathering:
             )
             self.pending = number_in(headers, "Nats-Num-Pending")
         self.event.set()
+
+    def _follows(self, headers: Mapping[str, str]) -> bool:
+        """Tell whether nothing is missing between what has come last and a message with these headers."""
+        former = self.messages[-1].sequence if self.messages else 0
+        return number_in(headers, _BEFORE) == former if _BEFORE in headers else True
 
     def lost(self) -> None:
         """Give up: the connection was lost."""

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from dimse_mesh.mesh import EnvelopeError, JetStream, StoredMessage, pack, unpack
+from dimse_mesh.mesh import EnvelopeError, JetStream, StoredMessage, pack, remove_message, unpack
 from dimse_mesh.schemas.commitment import CommitmentRequest
 from dimse_mesh.schemas.spool_subjects import commitment_request, commitment_stream
 
@@ -55,7 +55,10 @@ class CommitmentStore:
 
     async def remove(self, pending: PendingCommitment) -> None:
         """Forget a request: it is reported, or given up."""
-        await self._jetstream.delete(self._stream, pending.sequence)
+        subject = commitment_request(self._root, self._zone, pending.request.request_id)
+        await remove_message(
+            self._jetstream, self._stream, pending.sequence, is_it=lambda found: found.subject == subject
+        )
 
     async def since(self, sequence: int) -> AsyncIterator[PendingCommitment]:
         """Yield the requests that have come or changed since, the oldest first."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 from dimse_mesh.dimse import CommandSet, DimseError
-from dimse_mesh.mesh import EnvelopeError, JetStream, StoredMessage, pack, unpack
+from dimse_mesh.mesh import EnvelopeError, JetStream, StoredMessage, pack, remove_message, unpack
 from dimse_mesh.schemas.commitment import Fate
 from dimse_mesh.schemas.spool import DeadLetter, QueuePause, QueueStatus
 from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, Share, SpoolSubjects, StateKind
@@ -167,7 +167,7 @@ class SpoolInspector:
             bytes(buried.spooled.tail),
             message_id=f"{manifest.object_id}.again.{buried.sequence}",
         )
-        await self._jetstream.delete(self.spool.stream, buried.sequence)
+        await remove_message(self._jetstream, self.spool.stream, buried.sequence, is_it=buried.spooled.is_in)
 
     async def drop(self, spooled: SpooledObject, *, redirected_to: str = "") -> None:
         """Remove an object, or a dead letter, for good.
@@ -179,7 +179,7 @@ class SpoolInspector:
         fate = Fate.REDIRECTED if redirected_to else Fate.DROPPED
         receipts = Receipts(self._jetstream, self.spool)
         await receipts.write(manifest, spooled.sequence, fate, redirected_to=redirected_to)
-        await self._jetstream.delete(self.spool.stream, spooled.sequence)
+        await remove_message(self._jetstream, self.spool.stream, spooled.sequence, is_it=spooled.is_in)
         await remove_pieces(self._jetstream, self.spool, manifest)
 
     async def status(self) -> QueueStatus | None:
@@ -233,5 +233,13 @@ def _parse_dead_letter(message: StoredMessage) -> Buried | None:
         command = CommandSet.parse(tail[:length])
     except (EnvelopeError, DimseError):
         return None
-    spooled = SpooledObject(message.sequence, letter.manifest, command, tail[length:], message.payload)
+    spooled = SpooledObject(
+        message.sequence,
+        letter.manifest,
+        command,
+        tail[length:],
+        message.payload,
+        subject=message.subject,
+        message_id=message.message_id,
+    )
     return Buried(message.sequence, letter, spooled)

@@ -21,7 +21,15 @@ from dimse_mesh.dimse.commitment import (
     read_action,
     read_result,
 )
-from dimse_mesh.mesh import EnvelopeError, JetStream, JetStreamRefusal, StreamFull, pack, unpack
+from dimse_mesh.mesh import (
+    EnvelopeError,
+    JetStream,
+    JetStreamRefusal,
+    StreamFull,
+    pack,
+    remove_message,
+    unpack,
+)
 from dimse_mesh.schemas.commitment import AnswerOutcome, CommitmentAnswer, CommitmentQuestion
 from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, SpoolSubjects
 
@@ -135,7 +143,10 @@ class Questions:
         await self._write(
             asked, outcome, detail, b"" if result is None else encode_result(result, EXPLICIT_LE)
         )
-        await self._jetstream.delete(self._spool.stream, asked.sequence)
+        subject = self._spool.question(asked.question.question_id)
+        await remove_message(
+            self._jetstream, self._spool.stream, asked.sequence, is_it=lambda found: found.subject == subject
+        )
 
     async def _write(self, asked: OpenQuestion, outcome: AnswerOutcome, detail: str, tail: bytes) -> None:
         question_id = asked.question.question_id

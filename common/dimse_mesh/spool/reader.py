@@ -34,6 +34,7 @@ class SpooledObject:
 
     Attributes:
         sequence: of the manifest in the stream.
+        subject, message_id: of the same message.
         command: the client's C-STORE-RQ.
         tail: the last piece of its data set.
     """
@@ -44,6 +45,12 @@ class SpooledObject:
     tail: memoryview
     message: bytes
     """The manifest's message, whole."""
+    subject: str = ""
+    message_id: str = ""
+
+    def is_in(self, found: StoredMessage) -> bool:
+        """Tell whether a message that stands at the object's number is the object's."""
+        return found.sequence == self.sequence and found.message_id == self.message_id
 
     def without_data(self) -> SpooledObject:
         """Return the object without its bytes, for whoever keeps it a while and needs to know only which it is."""
@@ -66,7 +73,13 @@ def parse_object(message: StoredMessage) -> SpooledObject | Unreadable:
     except (EnvelopeError, DimseError) as error:
         return Unreadable(message.sequence, error.code)
     return SpooledObject(
-        message.sequence, manifest, command, tail[manifest.command_length :], message.payload
+        message.sequence,
+        manifest,
+        command,
+        tail[manifest.command_length :],
+        message.payload,
+        subject=message.subject,
+        message_id=message.message_id,
     )
 
 

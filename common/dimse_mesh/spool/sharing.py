@@ -7,7 +7,7 @@ nothing.
 
 from __future__ import annotations
 
-from dimse_mesh.mesh import JetStream
+from dimse_mesh.mesh import JetStream, message_of
 from dimse_mesh.schemas.spool import Manifest
 from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, Share, SpoolSubjects
 
@@ -24,7 +24,7 @@ class SharedPieces:
         """Remove the pieces of an object if no destination refers to them; return whether there were any."""
         for member in self._members:
             # As the stream's leader knows it: another replica might not have the reference yet.
-            if await self._jetstream.first_sequence(member.stream, member.reference(object_id)) is not None:
+            if await message_of(self._jetstream, member.stream, 1, member.reference(object_id)) is not None:
                 return False
         return await self.purge_pieces(object_id) > 0
 

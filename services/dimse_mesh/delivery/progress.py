@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from dimse_mesh.mesh import JetStream, pack
+from dimse_mesh.mesh import JetStream, message_of, pack
 from dimse_mesh.schemas.commitment import QueueProgress
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects, StateKind
 
@@ -26,8 +26,8 @@ class ProgressReport:
         # In this order: what is stored meanwhile stands behind the end that is seen now.
         info = await self._jetstream.request(f"STREAM.INFO.{self._spool.stream}")
         end = int(info["state"]["last_seq"])
-        waiting = await self._jetstream.first_sequence(self._spool.stream, self._spool.object())
-        settled = end if waiting is None else min(end, waiting - 1)
+        oldest = await message_of(self._jetstream, self._spool.stream, 1, self._spool.object())
+        settled = end if oldest is None else min(end, oldest.sequence - 1)
         if settled == self._said:
             return
         await self._jetstream.publish(

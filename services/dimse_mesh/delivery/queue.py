@@ -187,11 +187,14 @@ class DestinationQueue:
             self._read_anew(bands)
             return
         priority, item = found
-        scan = bands.scan(priority)
-        if not await self._older_first(tasks, bands, settling, item) or not await self._handle(
-            item, scan, settling, trying=None
-        ):
-            bands.back_to(priority, sequence_of(item))
+        handled, scan = False, bands.scan(priority)
+        try:
+            handled = await self._older_first(tasks, bands, settling, item) and await self._handle(
+                item, scan, settling, trying=None
+            )
+        finally:
+            if not handled:
+                bands.back_to(priority, sequence_of(item))
 
     async def _older_first(
         self, tasks: TaskGroup, bands: Bands, settling: Settling, item: AheadObject | Unreadable
@@ -319,14 +322,14 @@ class DestinationQueue:
             self._attempts[manifest.object_id] = attempts
         limit = self._settings.retry.attempts
         if outcome.tried and limit and attempts >= limit and outcome.scope is not Scope.NOBODY:
-            self._bury(settling, spooled, outcome, attempts)
+            self._bury(settling, item, outcome, attempts)
             return True
         match outcome.scope:
             case Scope.NOBODY:
-                self._delivered(settling, spooled, outcome)
+                self._delivered(settling, item, outcome)
                 return True
             case Scope.DEAD_LETTER:
-                self._bury(settling, spooled, outcome, attempts)
+                self._bury(settling, item, outcome, attempts)
             case Scope.DESTINATION:
                 self._failures += 1
                 await self._pause(self._sentence(outcome), outcome.cause.value)
@@ -337,26 +340,20 @@ class DestinationQueue:
                 self._hold((HoldKind.STUDY, manifest.study), spooled, outcome)
         return True
 
-    def _delivered(self, settling: Settling, spooled: SpooledObject, outcome: DeliveryOutcome) -> None:
+    def _delivered(self, settling: Settling, item: AheadObject, outcome: DeliveryOutcome) -> None:
         self._failures = 0
-        self._attempts.pop(spooled.manifest.object_id, None)
-        settling.remove(spooled, outcome)
-        self._note_settled(spooled)
+        self._attempts.pop(item.spooled.manifest.object_id, None)
+        settling.remove(item, outcome)
+        self._note_settled(item.spooled)
         self._report.delivers()
 
-    def _bury(
-        self, settling: Settling, spooled: SpooledObject, outcome: DeliveryOutcome, attempts: int
-    ) -> None:
+    def _bury(self, settling: Settling, item: AheadObject, outcome: DeliveryOutcome, attempts: int) -> None:
         self._failures = 0
-        settling.bury(spooled, outcome, attempts)
-        self._note_settled(spooled)
-        self._attempts.pop(spooled.manifest.object_id, None)
-        log.error(
-            "%s: object %s is a dead letter: %s",
-            self._spool,
-            spooled.manifest.object_id,
-            outcome.public,
-        )
+        settling.bury(item, outcome, attempts)
+        self._note_settled(item.spooled)
+        object_id = item.spooled.manifest.object_id
+        self._attempts.pop(object_id, None)
+        log.error("%s: object %s is a dead letter: %s", self._spool, object_id, outcome.public)
         self._report.buried()
 
     def _hold(self, key: HoldKey, spooled: SpooledObject, outcome: DeliveryOutcome) -> None:

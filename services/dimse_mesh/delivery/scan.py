@@ -20,6 +20,8 @@ from dimse_mesh.spool import DamagedObject, SpooledObject, Unreadable, parse_obj
 if TYPE_CHECKING:
     from dimse_mesh.encryption.objects import ObjectEncryption
 
+MOST_SUBJECTS = 4096
+"""Subjects of which is remembered what was read last: of those that were forgotten, nothing is removed in a batch."""
 WHOLE_AT_MOST = 4 << 20
 """Bytes of a data set that is read into memory, and checked, before any of it is sent; a larger one is streamed."""
 
@@ -29,6 +31,8 @@ class AheadObject:
 
     Args:
         asked: when its manifest was asked for, in seconds of the event loop: what was removed since then isn't there.
+        follows: sequence number of the message that was read before it on its subject, with nothing of that subject
+            between them; None: that isn't known.
     """
 
     def __init__(
@@ -38,10 +42,12 @@ class AheadObject:
         spooled: SpooledObject,
         *,
         asked: float,
+        follows: int | None = None,
         encryption: ObjectEncryption | None = None,
     ) -> None:
         self.spooled = spooled
         self.asked = asked
+        self.follows = follows
         self._jetstream = jetstream
         self._spool = spool
         self._encryption = encryption
@@ -139,6 +145,8 @@ class ObjectScan:
         self._ahead: deque[AheadObject | Unreadable] = deque()
         self._reading = anyio.Lock()
         self._read_to = first
+        self._newest: dict[str, int] = {}
+        """Sequence number of the message that was read last on a subject."""
         self._epoch = 0
         self._bytes = 0
         """Of the data sets that were read, or are being read."""
@@ -196,6 +204,7 @@ class ObjectScan:
     def back_to(self, sequence: int) -> None:
         """Go on with the object of that sequence number, read anew."""
         self._epoch += 1
+        self._newest.clear()
         self._ahead.clear()
         self._bytes = 0
         self._first = self._read_to = sequence
@@ -223,11 +232,15 @@ class ObjectScan:
                 if epoch != self._epoch or not batch.messages:
                     return
                 self._read_to = batch.messages[-1].sequence + 1
+                if len(self._newest) > MOST_SUBJECTS:
+                    self._newest.clear()
                 for message in batch.messages:
-                    found_some |= self._take(parse_object(message), asked)
+                    follows = self._newest.get(message.subject)
+                    self._newest[message.subject] = message.sequence
+                    found_some |= self._take(parse_object(message), asked, follows)
             self._load()
 
-    def _take(self, found: SpooledObject | Unreadable, asked: float) -> bool:
+    def _take(self, found: SpooledObject | Unreadable, asked: float, follows: int | None) -> bool:
         """Put what was read behind what was read before, if it is of our share; tell whether it is."""
         if isinstance(found, Unreadable):
             if self._share.is_first:
@@ -235,7 +248,9 @@ class ObjectScan:
             return self._share.is_first
         if not self._share.has(found.manifest.study):
             return False
-        item = AheadObject(self._jetstream, self._spool, found, asked=asked, encryption=self._encryption)
+        item = AheadObject(
+            self._jetstream, self._spool, found, asked=asked, follows=follows, encryption=self._encryption
+        )
         self._ahead.append(item)
         if not item.may_load:
             self._bytes += item.weight

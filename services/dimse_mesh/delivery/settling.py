@@ -11,6 +11,8 @@ from anyio.abc import TaskGroup
 
 from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.outcomes import DeliveryOutcome
+from dimse_mesh.delivery.removal import PAUSE, Leaving, Removal
+from dimse_mesh.delivery.scan import AheadObject
 from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, NotPermitted, pack
 from dimse_mesh.schemas.commitment import Fate
 from dimse_mesh.schemas.spool import MOST_ANSWER, DeadLetter
@@ -23,7 +25,6 @@ AT_ONCE = 192
 """Objects that are being removed while the next ones are sent; more, and the next one waits."""
 MOST_BYTES = 16 << 20
 """Bytes of dead letters that are being stored while the next object is sent; more, and it waits."""
-PAUSE = 1.0
 MOST_REMOVED = 20_000
 """Removed objects that are remembered: more than can have been read ahead."""
 
@@ -43,6 +44,7 @@ class Settling:
         self._spool = spool
         self._tasks = tasks
         self._receipts = Receipts(jetstream, spool)
+        self._removal = Removal(jetstream, spool, tasks)
         self._under_way: set[int] = set()
         self._removed: dict[int, float] = {}
         """When an object was removed, in seconds of the event loop; of the last ones."""
@@ -58,18 +60,21 @@ class Settling:
         """
         return sequence in self._under_way or self._removed.get(sequence, -1.0) >= asked
 
-    def remove(self, spooled: SpooledObject, outcome: DeliveryOutcome) -> None:
+    def remove(self, item: AheadObject, outcome: DeliveryOutcome) -> None:
         """Remove a delivered object, or one that another destination's queue has now."""
-        self._under_way.add(spooled.sequence)
-        self._tasks.start_soon(self._remove, spooled.without_data(), outcome)
+        self._under_way.add(item.spooled.sequence)
+        self._tasks.start_soon(self._remove, self._removal.enter(item), outcome)
 
-    def bury(self, spooled: SpooledObject, outcome: DeliveryOutcome, attempts: int) -> None:
+    def bury(self, item: AheadObject, outcome: DeliveryOutcome, attempts: int) -> None:
         """Put an object among the dead letters, and remove it when it stands there. Its pieces stay where they are."""
+        spooled = item.spooled
         self._under_way.add(spooled.sequence)
         self._letter_bytes += len(spooled.message)
-        self._tasks.start_soon(self._bury, spooled, outcome, attempts)
+        self._tasks.start_soon(self._bury, spooled, self._removal.enter(item), outcome, attempts)
 
-    async def _bury(self, spooled: SpooledObject, outcome: DeliveryOutcome, attempts: int) -> None:
+    async def _bury(
+        self, spooled: SpooledObject, leaving: Leaving, outcome: DeliveryOutcome, attempts: int
+    ) -> None:
         manifest = spooled.manifest
         letter = DeadLetter(
             manifest=manifest,
@@ -95,8 +100,8 @@ class Settling:
                 log.warning("%s: a dead letter can't be stored yet: %s", self._spool, error)
             await anyio.sleep(PAUSE)
         self._letter_bytes -= len(spooled.message)
-        spooled = spooled.without_data()
-        await self._remove(spooled, None)
+        del spooled
+        await self._remove(leaving, None)
 
     async def was_delivered(self, spooled: SpooledObject) -> bool:
         """Tell whether an object whose pieces are missing was delivered before.
@@ -141,27 +146,30 @@ class Settling:
         except JetStreamRefusal as error:
             log.warning("%s: no receipt for storage commitment: %s", self._spool, error)
 
-    async def _remove(self, spooled: SpooledObject, delivered: DeliveryOutcome | None) -> None:
-        """Remove an object, and tell before that what has become of it; None: a dead letter, of which that is told."""
-        manifest = spooled.manifest
+    async def _tell(self, spooled: SpooledObject, outcome: DeliveryOutcome) -> None:
+        """Tell what has become of an object, however long NATS is away."""
         told = False
-        try:
-            while True:
-                try:
-                    if delivered is not None and delivered.redirected_to:
-                        await self._note(spooled, Fate.REDIRECTED, redirected_to=delivered.redirected_to)
-                    elif delivered is not None:
-                        await self._note(spooled, Fate.DELIVERED)
-                        if not told:
-                            await self._events.delivered(spooled, delivered)
-                        told = True
-                    await self._jetstream.delete(self._spool.stream, spooled.sequence)
-                    break
-                except MeshError as error:
-                    log.warning("%s: a settled object can't be removed yet: %s", self._spool, error)
+        while not told:
+            try:
+                if outcome.redirected_to:
+                    await self._note(spooled, Fate.REDIRECTED, redirected_to=outcome.redirected_to)
+                else:
+                    await self._note(spooled, Fate.DELIVERED)
+                    await self._events.delivered(spooled, outcome)
+                told = True
+            except MeshError as error:
+                log.warning("%s: a settled object can't be removed yet: %s", self._spool, error)
                 await anyio.sleep(PAUSE)
+
+    async def _remove(self, leaving: Leaving, delivered: DeliveryOutcome | None) -> None:
+        """Remove an object, and tell before that what has become of it; None: a dead letter, of which that is told."""
+        spooled = leaving.spooled
+        try:
             if delivered is not None:
-                await remove_pieces(self._jetstream, self._spool, manifest)
+                await self._tell(spooled, delivered)
+            await self._removal.remove(leaving)
+            if delivered is not None:
+                await remove_pieces(self._jetstream, self._spool, spooled.manifest)
         except MeshError as error:
             log.warning("%s: pieces of a delivered object stay for the keeper: %s", self._spool, error)
         finally:

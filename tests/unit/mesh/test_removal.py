@@ -1,0 +1,146 @@
+"""A message is removed by its number only as long as that is its number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import cast
+
+import anyio
+import pytest
+
+from dimse_mesh.mesh import (
+    JetStream,
+    JetStreamRefusal,
+    MeshTimeout,
+    NoResponders,
+    StoredMessage,
+    message_of,
+    purge_up_to,
+    remove_message,
+)
+from tests.support.stream import StreamInMemory
+
+Told = Callable[[str], None]
+
+
+class Interrupted:
+    """Loses the answer to the first removal, and lets something happen meanwhile."""
+
+    def __init__(
+        self, stream: StreamInMemory, meanwhile: Callable[[], None], *, is_done: bool = False
+    ) -> None:
+        self._stream = stream
+        self._meanwhile = meanwhile
+        self._is_done = is_done
+        stream.on_request = self
+
+    def __call__(self, verb: str) -> None:
+        if "DELETE" not in verb:
+            return
+        self._stream.on_request = lambda _: None
+        if self._is_done:
+            del self._stream.messages[1]
+        self._meanwhile()
+        raise MeshTimeout("no answer came")
+
+
+def stream_of(*names: str) -> StreamInMemory:
+    stream = StreamInMemory(Random(0))
+    stream.deadline = 60.0
+    for name in names:
+        stream.store("s", b"", name)
+    return stream
+
+
+def remove(stream: StreamInMemory, name: str, *, look_first: bool = False) -> None:
+    def is_it(found: StoredMessage) -> bool:
+        return found.message_id == name
+
+    anyio.run(lambda: remove_message(cast(JetStream, stream), "S", 1, is_it=is_it, look_first=look_first))
+
+
+def names_in(stream: StreamInMemory) -> list[str]:
+    return [message.message_id for message in stream.messages.values()]
+
+
+def test_a_message_is_removed_and_no_other_one() -> None:
+    stream = stream_of("a", "b")
+    remove(stream, "a")
+    remove(stream, "a")  # that it is gone is no error
+    assert names_in(stream) == ["b"]
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_removal_without_an_answer_is_tried_again(is_done: bool) -> None:
+    stream = stream_of("a", "b")
+    Interrupted(stream, lambda: None, is_done=is_done)
+    remove(stream, "a")
+    assert names_in(stream) == ["b"]
+
+
+def test_the_stream_was_made_anew_meanwhile_and_another_message_has_the_number() -> None:
+    stream = stream_of("a", "b")
+
+    def make_anew() -> None:
+        stream.messages.clear()
+        stream.last_sequence = 0
+        stream.store("s", b"", "c")
+
+    Interrupted(stream, make_anew)
+    remove(stream, "a")
+    assert names_in(stream) == ["c"]
+
+
+def test_what_is_in_doubt_is_looked_at_before_the_first_attempt() -> None:
+    stream = stream_of("other")
+    remove(stream, "a", look_first=True)
+    assert names_in(stream) == ["other"]
+    remove(stream, "other", look_first=True)
+    assert names_in(stream) == []
+
+
+def test_it_gives_up_when_nats_stays_away() -> None:
+    stream = stream_of("a")
+    stream.deadline = 0.0
+
+    def be_away(_: str) -> None:
+        raise NoResponders("away")
+
+    stream.on_request = be_away
+    with pytest.raises(NoResponders):
+        remove(stream, "a")
+
+
+def test_what_nats_server_refuses_for_another_reason_is_an_error() -> None:
+    stream = stream_of("a")
+
+    def refuse(_: str) -> None:
+        raise JetStreamRefusal("sealed", number=10109)
+
+    stream.on_request = refuse
+    with pytest.raises(JetStreamRefusal):
+        remove(stream, "a")
+
+
+def test_a_purge_ends_with_the_number_that_it_is_given() -> None:
+    stream = stream_of("a", "b", "c")
+    assert anyio.run(lambda: purge_up_to(cast(JetStream, stream), "S", "s", 2)) == 2
+    assert names_in(stream) == ["c"]
+
+
+def test_a_message_is_found_by_its_number_or_as_the_oldest_of_its_subject() -> None:
+    stream = stream_of("a", "b")
+
+    async def look() -> list[StoredMessage | None]:
+        asked = cast(JetStream, stream)
+        return [
+            await message_of(asked, "S", 2),
+            await message_of(asked, "S", 1, "s"),
+            await message_of(asked, "S", 7),
+        ]
+
+    at_two, first, none = anyio.run(look)
+    assert at_two == stream.messages[2]
+    assert first == stream.messages[1]
+    assert none is None

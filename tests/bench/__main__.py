@@ -141,7 +141,7 @@ def main() -> int:
     where = machine()
     parts = [
         "; ".join(f"{name}: {value}" for name, value in where.items()),
-        f"`{command.strip()}`, {rounds} interleaved rounds",
+        f"`{command.strip()}`, {rounds} interleaved rounds; the mesh: live routes only, nats-server without JetStream",
         table(rows, titles),
         noise(rows),
         *(cost_table(rows, name) for name in titles if name in {"mesh", "mesh-hosted", plan.ENCRYPTED}),

@@ -4,8 +4,9 @@
     python -m tests.bench.pairs small-1 --rounds 20 untraced=.,ratio=0 traced=.
 
 A state is a name, a folder (another checkout, or one that holds `dimse_mesh`), and options: `hosted`, `encrypted`,
-`ratio=` of the traces that are sampled (0.1). All run with the configuration, nats-server and Python of this checkout.
-The same folder given twice shows the noise: no difference that is smaller is one.
+`jetstream` (nats-server has it, though nothing is durable), `ratio=` of the traces that are sampled (0.1). All run with
+the configuration, nats-server and Python of this checkout. The same folder given twice shows the noise: no difference
+that is smaller is one.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Code:
     folder: Path
     hosted: bool = False
     encrypted: bool = False
+    jetstream: bool = False
     ratio: float = 0.1
 
     @classmethod
@@ -48,7 +50,7 @@ class Code:
         folder, *options = rest.split(",")
         if not (name and given and folder):
             raise ValueError(f"not NAME=FOLDER[,OPTION...]: {text}")
-        hosted = encrypted = False
+        hosted = encrypted = jetstream = False
         ratio = 0.1
         for option in options:
             match option.partition("="):
@@ -56,11 +58,13 @@ class Code:
                     hosted = True
                 case ("encrypted", "", ""):
                     encrypted = True
+                case ("jetstream", "", ""):
+                    jetstream = True
                 case ("ratio", "=", share):
                     ratio = float(share)
                 case _:
                     raise ValueError(f"no such option: {option}")
-        return cls(name, Path(folder), hosted, encrypted, ratio)
+        return cls(name, Path(folder), hosted, encrypted, jetstream, ratio)
 
 
 def start(code: Code, stack: ExitStack, targets: Targets, directory: Path, collector: int) -> WayUnderTest:
@@ -75,6 +79,7 @@ def start(code: Code, stack: ExitStack, targets: Targets, directory: Path, colle
         collector=collector if code.ratio else None,
         hosted=code.hosted,
         encrypted=code.encrypted,
+        jetstream=code.jetstream,
         code=code.folder,
     )
 

@@ -189,6 +189,7 @@ def mesh_live(
     collector: int | None,
     hosted: bool = False,
     encrypted: bool = False,
+    jetstream: bool = False,
     code: Path | None = None,
 ) -> WayUnderTest:
     """The mesh, live, through two zones, in the sampling ratio asked for.
@@ -196,6 +197,7 @@ def mesh_live(
     Args:
         code: another checkout, or a folder that holds `dimse_mesh`; None: what is installed.
         encrypted: data sets are encrypted from zone to zone.
+        jetstream: nats-server has JetStream, as where there are durable routes, too.
         hosted: the front-end hosts the handlers; else the five services are five processes.
     """
     aes = [Ae(ae_title, port, "cloud") for ae_title, port in targets.ports.items()]
@@ -225,6 +227,6 @@ def mesh_live(
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector}"} if collector else {}
     if code is not None:
         env["PYTHONPATH"] = ":".join(str(root.resolve()) for root in roots(code))
-    mesh = stack.enter_context(Mesh.start(directory / name, configs, env=env))
+    mesh = stack.enter_context(Mesh.start(directory / name, configs, env=env, jetstream=jetstream))
     listener = mesh.listeners["hospital"]
     return WayUnderTest(name, title, dict.fromkeys(targets.ports, listener), mesh.pids)

@@ -80,12 +80,14 @@ class Mesh:
         *,
         env: Mapping[str, str] | None = None,
         nats_port: int | None = None,
+        jetstream: bool = True,
         timeout: float = 60.0,
     ) -> Self:
         """Write the zone files, start everything, and return when the mesh says `ready`.
 
         Args:
             nats_port: of the nats-server that the configurations name; None: one of the mesh's own.
+            jetstream: whether that has JetStream though no route is durable.
         """
         directory.mkdir(parents=True, exist_ok=True)
         paths = []
@@ -99,7 +101,8 @@ class Mesh:
         command = [*COMMAND, "up", *paths]
         if nats_port is None:
             nats_port = reserve_port()
-            command += ["--nats-port", str(nats_port), "--data-dir", str(directory / "data")]
+            command += ["--nats-port", str(nats_port)]
+            command += ["--data-dir", str(directory / "data")] if jetstream else []
         child = Child(command, log=directory / "mesh.log", env=env, fork=True)
         try:
             child.wait_for_line(r"^ready$", timeout=timeout)

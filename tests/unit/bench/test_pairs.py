@@ -14,7 +14,9 @@ from tests.bench.ways import roots
 
 
 def test_options_of_a_state() -> None:
-    assert Code.of("after=.,hosted,encrypted,ratio=0.5") == Code("after", Path(), True, True, 0.5)
+    assert Code.of("after=.,hosted,encrypted,jetstream,ratio=0.5") == Code(
+        "after", Path(), hosted=True, encrypted=True, jetstream=True, ratio=0.5
+    )
     assert Code.of("before=../base") == Code("before", Path("../base"))
 
 

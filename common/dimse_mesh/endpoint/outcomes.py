@@ -12,7 +12,7 @@ from dimse_mesh.endpoint.identity import dimse_service
 from dimse_mesh.endpoint.operations import Operation
 from dimse_mesh.endpoint.ports import Half
 from dimse_mesh.endpoint.tracing import OperationTracing
-from dimse_mesh.runtime.logging import in_trace
+from dimse_mesh.runtime.logging import InTrace
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Outcomes:
     def void(self, operation: Operation, status: int, code: str) -> None:
         """Let the mesh answer an operation: with `status`, as soon as our peer has sent all of it."""
         identity = self._half.identity
-        with in_trace(operation.traceparent):
+        with InTrace(operation.traceparent):
             log.warning(
                 "%s of %s to %s answered by the mesh: %s",
                 dimse_service(operation.head.command_field),

@@ -16,8 +16,8 @@ from typing import Any
 from dimse_mesh.dimse import CommandHead, StatusCategory, category
 from dimse_mesh.endpoint.identity import AssociationIdentity, dimse_service
 from dimse_mesh.endpoint.operations import Operation
+from dimse_mesh.runtime.span import AttributeValue
 from dimse_mesh.runtime.telemetry import Telemetry
-from dimse_mesh.runtime.tracing import AttributeValue
 
 RPC_SYSTEM = "dicom"
 INVALID_UID = "invalid"
@@ -87,12 +87,12 @@ class OperationTracing:
         attributes: dict[str, AttributeValue] = {}
         if status is not None:
             text = f"{status & 0xFFFF:04X}"
-            attributes["rpc__response__status_code"] = text
+            attributes["rpc.response.status_code"] = text
             if code is None and category(status) is StatusCategory.FAILURE:
                 code = text
         if size is not None:
-            attributes["dicom__message__size"] = size
-        self._telemetry.end(span, error_code=code, **attributes)
+            attributes["dicom.message.size"] = size
+        self._telemetry.end(span, code, attributes)
 
 
 def _attributes(

@@ -25,7 +25,7 @@ from dimse_mesh.mesh import EnvelopeError, Message, pack, unpack
 from dimse_mesh.mesh.complaints import Complaints
 from dimse_mesh.policy import OperationQuestion, Policy, PolicyRefusal
 from dimse_mesh.policy.configured import UNRECOGNIZED
-from dimse_mesh.runtime.logging import in_trace
+from dimse_mesh.runtime.logging import InTrace
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.runtime.tracing import trace_headers, traceparent_in
 from dimse_mesh.schemas.addresses import InstanceAddress, Role, parse_address
@@ -87,7 +87,7 @@ class OperationHandler:
                     "dicom.association": request.association,
                 },
             )
-        with in_trace(self._telemetry.traceparent(span)):
+        with InTrace(self._telemetry.traceparent(span)):
             refusal = self._refusal_of(request, head.command_field, service)
         if refusal is None:
             traceparent = self._telemetry.traceparent(span) or parent

@@ -12,13 +12,12 @@ import logging
 import re
 import sys
 import traceback
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from dimse_mesh.runtime.settings_observability import ObservabilitySettings
 
@@ -55,14 +54,21 @@ def enter_trace(traceparent: str | None) -> None:
     _TRACE.set(traceparent)
 
 
-@contextmanager
-def in_trace(traceparent: str | None) -> Iterator[None]:
+class InTrace:
     """Give the log lines of the block the ids of a span; None: of no span."""
-    token = _TRACE.set(traceparent)
-    try:
-        yield
-    finally:
-        _TRACE.reset(token)
+
+    __slots__ = ("_token", "_traceparent")
+
+    def __init__(self, traceparent: str | None) -> None:
+        self._traceparent = traceparent
+        self._token: Token[str | None] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _TRACE.set(self._traceparent)
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _TRACE.reset(self._token)
 
 
 def redacted(value: object) -> str | int | float | bool | None:

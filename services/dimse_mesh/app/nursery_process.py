@@ -74,8 +74,7 @@ def preload() -> None:
     from dimse_mesh.runtime.telemetry import ENDPOINT_VARIABLES
 
     if any(os.environ.get(name) for name in ENDPOINT_VARIABLES):
-        import opentelemetry.exporter.otlp.proto.http.trace_exporter
-        import opentelemetry.sdk.trace.export  # noqa: F401
+        from dimse_mesh.runtime import span_export  # noqa: F401
 
     gc.collect()
     gc.freeze()

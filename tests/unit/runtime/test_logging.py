@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dimse_mesh.runtime.logging import EventLog, configure_logging, enter_trace, in_trace
+from dimse_mesh.runtime.logging import EventLog, InTrace, configure_logging, enter_trace
 from dimse_mesh.runtime.settings_observability import ObservabilitySettings
 
 
@@ -122,10 +122,10 @@ def test_lines_of_a_task_or_a_block_carry_the_ids_of_its_span() -> None:
     async def one_task() -> None:
         enter_trace(f"00-{trace}-{span}-01")
         log.info("in the task")
-        with in_trace(f"00-{trace}-{inner}-01"):
+        with InTrace(f"00-{trace}-{inner}-01"):
             log.info("in the block")
         log.info("after the block")
-        with in_trace(None):
+        with InTrace(None):
             log.info("in no span")
 
     async def both() -> None:

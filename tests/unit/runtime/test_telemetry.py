@@ -52,7 +52,7 @@ def test_spans_reach_the_collector_as_children_of_their_parent(collector: Collec
     traceparent = on.traceparent(span)
     assert traceparent is not None
     assert parse_traceparent(traceparent) is not None
-    on.end(span, error_code="refused", dicom__status="0x0124")
+    on.end(span, "refused", {"dicom.status": "0x0124"})
     anyio.run(on.stop)
     (exported,) = collector.spans
     assert exported.resource["service.name"] == "dimse-mesh-query-retrieve"

@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -162,28 +161,6 @@ def _command() -> tuple[str, ...]:
     from tests.support.mesh import COMMAND
 
     return COMMAND
-
-
-@pytest.mark.parametrize(
-    ("second", "what"),
-    [
-        ({"zone": "a"}, "zone: 'a' is the zone of"),
-        ({"zone": "b", "association": {"listeners": [{"host": "0.0.0.0", "port": 104}]}}, "104 is used in"),
-    ],
-)
-def test_zones_that_exclude_each_other_are_misconfigured(
-    tmp_path: Path, second: dict[str, Any], what: str
-) -> None:
-    first = {"zone": "a", "association": {"listeners": [{"host": "127.0.0.1", "port": 104}]}}
-    files = [tmp_path / "first.yaml", tmp_path / "second.yaml"]
-    for file, config in zip(files, (first, second), strict=True):
-        file.write_text(yaml.safe_dump(config))
-    with Child([*_command(), "up", *map(str, files)], log=tmp_path / "log") as child:
-        assert child.wait(timeout=60) == 2
-        (line,) = child.output.splitlines()
-        assert line.startswith(f"{files[1]}: ")
-        assert what in line
-        assert line.endswith(f"{files[0]} too")
 
 
 def test_nothing_to_run_is_misconfigured(tmp_path: Path) -> None:

@@ -145,7 +145,9 @@ def entry_point(name: str) -> Step:
     """
     module, _, function = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), function)
+        found = getattr(importlib.import_module(module), function, None)
+    except ModuleNotFoundError as missing:
+        raise HookRefusal(f"{name} can't be loaded: there is no module {missing.name}") from missing
     except Exception as error:
         raise HookRefusal(f"{name} can't be loaded: {_described(error)}") from error
     if not callable(found):

@@ -41,6 +41,7 @@ from dimse_mesh.runtime.settings_scu import ScuSettings
 from dimse_mesh.schemas.service import ServiceName
 
 MAX_FILE_BYTES = 1 << 20
+_HOLDS = {type(None): "is empty", list: "holds a list"}
 
 
 class HandlerSettings(SettingsModel):
@@ -317,7 +318,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigurationError([f"{path}: not YAML{where}: {what}"]) from error
     if not isinstance(data, dict):
         raise ConfigurationError(
-            [f"{path}: a zone is a mapping of fields; the file holds {type(data).__name__}"]
+            [f"{path}: a zone is a mapping of fields; the file {_HOLDS.get(type(data), 'holds one value')}"]
         )
     return data
 

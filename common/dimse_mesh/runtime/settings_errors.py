@@ -11,6 +11,22 @@ from typing import get_args
 from pydantic import BaseModel, ValidationError
 
 ENV_PREFIX = "DIMSE_MESH_"
+_WANTED = {
+    "int_parsing": "a whole number is wanted",
+    "int_from_float": "a whole number is wanted",
+    "int_type": "a whole number is wanted",
+    "float_parsing": "a number is wanted",
+    "float_type": "a number is wanted",
+    "bool_parsing": "true or false is wanted",
+    "bool_type": "true or false is wanted",
+    "string_type": "text is wanted",
+    "tuple_type": "a list is wanted",
+    "list_type": "a list is wanted",
+    "frozen_set_type": "a list is wanted",
+    "dict_type": "a mapping is wanted",
+    "mapping_type": "a mapping is wanted",
+}
+"""What pydantic says in Python's words, in those of a YAML file."""
 _SECRET = ("token", "password", "secret", "nkey", "credentials")
 
 
@@ -83,7 +99,7 @@ def problems_of(
             hint = f"did you mean {near[0]!r}? " if near else ""
             line = f"{where}: {path}: unknown field; {hint}allowed: {', '.join(known)}"
         elif kind == "missing":
-            line = f"{where}: {path}: required, but not given"
+            line = f"{where}: {path}: required, but not given{_meaning(model, location)}"
         else:
             message = str(detail["msg"]).removeprefix("Value error, ")
             if not location:  # several sections are compared: each problem names its own
@@ -94,6 +110,12 @@ def problems_of(
                 if kind == "value_error" and not _is_scalar(detail["input"])
                 else _given(detail["input"], location)
             )
+            if kind == "model_type":
+                message = f"a mapping is wanted, with {', '.join(sorted(_fields_at(model, location)))}"
+            elif kind == "path_not_file":
+                message = "there is no such file; a relative path begins where the command is started"
+            elif kind in _WANTED:
+                message = _WANTED[kind] + _meaning(model, location)
             line = f"{where}: {path}: {given}{_lower_first(message)}"
         lines.append(line.replace("\n", " "))
     return list(dict.fromkeys(lines))
@@ -155,17 +177,31 @@ def _environment_name(location: tuple[int | str, ...], environ: Mapping[str, str
     return None
 
 
+def _meaning(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """Return what the field at `location` is for, to be put behind what is said of it; empty: it isn't known."""
+    names = [part for part in location if isinstance(part, str)]
+    section = _section_at(model, tuple(names[:-1]))
+    field = None if section is None or not names else section.model_fields.get(names[-1])
+    return "" if field is None or field.description is None else f": {field.description}"
+
+
 def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:
     """Return the names of the fields of the section that `location` leads to."""
+    section = _section_at(model, location)
+    if section is None:
+        return set()
+    return {field.alias or name for name, field in section.model_fields.items()}
+
+
+def _section_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """Return the section that `location` leads to; None: there is none."""
     section: type[BaseModel] | None = model
     for part in location:
         if isinstance(part, int) or section is None:
             continue
         field = section.model_fields.get(part)
         section = _model_in(field.annotation) if field is not None else None
-    if section is None:
-        return set()
-    return {field.alias or name for name, field in section.model_fields.items()}
+    return section
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:

@@ -162,8 +162,11 @@ def test_deflated_data_sets_are_inflated_and_deflated() -> None:
         ({"set": {"(0019,OURS,77)": "x"}}, "no dictionary knows its representation"),
         ({"set": {"PatientBirthDate": "yesterday"}}, "is no value of representation DA"),
         ({"set": {"RequestAttributesSequence": "x"}}, "values of representation SQ can't be set"),
-        ({"python": "nowhere.to:be"}, "hook 1 (python): nowhere.to:be can't be loaded: ModuleNotFoundError"),
-        ({"python": "json:nothing"}, "AttributeError"),
+        (
+            {"python": "nowhere.to:be"},
+            "hook 1 (python): nowhere.to:be can't be loaded: there is no module nowhere",
+        ),
+        ({"python": "json:nothing"}, "json:nothing is no function"),
         ({"hash": {"attributes": ["PatientID"], "key_file": "/nowhere"}}, "can't be read: No such file"),
         ({"copy": {"PatientID": "RequestAttributesSequence.AccessionNumber"}}, "copied within its item"),
     ],

@@ -88,7 +88,7 @@ async def test_the_process_has_none_of_our_environment() -> None:
 async def test_check_loads_hooks_without_an_object() -> None:
     async with runner() as run:
         await run.check(hooks("changes"))
-        with pytest.raises(HookFailed, match=r"hook 1 \(python\).*AttributeError"):
+        with pytest.raises(HookFailed, match=r"hook 1 \(python\).*nothing_of_the_kind is no function"):
             await run.check(hooks("nothing_of_the_kind"))
 
 

@@ -247,7 +247,7 @@ def test_misspelt_nested_field_lists_what_is_allowed(tmp_path: Path) -> None:
         ('{zone: a, scu: {remote_aes: [{ae_title: "A\\tB", host: h, port: 1}]}}', "printable ASCII"),
         (
             "{zone: a, scu: {remote_aes: [{ae_title: A, host: h, port: 1, tls: {ca: /nowhere/ca.pem}}]}}",
-            "tls.ca: given '/nowhere/ca.pem': path does not point to a file",
+            "tls.ca: given '/nowhere/ca.pem': there is no such file",
         ),
         ("{zone: a, routes: [{delivery: durable}]}", "a durable route names its destination"),
         ("{zone: a, routes: [{to: [{ae: A}, {ae: B}]}]}", "several destinations need delivery: durable"),
@@ -256,6 +256,15 @@ def test_misspelt_nested_field_lists_what_is_allowed(tmp_path: Path) -> None:
         ("{zone: a, routes: [{allow: [C-STOR]}]}", "'C-STORE'"),
         ("{zone: a, mesh: {window: 262144, chunk_size: 262144}}", "at least twice chunk_size"),
         ("{zone: a, instances: {association: 2}}", "association.reuse_port"),
+        ("{}", "zone: required, but not given: name of the zone"),
+        ("{zone: a, association: {idle_timeout: 30s}}", "given '30s': a number is wanted: seconds without"),
+        ("{zone: a, spool: {max_bytes: 10GB}}", "given '10GB': a whole number is wanted: bytes kept"),
+        (
+            "{zone: a, association: {listeners: {port: 104}}}",
+            "association.listeners: given a mapping: a list is wanted: addresses to listen on",
+        ),
+        ("{zone: a, routes: [{to: PACS}]}", "routes[0].to: given 'PACS': a mapping is wanted, with ae, zone"),
+        ("{zone: a, nats: {servers: n}}", "nats.servers: given 'n': a list is wanted"),
     ],
 )
 def test_wrong_value_is_one_line_that_says_what_is_allowed(tmp_path: Path, text: str, expected: str) -> None:
@@ -280,7 +289,12 @@ def test_secrets_never_stand_in_errors_or_dumps(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [(b"zone: [", "not YAML at line"), (b"\xff\xfe\x00", "not YAML"), (b"- a", "the file holds list")],
+    [
+        (b"zone: [", "not YAML at line"),
+        (b"\xff\xfe\x00", "not YAML"),
+        (b"- a", "the file holds a list"),
+        (b"", "the file is empty"),
+    ],
 )
 def test_file_that_is_no_mapping_is_one_line(tmp_path: Path, content: bytes, expected: str) -> None:
     path = tmp_path / "zone.yaml"

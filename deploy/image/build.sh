@@ -3,6 +3,7 @@
 # what requirements/operator.lock names.
 #   deploy/image/build.sh [TAG]          (with a registry: docker build -t TAG .)
 # DEV_TAG: build the development stage too, and name it so. DOCKER: the client (default docker).
+# BASE_TAR: what base.sh has made already (default: it is made anew).
 # PYTHON: a Python of the base's version, 3.11, to fetch wheels for it (default .venv/bin/python).
 set -eu
 cd "$(dirname "$0")/../.."
@@ -14,13 +15,12 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 make_base() {
-    mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates \
-        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-        --dpkgopt='path-exclude=/usr/share/locale/*' \
-        --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*' \
-        bookworm "$scratch/base.tar"
-    $docker import -c 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
-        "$scratch/base.tar" "$base" >/dev/null
+    tar=${BASE_TAR:-}
+    if [ ! -e "$tar" ]; then
+        tar=$scratch/base.tar
+        deploy/image/base.sh "$tar"
+    fi
+    $docker import -c 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$tar" "$base" >/dev/null
 }
 
 $docker image inspect "$base" >/dev/null 2>&1 || make_base &

@@ -62,6 +62,7 @@ def main(descriptor: int, parent: int) -> None:
 
 def preload() -> None:
     """Import what every service needs, and keep the garbage collector off the pages that they share."""
+    import anyio._backends._asyncio  # noqa: F401  # what `anyio.run` imports
     import uvloop  # noqa: F401
 
     import dimse_mesh.association

@@ -180,7 +180,7 @@ def test_destination_behind_a_cut_link_is_out_of_reach_and_not_unknown(
     tmp_path: Path, asked: str, before: str
 ) -> None:
     """Though nobody has asked for it before: the executor has said what it serves."""
-    routes = [{"called": zone.upper(), "to": {"zone": zone}} for zone in ("cloud", "hospital", "nowhere")]
+    routes = [{"called": zone.upper(), "to": {"zone": zone}} for zone in ("cloud", "nowhere")]
     served: dict[str, Any] = {"remote_aes": [{"ae_title": "HERE", "host": "127.0.0.1", "port": 1}]}
     instances = [("hospital", "association"), ("hospital", "scu"), ("cloud", "scu")]
     with split_ground(
@@ -200,8 +200,7 @@ def test_destination_behind_a_cut_link_is_out_of_reach_and_not_unknown(
         triple, seconds = _rejected(where, asked)
         assert triple == TEMPORARY_CONGESTION
         assert 2.5 < seconds < 5, "an executor that may come back is waited for"
-        # The hospital's executor serves an AE, but none for the zone as such.
-        for called in ("HOSPITAL", "NOWHERE", "NOBODY"):
+        for called in ("NOWHERE", "NOBODY"):
             triple, seconds = _rejected(where, called)
             assert triple == CALLED_NOT_RECOGNIZED, called
             assert seconds < 1

@@ -255,6 +255,8 @@ class Peer:
     def reset(self) -> None:
         """Close the socket so that the peer sees a reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RD)  # sends nothing, but wakes a thread that reads
         self.sock.close()
 
     def __enter__(self) -> Self:

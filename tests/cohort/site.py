@@ -15,6 +15,7 @@ import yaml
 
 from tests.storage.mesh import Stores, files_in, stores
 from tests.support.files import UID_ROOT, DicomFile, synthetic, write_file
+from tests.support.forking import COMMANDS
 from tests.support.mesh import COMMAND
 from tests.support.orthanc import Orthanc
 from tests.support.ports import reserve_port
@@ -102,7 +103,7 @@ class CohortSite:
     def begin_pull(self, number: int, *arguments: str) -> Child:
         """Begin to pull into the place, to be killed."""
         command = [*COMMAND, "cohort", "pull", str(self.listed), "--to", FOLDER, *arguments, *self._where]
-        return Child(command, log=self.directory / f"pull-{number}.log", fork=True)
+        return Child(command, log=self.directory / f"pull-{number}.log", fork=COMMANDS)
 
     def find(self, query: dict[str, Any], *, code: int = 0) -> str:
         """Write the list of a query."""

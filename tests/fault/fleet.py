@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from tests.support.forking import SERVICES
 from tests.support.process import Child, cpu_seconds, open_files, resident_bytes
 
 COMMAND = (sys.executable, "-m", "dimse_mesh.app", "run")
@@ -96,7 +97,7 @@ class Fleet:
             [*command, service, "--config", str(self._configs[zone])],
             log=self.directory / f"{zone}-{service}-{self._count}.log",
             env=self.env,
-            fork=True,
+            fork=SERVICES,
         )
         instance = Instance(zone, service, child)
         self.instances.append(instance)

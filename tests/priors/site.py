@@ -25,6 +25,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at impo
 from tests.durable.site import CONTEXTS, store
 from tests.support import pynet
 from tests.support.files import UID_ROOT, synthetic
+from tests.support.forking import SERVICES
 from tests.support.mesh import COMMAND, Ae, Mesh, zone_config
 from tests.support.ports import reserve_port
 from tests.support.process import Child, wait_until
@@ -220,7 +221,7 @@ class PriorsSite:
         child = Child(
             [*COMMAND, "priors", "run", *self._where],
             log=self.mesh.directory / f"priors-{self.runs}.log",
-            fork=True,
+            fork=SERVICES,
         )
         child.wait_for_line("^ready$", timeout=60)
         self.child = child
@@ -247,7 +248,7 @@ class PriorsSite:
         child = Child(
             [*COMMAND, "priors", "now", "--study", study, *self._where],
             log=self.mesh.directory / f"priors-{self.runs}.log",
-            fork=True,
+            fork=SERVICES,
         )
         wait_until(lambda: child.returncode is not None, "priors now ends", timeout=60)
         return child

@@ -1,10 +1,12 @@
 """Services for tests, forked from a process that has imported them all, as `up` has it (ADR 6), for the same reason.
 
-A service that is started imports for three quarters of a second of CPU. A test of faults starts up to ten.
+A service that is started imports for three quarters of a second of CPU, and a test of faults starts up to ten; a
+command for people imports for longer.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import select
@@ -16,6 +18,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO
 
 PROCESS = "tests.support.forking_process"
@@ -28,7 +31,7 @@ OF_PYTEST = "PYTEST_"
 class Forked:
     """A process that was forked; as much of `subprocess.Popen` as `Child` needs."""
 
-    def __init__(self, pid: int, handle: int, stdout: IO[bytes], ended: int) -> None:
+    def __init__(self, pid: int, handle: int, stdout: IO[bytes] | None, ended: int) -> None:
         self.pid = pid
         self.stdout = stdout
         self._handle = handle
@@ -70,9 +73,14 @@ class Forked:
 
 
 class Forking:
-    """Starts that process when the first service is wanted; it ends when this process does."""
+    """Starts that process when the first fork is wanted; it ends when this process does.
 
-    def __init__(self) -> None:
+    Args:
+        what: `services`, or `commands`: pydicom and pynetdicom are imported, too.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
         self._lock = threading.Lock()
         self._orders: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -87,32 +95,70 @@ class Forking:
                 self._start()
             return _surroundings() == self._surroundings
 
-    def start(self, command: Sequence[str], env: Mapping[str, str]) -> Forked:
+    def start(self, command: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> Forked:
         """Fork a process that becomes `command`."""
+        output, theirs = os.pipe()
+        try:
+            pid, handle, ended = self._fork(command, env, cwd, outputs=(theirs, theirs))
+        finally:
+            os.close(theirs)
+        return Forked(pid, handle, os.fdopen(output, "rb"), ended)
+
+    def run(self, command: Sequence[str], *, timeout: float) -> subprocess.CompletedProcess[str]:
+        """Have a fork be `command`, and return what became of it.
+
+        Raises:
+            subprocess.TimeoutExpired: it still ran after `timeout` seconds, and was killed.
+        """
+        with TemporaryFile() as output, TemporaryFile() as errors:
+            pid, handle, ended = self._fork(command, {}, None, outputs=(output.fileno(), errors.fileno()))
+            forked = Forked(pid, handle, None, ended)
+            try:
+                code = forked.wait(timeout)
+            except BaseException:
+                forked.send_signal(signal.SIGKILL)
+                forked.wait()
+                raise
+            texts = []
+            for file in (output, errors):
+                file.seek(0)
+                texts.append(file.read().decode())
+            return subprocess.CompletedProcess(command, code, *texts)
+
+    def _fork(
+        self, command: Sequence[str], env: Mapping[str, str], cwd: Path | None, *, outputs: tuple[int, int]
+    ) -> tuple[int, int, int]:
+        """Return the process's id, a pidfd of it, and where its exit code can be read when it has ended."""
         own = {name: value for name, value in os.environ.items() if name.startswith(OURS)}
         order = {
             "command": list(command),
             "arguments": list(command[len(PROGRAM) :]),
             "environment": {**own, **env},
+            "directory": os.fspath(cwd or Path.cwd()),
         }
-        output, theirs = os.pipe()
         ended, tell = os.pipe()
         with self._lock:
             assert self._orders is not None
-            socket.send_fds(self._orders, [json.dumps(order).encode()], [theirs, tell])
+            socket.send_fds(self._orders, [json.dumps(order).encode()], [*outputs, tell])
             pid, (handle,), _, _ = socket.recv_fds(self._orders, 64, 1)
-        os.close(theirs)
         os.close(tell)
-        return Forked(int(pid), handle, os.fdopen(output, "rb"), ended)
+        return int(pid), handle, ended
+
+    def close(self) -> None:
+        """End that process; what it has forked goes on, unheard."""
+        if self._orders is not None and self._process is not None:
+            self._orders.close()
+            self._process.wait(10)
+            self._orders = self._process = None
 
     def _start(self) -> None:
         self._surroundings = _surroundings()
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", PROCESS, str(theirs.fileno())],
+                [sys.executable, "-m", PROCESS, str(theirs.fileno()), self._what],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,  # as a fork's: Python has looked at what it writes to by then
+                stdout=theirs.fileno(),  # as a fork's no file: Python looks at what it writes to when it starts
                 env={name: value for name, value in os.environ.items() if not name.startswith(OURS)},
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
@@ -125,5 +171,12 @@ def _surroundings() -> tuple[Path, dict[str, str]]:
     return Path.cwd(), others
 
 
-FORKING = Forking()
-"""This process's."""
+SERVICES = Forking("services")
+COMMANDS = Forking("commands")
+
+
+@atexit.register
+def _close_all() -> None:
+    # Registered before `Child`'s own, so it comes after that has stopped what runs.
+    for one in (SERVICES, COMMANDS):
+        one.close()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from setproctitle import setproctitle
 
+from dimse_mesh.app import __main__ as program
 from dimse_mesh.app.cli import main as command_line
 from dimse_mesh.app.nursery_process import MAX_ORDER_BYTES, preload
 
@@ -31,6 +32,7 @@ class Order:
     command: list[str]
     arguments: list[str]
     environment: dict[str, str]
+    directory: str
 
 
 def next_order(orders: socket.socket) -> Order | None:
@@ -47,14 +49,14 @@ def next_order(orders: socket.socket) -> Order | None:
             _tell_ends(tell)
         if orders not in ready:
             continue
-        order, descriptors, _, _ = socket.recv_fds(orders, MAX_ORDER_BYTES, 2)
+        order, descriptors, _, _ = socket.recv_fds(orders, MAX_ORDER_BYTES, 3)
         if not order:
             return None
-        output, ended = descriptors
+        output, errors, ended = descriptors
         pid = os.fork()
         if pid == 0:
             os.dup2(output, 1)
-            os.dup2(output, 2)
+            os.dup2(errors, 2)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for one in (orders, woken, wake):
@@ -66,6 +68,7 @@ def next_order(orders: socket.socket) -> Order | None:
         socket.send_fds(orders, [str(pid).encode()], [handle])
         os.close(handle)
         os.close(output)
+        os.close(errors)
         tell[pid] = ended
 
 
@@ -83,13 +86,24 @@ def _tell_ends(tell: dict[int, int]) -> None:
 def become(order: Order) -> None:
     """Be that program, and end as a process ends that was started."""
     os.environ.update(order.environment)
+    os.chdir(order.directory)
+    sys.path[0] = order.directory
     setproctitle(" ".join(order.command))
-    sys.argv = ["dimse-mesh", *order.arguments]
+    sys.modules["__main__"] = program
+    sys.argv = [str(program.__file__), *order.arguments]
     command_line()
+
+
+def import_what_commands_need() -> None:
+    """Import what the commands for people import, and services don't."""
+    import rich.console
+    import rich.table  # noqa: F401
 
 
 if __name__ == "__main__":
     preload()
+    if sys.argv[2] == "commands":
+        import_what_commands_need()
     wanted = next_order(socket.socket(fileno=int(sys.argv[1])))
     if wanted is not None:
         become(wanted)

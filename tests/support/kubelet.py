@@ -14,6 +14,7 @@ import yaml
 
 from dimse_mesh.operator.names import Component
 from dimse_mesh.operator.zone import SECRETS_DIR, parse_spec, secret_uses, zone_settings
+from tests.support.forking import SERVICES
 from tests.support.ports import reserve_port
 from tests.support.process import Child
 
@@ -68,4 +69,4 @@ def start(directory: Path, spec: Mapping[str, Any], component: Component, secret
     config = directory / "zone.yaml"
     config.write_text(yaml.safe_dump(document).replace(SECRETS_DIR, str(mounted)))
     command = [sys.executable, "-m", "dimse_mesh.app", "run", component.value, "--config", str(config)]
-    return Started(Child(command, log=directory / "service.log", env=environment, fork=True), health)
+    return Started(Child(command, log=directory / "service.log", env=environment, fork=SERVICES), health)

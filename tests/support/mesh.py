@@ -13,6 +13,7 @@ import yaml
 
 from dimse_mesh.app.local_keys import with_local_keys
 from dimse_mesh.mesh import NatsSettings
+from tests.support import forking
 from tests.support.ports import reserve_port
 from tests.support.process import Child, command_line, descendants, resident_bytes
 
@@ -103,7 +104,7 @@ class Mesh:
             nats_port = reserve_port()
             command += ["--nats-port", str(nats_port)]
             command += ["--data-dir", str(directory / "data")] if jetstream else []
-        child = Child(command, log=directory / "mesh.log", env=env, fork=True)
+        child = Child(command, log=directory / "mesh.log", env=env, fork=forking.SERVICES)
         try:
             child.wait_for_line(r"^ready$", timeout=timeout)
         except BaseException:

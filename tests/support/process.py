@@ -18,7 +18,7 @@ from typing import Self
 
 import pytest
 
-from tests.support.forking import FORKING, Forked
+from tests.support.forking import Forked, Forking
 from tests.support.ports import is_listening
 
 POLL_INTERVAL = 0.01
@@ -56,7 +56,7 @@ class Child:
     """A running program in its own process group, with all its output collected and written to `log`.
 
     Args:
-        fork: if it is a service of ours, let it be forked (`forking`), where that makes no difference to starting it.
+        fork: let it be forked if it is our program (`forking`), where that makes no difference to starting it.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Child:
         log: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        fork: bool = False,
+        fork: Forking | None = None,
     ) -> None:
         self.command = list(command)
         self.log = log
@@ -74,8 +74,8 @@ class Child:
         self._ended = False
         self._changed = threading.Condition()
         self._popen: subprocess.Popen[bytes] | Forked
-        if fork and cwd is None and FORKING.can_start(self.command, env or {}):
-            self._popen = FORKING.start(self.command, env or {})
+        if fork is not None and fork.can_start(self.command, env or {}):
+            self._popen = fork.start(self.command, env or {}, cwd)
         else:
             self._popen = subprocess.Popen(
                 self.command,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forking import COMMANDS
 from tests.support.mesh import COMMAND, Ae, Mesh, two_zones
 from tests.support.process import Child, wait_until
 from tests.support.scripted import Server, ServerPeer
@@ -56,6 +57,7 @@ def start(mesh: Mesh, folder: Path, command: str, *more: str) -> Child:
         [*COMMAND, command, "CLOUD01", *arguments, "--config", str(hospital), "--nats", nats],
         log=folder / "log",
         cwd=folder,
+        fork=COMMANDS,
     )
 
 

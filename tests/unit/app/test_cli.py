@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.forking import COMMANDS, PROGRAM
 from tests.support.ports import reserve_port
 
 ZONE = "zone: hospital\n"
@@ -19,8 +20,11 @@ UNREACHABLE = (
 
 
 def dimse_mesh(*arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    command = [*PROGRAM, *map(str, arguments)]
+    if COMMANDS.can_start(command, {}):
+        return COMMANDS.run(command, timeout=timeout)
     return subprocess.run(
-        [sys.executable, "-m", "dimse_mesh.app", *map(str, arguments)],
+        command,
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -10,6 +10,7 @@ from typing import cast
 import anyio
 import pytest
 
+from dimse_mesh.delivery import removal as removal_module
 from dimse_mesh.delivery.removal import Removal
 from dimse_mesh.delivery.scan import AheadObject
 from dimse_mesh.mesh import JetStream, MeshTimeout
@@ -92,6 +93,28 @@ def test_objects_of_one_subject_go_by_one_purge() -> None:
     assert case.names == []
     assert case.stream.purged == [6]
     assert case.asked("DELETE") == 0
+
+
+def test_enough_objects_go_without_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removal_module, "REST", 1e12)
+    monkeypatch.setattr(removal_module, "LONGEST_REST", 1e12)
+    monkeypatch.setattr(removal_module, "ENOUGH", 4)
+    case = Case()
+    case.store(9)
+
+    async def main() -> None:
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as tasks:
+                removal = Removal(cast(JetStream, case.stream), SPOOL, tasks)
+                leaving = [removal.enter(item) for item in case.items()]
+                for begin, end in ((0, 1), (1, 5), (5, 9)):
+                    async with anyio.create_task_group() as some:
+                        for each in leaving[begin:end]:
+                            some.start_soon(removal.remove, each)
+                tasks.cancel_scope.cancel()
+
+    anyio.run(main)
+    assert case.stream.purged == [4, 4]
 
 
 def test_each_subject_has_its_own_purge() -> None:

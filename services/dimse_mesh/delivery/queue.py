@@ -134,21 +134,22 @@ class DestinationQueue:
                         self._target.abort()
                         self._failures += 1
                         await self._pause(f"the spool can't be read: {error}", "")
-                        self._read_anew(bands)
+                        self._read_anew(bands, settling)
                 await settling.settled()
             finally:
                 with anyio.CancelScope(shield=True):
                     await self._target.close()
             tasks.cancel_scope.cancel()
 
-    def _read_anew(self, bands: Bands) -> None:
+    def _read_anew(self, bands: Bands, settling: Settling) -> None:
         """Read the spool from its first object again, or from where it was read to while objects are held back.
 
-        From the first, because nats-server, when it is killed, may bring removed messages back. A share that is empty
-        while others aren't would read theirs over and over, so it does that now and then only.
+        From the first, because nats-server, when it is killed, may bring removed messages back. What isn't removed yet,
+        or is of other shares, would be read over and over: so while there is any, that is done now and then only.
         """
         now = asyncio.get_running_loop().time()
-        from_first = not len(self._holds) and (self._share.is_whole or now >= self._anew_at)
+        is_alone = self._share.is_whole and not settling.is_busy
+        from_first = not len(self._holds) and (is_alone or now >= self._anew_at)
         if from_first:
             self._anew_at = now + ANEW_INTERVAL
             self._early.clear()
@@ -184,7 +185,7 @@ class DestinationQueue:
         found = await bands.next()
         if found is None:
             await self._rest()
-            self._read_anew(bands)
+            self._read_anew(bands, settling)
             return
         priority, item = found
         handled, scan = False, bands.scan(priority)

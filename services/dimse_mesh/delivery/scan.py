@@ -204,7 +204,8 @@ class ObjectScan:
     def back_to(self, sequence: int) -> None:
         """Go on with the object of that sequence number, read anew."""
         self._epoch += 1
-        self._newest.clear()
+        if sequence != self._read_to:
+            self._newest.clear()
         self._ahead.clear()
         self._bytes = 0
         self._first = self._read_to = sequence

@@ -119,6 +119,11 @@ class Settling:
             )
             return False
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is settled that isn't gone."""
+        return bool(self._under_way)
+
     async def settled(self) -> None:
         """Wait until everything is removed."""
         while self._under_way:

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from dimse_mesh.mesh import pack
+from dimse_mesh.schemas.acknowledged import AcknowledgedObjects, ObjectName
 from dimse_mesh.schemas.association import EncryptionOffer, OpenReply, OpenRequest, OpenResult
 from dimse_mesh.schemas.callbacks import CallbackNotice
 from dimse_mesh.schemas.commitment import (
@@ -158,6 +159,27 @@ MODELS: tuple[BaseModel, ...] = (
         manifest=MANIFEST, cause="rejected", detail="calling AE", status=0xA700, attempts=3, failed=2.5
     ),
     StudyOrigin(source="hospital", calling_ae="CT1", seen=1.5),
+    AcknowledgedObjects(
+        names=(
+            ObjectName(
+                sequence=1 << 40,
+                object_id="0" * 32,
+                sop_class="1.2.840.10008.5.1.4.1.1.2",
+                sop_instance="1.2.3",
+                transfer_syntax="1.2.840.10008.1.2.1",
+                called_ae="ARCHIVE",
+                calling_ae="CT1",
+                study="0123456789abcdef",
+                study_instance_uid="1.2",
+                size=1000,
+                received=1.5,
+                priority=RoutePriority.HIGH,
+                receipt=True,
+                receipt_for=("1.2", "2.25.1"),
+            ),
+        ),
+        written=1.5,
+    ),
     SpoolMade(nats_server="2.15.0", when=1.5),
     SpoolRoom(refusing="full", since=1.5),
     KnownContexts(

@@ -10,7 +10,7 @@ the `queue` commands of the source zone do both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dimse_mesh.schemas.addresses import Role
 from dimse_mesh.schemas.event_subjects import event_stream
@@ -106,7 +106,12 @@ class PlacedSpool:
         yield f"{jetstream_api(self.domain)}.DIRECT.GET.{origin_stream(self.spool.root, self.spool.zone)}"
         for placed in own:
             if not (placed.spool.is_on_its_way or placed.spool.is_shared):
-                yield from (placed.spool.chunk("*"), placed.spool.object(), placed.spool.broken("*"))
+                yield from placed.passing_on()
+
+    def passing_on(self) -> Iterator[str]:
+        """Yield where an object is written to, one that has come from elsewhere in the zone."""
+        spool = self.spool
+        yield from (spool.chunk("*"), spool.object(), spool.broken("*"), spool.acknowledged("*"))
 
     def removing(self) -> Iterator[str]:
         """Yield the requests that remove messages."""
@@ -133,6 +138,8 @@ def durable_publishing(
             spool = placed.spool
             yield from (spool.chunk("*"), spool.object(), spool.broken("*"), spool.state(StateKind.KNOWN))
             yield from (spool.question("*"), spool.reference("*"))
+            if not spool.is_shared:
+                yield spool.acknowledged("*")
             yield from placed.words(StateKind.MADE, StateKind.KNOWN, StateKind.ROOM)
             yield from placed.committing()
     elif role is Role.STORE:
@@ -147,8 +154,7 @@ def durable_publishing(
     elif role is Role.COMMAND:
         for placed in own:
             spool = placed.spool
-            yield from (spool.chunk("*"), spool.object(), spool.broken("*"), spool.receipt(None))
-            yield spool.released("*")
+            yield from (*placed.passing_on(), spool.receipt(None), spool.released("*"))
             yield spool.state(StateKind.PAUSE)
             yield from placed.words(StateKind.STATUS, StateKind.PAUSE)
             yield from placed.seeing_commitments()
@@ -173,8 +179,7 @@ def durable_publishing(
             yield from placed.api("STREAM.INFO", "STREAM.MSG.GET")
             yield f"{jetstream_api(placed.domain)}.STREAM.NAMES"
             if placed.spool.is_before_hooks:  # what the hooks have made of an object goes into the next spool
-                behind = placed.spool.behind_hooks
-                yield from (behind.chunk("*"), behind.object(), behind.broken("*"))
+                yield from replace(placed, spool=placed.spool.behind_hooks).passing_on()
 
 
 def durable_hearing(

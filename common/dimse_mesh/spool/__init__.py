@@ -3,6 +3,7 @@
 study       which study an object is of
 store       the streams of a source zone
 writer      one object in: pieces first, the manifest last
+acknowledged  which objects were acknowledged, by name
 sharing     pieces that several destinations share
 reader      objects out, checked against their digests
 passing_on  objects from one spool into another
@@ -15,6 +16,7 @@ inspection  what an operator sees and decides
 many        the same done to many objects
 """
 
+from dimse_mesh.spool.acknowledged import AcknowledgedNames, NoteAcknowledged, name_of, naming
 from dimse_mesh.spool.commitments import CommitmentStore, PendingCommitment
 from dimse_mesh.spool.inspection import Buried, SpoolInspector, SpoolSummary, pause_in
 from dimse_mesh.spool.known import Knowledge
@@ -37,6 +39,10 @@ from dimse_mesh.spool.study import study_instance_uid
 from dimse_mesh.spool.writer import ObjectWriter
 
 __all__ = [
+    "AcknowledgedNames",
+    "NoteAcknowledged",
+    "name_of",
+    "naming",
     "Buried",
     "facts_of",
     "for_each",

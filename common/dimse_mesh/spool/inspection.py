@@ -8,7 +8,16 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 from dimse_mesh.dimse import CommandSet, DimseError
-from dimse_mesh.mesh import EnvelopeError, JetStream, StoredMessage, pack, remove_message, unpack
+from dimse_mesh.mesh import (
+    EnvelopeError,
+    JetStream,
+    StoredMessage,
+    pack,
+    purge_up_to,
+    remove_message,
+    unpack,
+)
+from dimse_mesh.schemas.acknowledged import AcknowledgedObjects
 from dimse_mesh.schemas.commitment import Fate
 from dimse_mesh.schemas.spool import DeadLetter, QueuePause, QueueStatus
 from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, Share, SpoolSubjects, StateKind
@@ -27,6 +36,12 @@ class Buried:
     sequence: int
     letter: DeadLetter
     spooled: SpooledObject
+
+    @property
+    def is_name_alone(self) -> bool:
+        """Whether nothing of its object is left: neither a piece nor its end."""
+        manifest = self.letter.manifest
+        return not manifest.chunks and not self.spooled.tail and manifest.size > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +171,32 @@ class SpoolInspector:
         pieces = await self._jetstream.purge(self.spool.stream, self.spool.chunk(object_id))
         return pieces + await self._jetstream.purge(self.spool.stream, self.spool.reference(object_id))
 
-    async def retry(self, buried: Buried) -> None:
-        """Put a dead letter at the end of the queue."""
+    async def purge_old_names(self, age: float) -> int:
+        """Remove names that nobody reads and in front of which no object waits; return how many messages those were.
+
+        A delivery service of a former version reads none.
+
+        Args:
+            age: seconds since they were written, at least.
+        """
+        stream, subject = self.spool.stream, self.spool.acknowledged(ANY_TOKEN)
+        waiting = await self._jetstream.read(stream, self.spool.object(), count=1, max_bytes=1)
+        end = waiting.messages[0].sequence if waiting.messages else None
+        last = 0
+        async for message in self._messages(subject, 1, end):
+            try:
+                written = unpack(AcknowledgedObjects, message.payload)[0].written
+            except EnvelopeError:
+                written = 0.0
+            if written > time.time() - age:
+                break
+            last = message.sequence
+        return await purge_up_to(self._jetstream, stream, subject, last) if last else 0
+
+    async def retry(self, buried: Buried) -> int:
+        """Put a dead letter at the end of the queue; return its sequence number there."""
         manifest = buried.letter.manifest
-        await self._jetstream.publish(
+        sequence = await self._jetstream.publish(
             self.spool.object(
                 calling_ae=manifest.calling_ae, study=manifest.study, priority=manifest.priority
             ),
@@ -168,6 +205,7 @@ class SpoolInspector:
             message_id=f"{manifest.object_id}.again.{buried.sequence}",
         )
         await remove_message(self._jetstream, self.spool.stream, buried.sequence, is_it=buried.spooled.is_in)
+        return sequence
 
     async def drop(self, spooled: SpooledObject, *, redirected_to: str = "") -> None:
         """Remove an object, or a dead letter, for good.
@@ -178,7 +216,10 @@ class SpoolInspector:
         manifest = spooled.manifest
         fate = Fate.REDIRECTED if redirected_to else Fate.DROPPED
         receipts = Receipts(self._jetstream, self.spool)
-        await receipts.write(manifest, spooled.sequence, fate, redirected_to=redirected_to)
+        # Of every object, or the delivery service takes it for a lost one.
+        await receipts.write(
+            manifest, spooled.sequence, fate, redirected_to=redirected_to, whether_or_not_wanted=True
+        )
         await remove_message(self._jetstream, self.spool.stream, spooled.sequence, is_it=spooled.is_in)
         await remove_pieces(self._jetstream, self.spool, manifest)
 

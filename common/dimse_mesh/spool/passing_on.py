@@ -13,6 +13,7 @@ from dimse_mesh.mesh import JetStream, MeshError
 from dimse_mesh.runtime.settings_durable import SpoolSettings
 from dimse_mesh.schemas.spool import Manifest
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+from dimse_mesh.spool.acknowledged import NoteAcknowledged
 from dimse_mesh.spool.reader import DamagedObject
 from dimse_mesh.spool.writer import ObjectFacts, ObjectWriter
 
@@ -48,6 +49,7 @@ async def pass_on(
     *,
     facts: ObjectFacts,
     max_payload: int,
+    note: NoteAcknowledged,
     object_id: str | None = None,
     encryption: ObjectEncryption | None = None,
 ) -> None:
@@ -57,6 +59,7 @@ async def pass_on(
         data_set: its pieces.
         facts: what its manifest is to say beside them.
         max_payload: bytes of a message that nats-server accepts.
+        note: is told of it when it stands there.
         object_id: of an object that may be written again; None: a new one.
         encryption: of the zone; None: it stands there in the clear.
 
@@ -77,7 +80,8 @@ async def pass_on(
         try:
             async for piece in data_set:
                 await writer.write(bytes(piece))
-            await writer.commit(command, **facts)
+            manifest = await writer.commit(command, **facts)
+            note(target, manifest, writer.stored[target])
         except (MeshError, DamagedObject) as error:
             failure = error
             tasks.cancel_scope.cancel()

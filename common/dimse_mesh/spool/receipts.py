@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable
 
 from dimse_mesh.mesh import EnvelopeError, JetStream, pack, unpack
+from dimse_mesh.schemas.acknowledged import ObjectName
 from dimse_mesh.schemas.commitment import Fate, QueueProgress, Receipt
 from dimse_mesh.schemas.spool import Manifest
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects, StateKind
@@ -20,14 +21,21 @@ class Receipts:
         self._spool = spool
 
     async def write(
-        self, manifest: Manifest, sequence: int, fate: Fate, *, cause: str = "", redirected_to: str = ""
+        self,
+        manifest: Manifest,
+        sequence: int,
+        fate: Fate,
+        *,
+        cause: str = "",
+        redirected_to: str = "",
+        whether_or_not_wanted: bool = False,
     ) -> None:
         """Write what has become of an object, before it leaves the queue; not for one that wants no receipt.
 
         Args:
             sequence: of its manifest, by which the same receipt is known when it is written again.
         """
-        if not manifest.receipt:
+        if not (manifest.receipt or whether_or_not_wanted):
             return
         sop_class, sop_instance = _known_as(manifest)
         receipt = Receipt(
@@ -56,6 +64,16 @@ class Receipts:
         subject = self._spool.receipt(_known_as(manifest)[1])
         newest = await self._jetstream.last(self._spool.receipt_stream, subject)
         return newest is not None and newest.message_id == _receipt_id(manifest, sequence, Fate.DELIVERED)
+
+    async def settled_to(self, name: ObjectName) -> int:
+        """Return up to which sequence number what has an object's SOP Instance UID is settled, by its newest receipt.
+
+        0: it has none.
+        """
+        subject = self._spool.receipt((name.receipt_for or (name.sop_class, name.sop_instance))[1])
+        newest = await self._jetstream.last(self._spool.receipt_stream, subject)
+        number = "" if newest is None else newest.message_id.rpartition(".")[2]
+        return int(number) if number.isascii() and number.isdigit() and len(number) < 20 else 0
 
     async def find(self, sop_instances: Iterable[str]) -> dict[str, Receipt]:
         """Return the newest receipt of each instance that has one."""

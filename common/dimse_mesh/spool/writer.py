@@ -92,6 +92,8 @@ class ObjectWriter:
         self._settled = anyio.Event()
         self._failure: MeshError | None = None
         self._may_stand = False
+        self.stored: dict[SpoolSubjects, int] = {}
+        """Sequence number of the manifest, by spool, as nats-server has acknowledged it."""
 
     @property
     def size(self) -> int:
@@ -164,7 +166,7 @@ class ObjectWriter:
         message = pack(manifest, encoded)
 
         async def announce(spool: SpoolSubjects) -> None:
-            await self._jetstream.publish(
+            self.stored[spool] = await self._jetstream.publish(
                 spool.object(
                     calling_ae=manifest.calling_ae, study=manifest.study, priority=manifest.priority
                 ),

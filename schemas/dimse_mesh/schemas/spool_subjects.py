@@ -181,6 +181,10 @@ class SpoolSubjects(NamedTuple):
         """Whether the destination is committed to some instances: a question of the source zone's front-ends."""
         return f"{self._prefix}.question.{question_id}"
 
+    def acknowledged(self, writer: str) -> str:
+        """Names of objects that were acknowledged, as one process writes them."""
+        return f"{self._prefix}.acknowledged.{writer}"
+
     @property
     def interest(self) -> tuple[str, ...]:
         """All subjects of the stream."""
@@ -192,6 +196,7 @@ class SpoolSubjects(NamedTuple):
             self.object(),
             self.failed(),
             self.question(ANY_TOKEN),
+            self.acknowledged(ANY_TOKEN),
         )
 
     @property

@@ -31,12 +31,14 @@ from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.spool import LONGEST_REASON, QueuePause
 from dimse_mesh.schemas.spool_subjects import Share, SpoolSubjects
 from dimse_mesh.spool import (
+    AcknowledgedNames,
     Buried,
     DamagedObject,
     SpooledObject,
     SpoolInspector,
     SpoolSummary,
     for_each,
+    naming,
     read_data_set,
 )
 
@@ -59,6 +61,8 @@ class Queues:
     settings: SpoolSettings
     max_payload: int
     """Bytes of a message that nats-server accepts."""
+    names: AcknowledgedNames
+    """Of what a command puts into a spool."""
     encryption: ObjectEncryption | None = None
     """Of the zone; None: it has none."""
 
@@ -98,14 +102,16 @@ async def open_queues(settings: ZoneSettings) -> AsyncIterator[Queues]:
     ) as mesh:
         jetstream = JetStream(mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
         await jetstream.start()
-        yield Queues(
-            jetstream,
-            spools_of(settings),
-            shares_of(settings),
-            settings.spool,
-            mesh.max_payload,
-            encryption,
-        )
+        async with naming(jetstream, max_payload=mesh.max_payload) as names:
+            yield Queues(
+                jetstream,
+                spools_of(settings),
+                shares_of(settings),
+                settings.spool,
+                mesh.max_payload,
+                names,
+                encryption,
+            )
 
 
 def with_queues(config: Path, do: Callable[[Queues], Awaitable[int]]) -> int:
@@ -218,12 +224,20 @@ async def retry(queues: Queues, destination: str, ids: Sequence[str]) -> int:
     async def meant() -> AsyncIterator[Buried]:
         # Up to now: one that is put back may be a dead letter again before the last one has had its turn.
         async for buried in inspector.dead_letters(last=await inspector.end()):
-            if _is_meant(buried.spooled, ids):
+            if not _is_meant(buried.spooled, ids):
+                continue
+            if buried.is_name_alone:
+                lost = (
+                    f"{buried.spooled.manifest.sop_instance} stays: nothing of it is left, ask for it again"
+                )
+                print(printable(lost), file=sys.stderr)
+            else:
                 yield buried
 
     async def put_back(buried: Buried) -> None:
         nonlocal count
-        await inspector.retry(buried)
+        sequence = await inspector.retry(buried)
+        queues.names.note(inspector.spool, buried.letter.manifest, sequence)
         count += 1
 
     try:

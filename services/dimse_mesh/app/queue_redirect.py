@@ -78,6 +78,7 @@ async def _copy(queues: Queues, source: SpoolSubjects, target: SpoolSubjects, sp
         read_data_set(queues.jetstream, source, spooled, encryption=queues.encryption),
         facts={**facts_of(manifest), "called_ae": called, "route": manifest.route},
         max_payload=queues.max_payload,
+        note=queues.names.note,
         encryption=queues.encryption,
         object_id=id_there(manifest.object_id, target),
     )

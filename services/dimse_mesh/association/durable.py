@@ -42,7 +42,7 @@ from dimse_mesh.runtime.routing import CommitmentMode, Delivery, Route
 from dimse_mesh.runtime.spools import entrances_of, shares_of, spool_of, spools_of, written_by
 from dimse_mesh.schemas.spool import KnownContext
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
-from dimse_mesh.spool import Knowledge, ObjectWriter, until_made
+from dimse_mesh.spool import AcknowledgedNames, Knowledge, ObjectWriter, naming, until_made
 from dimse_mesh.upper_layer import AssociateRQ, RoleSelection, significant_uid
 
 log = logging.getLogger(__name__)
@@ -64,11 +64,17 @@ class _Client(NamedTuple):
 class DurableFrontEnd:
     """Takes associations of durable routes on which objects are to be stored; made by `durable_front_end`.
 
+    Args:
+        names: of what it acknowledges.
+
     Raises (from the constructor):
         StartError: a key of the encryption is unusable.
     """
 
-    def __init__(self, context: ServiceContext, router: Router, jetstream: JetStream) -> None:
+    def __init__(
+        self, context: ServiceContext, router: Router, jetstream: JetStream, names: AcknowledgedNames
+    ) -> None:
+        self._names = names
         self._context = context
         self._router = router
         self._jetstream = jetstream
@@ -233,6 +239,7 @@ class DurableFrontEnd:
         )
         storing = Storing(
             partial(self._writer, entrances),
+            self._names.note,
             called_ae=route.called_ae or request.called_ae,
             calling_ae=route.calling_ae or request.calling_ae,
             route=route.key if route.hooks or route.by_origin else None,
@@ -304,11 +311,12 @@ async def durable_front_end(context: ServiceContext, router: Router) -> AsyncIte
         return
     jetstream = JetStream(context.mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
     await jetstream.start()
-    front_end = DurableFrontEnd(context, router, jetstream)
-    shared = [share.spool for share in shares_of(settings)]
-    if await until_made(jetstream, [*spools, *shared], context.draining):
-        for spool in spools:
-            await front_end.open(spool)
-        for spool in shared:
-            await front_end.follow_room(spool)
-    yield front_end
+    async with naming(jetstream, max_payload=context.mesh.max_payload) as names:
+        front_end = DurableFrontEnd(context, router, jetstream, names)
+        shared = [share.spool for share in shares_of(settings)]
+        if await until_made(jetstream, [*spools, *shared], context.draining):
+            for spool in spools:
+                await front_end.open(spool)
+            for spool in shared:
+                await front_end.follow_room(spool)
+        yield front_end

@@ -18,7 +18,7 @@ from dimse_mesh.dimse.status import FailureReason
 from dimse_mesh.mesh import MeshError, StreamFull
 from dimse_mesh.schemas.spool import Manifest, RouteKey
 from dimse_mesh.schemas.spool_subjects import RoutePriority
-from dimse_mesh.spool import ObjectWriter
+from dimse_mesh.spool import NoteAcknowledged, ObjectWriter
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class Storing:
 
     Args:
         writer: makes the writer of an object; its pieces are stored in the given task group.
+        note: is told of each object that is acknowledged.
         called_ae, calling_ae: by which the objects are delivered.
         route: whose hooks the objects are for; None: it has none.
         priority: of the route.
@@ -50,6 +51,7 @@ class Storing:
     def __init__(
         self,
         writer: Callable[[TaskGroup], ObjectWriter],
+        note: NoteAcknowledged,
         *,
         called_ae: str,
         calling_ae: str,
@@ -62,6 +64,7 @@ class Storing:
         traceparent: str | None,
     ) -> None:
         self._writer = writer
+        self._note = note
         self._called_ae = called_ae
         self._calling_ae = calling_ae
         self._route = route
@@ -102,6 +105,8 @@ class Storing:
                     priority=self._priority,
                     receipt=self._receipts,
                 )
+                for spool, sequence in writer.stored.items():
+                    self._note(spool, manifest, sequence)
                 if self._accepted is not None:
                     await self._accepted(manifest)
             except (MeshError, Ended) as error:

@@ -56,6 +56,10 @@ class Holds:
                 return True
         return False
 
+    def has(self, calling_ae: str, study: str) -> bool:
+        """Tell whether what a calling AE has sent of a study is held back."""
+        return (HoldKind.CALLING_AE, calling_ae) in self._holds or (HoldKind.STUDY, study) in self._holds
+
     def failures(self, key: HoldKey) -> int:
         """Return how often in a row what a key stands for has failed."""
         hold = self._holds.get(key)

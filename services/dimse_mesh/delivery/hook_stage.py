@@ -20,7 +20,14 @@ from dimse_mesh.runtime.routing import Delivery, Route
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.settings_hooks import Hook
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects, hidden_instance
-from dimse_mesh.spool import DamagedObject, SpooledObject, facts_of, pass_on, read_data_set
+from dimse_mesh.spool import (
+    DamagedObject,
+    NoteAcknowledged,
+    SpooledObject,
+    facts_of,
+    pass_on,
+    read_data_set,
+)
 
 if TYPE_CHECKING:
     from dimse_mesh.encryption.objects import ObjectEncryption
@@ -30,7 +37,11 @@ Pieces = Callable[[], AsyncIterator[bytes | memoryview]]
 
 
 class HookStage:
-    """Takes objects of one spool before hooks to the one behind them."""
+    """Takes objects of one spool before hooks to the one behind them.
+
+    Args:
+        note: is told of each object that stands behind them.
+    """
 
     def __init__(
         self,
@@ -39,6 +50,7 @@ class HookStage:
         settings: ZoneSettings,
         *,
         max_payload: int,
+        note: NoteAcknowledged,
         encryption: ObjectEncryption | None = None,
     ) -> None:
         self._encryption = encryption
@@ -46,6 +58,7 @@ class HookStage:
         self._spool = spool
         self._settings = settings
         self._max_payload = max_payload
+        self._note = note
         self._limits = settings.delivery.hooks
         self._runner = HookRunner(self._limits)
 
@@ -170,6 +183,7 @@ class HookStage:
             changed(),
             facts=facts,
             max_payload=self._max_payload,
+            note=self._note,
             encryption=self._encryption,
         )
 

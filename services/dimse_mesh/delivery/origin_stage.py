@@ -20,7 +20,15 @@ from dimse_mesh.runtime.routing import Delivery, Destination, Route
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.spools import spool_of
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
-from dimse_mesh.spool import DamagedObject, Origins, SpooledObject, facts_of, id_there, pass_on
+from dimse_mesh.spool import (
+    DamagedObject,
+    NoteAcknowledged,
+    Origins,
+    SpooledObject,
+    facts_of,
+    id_there,
+    pass_on,
+)
 
 if TYPE_CHECKING:
     from dimse_mesh.encryption.objects import ObjectEncryption
@@ -76,7 +84,11 @@ class RememberingTaker(TakerInFront):
 
 
 class OriginStage:
-    """Takes the objects of a zone's routes by origin to the spools of their destinations."""
+    """Takes the objects of a zone's routes by origin to the spools of their destinations.
+
+    Args:
+        note: is told of each object that stands there.
+    """
 
     def __init__(
         self,
@@ -86,6 +98,7 @@ class OriginStage:
         origins: Origins,
         *,
         max_payload: int,
+        note: NoteAcknowledged,
         encryption: ObjectEncryption | None = None,
     ) -> None:
         self._encryption = encryption
@@ -94,6 +107,7 @@ class OriginStage:
         self._settings = settings
         self._origins = origins
         self._max_payload = max_payload
+        self._note = note
 
     @property
     def is_open(self) -> bool:
@@ -140,6 +154,7 @@ class OriginStage:
                 data_set,
                 facts={**facts_of(manifest), "called_ae": called, "origin": manifest.object_id},
                 max_payload=self._max_payload,
+                note=self._note,
                 encryption=self._encryption,
                 object_id=id_there(manifest.object_id, target),
             )

@@ -21,13 +21,16 @@ from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.delivery.pace import Pace
 from dimse_mesh.delivery.report import ShareReport
 from dimse_mesh.delivery.scan import AheadObject, ObjectScan, sequence_of
+from dimse_mesh.delivery.settled import SettledObjects
 from dimse_mesh.delivery.settling import Settling
 from dimse_mesh.delivery.share import QueueShare
+from dimse_mesh.delivery.study_order import StudyOrder
 from dimse_mesh.delivery.taker import Taker
 from dimse_mesh.mesh import JetStream, MeshError
 from dimse_mesh.runtime.backoff import pause_after
 from dimse_mesh.runtime.settings_durable import DeliverySettings
-from dimse_mesh.schemas.spool import Manifest, QueuePause
+from dimse_mesh.schemas.acknowledged import ObjectName
+from dimse_mesh.schemas.spool import QueuePause
 from dimse_mesh.schemas.spool_subjects import RoutePriority, SpoolSubjects, priority_in
 from dimse_mesh.spool import SpooledObject, Unreadable, pause_in
 
@@ -36,8 +39,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_STUDIES = 4096
-"""Studies of which is remembered that nothing older waits in another band."""
 ANEW_INTERVAL = 60.0
 """Seconds after which a share reads its queue from the first object again, when it has nothing to do."""
 MOST_EARLY = 4096
@@ -52,6 +53,7 @@ class DestinationQueue:
         share: of the spool's objects, the ones that are delivered here.
         pace: when, and how fast; all shares have one.
         events: is told what becomes of the objects.
+        settled: is told which objects are settled; all shares have one.
         encryption: of our zone; None: it has none.
     """
 
@@ -66,9 +68,11 @@ class DestinationQueue:
         share: QueueShare,
         pace: Pace,
         events: DeliveryEvents,
+        settled: SettledObjects,
         encryption: ObjectEncryption | None = None,
     ) -> None:
         self._share = share
+        self._settled = settled
         self._encryption = encryption
         self._events = events
         self._pace = pace
@@ -92,17 +96,29 @@ class DestinationQueue:
         self._bands: Bands | None = None
         self._early: dict[int, RoutePriority] = {}
         """Sequence numbers of objects that are settled, before their turn in their own band."""
-        self._in_order: dict[str, int] = {}
-        """Of a study, up to which sequence number no older object of it waits in another band."""
+        self._order = StudyOrder(jetstream, spool)
         self._paused: QueuePause | None = None
         self._idle = 0.0
         """Seconds in a row in which nothing waited."""
+        self._rests = False
+        """Whether everything was read that there was, and what comes next is waited for."""
 
     def stored(self, subject: str) -> None:
         """Note that a manifest was stored, and on which subject; empty: it isn't known."""
         if self._bands is not None:
             self._bands.stored(priority_in(subject))
         self._awake.set()
+
+    def has_passed(self, name: ObjectName) -> bool:
+        """Tell whether an object's turn is over: the queue was read beyond it, and it isn't held back."""
+        bands = self._bands
+        if bands is None or not self._share.has(name.study) or self._holds.has(name.calling_ae, name.study):
+            return False
+        return self._rests or bands.has_passed(name.priority, name.sequence)
+
+    def has_reached(self, sequence: int) -> bool:
+        """Tell whether the queue was read beyond a sequence number, or to its end."""
+        return self._rests or (self._bands is not None and self._bands.furthest > sequence)
 
     def set_pause(self, payload: bytes) -> None:
         """Heed an operator's word: the message of a `QueuePause`. Whatever it is, no attempt is waited for any more."""
@@ -120,7 +136,7 @@ class DestinationQueue:
     async def run(self) -> None:
         """Deliver; returns when drained."""
         async with anyio.create_task_group() as tasks:
-            settling = Settling(self._jetstream, self._spool, tasks, self._events)
+            settling = Settling(self._jetstream, self._spool, tasks, self._events, self._settled)
             bands = self._bands = Bands(
                 lambda priority: self._scan(tasks, self._spool.object(priority=priority)),
                 tasks,
@@ -205,35 +221,19 @@ class DestinationQueue:
             return True
         manifest, sequence = item.spooled.manifest, item.spooled.sequence
         study, priority = manifest.study, manifest.priority
-        if not bands.others_may_wait(priority) or sequence <= self._in_order.get(study, 0):
+        if not bands.others_may_wait(priority) or self._order.is_known(study, sequence):
             return True
         # In this order: what other bands have before that is stored already.
         read_to = bands.scan(priority).read_to
-        oldest = await self._oldest_elsewhere(manifest)
+        oldest = await self._order.oldest_elsewhere(manifest)
         if oldest is not None and oldest < sequence:
             scan = self._scan(tasks, self._spool.object(study=study), first=oldest, end=sequence)
             while (older := await scan.next()) is not None:
                 if not await self._handle(older, scan, settling, trying=None):
                     return False
             return True
-        if len(self._in_order) >= MOST_STUDIES:
-            self._in_order.clear()
-        self._in_order[study] = read_to - 1 if oldest is None else min(read_to, oldest) - 1
+        self._order.note(study, read_to - 1 if oldest is None else min(read_to, oldest) - 1)
         return True
-
-    async def _oldest_elsewhere(self, manifest: Manifest) -> int | None:
-        """Return the sequence number of the oldest object of a study that has another priority; None: there is none.
-
-        Raises:
-            MeshError: the spool can't be read.
-        """
-        found = []
-        for priority in RoutePriority:
-            if priority is not manifest.priority:
-                subject = self._spool.object(study=manifest.study, priority=priority)
-                batch = await self._jetstream.read(self._spool.stream, subject, count=1, max_bytes=1)
-                found += [message.sequence for message in batch.messages]
-        return min(found, default=None)
 
     def _note_settled(self, spooled: SpooledObject) -> None:
         """Note an object that is settled before its turn in its own band, where it will be met again."""
@@ -385,8 +385,10 @@ class DestinationQueue:
         if due is not None:
             patience = min(patience, max(0.0, due - loop.time()))
         began = loop.time()
+        self._rests = True
         with anyio.move_on_after(patience):
             await self._awake.wait()
+        self._rests = False
         if not self._awake.is_set() and self._target.is_open:
             self._idle += loop.time() - began
             if self._idle >= self._settings.idle_time:

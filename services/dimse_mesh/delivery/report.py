@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from dimse_mesh.delivery.outcomes import DeliveryOutcome, Scope
+from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.mesh import JetStream, MeshError, pack
 from dimse_mesh.runtime.counters_durable import QueueCounters
 from dimse_mesh.runtime.telemetry import Telemetry
@@ -156,6 +156,11 @@ class QueueReport:
         share = ShareReport(self)
         self._shares.append(share)
         return share
+
+    def lost(self) -> None:
+        """Note that an object is gone from the spool."""
+        self.counters.attempted(DeliveryCause.DAMAGED.value)
+        self.counters.dead_letters += 1
 
     def hear(self) -> None:
         """Heed that a share says something else."""

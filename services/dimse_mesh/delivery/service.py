@@ -24,6 +24,8 @@ from dimse_mesh.delivery.pace import Pace
 from dimse_mesh.delivery.progress import ProgressReport
 from dimse_mesh.delivery.queue import DestinationQueue
 from dimse_mesh.delivery.report import QueueReport
+from dimse_mesh.delivery.roll_call import RollCall
+from dimse_mesh.delivery.settled import SettledObjects
 from dimse_mesh.delivery.share import QueueShare
 from dimse_mesh.delivery.shares import QueueShares
 from dimse_mesh.delivery.taker import Taker
@@ -50,7 +52,7 @@ from dimse_mesh.schemas.spool_subjects import (
     every_spool,
     parse_stream,
 )
-from dimse_mesh.spool import Origins, Questions
+from dimse_mesh.spool import AcknowledgedNames, Origins, Questions, naming
 from dimse_mesh.transcoding import Transcoder
 
 log = logging.getLogger(__name__)
@@ -79,19 +81,21 @@ async def run(context: ServiceContext) -> None:
     if settings.has_routes_by_origin:
         kept = by_domain[settings.spool.domain]
         origins = Origins(kept, root=settings.subject_root, zone=settings.zone)
-    service = DeliveryService(context, origins)
-    hearing = Hearing(context.mesh, service.confirmations)
-    await hearing.listen()
-    context.ready()
-    async with anyio.create_task_group() as queues:
-        async with anyio.create_task_group() as looking:
-            looking.start_soon(hearing.run)
-            for store in stores:
-                looking.start_soon(service.look, store, queues)
-            await context.draining.wait()
-            looking.cancel_scope.cancel()
-        service.drain()
-        queues.cancel_scope.deadline = anyio.current_time() + settings.delivery.drain_timeout
+    kept = by_domain.get(settings.spool.domain, stores[0])
+    async with naming(kept, max_payload=context.mesh.max_payload) as names:
+        service = DeliveryService(context, origins, names)
+        hearing = Hearing(context.mesh, service.confirmations)
+        await hearing.listen()
+        context.ready()
+        async with anyio.create_task_group() as queues:
+            async with anyio.create_task_group() as looking:
+                looking.start_soon(hearing.run)
+                for store in stores:
+                    looking.start_soon(service.look, store, queues)
+                await context.draining.wait()
+                looking.cancel_scope.cancel()
+            service.drain()
+            queues.cancel_scope.deadline = anyio.current_time() + settings.delivery.drain_timeout
 
 
 class Measured(Protocol):
@@ -110,12 +114,14 @@ class DeliveryService:
 
     Args:
         origins: where it is remembered which zone a study came from; None: no route goes by that.
+        names: of what is taken on from one spool to another.
 
     Raises (from the constructor):
         StartError: a key of the encryption is unusable.
     """
 
-    def __init__(self, context: ServiceContext, origins: Origins | None) -> None:
+    def __init__(self, context: ServiceContext, origins: Origins | None, names: AcknowledgedNames) -> None:
+        self._names = names
         self._context = context
         self._origins = origins
         self._encryption = object_encryption(context.settings)
@@ -180,7 +186,12 @@ class DeliveryService:
             max_payload = context.mesh.max_payload
             if spool.is_before_hooks:
                 return HookStage(
-                    store, spool, context.settings, max_payload=max_payload, encryption=self._encryption
+                    store,
+                    spool,
+                    context.settings,
+                    max_payload=max_payload,
+                    note=self._names.note,
+                    encryption=self._encryption,
                 )
             if self._origins is None:  # no route goes by origin any more
                 return None
@@ -190,6 +201,7 @@ class DeliveryService:
                 context.settings,
                 self._origins,
                 max_payload=max_payload,
+                note=self._names.note,
                 encryption=self._encryption,
             )
         remote = self._remote_of(spool)
@@ -255,6 +267,7 @@ class DeliveryService:
         events = DeliveryEvents(
             self._context, store, spool, self._events, "" if remote is None else remote.ae_title
         )
+        settled = SettledObjects()
         queue = QueueShares(
             [
                 DestinationQueue(
@@ -266,13 +279,26 @@ class DeliveryService:
                     share=QueueShare(number, len(takers)),
                     pace=pace,
                     events=events,
+                    settled=settled,
                     encryption=self._encryption,
                 )
                 for number, target in enumerate(takers)
             ]
         )
 
+        roll_call = RollCall(
+            store,
+            spool,
+            queue,
+            settled,
+            events=events,
+            lost=report.lost,
+            interval=settings.look_interval,
+            overlap=settings.drain_timeout,
+        )
+
         def stored(message: Message) -> None:
+            roll_call.stored()
             queue.stored((message.headers or {}).get("Nats-Subject", ""))
 
         def paused(message: Message) -> None:
@@ -296,12 +322,15 @@ class DeliveryService:
         if remote is not None:
             confirmation = Confirmation(Questions(store, spool), spool, remote, settings)
             self.confirmations.append(confirmation)
-        tasks.start_soon(_deliver, queue, report, confirmation)
+        tasks.start_soon(_deliver, queue, report, roll_call, confirmation)
 
 
-async def _deliver(queue: QueueShares, report: QueueReport, confirmation: Confirmation | None) -> None:
+async def _deliver(
+    queue: QueueShares, report: QueueReport, roll_call: RollCall, confirmation: Confirmation | None
+) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(report.publish)
+        tasks.start_soon(roll_call.run)
         if confirmation is not None:
             tasks.start_soon(confirmation.run)
         await queue.run()

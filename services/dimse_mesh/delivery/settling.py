@@ -13,6 +13,7 @@ from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.outcomes import DeliveryOutcome
 from dimse_mesh.delivery.removal import PAUSE, Leaving, Removal
 from dimse_mesh.delivery.scan import AheadObject
+from dimse_mesh.delivery.settled import SettledObjects
 from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, NotPermitted, pack
 from dimse_mesh.schemas.commitment import Fate
 from dimse_mesh.schemas.spool import MOST_ANSWER, DeadLetter
@@ -34,11 +35,20 @@ class Settling:
 
     A receipt is written before the object goes. Of the object the manifest goes first: pieces without one are nothing,
     and the keeper finds what a crash leaves of them.
+
+    Args:
+        known: is told of each object that is gone.
     """
 
     def __init__(
-        self, jetstream: JetStream, spool: SpoolSubjects, tasks: TaskGroup, events: DeliveryEvents
+        self,
+        jetstream: JetStream,
+        spool: SpoolSubjects,
+        tasks: TaskGroup,
+        events: DeliveryEvents,
+        known: SettledObjects,
     ) -> None:
+        self._known = known
         self._events = events
         self._jetstream = jetstream
         self._spool = spool
@@ -173,6 +183,7 @@ class Settling:
             if delivered is not None:
                 await self._tell(spooled, delivered)
             await self._removal.remove(leaving)
+            self._known.note(spooled.sequence, spooled.manifest.object_id)
             if delivered is not None:
                 await remove_pieces(self._jetstream, self._spool, spooled.manifest)
         except MeshError as error:

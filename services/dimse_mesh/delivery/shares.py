@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import anyio
 
 from dimse_mesh.delivery.queue import DestinationQueue
+from dimse_mesh.schemas.acknowledged import ObjectName
 
 
 class QueueShares:
@@ -19,6 +20,14 @@ class QueueShares:
         """Note that a manifest was stored, and on which subject; empty: it isn't known."""
         for share in self._shares:
             share.stored(subject)
+
+    def has_passed(self, name: ObjectName) -> bool:
+        """Tell whether the turn of an object is over in its share, and it isn't held back there."""
+        return any(share.has_passed(name) for share in self._shares)
+
+    def has_reached(self, sequence: int) -> bool:
+        """Tell whether some of what stands behind a sequence number has had its turn."""
+        return any(share.has_reached(sequence) for share in self._shares)
 
     def set_pause(self, payload: bytes) -> None:
         """Heed an operator's word: the message of a `QueuePause`."""

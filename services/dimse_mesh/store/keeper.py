@@ -38,11 +38,21 @@ MOST_OF_THE_TIME = 0.01
 
 
 class Keeper:
-    """Looks after the spools of a zone's durable routes, and what several destinations share."""
+    """Looks after the spools of a zone's durable routes, and what several destinations share.
+
+    Args:
+        names_age: seconds after which names go that nobody reads.
+    """
 
     def __init__(
-        self, jetstream: JetStream, spools: tuple[SpoolSubjects, ...], shares: tuple[Share, ...]
+        self,
+        jetstream: JetStream,
+        spools: tuple[SpoolSubjects, ...],
+        shares: tuple[Share, ...],
+        *,
+        names_age: float,
     ) -> None:
+        self._names_age = names_age
         self._jetstream = jetstream
         self._spools: dict[SpoolSubjects, SpoolInspector | SharedPieces] = {
             spool: SpoolInspector(jetstream, spool) for spool in spools
@@ -149,6 +159,8 @@ class Keeper:
                     await inspector.purge_pieces(object_id)
                     removed += 1
             self._suspects[spool] = found
+            if isinstance(inspector, SpoolInspector):
+                await inspector.purge_old_names(self._names_age)
         return removed
 
 
@@ -170,7 +182,7 @@ async def keeping(context: ServiceContext) -> AsyncIterator[Keeper | None]:
     streams = (*spools, *(share.spool for share in shares))
     jetstream = JetStream(context.mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
     await jetstream.start()
-    keeper = Keeper(jetstream, spools, shares)
+    keeper = Keeper(jetstream, spools, shares, names_age=settings.spool.commitment_age)
     for spool in streams:
         await _hear(context, spool, spool.broken(ANY_TOKEN), keeper.broken)
     for share in shares:

@@ -65,7 +65,7 @@ def test_an_error_of_a_durable_route_ends_that_association_alone(caplog: pytest.
     context.settings.encryption = None
 
     async def main() -> str:
-        front_end = DurableFrontEnd(context, MagicMock(spec=Router), MagicMock())
+        front_end = DurableFrontEnd(context, MagicMock(spec=Router), MagicMock(), MagicMock())
         client = dict.fromkeys(("audit", "objection", "traceparent", "opened", "live"), MagicMock())
         route: Any = object()  # no route: looking for its destinations fails
         return await front_end.serve(acceptor, MagicMock(), route, association="1", **client)

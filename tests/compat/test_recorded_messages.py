@@ -26,7 +26,15 @@ from dimse_mesh.schemas.version import VERSION
 
 FOLDER = Path(__file__).parent / "recorded"
 FILES = sorted(FOLDER.glob(f"{VERSION.major}.*.json"))
-PARTS = {"EncryptionOffer", "ObjectEncryptionHead", "ObjectKey", "Dead", "KnownContext", "WaitedFor"}
+PARTS = {
+    "EncryptionOffer",
+    "ObjectEncryptionHead",
+    "ObjectKey",
+    "Dead",
+    "KnownContext",
+    "ObjectName",
+    "WaitedFor",
+}
 """Models that stand in others and never alone."""
 
 

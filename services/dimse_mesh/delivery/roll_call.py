@@ -46,7 +46,7 @@ ANEW = 60.0
 GONE = "it was acknowledged, and nothing of it is left in the spool"
 
 
-class Turns(Protocol):
+class HasTurns(Protocol):
     """A queue, as far as the roll call goes by it."""
 
     def has_passed(self, name: ObjectName) -> bool:
@@ -89,7 +89,7 @@ class RollCall:
         self,
         jetstream: JetStream,
         spool: SpoolSubjects,
-        queue: Turns,
+        queue: HasTurns,
         settled: SettledObjects,
         *,
         events: DeliveryEvents,

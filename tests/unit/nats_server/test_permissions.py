@@ -138,6 +138,8 @@ def test_a_spool_is_written_by_its_zone_and_read_by_the_zone_of_its_destination(
         assert may_publish(source, role, chunk) == may_publish(source, role, manifest) == writes
         assert may_publish(source, role, remove) == (role is Role.COMMAND)
         assert may_publish(source, role, read) == (role in {Role.COMMAND, Role.STORE})
+        assert may_publish(source, role, SPOOL.acknowledged("w")) == writes
+        assert not may_publish(destination, role, SPOOL.acknowledged("w"))
         assert not may_publish(destination, role, chunk)
         assert not may_publish(destination, role, manifest)
         delivers = role is Role.DELIVERY

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import anyio
 
 from dimse_mesh.app.queue import open_queues
+from dimse_mesh.mesh import JetStream, pack
 from dimse_mesh.runtime.settings import load_settings
+from dimse_mesh.schemas.acknowledged import AcknowledgedObjects
+from dimse_mesh.schemas.addresses import Role
+from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
 from tests.durable.operator import numbers
 from tests.durable.site import ARCHIVE, Inbox, Site, message_of, site, store
+from tests.durable.test_stolen_key import joined
 from tests.fault.fleet import fleet
 from tests.support.files import synthetic
 from tests.support.mesh import zone_config
 from tests.support.permitted import permitted_server
 from tests.support.wire import p_data
+
+NOBODY = "NOBODY"
+"""An AE that no zone has."""
 
 
 async def _orphans(where: Site) -> int:
@@ -69,3 +79,30 @@ def test_a_front_end_waits_until_its_spools_are_made(tmp_path: Path) -> None:
         assert "ready" not in front_end.child.output.splitlines()
         services.start("hospital", "store")
         front_end.wait_ready()
+
+
+async def _names(where: Site, write: Sequence[float]) -> int:
+    """Write messages of names, as of these times; return how many stand there."""
+    spool = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, NOBODY)
+    async with joined(where, Role.ASSOCIATION) as mesh:
+        jetstream = JetStream(mesh, deadline=30)
+        await jetstream.start()
+        for written in write:
+            message = pack(AcknowledgedObjects(names=(), written=written))
+            await jetstream.publish(spool.acknowledged("former"), message, message_id=f"{written}")
+    async with open_queues(load_settings(where.hospital)) as queues:
+        return await queues.jetstream.count(spool.stream, spool.acknowledged("*"))
+
+
+def test_names_that_no_delivery_service_reads_go_one_day(tmp_path: Path) -> None:
+    hospital = {
+        "spool": {"max_bytes": 1 << 30, "sweep_interval": 1.0, "deadline": 2.0},
+        "association": {"stalled_read_timeout": 1.0},
+    }
+    elsewhere = {"called": NOBODY, "to": {"ae": NOBODY}, "delivery": "durable"}
+    with site(tmp_path, hospital=hospital, more_routes=[elsewhere]) as where:
+        anyio.run(partial(_names, where, [1.0, 2.0, time.time()]))
+        where.wait_until(lambda: anyio.run(partial(_names, where, [])) == 1, "the old ones are removed")
+        with where.open(called=NOBODY) as client:
+            assert store(client, synthetic(1, 1_000)) == 0
+        where.wait_until(lambda: anyio.run(partial(_names, where, [])) == 2, "the object has a name")

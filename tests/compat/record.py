@@ -179,6 +179,7 @@ MODELS: tuple[BaseModel, ...] = (
             ),
         ),
         written=1.5,
+        receipts_kept=600.0,
     ),
     SpoolMade(nats_server="2.15.0", when=1.5),
     SpoolRoom(refusing="full", since=1.5),

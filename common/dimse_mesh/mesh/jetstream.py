@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -87,6 +87,10 @@ class JetStream:
         await self._mesh.subscribe(f"{self._bulk}.*", self._receive, bulk=True, stored=True)
         self._mesh.on_change(self._changed)
         self._mesh.on_refused(self._refused)
+
+    def on_return(self, callback: Callable[[], None]) -> None:
+        """Call `callback()` whenever the connection to NATS is back: nats-server may have been started anew."""
+        self._mesh.on_change(lambda connected: callback() if connected else None)
 
     # --- requests
 

@@ -5,8 +5,9 @@ So the names of what was acknowledged stand in the same spool in messages of the
 service has settled all of them.
 
 Nobody waits for that: an object is acknowledged when it is on disk itself. A process that is killed loses the names of
-the last `INTERVAL` seconds. When nats-server has begun another file each name is written once more, so that whole files
-may be gone, too.
+the last `INTERVAL` seconds. A damaged file may go as a whole, and nats-server, when it was killed, drops the end of one
+behind what is damaged. So each name is written once more when another file has begun, and those that stand in one file
+so far when nats-server comes back.
 """
 
 from __future__ import annotations
@@ -75,10 +76,13 @@ def name_of(manifest: Manifest, sequence: int) -> ObjectName:
 class AcknowledgedNames:
     """The names that one process has to write; made by `naming`."""
 
-    def __init__(self, jetstream: JetStream, tasks: TaskGroup, *, most_bytes: int) -> None:
+    def __init__(
+        self, jetstream: JetStream, tasks: TaskGroup, *, most_bytes: int, receipts_kept: float
+    ) -> None:
         self._jetstream = jetstream
         self._tasks = tasks
         self._most_bytes = most_bytes
+        self._receipts_kept = receipts_kept
         self._writer = uuid.uuid4().hex
         self._of: dict[SpoolSubjects, _NamesOfOne] = {}
 
@@ -87,11 +91,20 @@ class AcknowledgedNames:
         names = self._of.get(spool)
         if names is None:
             names = self._of[spool] = _NamesOfOne(
-                self._jetstream, spool, self._writer, most_bytes=self._most_bytes
+                self._jetstream,
+                spool,
+                self._writer,
+                most_bytes=self._most_bytes,
+                receipts_kept=self._receipts_kept,
             )
             self._tasks.start_soon(names.run)
         size = MESSAGE_SIZE + (0 if manifest.shared else manifest.size)
         names.add(name_of(manifest, sequence), size)
+
+    def came_back(self) -> None:
+        """Note that nats-server may have been started anew."""
+        for names in self._of.values():
+            names.came_back()
 
     async def write_all(self) -> None:
         """Write what is left; what can't be written at once stays unwritten."""
@@ -101,14 +114,23 @@ class AcknowledgedNames:
 
 
 @asynccontextmanager
-async def naming(jetstream: JetStream, *, max_payload: int) -> AsyncIterator[AcknowledgedNames]:
+async def naming(
+    jetstream: JetStream, *, max_payload: int, receipts_kept: float
+) -> AsyncIterator[AcknowledgedNames]:
     """Write names for the length of the block, and what is left at its end.
 
     Args:
         max_payload: bytes of a message that nats-server accepts.
+        receipts_kept: seconds for which the zone keeps receipts.
     """
     async with anyio.create_task_group() as tasks:
-        names = AcknowledgedNames(jetstream, tasks, most_bytes=min(MAX_HEAD, max_payload - ROOM_FOR_HEADERS))
+        names = AcknowledgedNames(
+            jetstream,
+            tasks,
+            most_bytes=min(MAX_HEAD, max_payload - ROOM_FOR_HEADERS),
+            receipts_kept=receipts_kept,
+        )
+        jetstream.on_return(names.came_back)
         try:
             yield names
         finally:
@@ -120,7 +142,16 @@ async def naming(jetstream: JetStream, *, max_payload: int) -> AsyncIterator[Ack
 class _NamesOfOne:
     """Those of one spool. A spool that takes nothing holds up no other one."""
 
-    def __init__(self, jetstream: JetStream, spool: SpoolSubjects, writer: str, *, most_bytes: int) -> None:
+    def __init__(
+        self,
+        jetstream: JetStream,
+        spool: SpoolSubjects,
+        writer: str,
+        *,
+        most_bytes: int,
+        receipts_kept: float,
+    ) -> None:
+        self._receipts_kept = receipts_kept
         self._jetstream = jetstream
         self._spool = spool
         self._subject = spool.acknowledged(writer)
@@ -134,6 +165,9 @@ class _NamesOfOne:
         self._some = anyio.Event()
         self._many = anyio.Event()
         self._has_complained = False
+        self._times_back = 0
+        self._unsure: list[list[ObjectName]] = []
+        """Names to be written once more, since nats-server came back."""
 
     def add(self, name: ObjectName, size: int) -> None:
         self._volume += size
@@ -145,6 +179,13 @@ class _NamesOfOne:
         if len(self._names) >= MOST_NAMES:
             self._many.set()
 
+    def came_back(self) -> None:
+        """Note that what stands in one file of nats-server's only may be gone."""
+        if self._written:
+            self._times_back += 1
+            self._unsure = [names for _, names in self._written]
+            self._some.set()
+
     async def run(self) -> None:
         """Write, until cancelled."""
         while True:
@@ -152,9 +193,10 @@ class _NamesOfOne:
             with anyio.move_on_after(INTERVAL):
                 await self._many.wait()
             self._some, self._many = anyio.Event(), anyio.Event()
-            if not (await self._write() and await self._write_once_more()):
+            done = await self._write() and await self._write_once_more() and await self._write_unsure()
+            if not done:
                 await anyio.sleep(PAUSE)
-            if self._names:
+            if self._names or self._unsure:
                 self._some.set()
             if len(self._names) >= MOST_NAMES:
                 self._many.set()
@@ -198,6 +240,16 @@ class _NamesOfOne:
             self._written.popleft()
         return True
 
+    async def _write_unsure(self) -> bool:
+        """Write names again that may be gone; return whether that is done."""
+        while self._unsure:
+            names = self._unsure[-1]
+            if not await self._publish(self._packed(names), names, f"back{self._times_back}"):
+                return False
+            if self._unsure and self._unsure[-1] is names:
+                self._unsure.pop()
+        return True
+
     async def _publish(self, message: bytes, names: list[ObjectName], what: str) -> bool:
         # The id is that of its first object: what is written again stands there once.
         message_id = f"{names[0].object_id}.{names[0].sequence}.{len(names)}.{what}"
@@ -215,9 +267,12 @@ class _NamesOfOne:
             return False
         return True
 
-    @staticmethod
-    def _packed(names: list[ObjectName]) -> bytes:
-        return pack(AcknowledgedObjects.model_construct(names=tuple(names), written=time.time()))
+    def _packed(self, names: list[ObjectName]) -> bytes:
+        return pack(
+            AcknowledgedObjects.model_construct(
+                names=tuple(names), written=time.time(), receipts_kept=self._receipts_kept
+            )
+        )
 
     def _complain(self, why: str) -> None:
         if not self._has_complained:

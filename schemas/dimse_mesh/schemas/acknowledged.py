@@ -44,3 +44,5 @@ class AcknowledgedObjects(WireModel):
     names: Annotated[tuple[ObjectName, ...], Field(max_length=MOST_NAMES)]
     written: float
     """Seconds since 1970."""
+    receipts_kept: Annotated[float, Field(ge=0)] = 0.0
+    """Seconds for which receipts are kept; that one is missing later tells nothing."""

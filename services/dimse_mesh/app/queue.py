@@ -102,7 +102,9 @@ async def open_queues(settings: ZoneSettings) -> AsyncIterator[Queues]:
     ) as mesh:
         jetstream = JetStream(mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
         await jetstream.start()
-        async with naming(jetstream, max_payload=mesh.max_payload) as names:
+        async with naming(
+            jetstream, max_payload=mesh.max_payload, receipts_kept=settings.spool.commitment_age
+        ) as names:
             yield Queues(
                 jetstream,
                 spools_of(settings),

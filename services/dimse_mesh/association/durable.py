@@ -311,7 +311,9 @@ async def durable_front_end(context: ServiceContext, router: Router) -> AsyncIte
         return
     jetstream = JetStream(context.mesh, domain=settings.spool.domain, deadline=settings.spool.deadline)
     await jetstream.start()
-    async with naming(jetstream, max_payload=context.mesh.max_payload) as names:
+    async with naming(
+        jetstream, max_payload=context.mesh.max_payload, receipts_kept=settings.spool.commitment_age
+    ) as names:
         front_end = DurableFrontEnd(context, router, jetstream, names)
         shared = [share.spool for share in shares_of(settings)]
         if await until_made(jetstream, [*spools, *shared], context.draining):

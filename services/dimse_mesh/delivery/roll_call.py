@@ -41,7 +41,7 @@ STANDS = 60.0
 """Seconds until an object is looked for again that was there, though its turn was over."""
 STILL_COMING = 10.0
 """Seconds after an object in which its name is looked for at each look."""
-ANEW = 60.0
+ANEW = 20.0
 """Seconds between looks for names while nothing is stored; nats-server may bring removed ones back, too."""
 GONE = "it was acknowledged, and nothing of it is left in the spool"
 
@@ -62,6 +62,7 @@ class _Called:
 
     Attributes:
         message: sequence number of the message that it stands in.
+        receipts_kept: seconds for which there are receipts.
         due: loop time before which it isn't looked for.
         passed, missed: whether its turn was over, whether it wasn't there, when it was looked at last.
         stood: whether it was there once, so that no former process has settled it.
@@ -69,6 +70,7 @@ class _Called:
 
     name: ObjectName
     message: int
+    receipts_kept: float
     due: float = 0.0
     passed: bool = False
     missed: bool = False
@@ -189,13 +191,13 @@ class RollCall:
             for message in batch.messages:
                 self._read_to = self._read_last = message.sequence + 1
                 try:
-                    names = unpack(AcknowledgedObjects, message.payload)[0].names
+                    said = unpack(AcknowledgedObjects, message.payload)[0]
                 except EnvelopeError as error:
                     why = error.code
                     log.error("%s: names are not understood: %s", self._spool, why)  # noqa: TRY400 - as it says
                     continue
-                self._messages[message.sequence] = len(names)
-                self._called += [_Called(name, message.sequence) for name in names]
+                self._messages[message.sequence] = len(said.names)
+                self._called += [_Called(name, message.sequence, said.receipts_kept) for name in said.names]
 
     # --- their objects
 
@@ -245,7 +247,8 @@ class RollCall:
             called.stood, called.missed, called.due = True, False, now + STANDS
             return False
         by_a_former_one = not called.stood and name.sequence <= max(self._former, self._settled.forgotten)
-        if (by_a_former_one and not name.receipt) or await self._receipt_tells(name):
+        has_receipt = name.receipt and time.time() < name.received + called.receipts_kept
+        if (by_a_former_one and not has_receipt) or await self._receipt_tells(name):
             self._settled.note(name.sequence, name.object_id)
             return False
         if not called.missed:

@@ -82,7 +82,9 @@ async def run(context: ServiceContext) -> None:
         kept = by_domain[settings.spool.domain]
         origins = Origins(kept, root=settings.subject_root, zone=settings.zone)
     kept = by_domain.get(settings.spool.domain, stores[0])
-    async with naming(kept, max_payload=context.mesh.max_payload) as names:
+    async with naming(
+        kept, max_payload=context.mesh.max_payload, receipts_kept=settings.spool.commitment_age
+    ) as names:
         service = DeliveryService(context, origins, names)
         hearing = Hearing(context.mesh, service.confirmations)
         await hearing.listen()

@@ -40,9 +40,11 @@ def named(sequence: int, *, receipt: bool = True, object_id: str | None = None) 
 class Spool:
     """A stream with objects and names, as JetStream shows it, and the receipts beside it."""
 
-    def __init__(self, *names: ObjectName, objects: tuple[int, ...] = (), last: int = 1) -> None:
+    def __init__(
+        self, *names: ObjectName, objects: tuple[int, ...] = (), last: int = 1, receipts_kept: float = 1e12
+    ) -> None:
         self.objects = {sequence: f"{sequence:032x}" for sequence in objects}
-        self.names = {1000: pack(AcknowledgedObjects(names=names, written=1.0))}
+        self.names = {1000: pack(AcknowledgedObjects(names=names, written=1.0, receipts_kept=receipts_kept))}
         self.last_sequence = last
         self.receipts: dict[str, str] = {}
         self.letters: list[DeadLetter] = []
@@ -235,3 +237,8 @@ def test_settled_objects_are_remembered_within_bounds() -> None:
     assert settled.forgotten == 4
     assert not settled.has(4, f"{4:032x}")
     assert settled.has(5, f"{5:032x}")
+
+
+def test_a_receipt_that_would_be_gone_by_now_makes_nobody_missed() -> None:
+    spool = Spool(named(10), named(60), last=50, receipts_kept=600.0)
+    assert call(spool) == ["1.60"]

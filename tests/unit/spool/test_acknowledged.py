@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import anyio
@@ -29,6 +30,10 @@ class Stored:
         self.messages: list[tuple[str, bytes]] = []
         self.ids: list[str] = []
         self.failure: Exception | None = None
+        self.came_back: Callable[[], None] = lambda: None
+
+    def on_return(self, callback: Callable[[], None]) -> None:
+        self.came_back = callback
 
     async def publish(self, subject: str, payload: bytes, *, message_id: str) -> int:
         await anyio.sleep(0.001)
@@ -56,7 +61,7 @@ def of(number: int, **changes: object) -> Manifest:
 def test_what_comes_together_is_one_message_for_each_spool() -> None:
     async def main() -> Stored:
         stored = Stored()
-        async with naming(cast(JetStream, stored), max_payload=1 << 20) as names:
+        async with naming(cast(JetStream, stored), max_payload=1 << 20, receipts_kept=600.0) as names:
             for number in range(1, 101):
                 names.note(SPOOL, of(number), number)
                 names.note(OTHER, of(number), number)
@@ -71,7 +76,7 @@ def test_what_comes_together_is_one_message_for_each_spool() -> None:
 def test_many_are_written_at_once_and_the_rest_at_the_end() -> None:
     async def main() -> Stored:
         stored = Stored()
-        async with naming(cast(JetStream, stored), max_payload=1 << 20) as names:
+        async with naming(cast(JetStream, stored), max_payload=1 << 20, receipts_kept=600.0) as names:
             for number in range(1, 601):
                 names.note(SPOOL, of(number), number)
             await anyio.sleep(INTERVAL / 10)
@@ -86,7 +91,7 @@ def test_no_message_is_too_large_whatever_clients_write() -> None:
 
     async def main() -> Stored:
         stored = Stored()
-        async with naming(cast(JetStream, stored), max_payload=1 << 20) as names:
+        async with naming(cast(JetStream, stored), max_payload=1 << 20, receipts_kept=600.0) as names:
             for number in range(1, 301):
                 names.note(SPOOL, of(number, **ugly), number)
         return stored
@@ -99,7 +104,7 @@ def test_no_message_is_too_large_whatever_clients_write() -> None:
 def test_names_are_written_once_more_when_a_file_of_the_store_is_full() -> None:
     async def main() -> Stored:
         stored = Stored()
-        async with naming(cast(JetStream, stored), max_payload=1 << 20) as names:
+        async with naming(cast(JetStream, stored), max_payload=1 << 20, receipts_kept=600.0) as names:
             for number in range(1, 21):
                 names.note(SPOOL, of(number, size=BLOCK // 4), number)
                 await anyio.sleep(2 * INTERVAL)
@@ -116,7 +121,7 @@ def test_what_cant_be_written_is_written_later_and_never_without_bound(
     async def main() -> Stored:
         stored = Stored()
         stored.failure = MeshTimeout("no acknowledgement")
-        async with naming(cast(JetStream, stored), max_payload=1 << 20) as names:
+        async with naming(cast(JetStream, stored), max_payload=1 << 20, receipts_kept=600.0) as names:
             for number in range(1, MOST_WAITING + 100):
                 names.note(SPOOL, of(number), number)
             await anyio.sleep(5)
@@ -133,10 +138,27 @@ def test_a_user_without_the_permission_is_told_once(caplog: pytest.LogCaptureFix
     async def main() -> None:
         stored = Stored()
         stored.failure = NotPermitted("no")
-        async with naming(cast(JetStream, stored), max_payload=1 << 20) as names:
+        async with naming(cast(JetStream, stored), max_payload=1 << 20, receipts_kept=600.0) as names:
             for number in range(1, 10):
                 names.note(SPOOL, of(number), number)
                 await anyio.sleep(5)
 
     run(main())
     assert caplog.text.count("write the server's configuration anew") == 1
+
+
+def test_what_stands_in_one_file_is_written_again_when_nats_server_comes_back() -> None:
+    async def main() -> Stored:
+        stored = Stored()
+        async with naming(cast(JetStream, stored), max_payload=1 << 20, receipts_kept=600.0) as names:
+            for number in range(1, 7):
+                names.note(SPOOL, of(number, size=BLOCK // 2), number)
+                await anyio.sleep(2 * INTERVAL)
+            stored.messages.clear()
+            stored.came_back()
+            await anyio.sleep(5)
+        return stored
+
+    stored = run(main())
+    assert sorted(stored.sequences()) == [5, 6]
+    assert len(set(stored.ids)) == len(stored.ids)

@@ -38,4 +38,5 @@ def test_dead_letters_and_what_waits_go_to_another_destination(tmp_path: Path) -
         assert [(got.instance, got.data, got.called) for got in arrived] == [
             (content.sop_instance, content.data, OTHER) for content in (large, small, late)
         ]
+        queue(where, "resume", ARCHIVE)  # what is paused is left alone, its names, too
         where.wait_until(lambda: numbers(where)["bytes"] == 0, "the old queue is empty")

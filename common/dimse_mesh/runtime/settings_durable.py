@@ -93,7 +93,7 @@ class SpoolSettings(SettingsModel):
         ge=0,
         le=32 * MIB,
         description="bytes: a data set up to this, and up to chunk_size, is stored in one message with its manifest; "
-        "less work, but if that is damaged on disk nobody can say which object it was",
+        "less work, but if that is damaged on disk nothing is left of it but its name",
     )
     window: int = Field(
         default=8 * MIB,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -24,11 +23,9 @@ from dimse_mesh.runtime.encryption import object_encryption
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings
 from dimse_mesh.runtime.settings_durable import SpoolSettings
-from dimse_mesh.runtime.settings_errors import ConfigurationError
 from dimse_mesh.runtime.spools import shares_of, spools_of
 from dimse_mesh.runtime.supervised import new_instance
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
-from dimse_mesh.schemas.spool import LONGEST_REASON, QueuePause
 from dimse_mesh.schemas.spool_subjects import Share, SpoolSubjects
 from dimse_mesh.spool import (
     AcknowledgedNames,
@@ -288,34 +285,6 @@ async def export(queues: Queues, destination: str, folder: Path, *, failed: bool
         print(printable(line), file=sys.stderr)
     print(f"{len(files.sizes)} written to {folder}")
     return int(bool(files.failures))
-
-
-def pause_of(reason: str, minutes: float | None) -> QueuePause:
-    """Return the word that nothing be delivered until `resume`, or for some minutes from now.
-
-    Raises:
-        ConfigurationError: the reason is too long, or the time has no end.
-    """
-    if len(reason) > LONGEST_REASON:
-        raise ConfigurationError(
-            [f"--reason: at most {LONGEST_REASON} characters, this one has {len(reason)}"]
-        )
-    if minutes is not None and not math.isfinite(minutes):
-        raise ConfigurationError(["--minutes: a number; without it the pause lasts until `queue resume`"])
-    until = None if minutes is None else time.time() + 60 * minutes
-    return QueuePause(paused=True, reason=reason, until=until)
-
-
-async def pause(queues: Queues, destination: str, word: QueuePause) -> int:
-    """Let nothing be delivered for now."""
-    await queues.inspector(destination).set_pause(word)
-    return 0
-
-
-async def resume(queues: Queues, destination: str) -> int:
-    """Let deliveries go on; the next attempt, if one is waited for, is made at once."""
-    await queues.inspector(destination).set_pause(QueuePause(paused=False))
-    return 0
 
 
 # --- words

@@ -190,8 +190,9 @@ def pause(
     minutes: Annotated[float | None, typer.Option(min=0, help="Then it goes on. None: until resume.")] = None,
 ) -> None:
     """Let nothing be delivered for now; clients are served on."""
-    from dimse_mesh.app.queue import decide, pause_of
-    from dimse_mesh.app.queue import pause as stop
+    from dimse_mesh.app.queue import decide
+    from dimse_mesh.app.queue_pause import pause as stop
+    from dimse_mesh.app.queue_pause import pause_of
 
     with failures():
         wanted = pause_of(reason, minutes)
@@ -210,7 +211,7 @@ def pause(
 def resume(destination: Destination, *, config: ConfigOption) -> None:
     """Let deliveries go on, and try at once what waits for its next attempt."""
     from dimse_mesh.app.queue import decide
-    from dimse_mesh.app.queue import resume as go_on
+    from dimse_mesh.app.queue_pause import resume as go_on
 
     with failures():
         raise SystemExit(

@@ -86,6 +86,12 @@ class DeliveryOutcome:
         """The outcome for logs, without the destination's own words."""
         return self.cause.value if self.status is None else f"{self.cause.value} (status {self.status:04X}H)"
 
+    @property
+    def sentence(self) -> str:
+        """What an operator is told that the queue waits for."""
+        what = self.public if self.cause is not DeliveryCause.REJECTED else self.detail
+        return f"{what}: {self.detail}" if self.detail and what != self.detail else what
+
 
 IN_PLACE = 3
 """Attempts at one object before those behind it (of other studies) go first."""

@@ -49,7 +49,7 @@ class DestinationQueue:
     """Delivers the objects of one spool until it is cancelled, or `drain` was called.
 
     Args:
-        report: is told what the queue does, for people.
+        report: is told what it does, for people.
         share: of the spool's objects, the ones that are delivered here.
         pace: when, and how fast; all shares have one.
         events: is told what becomes of the objects.
@@ -101,7 +101,7 @@ class DestinationQueue:
         self._idle = 0.0
         """Seconds in a row in which nothing waited."""
         self._rests = False
-        """Whether everything was read that there was, and what comes next is waited for."""
+        """Whether all was read that there was."""
 
     def stored(self, subject: str) -> None:
         """Note that a manifest was stored, and on which subject; empty: it isn't known."""
@@ -111,10 +111,10 @@ class DestinationQueue:
 
     def has_passed(self, name: ObjectName) -> bool:
         """Tell whether an object's turn is over: the queue was read beyond it, and it isn't held back."""
-        bands = self._bands
-        if bands is None or not self._share.has(name.study) or self._holds.has(name.calling_ae, name.study):
+        if not self._share.has(name.study) or self._holds.has(name.calling_ae, name.study):
             return False
-        return self._rests or bands.has_passed(name.priority, name.sequence)
+        bands = self._bands
+        return self._rests or (bands is not None and bands.has_passed(name.priority, name.sequence))
 
     def has_reached(self, sequence: int) -> bool:
         """Tell whether the queue was read beyond a sequence number, or to its end."""
@@ -333,7 +333,7 @@ class DestinationQueue:
                 self._bury(settling, item, outcome, attempts)
             case Scope.DESTINATION:
                 self._failures += 1
-                await self._pause(self._sentence(outcome), outcome.cause.value)
+                await self._pause(outcome.sentence, outcome.cause.value)
                 return False
             case Scope.CALLING_AE:
                 self._hold((HoldKind.CALLING_AE, manifest.calling_ae), spooled, outcome)
@@ -362,7 +362,7 @@ class DestinationQueue:
         until = asyncio.get_running_loop().time() + wait
         self._holds.set(key, first=spooled.sequence, until=until)
         log.warning("%s: %s; trying again in %.1f s", self._spool, outcome.public, wait)
-        self._report.waits(self._sentence(outcome), outcome.cause.value, time.time() + wait)
+        self._report.waits(outcome.sentence, outcome.cause.value, time.time() + wait)
 
     async def _pause(self, sentence: str, cause: str) -> None:
         """Wait before the destination is tried again."""
@@ -396,7 +396,3 @@ class DestinationQueue:
         else:
             self._idle = 0.0
         self._awake.clear()
-
-    def _sentence(self, outcome: DeliveryOutcome) -> str:
-        what = outcome.public if outcome.cause is not DeliveryCause.REJECTED else outcome.detail
-        return f"{what}: {outcome.detail}" if outcome.detail and what != outcome.detail else what

@@ -22,7 +22,17 @@ from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.delivery.settled import SettledObjects
 from dimse_mesh.dimse import CommandSet, store_request
-from dimse_mesh.mesh import EnvelopeError, JetStream, MeshError, NotPermitted, pack, unpack
+from dimse_mesh.mesh import (
+    EnvelopeError,
+    JetStream,
+    MeshError,
+    NotPermitted,
+    StoredMessage,
+    message_of,
+    pack,
+    remove_message,
+    unpack,
+)
 from dimse_mesh.schemas.acknowledged import AcknowledgedObjects, ObjectName
 from dimse_mesh.schemas.commitment import Fate
 from dimse_mesh.schemas.spool import DeadLetter, Manifest
@@ -150,8 +160,13 @@ class RollCall:
         finally:
             self._forget_settled()
         for sequence in [each for each, left in self._messages.items() if not left]:
-            await self._jetstream.delete(self._spool.stream, sequence)
+            await remove_message(
+                self._jetstream, self._spool.stream, sequence, is_it=self._is_of_names, look_first=True
+            )
             del self._messages[sequence]
+
+    def _is_of_names(self, found: StoredMessage) -> bool:
+        return found.subject.startswith(self._spool.acknowledged(""))
 
     def _forget_settled(self) -> None:
         left = []
@@ -271,15 +286,13 @@ class RollCall:
         if found.sequence > sequence:
             self._gap = (sequence, found.sequence)
             return False
-        # In a stream that was made anew another object has the number.
         return found.message_id.startswith(name.object_id)
 
     async def _leader_has(self, name: ObjectName) -> bool:
         """Tell whether an object is in the spool, as the stream's leader says: another one may be a little behind."""
-        first = await self._jetstream.first_sequence(
-            self._spool.stream, self._spool.object(), first=name.sequence
-        )
-        return first == name.sequence and await self._has(name)
+        found = await message_of(self._jetstream, self._spool.stream, name.sequence)
+        # In a stream that was made anew another object has the number.
+        return found is not None and found.message_id.startswith(name.object_id)
 
     async def _receipt_tells(self, name: ObjectName) -> bool:
         """Tell whether something is known of what has become of an object, or of a later one of the same UID."""

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from dimse_mesh.app.queue import pause_of, sentence_of
+from dimse_mesh.app.queue import sentence_of
+from dimse_mesh.app.queue_pause import pause_of
 from dimse_mesh.delivery.report import IDLE
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 from dimse_mesh.schemas.spool import QueueStatus

@@ -23,6 +23,7 @@ from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.delivery.pace import Pace
 from dimse_mesh.delivery.queue import DestinationQueue
 from dimse_mesh.delivery.report import Attempt, ShareReport
+from dimse_mesh.delivery.settled import SettledObjects
 from dimse_mesh.delivery.share import QueueShare
 from dimse_mesh.mesh import JetStream, MeshTimeout, StoredMessage
 from dimse_mesh.runtime.settings_durable import DeliverySettings
@@ -207,6 +208,7 @@ async def deliver_all(
         share=QueueShare(),
         pace=Pace(None),
         events=cast(DeliveryEvents, QuietEvents()),
+        settled=SettledObjects(),
     )
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:

@@ -1,4 +1,4 @@
-"""The SDK's batch processor and its OTLP/HTTP exporter, for spans that we encode by ourselves.
+"""The SDK's batch processor and its OTLP/HTTP exporter, for spans that we encode (ADR 33).
 
 The exporter's way to its collector (retries, compression, certificates, headers) is no part of its public interface:
 hence opentelemetry-exporter-otlp-proto-http is pinned to one minor version.
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
@@ -46,12 +47,12 @@ class EncodingExporter(OTLPSpanExporter):
 
     def __init__(self, resource: Resource, scope: InstrumentationScope) -> None:
         super().__init__()
-        self._resource, self._scope = envelope_of(resource, scope)
+        self._envelope = envelope_of(resource, scope)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send spans, each an `EndedSpan`."""
         encoded = [encode_span(ended.span) for ended in spans if isinstance(ended, EndedSpan)]
-        result = self._client.export(encode_request(self._resource, self._scope, encoded))
+        result = self._client.export(encode_request(self._envelope, encoded))
         return SpanExportResult.SUCCESS if result.success else SpanExportResult.FAILURE
 
 
@@ -84,14 +85,11 @@ class SpanExport:
         self._processor.shutdown()  # type: ignore[no-untyped-call] # the SDK's
 
 
-def envelope_of(resource: Resource, scope: InstrumentationScope) -> tuple[bytes, bytes]:
-    """Return a `ResourceSpans` and a `ScopeSpans` that have no spans yet, encoded."""
+def envelope_of(resource: Resource, scope: InstrumentationScope) -> ResourceSpans:
+    """Return what spans of a resource and a scope are sent in, without any."""
     request = encode_spans(
         [ReadableSpan(name="", context=_SAMPLED, resource=resource, instrumentation_scope=scope)]
     )
-    (resource_spans,) = request.resource_spans
-    (scope_spans,) = resource_spans.scope_spans
-    scope_spans.ClearField("spans")
-    encoded = scope_spans.SerializeToString()
-    resource_spans.ClearField("scope_spans")
-    return resource_spans.SerializeToString(), encoded
+    envelope: ResourceSpans = request.resource_spans[0]
+    envelope.scope_spans[0].ClearField("spans")
+    return envelope

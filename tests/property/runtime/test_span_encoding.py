@@ -77,7 +77,7 @@ def test_a_span_says_what_the_sdk_would_say_of_it(
         start_time=times[0],
         end_time=times[1],
     )
-    request = encode_request(*envelope_of(RESOURCE, SCOPE), (ours, ours))
+    request = encode_request(envelope_of(RESOURCE, SCOPE), (ours, ours))
     assert ExportTraceServiceRequest.FromString(request) == encode_spans((theirs, theirs))
 
 
@@ -86,6 +86,6 @@ def test_text_that_is_none_in_utf8_loses_no_span() -> None:
         "C-STORE", "server", bytes(16), bytes(8), None, {"dicom.ae.calling": "A\udcff"}, started=0, ended=1
     )
     encoded = encode_span(span)
-    request = ExportTraceServiceRequest.FromString(encode_request(b"", b"", (encoded,)))
+    request = ExportTraceServiceRequest.FromString(encode_request(envelope_of(RESOURCE, SCOPE), (encoded,)))
     (exported,) = request.resource_spans[0].scope_spans[0].spans
     assert exported.attributes[0].value.string_value == "A?"

@@ -5,10 +5,11 @@ Users, permissions, exports and imports are those of `dimse-mesh nats-config`: n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 from pydantic import SecretStr
@@ -17,7 +18,9 @@ from dimse_mesh.mesh import JetStream, NatsSettings
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.event_subjects import event_interest, event_stream
 from dimse_mesh.schemas.events import EventKind
+from dimse_mesh.schemas.spool import QueuePause
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
+from dimse_mesh.spool import SpoolInspector
 from tests.durable.site import ARCHIVE
 from tests.fault.fleet import Fleet, fleet
 from tests.fault.relay import Relay
@@ -26,6 +29,8 @@ from tests.support.mesh import zone_config
 from tests.support.nats import NatsServer, nats_server
 from tests.support.permitted import TEST_USER, Bus
 from tests.support.ports import reserve_port
+
+Answer = TypeVar("Answer")
 
 DOMAIN = "ward"
 SPOOL = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, ARCHIVE)
@@ -52,17 +57,29 @@ class Sites:
         """Return how many events of a kind the hospital keeps."""
         return self._count(event_stream("DIMSE", "hospital"), event_interest("DIMSE", "hospital", kind))
 
+    def set_pause(self, pause: QueuePause) -> None:
+        """Say what an operator of the hospital says."""
+        self._beside(lambda jetstream: SpoolInspector(jetstream, SPOOL).set_pause(pause))
+
+    def sentence(self) -> str:
+        """Return what the delivery service has said of the queue last, as the hospital knows it."""
+        status = self._beside(lambda jetstream: SpoolInspector(jetstream, SPOOL).status())
+        return "" if status is None else status.sentence
+
     def _count(self, stream: str, subject: str) -> int:
-        async def count() -> int:
+        return self._beside(lambda jetstream: jetstream.count(stream, subject))
+
+    def _beside(self, ask: Callable[[JetStream], Awaitable[Answer]]) -> Answer:
+        async def run() -> Answer:
             settings = NatsSettings(
                 servers=[self.servers["hospital"].url], user=TEST_USER, password=SecretStr(TEST_USER)
             )
-            async with join(settings, InstanceAddress("hospital", Role.COMMAND, "counting")) as mesh:
+            async with join(settings, InstanceAddress("hospital", Role.COMMAND, "beside")) as mesh:
                 jetstream = JetStream(mesh, domain=DOMAIN, deadline=10)
                 await jetstream.start()
-                return await jetstream.count(stream, subject)
+                return await ask(jetstream)
 
-        return anyio.run(count)
+        return anyio.run(run)
 
     def denials(self) -> list[str]:
         """Return what the servers have refused."""

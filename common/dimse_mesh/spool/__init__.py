@@ -13,6 +13,7 @@ commitments requests for storage commitment that wait for a report
 origins     which zone a study came from
 questions   to destinations, for their own storage commitment
 inspection  what an operator sees and decides
+word        the newest of what is said about it
 many        the same done to many objects
 """
 
@@ -36,6 +37,7 @@ from dimse_mesh.spool.receipts import Receipts
 from dimse_mesh.spool.sharing import SharedPieces, remove_pieces
 from dimse_mesh.spool.store import ensure_streams, spool_config, state_config, until_made
 from dimse_mesh.spool.study import study_instance_uid
+from dimse_mesh.spool.word import NewestWord
 from dimse_mesh.spool.writer import ObjectWriter
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "remove_pieces",
     "QuestionAnswer",
     "Knowledge",
+    "NewestWord",
     "ObjectWriter",
     "Origins",
     "OpenQuestion",

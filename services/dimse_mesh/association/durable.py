@@ -110,12 +110,12 @@ class DurableFrontEnd:
         self._askers[spool] = Asker(knowledge, self._spool_settings, spool)
 
     async def follow_room(self, spool: SpoolSubjects) -> None:
-        """Hear whether a spool takes more objects, from now on.
-
-        Raises:
-            MeshError: it can't be heard.
-        """
+        """Hear whether a spool takes more objects, from now on."""
         await self._room.follow(self._context.mesh, self._jetstream, spool)
+
+    async def look_for_room(self) -> None:
+        """Look again and again whether spools take more objects, until cancelled."""
+        await self._room.look_again(self._spool_settings.look_interval)
 
     @staticmethod
     def takes(request: AssociateRQ, route: Route) -> bool:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 
-from dimse_mesh.mesh import EnvelopeError, JetStream, Mesh, MeshError, Message, unpack
+import anyio
+
+from dimse_mesh.mesh import EnvelopeError, JetStream, Mesh, MeshError, unpack
 from dimse_mesh.schemas.spool import SpoolRoom
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects, StateKind
+from dimse_mesh.spool import NewestWord
 
 log = logging.getLogger(__name__)
 
@@ -24,25 +28,28 @@ class RoomBoard:
 
     def __init__(self) -> None:
         self._refusing: dict[SpoolSubjects, str] = {}
+        self._words: list[NewestWord] = []
 
     async def follow(self, mesh: Mesh, jetstream: JetStream, spool: SpoolSubjects) -> None:
-        """Hear what is said of a spool from now on, and read what was said last.
+        """Hear what is said of a spool from now on, and read what was said last."""
+        word = NewestWord(mesh, jetstream, spool, StateKind.ROOM, partial(self._note, spool))
+        self._words.append(word)
+        await word.follow()
+        await self._look(word)
 
-        Raises:
-            MeshError: it can't be heard.
-        """
+    async def look_again(self, interval: float) -> None:
+        """Look every `interval` seconds whether something was missed, until cancelled."""
+        while True:
+            await anyio.sleep(interval)
+            for word in self._words:
+                await self._look(word)
 
-        def said(message: Message) -> None:
-            self._note(spool, message.payload)
-
-        await mesh.subscribe(spool.state(StateKind.ROOM), said)
+    @staticmethod
+    async def _look(word: NewestWord) -> None:
         try:
-            last = await jetstream.last(spool.state_stream, spool.state(StateKind.ROOM))
+            await word.measure()
         except MeshError as error:
-            log.debug("%s: what was said of its room can't be read: %s", spool, error)
-            return
-        if last is not None and spool not in self._refusing:
-            self._note(spool, last.payload)
+            log.debug("what was said of a spool's room can't be read: %s", error)
 
     def _note(self, spool: SpoolSubjects, payload: bytes) -> None:
         try:

@@ -84,6 +84,7 @@ async def listening(
         if durable is not None:
             reporter = Reporter(lambda: front_end.in_process(Lead.DIRECT))
             tasks.start_soon(durable.report_commitments, reporter)
+            tasks.start_soon(durable.look_for_room)
         doors: list[FrontDoor] = []
         try:
             for listener in listeners:

@@ -52,7 +52,7 @@ from dimse_mesh.schemas.spool_subjects import (
     every_spool,
     parse_stream,
 )
-from dimse_mesh.spool import AcknowledgedNames, Origins, Questions, naming
+from dimse_mesh.spool import AcknowledgedNames, NewestWord, Origins, Questions, naming
 from dimse_mesh.transcoding import Transcoder
 
 log = logging.getLogger(__name__)
@@ -303,22 +303,18 @@ class DeliveryService:
             roll_call.stored()
             queue.stored((message.headers or {}).get("Nats-Subject", ""))
 
-        def paused(message: Message) -> None:
-            queue.set_pause(message.payload)
-
         mesh = self._context.mesh
+        pause = NewestWord(mesh, store, spool, StateKind.PAUSE, queue.set_pause)
         await mesh.subscribe(spool.spooled, stored, stored=True)
-        await mesh.subscribe(spool.state(StateKind.PAUSE), paused)
+        await pause.follow()
         try:
-            last = await store.last(spool.state_stream, spool.state(StateKind.PAUSE))
+            await pause.measure()
             await events.measure()
         except MeshError as error:
             log.debug("%s can't be read yet: %s", spool, error)
             return
-        if last is not None:
-            queue.set_pause(last.payload)
         self._queues[store, spool] = queue
-        self._reports[store] += [report, events, ProgressReport(store, spool)]
+        self._reports[store] += [report, events, ProgressReport(store, spool), pause]
         log.info("delivering %s", spool)
         confirmation: Confirmation | None = None
         if remote is not None:

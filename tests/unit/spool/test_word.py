@@ -1,0 +1,72 @@
+"""The newest word about a spool: heard at once, looked up where it was missed, and never an older one after a newer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import cast
+
+import anyio
+
+from dimse_mesh.mesh import JetStream, Mesh, Message
+from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects, StateKind
+from dimse_mesh.spool import NewestWord
+
+SPOOL = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, "ARCHIVE")
+
+
+class Line:
+    """A line to a stream: what is said arrives at once, or is seen in the stream only."""
+
+    def __init__(self) -> None:
+        self.stored: bytes | None = None
+        self.heard: list[bytes] = []
+        self.while_reading: Callable[[], None] = lambda: None
+        self._listener: Callable[[Message], None] = lambda _: None
+        mesh = cast(Mesh, SimpleNamespace(subscribe=self._subscribe))
+        jetstream = cast(JetStream, SimpleNamespace(last=self._last))
+        self.word = NewestWord(mesh, jetstream, SPOOL, StateKind.PAUSE, self.heard.append)
+
+    def say(self, word: bytes) -> None:
+        """Say a word that is heard."""
+        self._listener(cast(Message, SimpleNamespace(payload=word)))
+
+    async def _subscribe(self, _: str, listener: Callable[[Message], None]) -> None:
+        self._listener = listener
+
+    async def _last(self, *_: str) -> object:
+        found = self.stored
+        self.while_reading()
+        return None if found is None else SimpleNamespace(payload=found)
+
+
+def test_a_word_that_was_missed_is_looked_up_once() -> None:
+    line = Line()
+
+    async def scenario() -> None:
+        await line.word.follow()
+        await line.word.measure()
+        line.stored = b"paused"
+        await line.word.measure()
+        await line.word.measure()
+
+    anyio.run(scenario)
+    assert line.heard == [b"paused"]
+
+
+def test_an_older_word_is_not_taken_after_a_newer() -> None:
+    line = Line()
+    line.stored = b"paused"
+
+    async def scenario() -> None:
+        await line.word.follow()
+        await line.word.measure()
+        line.while_reading = lambda: line.say(b"goes on")
+        await line.word.measure()  # what was read is older than what was heard meanwhile
+        line.while_reading = lambda: None
+        await line.word.measure()  # a copy of the stream may be behind
+        line.stored = b"goes on"
+        await line.word.measure()
+
+    anyio.run(scenario)
+    assert line.heard == [b"paused", b"goes on"]

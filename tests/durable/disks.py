@@ -31,9 +31,15 @@ class Disk:
         subprocess.run(["umount", "-l", str(self.mounted)], check=False, capture_output=True)
 
     def copy(self, image: Path) -> Disk:
-        """Return what a power failure would leave now: what was flushed."""
-        subprocess.run(["cp", "--sparse=always", str(self.image), str(image)], check=True)
-        return Disk(image, image.with_suffix(".mounted"))
+        """Return what a power failure would leave now: what was flushed.
+
+        Whoever writes must be stopped. The file system's own journal still writes now and then: a copy during which the
+        image has changed holds parts of two moments, as no disk does, so it is made again.
+        """
+        while True:
+            subprocess.run(["cp", "--sparse=always", str(self.image), str(image)], check=True)
+            if subprocess.run(["cmp", "--silent", str(self.image), str(image)], check=False).returncode == 0:
+                return Disk(image, image.with_suffix(".mounted"))
 
 
 @contextmanager

@@ -305,6 +305,9 @@ class DestinationQueue:
         if self._holds.holds_back(manifest, spooled.sequence, trying=trying):
             return True
         await settling.room()
+        if await settling.was_delivered_before(spooled):
+            self._delivered(settling, item, DeliveryOutcome(DeliveryCause.DUPLICATE))
+            return True
         attempts = self._attempts.get(manifest.object_id, 0) + 1
         with self._report.attempt(manifest, attempts) as span:
             outcome = await self._target.deliver(

@@ -58,6 +58,8 @@ class Settling:
         self._under_way: set[int] = set()
         self._removed: dict[int, float] = {}
         """When an object was removed, in seconds of the event loop; of the last ones."""
+        self._sure_since = float("-inf")
+        """Since when, in seconds of the event loop, the next object is known not to be delivered."""
         self._letter_bytes = 0
         """Of the dead letters that are being stored."""
         self._free = anyio.Event()
@@ -114,9 +116,10 @@ class Settling:
         await self._remove(leaving, None)
 
     async def was_delivered(self, spooled: SpooledObject) -> bool:
-        """Tell whether an object whose pieces are missing was delivered before.
+        """Tell whether an object that is in the spool was delivered before.
 
-        When nats-server is killed it may bring a removed message back, a manifest whose pieces are gone, for example.
+        Whoever delivered it was killed before it was removed; or nats-server was, and has brought it back, a manifest
+        whose pieces are gone, for example.
 
         Raises:
             MeshError: NATS is away.
@@ -128,6 +131,22 @@ class Settling:
                 "%s: receipts can't be read, write the server's configuration anew: %s", self._spool, error
             )
             return False
+
+    async def was_delivered_before(self, spooled: SpooledObject) -> bool:
+        """Tell whether the next object was delivered before this service began, or before NATS came back (ADR 18).
+
+        The first objects after that are asked about, until one of them wasn't: those behind it come after it.
+
+        Raises:
+            MeshError: NATS is away.
+        """
+        if not self._jetstream.was_away_since(self._sure_since):
+            return False
+        began = asyncio.get_running_loop().time()
+        if await self.was_delivered(spooled):
+            return True
+        self._sure_since = began
+        return False
 
     @property
     def is_busy(self) -> bool:

@@ -12,7 +12,8 @@ class NewestWord:
     """Follows a word; what is said while a line to it is down isn't heard, so look again and again.
 
     Args:
-        heard: is given each new word, as a message's payload, at once.
+        heard: is given each word that is said, as a message's payload, though it be the same again; and what was
+            missed.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class NewestWord:
         if was_heard:
             return
         last = await self._jetstream.last(self._spool.state_stream, self._subject)
-        if last is not None and not self._was_heard:
+        if last is not None and not self._was_heard and last.payload != self._newest:
             self._take(last.payload)
 
     def _said(self, message: Message) -> None:
@@ -54,6 +55,5 @@ class NewestWord:
         self._take(message.payload)
 
     def _take(self, word: bytes) -> None:
-        if word != self._newest:
-            self._newest = word
-            self._heard(word)
+        self._newest = word
+        self._heard(word)

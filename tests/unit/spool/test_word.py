@@ -70,3 +70,15 @@ def test_an_older_word_is_not_taken_after_a_newer() -> None:
 
     anyio.run(scenario)
     assert line.heard == [b"paused", b"goes on"]
+
+
+def test_a_word_that_is_said_again_is_heard_again() -> None:
+    line = Line()
+
+    async def scenario() -> None:
+        await line.word.follow()
+        line.say(b"goes on")
+        line.say(b"goes on")
+
+    anyio.run(scenario)
+    assert line.heard == [b"goes on", b"goes on"]

@@ -30,6 +30,8 @@ class NewestWord:
         self._subject = spool.state(kind)
         self._heard = heard
         self._newest: bytes | None = None
+        self._seen = 0
+        """Sequence number of the word that was looked up last. One that was heard may not be stored: disks fill."""
         self._was_heard = False
         """Something was heard since the last look: a copy of the stream that is looked at may not have it yet."""
 
@@ -47,7 +49,10 @@ class NewestWord:
         if was_heard:
             return
         last = await self._jetstream.last(self._spool.state_stream, self._subject)
-        if last is not None and not self._was_heard and last.payload != self._newest:
+        if last is None or self._was_heard or last.sequence == self._seen:
+            return
+        self._seen = last.sequence
+        if last.payload != self._newest:
             self._take(last.payload)
 
     def _said(self, message: Message) -> None:

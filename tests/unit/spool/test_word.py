@@ -20,6 +20,7 @@ class Line:
 
     def __init__(self) -> None:
         self.stored: bytes | None = None
+        self.sequence = 1
         self.heard: list[bytes] = []
         self.while_reading: Callable[[], None] = lambda: None
         self._listener: Callable[[Message], None] = lambda _: None
@@ -37,7 +38,7 @@ class Line:
     async def _last(self, *_: str) -> object:
         found = self.stored
         self.while_reading()
-        return None if found is None else SimpleNamespace(payload=found)
+        return None if found is None else SimpleNamespace(payload=found, sequence=self.sequence)
 
 
 def test_a_word_that_was_missed_is_looked_up_once() -> None:
@@ -65,7 +66,7 @@ def test_an_older_word_is_not_taken_after_a_newer() -> None:
         await line.word.measure()  # what was read is older than what was heard meanwhile
         line.while_reading = lambda: None
         await line.word.measure()  # a copy of the stream may be behind
-        line.stored = b"goes on"
+        line.stored, line.sequence = b"goes on", 2
         await line.word.measure()
 
     anyio.run(scenario)
@@ -82,3 +83,20 @@ def test_a_word_that_is_said_again_is_heard_again() -> None:
 
     anyio.run(scenario)
     assert line.heard == [b"goes on", b"goes on"]
+
+
+def test_a_word_that_could_not_be_stored_stands() -> None:
+    line = Line()
+    line.stored = b"room"
+
+    async def scenario() -> None:
+        await line.word.follow()
+        await line.word.measure()
+        line.say(b"frozen")
+        for _ in range(3):
+            await line.word.measure()
+        line.stored, line.sequence = b"room", 2
+        await line.word.measure()
+
+    anyio.run(scenario)
+    assert line.heard == [b"room", b"frozen", b"room"]

@@ -11,8 +11,7 @@ FUZZ_CONNECTIONS ?= 100000
 FUZZ_MESSAGES ?= 100000
 # Which parsers; empty: all.
 FUZZ_TARGETS ?=
-# Of the tests; on two cores, too: for much of the time they wait.
-WORKERS ?= 3
+WORKERS ?= 2
 SOAK_ROUNDS ?= 50
 # Of make differential: conversations, or the one with this seed.
 COUNT ?= 20000
@@ -47,7 +46,7 @@ demo: .venv/.installed ## Two zones, an archive, real DICOM through the mesh, a 
 up: .venv/.installed ## The demo's two zones and archive, left running until Ctrl-C
 	@$(RUN) dimse_mesh.app demo --stay
 
-test: .venv/.developing ## All tests, in WORKERS (3) processes
+test: .venv/.developing ## All tests, in WORKERS (2) processes
 	@$(RUN) pytest -q --numprocesses $(WORKERS) --no-loadscope-reorder
 
 .PHONY: test-encrypted

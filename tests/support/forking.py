@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -26,6 +27,7 @@ PROGRAM = (sys.executable, "-m", "dimse_mesh.app")
 OURS = "DIMSE_MESH_"
 """How variables begin that a service's settings are read from; others may count when Python starts or imports."""
 OF_PYTEST = "PYTEST_"
+Surroundings = tuple[Path, dict[str, str], tuple[int, int]]
 
 
 class Forked:
@@ -84,7 +86,7 @@ class Forking:
         self._lock = threading.Lock()
         self._orders: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._surroundings: tuple[Path, dict[str, str]] | None = None
+        self._surroundings: Surroundings | None = None
 
     def can_start(self, command: Sequence[str], env: Mapping[str, str]) -> bool:
         """Tell whether forking `command` is the same as starting it: nothing new counts before settings are read."""
@@ -165,10 +167,10 @@ class Forking:
             )
 
 
-def _surroundings() -> tuple[Path, dict[str, str]]:
-    """Return what counts when Python starts, or imports: the working directory and others' variables."""
+def _surroundings() -> Surroundings:
+    """Return what a process has from the one that starts it: folder, others' variables, limit of core dumps."""
     others = {name: value for name, value in os.environ.items() if not name.startswith((OURS, OF_PYTEST))}
-    return Path.cwd(), others
+    return Path.cwd(), others, resource.getrlimit(resource.RLIMIT_CORE)
 
 
 SERVICES = Forking("services")

@@ -56,12 +56,15 @@ def test_what_was_said_before_brings_nothing_to_the_target_again(sealed: Tapped,
             result = dcmtk.storescu(sealed.entry("hospital"), file, called="ARCHIVE")
             assert result.code == 0, result.output
             if number == 1:
+                wait_until(
+                    lambda: any(".open." in one.subject for one in sealed.tap.messages[before:]),
+                    "the tap has heard an opening",
+                )
                 said = [
                     one
                     for one in sealed.tap.messages[before:]
                     if one.subject.split(".")[1] in {"ae", "i", "zone"}
                 ]
-                assert any(".open." in one.subject for one in said)
                 with publisher(sealed.nats.port) as bus:
                     say(bus, said * 2)
         wait_until(lambda: log.read_text().count("Received Store Request") >= 2, "both objects have come")

@@ -18,6 +18,7 @@ from typing import Protocol
 
 import anyio
 
+from dimse_mesh.delivery.dead_letters import store_dead_letter
 from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.delivery.settled import SettledObjects
@@ -29,13 +30,12 @@ from dimse_mesh.mesh import (
     NotPermitted,
     StoredMessage,
     message_of,
-    pack,
     remove_message,
     unpack,
 )
 from dimse_mesh.schemas.acknowledged import AcknowledgedObjects, ObjectName
 from dimse_mesh.schemas.commitment import Fate
-from dimse_mesh.schemas.spool import DeadLetter, Manifest
+from dimse_mesh.schemas.spool import Manifest
 from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, SpoolSubjects
 from dimse_mesh.spool import Receipts, SpooledObject
 
@@ -311,15 +311,9 @@ class RollCall:
             MeshError: it can't be stored now.
         """
         spooled = _remains_of(name)
-        manifest = spooled.manifest
         outcome = DeliveryOutcome(DeliveryCause.DAMAGED, GONE, scope=Scope.DEAD_LETTER)
-        letter = DeadLetter(manifest=manifest, cause=outcome.cause.value, detail=GONE, failed=time.time())
-        await self._jetstream.publish(
-            self._spool.failed(calling_ae=name.calling_ae, study=name.study),
-            pack(letter, spooled.command.encode()),
-            message_id=f"{name.object_id}.failed.{name.sequence}",
-        )
-        await self._receipts.write(manifest, name.sequence, Fate.FAILED, cause=outcome.cause.value)
+        await store_dead_letter(self._jetstream, self._spool, spooled, outcome)
+        await self._receipts.write(spooled.manifest, name.sequence, Fate.FAILED, cause=outcome.cause.value)
         await self._events.failed(spooled, outcome)
         self._settled.note(name.sequence, name.object_id)
         self._lost()
@@ -329,22 +323,10 @@ def _remains_of(name: ObjectName) -> SpooledObject:
     """Return what a dead letter says of an object of which nothing but its name is left."""
     command = _command_of(name)
     manifest = Manifest(
-        object_id=name.object_id,
-        sop_class=name.sop_class,
-        sop_instance=name.sop_instance,
-        transfer_syntax=name.transfer_syntax,
-        called_ae=name.called_ae,
-        calling_ae=name.calling_ae,
-        study=name.study,
-        study_instance_uid=name.study_instance_uid,
-        size=name.size,
+        **name.model_dump(exclude={"sequence"}),
         digest="0" * 64,
         chunks=0,
         command_length=len(command.encode()),
-        received=name.received,
-        priority=name.priority,
-        receipt=name.receipt,
-        receipt_for=name.receipt_for,
     )
     return SpooledObject(name.sequence, manifest, command, memoryview(b""), b"")
 

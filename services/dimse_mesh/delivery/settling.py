@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 
 import anyio
 from anyio.abc import TaskGroup
 
+from dimse_mesh.delivery.dead_letters import store_dead_letter
 from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.outcomes import DeliveryOutcome
 from dimse_mesh.delivery.removal import PAUSE, Leaving, Removal
 from dimse_mesh.delivery.scan import AheadObject
 from dimse_mesh.delivery.settled import SettledObjects
-from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, NotPermitted, pack
+from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, NotPermitted
 from dimse_mesh.schemas.commitment import Fate
-from dimse_mesh.schemas.spool import MOST_ANSWER, DeadLetter
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
 from dimse_mesh.spool import Receipts, SpooledObject, remove_pieces
 
@@ -87,24 +86,9 @@ class Settling:
     async def _bury(
         self, spooled: SpooledObject, leaving: Leaving, outcome: DeliveryOutcome, attempts: int
     ) -> None:
-        manifest = spooled.manifest
-        letter = DeadLetter(
-            manifest=manifest,
-            cause=outcome.cause.value,
-            detail=outcome.detail[:1024],
-            status=outcome.status,
-            answer=outcome.answer[:MOST_ANSWER].hex(),
-            attempts=attempts,
-            failed=time.time(),
-        )
         while True:
             try:
-                await self._jetstream.publish(
-                    self._spool.failed(calling_ae=manifest.calling_ae, study=manifest.study),
-                    pack(letter, spooled.command.encode()),
-                    bytes(spooled.tail),
-                    message_id=f"{manifest.object_id}.failed.{spooled.sequence}",
-                )
+                await store_dead_letter(self._jetstream, self._spool, spooled, outcome, attempts=attempts)
                 await self._note(spooled, Fate.FAILED, outcome.cause.value)
                 await self._events.failed(spooled, outcome)
                 break

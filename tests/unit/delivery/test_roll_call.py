@@ -90,9 +90,10 @@ class Spool:
         found = self.receipts.get(subject)
         return None if found is None else StoredMessage(1, subject, b"", found)
 
-    async def publish(self, subject: str, payload: bytes, *, message_id: str) -> int:
+    async def publish(self, subject: str, payload: bytes, tail: bytes = b"", *, message_id: str) -> int:
         await anyio.sleep(0.001)
         if ".failed." in subject:
+            assert not tail
             self.letters.append(unpack(DeadLetter, payload)[0])
         else:
             self.receipts[subject] = message_id

@@ -30,7 +30,7 @@ async def _note_delivered(where: Site, count: int, *, with_pieces: bool) -> None
 
 
 def test_a_manifest_without_its_pieces_is_done_with_where_a_receipt_says_so(tmp_path: Path) -> None:
-    sent = [synthetic(number, 200_000) for number in range(3)]
+    sent = [synthetic(number, 1_200_000) for number in range(3)]
     with site(tmp_path) as where:
         with where.open() as client:
             for content in sent:
@@ -45,7 +45,7 @@ def test_a_manifest_without_its_pieces_is_done_with_where_a_receipt_says_so(tmp_
 
 
 def test_what_a_receipt_says_is_delivered_is_not_sent_again(tmp_path: Path) -> None:
-    sent = [synthetic(number, 200_000) for number in range(3)]
+    sent = [synthetic(number, 1_200_000) for number in range(3)]
     with site(tmp_path) as where:
         with where.open() as client:
             for content in sent:

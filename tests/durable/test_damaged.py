@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.durable.operator import damaged, dead_letters, queue
 from tests.durable.site import ARCHIVE, Inbox, site, store
 from tests.support.files import DicomFile, synthetic
@@ -22,8 +24,9 @@ def flip(directory: Path, content: DicomFile) -> None:
     raise AssertionError("the object stands in no block file")
 
 
-def test_a_flipped_bit(tmp_path: Path) -> None:
-    sent = [synthetic(number, 300_000, study=number) for number in range(5)]
+@pytest.mark.parametrize("size", [300_000, 1_200_000], ids=["one-message", "pieces"])
+def test_a_flipped_bit(tmp_path: Path, size: int) -> None:
+    sent = [synthetic(number, size, study=number) for number in range(5)]
     with site(tmp_path) as where:
         port = where.port
         with where.open() as client:

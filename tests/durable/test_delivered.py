@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,13 @@ def test_objects_arrive_identical_and_in_order(shared: Site) -> None:
         arrived = inbox.wait_for(len(sent))
     assert [(got.instance, got.data) for got in arrived] == [(c.sop_instance, c.data) for c in sent]
     assert {(got.called, got.calling) for got in arrived} == {(ARCHIVE, "CT1")}
+
+
+def test_delivery_goes_behind_everything_else_on_a_busy_machine(shared: Site) -> None:
+    niceness = {name: os.getpriority(os.PRIO_PROCESS, pid) for name, pid in shared.mesh.pids().items()}
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    assert niceness.pop("cloud/delivery") == min(usual + 10, 19)
+    assert set(niceness.values()) == {usual}
 
 
 def test_destination_down_for_the_whole_ingest(shared: Site) -> None:

@@ -89,11 +89,11 @@ class SpoolSettings(SettingsModel):
         description="bytes of a data set per stored message; less, where nats-server's max_payload is",
     )
     inline_limit: int = Field(
-        default=64 * KIB,
+        default=960 * KIB,
         ge=0,
         le=32 * MIB,
-        description="bytes: a data set up to this, and up to chunk_size, is stored in one message with its manifest; "
-        "less work, but if that is damaged on disk nothing is left of it but its name",
+        description="bytes: a data set up to this, and up to chunk_size, is stored in one message with its manifest: "
+        "less work, but who looks through a queue reads it, too",
     )
     window: int = Field(
         default=8 * MIB,

@@ -1,7 +1,7 @@
 """Write one object into a spool: pieces first, the manifest last, each acknowledged by nats-server's disk.
 
-A small object is one message, which is written and synced once: its data set stands behind the manifest. What is in the
-spool without a manifest doesn't exist: the keeper removes it, at once when it is told to.
+An object that fits into one message is one, which is written and synced once: its data set stands behind the manifest
+(ADR 27). What is in the spool without a manifest doesn't exist: the keeper removes it, at once when it is told to.
 """
 
 from __future__ import annotations

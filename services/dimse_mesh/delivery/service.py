@@ -4,6 +4,7 @@ for each one whose objects it takes on to their destinations' queues: behind hoo
 from __future__ import annotations
 
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
@@ -57,6 +58,8 @@ from dimse_mesh.transcoding import Transcoder
 
 log = logging.getLogger(__name__)
 
+NICENESS = 10
+"""Of the process: on a machine that is busy, clients and live traffic go first, and delivery catches up (ADR 34)."""
 LEAST_READ_AHEAD = 1 << 20
 """Bytes that each share of a queue may read ahead at least."""
 
@@ -67,6 +70,7 @@ async def run(context: ServiceContext) -> None:
     Raises:
         StartError: a TLS file of a target is unusable.
     """
+    os.nice(NICENESS)
     settings = context.settings
     domains = dict.fromkeys(settings.delivery.domains)
     if settings.takes_on:

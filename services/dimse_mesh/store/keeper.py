@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -194,7 +194,7 @@ async def keeping(context: ServiceContext) -> AsyncIterator[Keeper | None]:
         tasks.start_soon(keeper.remove_what_is_told)
         # While a client pauses in the middle of an object, or NATS is away, its pieces don't grow.
         pause = settings.association.stalled_read_timeout + settings.spool.deadline
-        tasks.start_soon(_look_again_and_again, keeper, max(settings.spool.sweep_interval, pause))
+        tasks.start_soon(look_again_and_again, keeper.sweep, max(settings.spool.sweep_interval, pause))
         yield keeper
         tasks.cancel_scope.cancel()
 
@@ -210,17 +210,22 @@ async def _hear(
     await context.mesh.subscribe(subject, told, queue=ServiceName.STORE.value)
 
 
-async def _look_again_and_again(keeper: Keeper, interval: float) -> None:
+async def look_again_and_again(look: Callable[[], Awaitable[int]], interval: float) -> None:
+    """Look every `interval` seconds, and less often where a look takes long, until cancelled.
+
+    Args:
+        look: `Keeper.sweep`.
+    """
     took = 0.0
     while True:
         await anyio.sleep(max(interval, took / MOST_OF_THE_TIME))
         began = anyio.current_time()
         try:
-            removed = await keeper.sweep()
+            removed = await look()
         except MeshError as error:
             log.debug("the spools can't be swept: %s", error)
+            took = 0.0  # the time of an outage says nothing of how deep the spools are
             continue
-        finally:
-            took = anyio.current_time() - began
+        took = anyio.current_time() - began
         if removed:
             log.info("removed the pieces of %d objects that were never whole", removed)

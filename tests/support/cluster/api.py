@@ -210,7 +210,7 @@ class Api:
     def delete(self, kind: str, name: str, *, namespace: str = "", **query: str) -> None:
         """Delete an object; nothing happens when it is gone."""
         if kind == "Namespace":
-            self.namespaces_deleted[name] = datetime.now()
+            self.namespaces_deleted.setdefault(name, datetime.now())  # when its bindings began to go
         with suppress(Refused):
             self.ask("DELETE", self.path(kind, name, namespace=namespace, **query))
 

@@ -23,7 +23,6 @@ MIB = KIB * KIB
 UNKNOWN = 0x7777
 """An element that no command set has, which passes all the same."""
 SPOOL = SpoolSubjects("R", "z", DestinationKind.AE, "ARCHIVE")
-TOGETHER = SpoolSettings(inline_limit=960 * KIB)
 OTHER = SpoolSubjects("R", "z", DestinationKind.AE, "RESEARCH")
 
 
@@ -102,8 +101,8 @@ def spooled(stored: Stored) -> SpooledObject:
 
 
 @pytest.mark.parametrize("size", [1, 8 * KIB, 525_000, 960 * KIB])
-def test_an_object_of_one_piece_is_one_message_where_the_limit_allows_it(size: int) -> None:
-    stored = write(size, settings=TOGETHER)
+def test_an_object_of_one_piece_is_one_message(size: int) -> None:
+    stored = write(size)
     assert stored.kinds == ["object"]
     found = spooled(stored)
     assert (found.manifest.chunks, found.manifest.size, len(found.tail)) == (0, size, size)
@@ -111,39 +110,40 @@ def test_an_object_of_one_piece_is_one_message_where_the_limit_allows_it(size: i
 
 @pytest.mark.parametrize(("size", "pieces"), [(960 * KIB + 1, 2), (3 * MIB, 4)])
 def test_a_larger_one_has_all_its_pieces_in_front_of_a_small_manifest(size: int, pieces: int) -> None:
-    stored = write(size, settings=TOGETHER)
+    stored = write(size)
     assert stored.kinds == ["chunk"] * pieces + ["object"]
     assert stored.acknowledged[-1] == pieces
     assert len(spooled(stored).tail) == 0
 
 
-def test_the_name_of_a_large_object_stands_apart_from_its_bytes() -> None:
-    assert write(64 * KIB).kinds == ["object"]
-    assert write(64 * KIB + 1).kinds == ["chunk", "object"]
+def test_a_smaller_limit_sets_larger_objects_apart_from_their_manifests() -> None:
+    settings = SpoolSettings(inline_limit=64 * KIB)
+    assert write(64 * KIB, settings=settings).kinds == ["object"]
+    assert write(64 * KIB + 1, settings=settings).kinds == ["chunk", "object"]
 
 
 @pytest.mark.parametrize("max_payload", [64 * KIB, 256 * KIB])
 def test_no_message_is_larger_than_nats_server_takes(max_payload: int) -> None:
     for size in (max_payload - 2 * ROOM_FOR_HEADERS, max_payload - ROOM_FOR_HEADERS, max_payload):
-        stored = write(size, max_payload=max_payload, settings=TOGETHER)
+        stored = write(size, max_payload=max_payload)
         assert max(len(payload) for _, payload in stored.messages) < max_payload
 
 
 def test_a_long_command_set_leaves_its_data_set_less_room() -> None:
     request = command(unknown=bytes(40 * KIB))
-    stored = write(100 * KIB, request=request, max_payload=128 * KIB, settings=TOGETHER)
+    stored = write(100 * KIB, request=request, max_payload=128 * KIB)
     assert stored.kinds == ["chunk", "object"]
     assert max(len(payload) for _, payload in stored.messages) < 128 * KIB
 
 
 def test_what_several_destinations_share_stands_in_pieces() -> None:
-    stored = write(525_000, spools=(SPOOL, OTHER), settings=TOGETHER)
+    stored = write(525_000, spools=(SPOOL, OTHER))
     assert stored.kinds == ["chunk", "reference", "reference", "object", "object"]
     assert stored.acknowledged[-2:] == [3, 3]
 
 
 def test_what_is_kept_to_know_an_object_has_none_of_its_bytes() -> None:
-    found = spooled(write(525_000, settings=TOGETHER))
+    found = spooled(write(525_000))
     light = found.without_data()
     assert (light.sequence, light.manifest, light.command) == (found.sequence, found.manifest, found.command)
     assert len(light.tail) == len(light.message) == 0

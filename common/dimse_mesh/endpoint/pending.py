@@ -7,25 +7,23 @@ nothing is parsed and nothing is built again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from struct import Struct
 from typing import NamedTuple
 
 from dimse_mesh.dimse import COMMAND_FLAG, LAST_FLAG
-from dimse_mesh.upper_layer import PDU_HEADER_LENGTH, PduType, encode_pdv_header
+from dimse_mesh.upper_layer import PDU_HEADER_LENGTH, PduType, encode_p_data_header
 
-_PDV_HEADER = Struct(">IBB")
+_P_DATA_HEADER = Struct(">BxIIBB")
+"""PS3.8 §9.3.5: type, length; length of the only PDV, context id, message control header."""
+_P_DATA: int = PduType.P_DATA_TF.value
 
 
 class Run(NamedTuple):
-    """Consecutive PDUs that make whole pending responses."""
+    """Consecutive PDUs that make whole pending responses, a command set and a data set each."""
 
-    start: int
-    """Offset of the first one in the bytes of the read."""
-    end: int
-    """Offset behind the last one."""
-    next_index: int
-    """Of the first PDU behind the run."""
+    pdus: bytes
+    count: int
+    """Of the responses: there are twice as many PDUs."""
     largest: int
     """Body of the largest PDU."""
 
@@ -33,59 +31,51 @@ class Run(NamedTuple):
 class PendingResponses:
     """Recognises repetitions of the last pending response of one operation."""
 
-    __slots__ = ("_command_body", "_context_id", "responded_to")
+    __slots__ = ("_command_pdu", "_context_id", "responded_to")
 
     def __init__(self) -> None:
-        self._command_body = b""
+        self._command_pdu = b""
         self._context_id = 0
         self.responded_to = 0
 
     def remember(self, context_id: int, command: bytes, responded_to: int) -> None:
         """Take a pending response with a data set as the pattern."""
-        header = encode_pdv_header(context_id, COMMAND_FLAG | LAST_FLAG, len(command))
-        self._command_body = header + command
+        self._command_pdu = encode_p_data_header(context_id, COMMAND_FLAG | LAST_FLAG, len(command)) + command
         self._context_id = context_id
         self.responded_to = responded_to
 
-    def repeats(self, body: memoryview) -> bool:
-        """Tell whether the body of a P-DATA-TF is the remembered command set again, in one PDV."""
-        return len(body) == len(self._command_body) and body == self._command_body
+    def may_repeat(self, body: memoryview) -> bool:
+        """Tell whether the body of a P-DATA-TF is as long as the remembered command set's."""
+        return len(body) == len(self._command_pdu) - PDU_HEADER_LENGTH
 
-    def run_from(
-        self, pdus: Sequence[tuple[int, memoryview]], index: int, offset: int, *, limit: int
-    ) -> Run | None:
-        """Return the run that begins with PDU `index`, which lies at `offset`; None: there is no whole response.
+    def run_of(self, pdus: memoryview, *, limit: int) -> Run | None:
+        """Return the run that begins here; None: there is no whole response, or not within the limit.
 
         Args:
-            pdus: type and body of the PDUs of one read.
-            index: of a PDU that `repeats`.
-            offset: of that PDU in the bytes of the read.
+            pdus: whole ones, headers and all.
             limit: bytes that a run may have.
         """
-        start, end, largest = offset, offset, 0
-        command_body, context_id = self._command_body, self._context_id
-        command_length = len(command_body)
-        unpack = _PDV_HEADER.unpack_from
-        last = len(pdus) - 1
-        while index < last:
-            command = pdus[index][1]
-            kind, data = pdus[index + 1]
-            size = len(data)
+        read = bytes(pdus[:limit])
+        command_pdu, context_id = self._command_pdu, self._context_id
+        command_length, size = len(command_pdu), len(read)
+        repeats, header = read.startswith, _P_DATA_HEADER.unpack_from
+        last = size - command_length - _P_DATA_HEADER.size
+        at = count = 0
+        largest = command_length - PDU_HEADER_LENGTH
+        while at <= last and repeats(command_pdu, at):
+            start = at + command_length
+            kind, length, item_length, context, flags = header(read, start)
+            end = start + PDU_HEADER_LENGTH + length
             if (
-                len(command) != command_length
-                or command != command_body
-                or kind != PduType.P_DATA_TF
-                or pdus[index][0] != PduType.P_DATA_TF
-                or size < _PDV_HEADER.size
-                or unpack(data) != (size - 4, context_id, LAST_FLAG)
+                end > size
+                or kind != _P_DATA
+                or item_length != length - 4
+                or context != context_id
+                or flags != LAST_FLAG
             ):
                 break
-            following = end + command_length + size + 2 * PDU_HEADER_LENGTH
-            if following - start > limit and end > start:
-                break
-            end = following
-            largest = max(largest, size)
-            index += 2
-        if end == start:
-            return None
-        return Run(start, end, index, max(largest, command_length))
+            if length > largest:  # noqa: PLR1730 - a call less for each response
+                largest = length
+            at = end
+            count += 1
+        return Run(read[:at], count, largest) if count else None

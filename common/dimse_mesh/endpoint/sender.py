@@ -165,24 +165,26 @@ class Sender:
             index: of a P-DATA-TF.
             contiguous: the bytes of the last PDUs of the read, those that lay wholly in it.
         """
-        if not self._pending.repeats(pdus[index][1]) or not self._assembler.idle:
+        if not self._pending.may_repeat(pdus[index][1]) or not self._assembler.idle:
             return index
         if pdus[-1][1].obj is not contiguous.obj:
             return index  # these PDUs were kept from an earlier read
         if self._run_end is not None and self._run_end[:2] == (index, len(contiguous)):
             offset = self._run_end[2]
         else:
-            offset = len(contiguous) - sum(len(body) + PDU_HEADER_LENGTH for _, body in pdus[index:])
+            bodies = sum([len(body) for _, body in pdus[index:]])
+            offset = len(contiguous) - bodies - PDU_HEADER_LENGTH * (len(pdus) - index)
         if not 0 <= offset < len(contiguous):
             return index
-        run = self._pending.run_from(pdus, index, offset, limit=min(self._chunk_size, _LONGEST_RUN))
+        run = self._pending.run_of(contiguous[offset:], limit=min(self._chunk_size, _LONGEST_RUN))
         if run is None:
             return index
-        self._send_run(run, contiguous[run.start : run.end])
-        self._run_end = run.next_index, len(contiguous), run.end
-        return run.next_index
+        self._send_run(run)
+        behind = index + 2 * run.count
+        self._run_end = behind, len(contiguous), offset + len(run.pdus)
+        return behind
 
-    def _send_run(self, run: Run, pdus: memoryview) -> None:
+    def _send_run(self, run: Run) -> None:
         head = PdusHead(run.largest, self._pending.responded_to)
         self._send(
             segments.run(
@@ -190,7 +192,7 @@ class Sender:
                 self.outbound.position,
                 self._acknowledged(),
                 head=head,
-                pdus=pdus,
+                pdus=run.pdus,
                 seal=self.seal,
             )
         )

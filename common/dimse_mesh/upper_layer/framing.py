@@ -25,7 +25,7 @@ _PDV_HEADER = Struct(">IBB")  # PS3.8 §9.3.5.1: length of what follows it, cont
 _P_DATA_HEADER = Struct(">BxIIBB")
 _TLS_RECORDS = (0x15, 0x16)
 """Content types of alerts and handshakes (RFC 8446 §5.1), where a PDU has its type."""
-_FIRST_TYPE, _LAST_TYPE = min(PduType), max(PduType)
+_FIRST_TYPE, _LAST_TYPE = min(PduType).value, max(PduType).value
 
 
 _LONG_PDUS = 16
@@ -88,18 +88,20 @@ class Framer:
         first = at
         unpack = _PDU_HEADER.unpack_from
         max_length = self.max_length
-        whole, usual = 0, self._usual
-        while size - at >= PDU_HEADER_LENGTH:
+        whole, last = 0, size - PDU_HEADER_LENGTH
+        while at <= last:
             pdu_type, length = unpack(view, at)
             if length > max_length or not _FIRST_TYPE <= pdu_type <= _LAST_TYPE:
                 raise self._offence(pdu_type, length, done)
-            end = at + PDU_HEADER_LENGTH + length
+            start = at + PDU_HEADER_LENGTH
+            end = start + length
             if end > size:
-                whole = PDU_HEADER_LENGTH + length
+                whole = end - at
                 break
-            done.append((pdu_type, view[at + PDU_HEADER_LENGTH : end]))
-            usual, at = end - at, end
-        self._usual = usual
+            done.append((pdu_type, view[start:end]))
+            at = end
+        if at > first:
+            self._usual = len(done[-1][1]) + PDU_HEADER_LENGTH
         self.contiguous = view[first:at]
         if at < size:
             # a new buffer each time: the caller may still hold views of the former one

@@ -22,8 +22,8 @@ class Run(NamedTuple):
     """Consecutive PDUs that make whole pending responses, a command set and a data set each."""
 
     pdus: bytes
-    count: int
-    """Of the responses: there are twice as many PDUs."""
+    responses: int
+    """How many: there are twice as many PDUs."""
     largest: int
     """Body of the largest PDU."""
 

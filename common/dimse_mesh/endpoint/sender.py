@@ -180,7 +180,7 @@ class Sender:
         if run is None:
             return index
         self._send_run(run)
-        behind = index + 2 * run.count
+        behind = index + 2 * run.responses
         self._run_end = behind, len(contiguous), offset + len(run.pdus)
         return behind
 

@@ -39,7 +39,7 @@ def test_all_that_repeat_are_one_run(pending: PendingResponses, identifiers: Seq
     read = b"".join(map(response, identifiers))
     run = pending.run_of(memoryview(read), limit=LIMIT)
     assert run is not None
-    assert (run.pdus, run.count) == (read, len(identifiers))
+    assert (run.pdus, run.responses) == (read, len(identifiers))
     assert run.largest == max(len(COMMAND), *map(len, identifiers)) + 6
 
 
@@ -74,7 +74,7 @@ def test_what_is_another_thing_ends_a_run(pending: PendingResponses, other: byte
     read = response(b"one")
     run = pending.run_of(memoryview(read + other), limit=LIMIT)
     assert run is not None
-    assert (run.pdus, run.count) == (read, 1)
+    assert (run.pdus, run.responses) == (read, 1)
     assert pending.run_of(memoryview(other), limit=LIMIT) is None
 
 
@@ -84,5 +84,5 @@ def test_a_run_ends_at_its_limit(pending: PendingResponses) -> None:
     for limit, count in ((10 * one, 10), (10 * one - 1, 9), (one, 1)):
         run = pending.run_of(memoryview(read), limit=limit)
         assert run is not None
-        assert (run.pdus, run.count) == (read[: count * one], count)
+        assert (run.pdus, run.responses) == (read[: count * one], count)
     assert pending.run_of(memoryview(read), limit=one - 1) is None

@@ -24,23 +24,26 @@ from tests.support.scripted import Client
 
 @pytest.mark.parametrize("cloud_has_leaf", [False, True], ids=["cloud at the hub", "cloud at its own leaf"])
 def test_what_one_zone_keeps_another_one_delivers(tmp_path: Path, cloud_has_leaf: bool) -> None:
-    contents = [synthetic(1, 20_000), synthetic(2, 3_000_000), synthetic(3, 20_000)]
+    slices = [synthetic(10 + number, 650_000) for number in range(5)]  # of one study: removed in batches
+    contents = [synthetic(1, 20_000), synthetic(2, 3_000_000), *slices, synthetic(3, 20_000)]
     inbox, target = Inbox(), reserve_port()
     with sites(tmp_path, target=target, cloud_has_leaf=cloud_has_leaf, events=True) as made:
         with Client.open(made.entry, called=ARCHIVE, calling="CT1", contexts=CONTEXTS, timeout=60) as client:
-            for number, content in enumerate(contents[:2], 1):
+            for number, content in enumerate(contents[:-1], 1):
                 assert store(client, content, number) == 0
             with served(target, inbox.script):
-                inbox.wait_for(2)
-                assert store(client, contents[2], 3) == 0  # one that comes while the queue is empty
-                arrived = inbox.wait_for(3)
+                inbox.wait_for(len(contents) - 1)
+                assert (
+                    store(client, contents[-1], len(contents)) == 0
+                )  # one that comes while the queue is empty
+                arrived = inbox.wait_for(len(contents))
         assert [one.data for one in arrived] == [content.data for content in contents]
         wait_until(
-            lambda: made.told(EventKind.OBJECT_DELIVERED) == 3,
+            lambda: made.told(EventKind.OBJECT_DELIVERED) == len(contents),
             "the hospital knows of the deliveries",
             timeout=60,
         )
-        assert made.told(EventKind.OBJECT_ACCEPTED) == 3
+        assert made.told(EventKind.OBJECT_ACCEPTED) == len(contents)
         assert made.denials() == []
         if cloud_has_leaf:
             anyio.run(_reach_for_more, made)

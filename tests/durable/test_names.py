@@ -97,7 +97,7 @@ def test_the_manifest_of_a_large_object(tmp_path: Path) -> None:
 
 
 def test_a_whole_block_file_that_is_gone(tmp_path: Path) -> None:
-    sent = [synthetic(number, LARGE // 5, study=number) for number in range(600)]
+    sent = [synthetic(number, 60_000, study=number) for number in range(600)]
     with site(tmp_path) as where:
         port = where.port
         acknowledge(where, sent)

@@ -89,11 +89,12 @@ class SpoolSettings(SettingsModel):
         description="bytes of a data set per stored message; less, where nats-server's max_payload is",
     )
     inline_limit: int = Field(
-        default=960 * KIB,
+        default=640 * KIB,
         ge=0,
         le=32 * MIB,
         description="bytes: a data set up to this, and up to chunk_size, is stored in one message with its manifest: "
-        "less work, but who looks through a queue reads it, too",
+        "less work, but who looks through a queue reads it, too; less, where nats-server's max_payload isn't a third "
+        "more",
     )
     window: int = Field(
         default=8 * MIB,

@@ -1,7 +1,7 @@
 """Write one object into a spool: pieces first, the manifest last, each acknowledged by nats-server's disk.
 
-An object that fits into one message is one, which is written and synced once: its data set stands behind the manifest
-(ADR 27). What is in the spool without a manifest doesn't exist: the keeper removes it, at once when it is told to.
+A slice is one message, which is written and synced once: its data set stands behind the manifest (ADR 27). What is in
+the spool without a manifest doesn't exist: the keeper removes it, at once when it is told to.
 """
 
 from __future__ import annotations
@@ -80,7 +80,10 @@ class ObjectWriter:
         self._sealer = None if encryption is None else encryption.sealer(self._spools)
         self._room = max_payload - ROOM_FOR_HEADERS
         self._chunk_size = min(settings.chunk_size, self._room) & ~1
-        self._inline_limit = SHARED_INLINE_LIMIT if self._is_shared else settings.inline_limit
+        together = SHARED_INLINE_LIMIT if self._is_shared else settings.inline_limit
+        self._inline_limit = min(together, self._chunk_size)
+        self._inline_room = max_payload * 3 // 4 - ROOM_FOR_HEADERS
+        """Of a command set and a data set: a stream's leader gives a message out in base64, which is to pass, too."""
         self._window = anyio.Semaphore(max(2, settings.window // self._chunk_size))
         self._digest = hashlib.sha256(b"" if self._sealer is None else SEALED_DIGEST_PREFIX)
         self._parts: list[bytes] = []
@@ -129,7 +132,7 @@ class ObjectWriter:
             MeshError: it could not be stored; nothing of it will be delivered.
         """
         encoded = command.encode()
-        inline_limit = min(self._inline_limit, self._room - len(encoded))
+        inline_limit = min(self._inline_limit, self._inline_room - len(encoded))
         if self._gathered and (self._chunks or self._gathered > inline_limit):
             await self._send_chunk()
         is_shared = self._is_shared and self._chunks > 0

@@ -24,6 +24,7 @@ from dimse_mesh.delivery.scan import AheadObject, ObjectScan, sequence_of
 from dimse_mesh.delivery.settled import SettledObjects
 from dimse_mesh.delivery.settling import Settling
 from dimse_mesh.delivery.share import QueueShare
+from dimse_mesh.delivery.shared_reads import SharedReads
 from dimse_mesh.delivery.study_order import StudyOrder
 from dimse_mesh.delivery.taker import Taker
 from dimse_mesh.mesh import JetStream, MeshError
@@ -54,6 +55,7 @@ class DestinationQueue:
         pace: when, and how fast; all shares have one.
         events: is told what becomes of the objects.
         settled: is told which objects are settled; all shares have one.
+        reads: of what waits, in its order; all shares have one.
         encryption: of our zone; None: it has none.
     """
 
@@ -69,9 +71,11 @@ class DestinationQueue:
         pace: Pace,
         events: DeliveryEvents,
         settled: SettledObjects,
+        reads: SharedReads,
         encryption: ObjectEncryption | None = None,
     ) -> None:
         self._share = share
+        self._reads = reads
         self._settled = settled
         self._encryption = encryption
         self._events = events
@@ -138,7 +142,7 @@ class DestinationQueue:
         async with anyio.create_task_group() as tasks:
             settling = Settling(self._jetstream, self._spool, tasks, self._events, self._settled)
             bands = self._bands = Bands(
-                lambda priority: self._scan(tasks, self._spool.object(priority=priority)),
+                lambda priority: self._scan(tasks, self._spool.object(priority=priority), reads=self._reads),
                 tasks,
                 look_interval=self._settings.look_interval,
             )
@@ -171,7 +175,15 @@ class DestinationQueue:
             self._early.clear()
         bands.start_again(from_first=from_first)
 
-    def _scan(self, tasks: TaskGroup, subject: str, *, first: int = 1, end: int | None = None) -> ObjectScan:
+    def _scan(
+        self,
+        tasks: TaskGroup,
+        subject: str,
+        *,
+        first: int = 1,
+        end: int | None = None,
+        reads: SharedReads | None = None,
+    ) -> ObjectScan:
         return ObjectScan(
             self._jetstream,
             self._spool,
@@ -181,6 +193,7 @@ class DestinationQueue:
             first=first,
             end=end,
             share=self._share,
+            reads=reads,
             encryption=self._encryption,
         )
 

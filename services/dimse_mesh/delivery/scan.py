@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from anyio.abc import TaskGroup
 
 from dimse_mesh.client import Context
 from dimse_mesh.delivery.share import QueueShare
+from dimse_mesh.delivery.shared_reads import SharedReads
 from dimse_mesh.mesh import JetStream, MeshError
 from dimse_mesh.runtime.settings_durable import DeliverySettings
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
@@ -116,6 +116,7 @@ class ObjectScan:
         subject: all objects, or those of a calling AE or a study.
         end: the sequence number where it stops; None: it goes on as long as objects come.
         share: whose objects they are; those of others are passed over.
+        reads: of all shares of the queue; None: nobody else reads what stands on the subject.
         tasks: in which is read ahead.
         encryption: of our zone; None: it has none.
     """
@@ -131,9 +132,11 @@ class ObjectScan:
         first: int = 1,
         end: int | None = None,
         share: QueueShare,
+        reads: SharedReads | None = None,
         encryption: ObjectEncryption | None = None,
     ) -> None:
         self._share = share
+        self._reads = reads or SharedReads(jetstream, spool.stream, shares=1, most_bytes=0)
         self._jetstream = jetstream
         self._spool = spool
         self._settings = settings
@@ -222,9 +225,7 @@ class ObjectScan:
         async with self._reading:
             epoch, found_some = self._epoch, False
             while not found_some:  # what is read may be of other shares
-                asked = asyncio.get_running_loop().time()
-                batch = await self._jetstream.read(
-                    self._spool.stream,
+                asked, batch = await self._reads.read(
                     self._subject,
                     first=self._read_to,
                     count=self._settings.max_ahead,

@@ -7,6 +7,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -28,6 +29,7 @@ from dimse_mesh.delivery.report import QueueReport
 from dimse_mesh.delivery.roll_call import RollCall
 from dimse_mesh.delivery.settled import SettledObjects
 from dimse_mesh.delivery.share import QueueShare
+from dimse_mesh.delivery.shared_reads import SharedReads
 from dimse_mesh.delivery.shares import QueueShares
 from dimse_mesh.delivery.taker import Taker
 from dimse_mesh.delivery.target import Target
@@ -70,7 +72,8 @@ async def run(context: ServiceContext) -> None:
     Raises:
         StartError: a TLS file of a target is unusable.
     """
-    os.nice(NICENESS)
+    with suppress(PermissionError):  # a container's rules may deny even that
+        os.nice(NICENESS)
     settings = context.settings
     domains = dict.fromkeys(settings.delivery.domains)
     if settings.takes_on:
@@ -257,6 +260,7 @@ class DeliveryService:
         self, store: JetStream, spool: SpoolSubjects, takers: Sequence[Taker], tasks: TaskGroup
     ) -> None:
         settings = self._context.settings.delivery
+        reads = SharedReads(store, spool.stream, shares=len(takers), most_bytes=settings.read_ahead)
         said = self._pace_of(spool)
         if said is not None and said.retry is not None:
             settings = settings.model_copy(update={"retry": said.retry})
@@ -286,6 +290,7 @@ class DeliveryService:
                     pace=pace,
                     events=events,
                     settled=settled,
+                    reads=reads,
                     encryption=self._encryption,
                 )
                 for number, target in enumerate(takers)

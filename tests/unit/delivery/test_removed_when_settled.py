@@ -25,6 +25,7 @@ from dimse_mesh.delivery.queue import DestinationQueue
 from dimse_mesh.delivery.report import Attempt, ShareReport
 from dimse_mesh.delivery.settled import SettledObjects
 from dimse_mesh.delivery.share import QueueShare
+from dimse_mesh.delivery.shared_reads import SharedReads
 from dimse_mesh.mesh import JetStream, MeshTimeout, StoredMessage
 from dimse_mesh.runtime.settings_durable import DeliverySettings
 from dimse_mesh.runtime.settings_retry import RetrySettings
@@ -209,6 +210,7 @@ async def deliver_all(
         pace=Pace(None),
         events=cast(DeliveryEvents, QuietEvents()),
         settled=SettledObjects(),
+        reads=SharedReads(cast(JetStream, spool), SPOOL.stream, shares=1, most_bytes=0),
     )
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:

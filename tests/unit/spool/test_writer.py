@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Sequence
 from typing import cast
@@ -100,7 +101,7 @@ def spooled(stored: Stored) -> SpooledObject:
     return found
 
 
-@pytest.mark.parametrize("size", [1, 8 * KIB, 525_000, 960 * KIB])
+@pytest.mark.parametrize("size", [1, 8 * KIB, 525_000, 640 * KIB])
 def test_an_object_of_one_piece_is_one_message(size: int) -> None:
     stored = write(size)
     assert stored.kinds == ["object"]
@@ -108,7 +109,7 @@ def test_an_object_of_one_piece_is_one_message(size: int) -> None:
     assert (found.manifest.chunks, found.manifest.size, len(found.tail)) == (0, size, size)
 
 
-@pytest.mark.parametrize(("size", "pieces"), [(960 * KIB + 1, 2), (3 * MIB, 4)])
+@pytest.mark.parametrize(("size", "pieces"), [(640 * KIB + 1, 1), (960 * KIB + 1, 2), (3 * MIB, 4)])
 def test_a_larger_one_has_all_its_pieces_in_front_of_a_small_manifest(size: int, pieces: int) -> None:
     stored = write(size)
     assert stored.kinds == ["chunk"] * pieces + ["object"]
@@ -122,11 +123,19 @@ def test_a_smaller_limit_sets_larger_objects_apart_from_their_manifests() -> Non
     assert write(64 * KIB + 1, settings=settings).kinds == ["chunk", "object"]
 
 
-@pytest.mark.parametrize("max_payload", [64 * KIB, 256 * KIB])
+@pytest.mark.parametrize("max_payload", [64 * KIB, 256 * KIB, MIB])
 def test_no_message_is_larger_than_nats_server_takes(max_payload: int) -> None:
-    for size in (max_payload - 2 * ROOM_FOR_HEADERS, max_payload - ROOM_FOR_HEADERS, max_payload):
-        stored = write(size, max_payload=max_payload)
+    most = max_payload * 3 // 4 - ROOM_FOR_HEADERS
+    for size in (
+        most - KIB,
+        most,
+        max_payload - 2 * ROOM_FOR_HEADERS,
+        max_payload - ROOM_FOR_HEADERS,
+        max_payload,
+    ):
+        stored = write(size, max_payload=max_payload, settings=SpoolSettings(inline_limit=MIB))
         assert max(len(payload) for _, payload in stored.messages) < max_payload
+        assert len(base64.b64encode(stored.messages[-1][1])) < max_payload - KIB, "its leader can give it out"
 
 
 def test_a_long_command_set_leaves_its_data_set_less_room() -> None:

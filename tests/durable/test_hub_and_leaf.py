@@ -24,8 +24,8 @@ from tests.support.scripted import Client
 
 @pytest.mark.parametrize("cloud_has_leaf", [False, True], ids=["cloud at the hub", "cloud at its own leaf"])
 def test_what_one_zone_keeps_another_one_delivers(tmp_path: Path, cloud_has_leaf: bool) -> None:
-    slices = [synthetic(10 + number, 650_000) for number in range(5)]  # of one study: removed in batches
-    contents = [synthetic(1, 20_000), synthetic(2, 3_000_000), *slices, synthetic(3, 20_000)]
+    slices = [synthetic(3 + number, 650_000) for number in range(6)]  # as large as one message may be
+    contents = [synthetic(1, 20_000), synthetic(2, 3_000_000), *slices]
     inbox, target = Inbox(), reserve_port()
     with sites(tmp_path, target=target, cloud_has_leaf=cloud_has_leaf, events=True) as made:
         with Client.open(made.entry, called=ARCHIVE, calling="CT1", contexts=CONTEXTS, timeout=60) as client:

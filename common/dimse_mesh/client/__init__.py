@@ -1,8 +1,6 @@
 """A small SCU: the command line, the demo and the mesh's own deliveries use it."""
 
 from dimse_mesh.client.association import (
-    EXPLICIT_LE,
-    IMPLICIT_LE,
     MAX_CONTEXTS,
     VERIFICATION,
     Context,
@@ -15,8 +13,6 @@ from dimse_mesh.client.errors import AssociationError, AssociationFailure
 from dimse_mesh.client.line import ClientLine, InProcessLine
 
 __all__ = [
-    "EXPLICIT_LE",
-    "IMPLICIT_LE",
     "MAX_CONTEXTS",
     "VERIFICATION",
     "AssociationError",

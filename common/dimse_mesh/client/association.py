@@ -26,6 +26,7 @@ from dimse_mesh.dimse import (
     echo_request,
     response_to,
 )
+from dimse_mesh.dimse.encoding import IMPLICIT_LE
 from dimse_mesh.dimse.requests import VERIFICATION_SOP_CLASS
 from dimse_mesh.endpoint.own import (
     IMPLEMENTATION_CLASS_UID,
@@ -47,9 +48,6 @@ MAX_REQUESTS = 1000
 
 Context = tuple[str, str]
 """Abstract syntax and transfer syntax."""
-
-IMPLICIT_LE = "1.2.840.10008.1.2"
-EXPLICIT_LE = "1.2.840.10008.1.2.1"
 
 
 @dataclass(frozen=True, slots=True)

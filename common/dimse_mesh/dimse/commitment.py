@@ -11,6 +11,7 @@ from struct import Struct, error
 from typing import Final
 
 from dimse_mesh.dimse.command import CommandSet
+from dimse_mesh.dimse.encoding import EXPLICIT_LE, IMPLICIT_LE, LONG_VRS
 from dimse_mesh.dimse.head import CommandField
 from dimse_mesh.dimse.tags import Tag
 
@@ -22,8 +23,6 @@ REQUEST_COMMITMENT: Final = 1
 ALL_COMMITTED: Final = 1
 SOME_FAILED: Final = 2
 """Event types (PS3.4 §J.3.3.1.1)."""
-IMPLICIT_LE: Final = "1.2.840.10008.1.2"
-EXPLICIT_LE: Final = "1.2.840.10008.1.2.1"
 COMMITMENT_SYNTAXES: Final = (EXPLICIT_LE, IMPLICIT_LE)
 MOST_REFERENCES: Final = 20_000
 
@@ -35,9 +34,6 @@ _SOP_CLASS: Final = 0x0008_1150
 _SOP_INSTANCE: Final = 0x0008_1155
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFE_E000, 0xFFFE_E00D, 0xFFFE_E0DD
 _UNDEFINED: Final = 0xFFFF_FFFF
-_LONG_VRS: Final = frozenset(
-    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-)
 _DEEPEST: Final = 16
 _head: Final = Struct("<HHI")
 _short: Final = Struct("<H").unpack_from
@@ -180,7 +176,7 @@ def _data_set(data: bytes, at: int, end: int, explicit: bool, depth: int) -> tup
         if tag == _ITEM_END:
             return found, start
         vr = data[at + 4 : at + 6] if explicit else b""
-        if vr in _LONG_VRS:
+        if vr in LONG_VRS:
             length, start = _long(data, at + 8)[0], at + 12
         elif explicit:
             length = _short(data, at + 6)[0]
@@ -257,5 +253,5 @@ def _element(tag: int, vr: bytes, value: bytes, explicit: bool) -> bytes:
     if not explicit:
         return _head.pack(group, number, size) + value
     start = _head.pack(group, number, 0)[:4] + vr
-    length = b"\0\0" + size.to_bytes(4, "little") if vr in _LONG_VRS else size.to_bytes(2, "little")
+    length = b"\0\0" + size.to_bytes(4, "little") if vr in LONG_VRS else size.to_bytes(2, "little")
     return start + length + value

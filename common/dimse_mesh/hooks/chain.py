@@ -21,11 +21,11 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
 
+from dimse_mesh.dimse.encoding import DEFLATED, EXPLICIT_BE, IMPLICIT_LE
 from dimse_mesh.hooks.deidentifying import Deidentification
 from dimse_mesh.hooks.errors import HookFailed, HookRefusal
 from dimse_mesh.hooks.morphing import copier, hasher, mapper, remover, setter
 from dimse_mesh.hooks.runner import HookResult
-from dimse_mesh.hooks.splitting import DEFLATED, EXPLICIT_BE, IMPLICIT_LE
 from dimse_mesh.runtime.settings_hooks import HOOK_KINDS, Hook
 
 Step = Callable[[Dataset], Dataset | None]

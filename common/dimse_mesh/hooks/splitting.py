@@ -14,17 +14,12 @@ from collections.abc import AsyncIterator, Generator
 from dataclasses import dataclass
 from typing import Final
 
-IMPLICIT_LE: Final = "1.2.840.10008.1.2"
-EXPLICIT_BE: Final = "1.2.840.10008.1.2.2"
-DEFLATED: Final = frozenset(("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1"))
+from dimse_mesh.dimse.encoding import DEFLATED, EXPLICIT_BE, IMPLICIT_LE, LONG_VRS
 
 _PIXELS: Final = frozenset(((0x7FE0, 0x0008), (0x7FE0, 0x0009), (0x7FE0, 0x0010)))
 _ITEM: Final = (0xFFFE, 0xE000)
 _ENDS: Final = frozenset(((0xFFFE, 0xE00D), (0xFFFE, 0xE0DD)))
 _UNDEFINED: Final = 0xFFFF_FFFF
-_LONG_VRS: Final = frozenset(
-    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-)
 _DEEPEST: Final = 64
 """Sequences within each other, at most."""
 
@@ -160,7 +155,7 @@ class Splitter:
                 vr = b""
                 if here:
                     length = self._number(head[4:])
-                elif (vr := head[4:6]) in _LONG_VRS:
+                elif (vr := head[4:6]) in LONG_VRS:
                     self._wanted = 4
                     tail = yield
                     self._keep(tail)

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dimse_mesh.dimse.commitment import (
-    EXPLICIT_LE,
     CommitmentAction,
     CommitmentResult,
     Reference,
@@ -21,6 +20,7 @@ from dimse_mesh.dimse.commitment import (
     read_action,
     read_result,
 )
+from dimse_mesh.dimse.encoding import EXPLICIT_LE
 from dimse_mesh.mesh import (
     EnvelopeError,
     JetStream,

@@ -9,18 +9,13 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
-IMPLICIT_LE: Final = "1.2.840.10008.1.2"
-EXPLICIT_BE: Final = "1.2.840.10008.1.2.2"
-DEFLATED: Final = frozenset(("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1"))
+from dimse_mesh.dimse.encoding import DEFLATED, EXPLICIT_BE, IMPLICIT_LE, LONG_VRS
 
 _STUDY_INSTANCE_UID: Final = (0x0020, 0x000D)
 _ITEM: Final = (0xFFFE, 0xE000)
 _ITEM_END: Final = (0xFFFE, 0xE00D)
 _SEQUENCE_END: Final = (0xFFFE, 0xE0DD)
 _UNDEFINED: Final = 0xFFFF_FFFF
-_LONG_VRS: Final = frozenset(
-    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-)
 _tag: Final = Struct("<HH").unpack_from
 _short: Final = Struct("<H").unpack_from
 _long: Final = Struct("<I").unpack_from
@@ -49,7 +44,7 @@ def study_instance_uid(head: bytes, transfer_syntax: str) -> str:
             return ""
         if implicit:
             length, at = _long(head, at + 4)[0], at + 8
-        elif head[at + 4 : at + 6] in _LONG_VRS:
+        elif head[at + 4 : at + 6] in LONG_VRS:
             if at + 12 > end:
                 return ""
             length, at = _long(head, at + 8)[0], at + 12

@@ -9,9 +9,8 @@ import zlib
 from struct import Struct
 from typing import Final, NamedTuple
 
-IMPLICIT_LE: Final = "1.2.840.10008.1.2"
-EXPLICIT_BE: Final = "1.2.840.10008.1.2.2"
-DEFLATED: Final = frozenset(("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1"))
+from dimse_mesh.dimse.encoding import DEFLATED, EXPLICIT_BE, IMPLICIT_LE, LONG_VRS
+
 LONGEST_HEAD: Final = 1 << 20
 """Bytes of a data set in which the elements are looked for."""
 
@@ -19,9 +18,6 @@ _ITEM: Final = 0xFFFE_E000
 _ITEM_END: Final = 0xFFFE_E00D
 _SEQUENCE_END: Final = 0xFFFE_E0DD
 _UNDEFINED: Final = 0xFFFF_FFFF
-_LONG_VRS: Final = frozenset(
-    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-)
 
 
 class HeadElements(NamedTuple):
@@ -105,7 +101,7 @@ def elements_in(head: bytes, transfer_syntax: str, wanted: frozenset[int]) -> He
         nested_implicit = implicit[-1]
         if implicit[-1]:
             length, at = read_long(head, at + 4)[0], at + 8
-        elif (vr := head[at + 4 : at + 6]) in _LONG_VRS:
+        elif (vr := head[at + 4 : at + 6]) in LONG_VRS:
             if at + 12 > end:
                 break
             length, at = read_long(head, at + 8)[0], at + 12

@@ -20,7 +20,8 @@ from pydicom.filewriter import write_dataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
-from dimse_mesh.transcoding.syntaxes import DEFLATED, EXPLICIT_LE, IMPLICIT_LE, LOSSLESS, alternatives
+from dimse_mesh.dimse.encoding import DEFLATED_EXPLICIT_LE, EXPLICIT_LE, IMPLICIT_LE
+from dimse_mesh.transcoding.syntaxes import LOSSLESS, alternatives
 
 PIXEL_DATA = 0x7FE0_0010
 _OFFSET_TABLES = (0x7FE0_0001, 0x7FE0_0002, 0x7FE0_0003)
@@ -61,7 +62,7 @@ def convert(data: bytes, source: str, target: str) -> bytes:
 
 
 def _convert(data: bytes, source: str, target: str) -> bytes:
-    plain = zlib.decompress(data, -zlib.MAX_WBITS) if source == DEFLATED else data
+    plain = zlib.decompress(data, -zlib.MAX_WBITS) if source == DEFLATED_EXPLICIT_LE else data
     changed = _read(plain, source)
     if _elements(plain, source) != len(changed):
         raise Unconvertible("it has an element twice")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-IMPLICIT_LE: Final = "1.2.840.10008.1.2"
-EXPLICIT_LE: Final = "1.2.840.10008.1.2.1"
-DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+from dimse_mesh.dimse.encoding import DEFLATED_EXPLICIT_LE, EXPLICIT_LE, IMPLICIT_LE
+
 LOSSLESS: Final = frozenset(
     (
         "1.2.840.10008.1.2.5",  # RLE
@@ -24,6 +23,6 @@ _TARGETS: Final = (EXPLICIT_LE, IMPLICIT_LE)
 
 def alternatives(transfer_syntax: str) -> tuple[str, ...]:
     """Return the transfer syntaxes that an object may be changed into, the best first; none: it stays as it is."""
-    if transfer_syntax not in {*LOSSLESS, *_TARGETS, DEFLATED}:
+    if transfer_syntax not in {*LOSSLESS, *_TARGETS, DEFLATED_EXPLICIT_LE}:
         return ()
     return tuple(syntax for syntax in _TARGETS if syntax != transfer_syntax)

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dimse_mesh.app.uid import is_uid
+from dimse_mesh.dimse.encoding import DEFLATED, LONG_VRS
 
 MAX_META_BYTES = 64 * 1024
-DEFLATED = "1.2.840.10008.1.2.1.99"
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
-_LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT"))
 _SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX = 0x0002, 0x0003, 0x0010
 
 
@@ -40,7 +39,7 @@ class DicomFile:
     @property
     def padding(self) -> bytes:
         """What must follow the data set as it is sent: a deflated one of odd length is padded (PS3.5 §A.5)."""
-        return b"\0" if self.size % 2 and self.transfer_syntax == DEFLATED else b""
+        return b"\0" if self.size % 2 and self.transfer_syntax in DEFLATED else b""
 
     def read(self) -> bytes:
         """Return the data set as it stands in the file."""
@@ -77,7 +76,7 @@ def read_dicom_file(path: Path) -> DicomFile:
     try:
         while head[offset : offset + 2] == b"\x02\x00":
             (element,) = struct.unpack_from("<H", head, offset + 2)
-            if head[offset + 4 : offset + 6] in _LONG:
+            if head[offset + 4 : offset + 6] in LONG_VRS:
                 (length,) = struct.unpack_from("<I", head, offset + 8)
                 start = offset + 12
             else:

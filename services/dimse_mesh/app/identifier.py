@@ -18,7 +18,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import BaseTag, Tag
 
-from dimse_mesh.client import EXPLICIT_LE, IMPLICIT_LE
+from dimse_mesh.dimse.encoding import EXPLICIT_LE, IMPLICIT_LE
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 
 QUERY_SYNTAXES = (EXPLICIT_LE, IMPLICIT_LE)

@@ -13,7 +13,7 @@ from typing import Final
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 
-from dimse_mesh.client import IMPLICIT_LE
+from dimse_mesh.dimse.encoding import IMPLICIT_LE
 
 UNDEFINED: Final = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD

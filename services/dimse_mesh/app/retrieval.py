@@ -14,7 +14,8 @@ from pynetdicom import AllStoragePresentationContexts, StoragePresentationContex
 from pynetdicom import sop_class as sop_classes
 
 from dimse_mesh.app.uid import is_uid
-from dimse_mesh.client import EXPLICIT_LE, IMPLICIT_LE, MAX_CONTEXTS, Proposal
+from dimse_mesh.client import MAX_CONTEXTS, Proposal
+from dimse_mesh.dimse.encoding import EXPLICIT_LE, IMPLICIT_LE
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 
 NATIVE = (EXPLICIT_LE, IMPLICIT_LE)

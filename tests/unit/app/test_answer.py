@@ -15,7 +15,7 @@ from pydicom.sequence import Sequence
 from dimse_mesh.app.answer import LONGEST_CELL, QueryAnswer, read_answer
 from dimse_mesh.app.identifier import QUERY_SYNTAXES, encode_identifier, parse_path
 from dimse_mesh.app.raw_data_set import MAX_ELEMENTS, MAX_PROBLEMS
-from dimse_mesh.client import EXPLICIT_LE, IMPLICIT_LE
+from dimse_mesh.dimse.encoding import EXPLICIT_LE, IMPLICIT_LE
 
 ID = parse_path("PatientID")
 UNDEFINED = 0xFFFFFFFF

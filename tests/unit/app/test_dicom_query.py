@@ -12,15 +12,9 @@ import pytest
 
 from dimse_mesh.app.dicom_query import Query, Response
 from dimse_mesh.app.received_files import ReceivedFiles
-from dimse_mesh.client import (
-    EXPLICIT_LE,
-    IMPLICIT_LE,
-    AssociationError,
-    DicomClient,
-    Proposal,
-    connect_tcp,
-)
+from dimse_mesh.client import AssociationError, DicomClient, Proposal, connect_tcp
 from dimse_mesh.dimse import CommandField
+from dimse_mesh.dimse.encoding import EXPLICIT_LE, IMPLICIT_LE
 from tests.support.scripted import Server, ServerPeer
 from tests.support.wire import (
     CT_STORAGE,

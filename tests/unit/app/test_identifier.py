@@ -22,7 +22,7 @@ from dimse_mesh.app.query_models import (
     ModelName,
     level_for,
 )
-from dimse_mesh.client import EXPLICIT_LE, IMPLICIT_LE
+from dimse_mesh.dimse.encoding import EXPLICIT_LE, IMPLICIT_LE
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 
 

@@ -16,7 +16,6 @@ from pydicom.uid import generate_uid
 
 from dimse_mesh.dimse.commitment import (
     COMMITMENT_SYNTAXES,
-    IMPLICIT_LE,
     CommitmentAction,
     CommitmentResult,
     Reference,
@@ -25,6 +24,7 @@ from dimse_mesh.dimse.commitment import (
     read_action,
     read_result,
 )
+from dimse_mesh.dimse.encoding import IMPLICIT_LE
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 

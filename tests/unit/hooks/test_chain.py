@@ -14,14 +14,11 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
+from dimse_mesh.dimse.encoding import DEFLATED_EXPLICIT_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
 from dimse_mesh.hooks import HookFailed
 from dimse_mesh.hooks.chain import Chain
-from dimse_mesh.hooks.splitting import EXPLICIT_BE, IMPLICIT_LE
 from dimse_mesh.runtime.settings_hooks import Hook
 from tests.unit.hooks.test_splitting import FILES, data_set, parsed
-
-EXPLICIT_LE = "1.2.840.10008.1.2.1"
-DEFLATED = "1.2.840.10008.1.2.1.99"
 
 
 def made() -> Dataset:
@@ -149,10 +146,15 @@ def test_what_hooks_leave_alone_stays_byte_for_byte() -> None:
 
 def test_deflated_data_sets_are_inflated_and_deflated() -> None:
     encoded, syntax = data_set("image_dfl.dcm")
-    assert syntax == DEFLATED
+    assert syntax == DEFLATED_EXPLICIT_LE
     result = Chain([Hook.model_validate({"set": {"PatientID": "deflated"}})]).apply(encoded, syntax)
     plain = zlib.decompress(result.header, wbits=-zlib.MAX_WBITS)
     assert decode(plain).PatientID == "deflated"
+
+
+def test_a_data_set_whose_frames_are_deflated_is_no_deflated_one() -> None:
+    changed = hooked({"set": {"PatientID": "deflated"}}, syntax="1.2.840.10008.1.2.8.1")
+    assert changed.PatientID == "deflated"
 
 
 @pytest.mark.parametrize(

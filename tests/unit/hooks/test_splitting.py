@@ -15,7 +15,8 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
-from dimse_mesh.hooks.splitting import EXPLICIT_BE, IMPLICIT_LE, Extent, Malformed, Splitter
+from dimse_mesh.dimse.encoding import EXPLICIT_BE, IMPLICIT_LE
+from dimse_mesh.hooks.splitting import Extent, Malformed, Splitter
 
 MOST = 64 << 20
 FILES = (

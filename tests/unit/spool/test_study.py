@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dimse_mesh.dimse.encoding import DEFLATED
 from dimse_mesh.spool.study import study_instance_uid
 from tests.support.files import UID_ROOT, element, implicit_element, real_files, synthetic, take_apart
 from tests.support.wire import EXPLICIT_LE, IMPLICIT_LE
@@ -39,6 +40,15 @@ def test_the_study_of_a_nested_item_is_not_the_object_s(defined: bool) -> None:
     nested = sequence(element(0x0020000D, "UI", "9.9"), element(0x0020000D, "UI", "8.8"), defined=defined)
     assert study_instance_uid(nested + STUDY, EXPLICIT_LE) == "1.2.3"
     assert study_instance_uid(nested, EXPLICIT_LE) == ""
+
+
+def test_a_data_set_whose_frames_are_deflated_is_read() -> None:
+    assert study_instance_uid(STUDY, "1.2.840.10008.1.2.8.1") == "1.2.3"
+
+
+@pytest.mark.parametrize("syntax", sorted(DEFLATED))
+def test_a_data_set_that_is_deflated_has_no_study(syntax: str) -> None:
+    assert study_instance_uid(STUDY, syntax) == ""
 
 
 @pytest.mark.filterwarnings("ignore")  # files that break the standard are among them

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.filebase import DicomBytesIO
 
+from dimse_mesh.dimse.encoding import DEFLATED, DEFLATED_EXPLICIT_LE
 from dimse_mesh.storage.file_meta import file_head, parse_head
-from dimse_mesh.storage.header import DEFLATED, LONGEST_HEAD, HeadReader, elements_in
+from dimse_mesh.storage.header import LONGEST_HEAD, HeadReader, elements_in
 from tests.support.files import element, real_files, synthetic, take_apart
 
 STUDY, SERIES, MODALITY, INSTANCE = 0x0020_000D, 0x0020_000E, 0x0008_0060, 0x0020_0013
@@ -56,10 +57,24 @@ def test_real_objects_are_read_as_pydicom_reads_them(size: int) -> None:
 def test_a_deflated_bomb_is_read_up_to_the_limit() -> None:
     compress = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     bomb = compress.compress(element(0x0008_0001, "UN", bytes(50_000_000))) + compress.flush()
-    reader = HeadReader(WANTED, min(DEFLATED))
+    reader = HeadReader(WANTED, DEFLATED_EXPLICIT_LE)
     reader.feed(bomb)
     assert reader.complete
     assert reader.values == {}
+
+
+def test_a_data_set_whose_frames_are_deflated_is_read_as_it_is() -> None:
+    reader = HeadReader(WANTED, "1.2.840.10008.1.2.8.1")
+    reader.feed(synthetic(1, 100).data)
+    assert STUDY in reader.values
+
+
+@pytest.mark.parametrize("syntax", sorted(DEFLATED))
+def test_a_deflated_data_set_is_inflated(syntax: str) -> None:
+    compress = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    reader = HeadReader(WANTED, syntax)
+    reader.feed(compress.compress(synthetic(1, 100).data) + compress.flush())
+    assert STUDY in reader.values
 
 
 @given(data=st.binary(max_size=400), syntax=st.sampled_from(["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"]))

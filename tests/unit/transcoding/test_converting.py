@@ -12,8 +12,9 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
+from dimse_mesh.dimse.encoding import DEFLATED_EXPLICIT_LE, EXPLICIT_LE, IMPLICIT_LE
 from dimse_mesh.transcoding.converting import Unconvertible, convert
-from dimse_mesh.transcoding.syntaxes import DEFLATED, EXPLICIT_LE, IMPLICIT_LE, alternatives
+from dimse_mesh.transcoding.syntaxes import alternatives
 from tests.support.files import DicomFile, element, take_apart
 
 RLE = "1.2.840.10008.1.2.5"
@@ -70,7 +71,7 @@ def test_deflated_is_inflated() -> None:
     content = sample("CT_small.dcm")
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     deflated = packer.compress(content.data) + packer.flush()
-    assert decoded(convert(deflated, DEFLATED, EXPLICIT_LE), EXPLICIT_LE) == decoded(
+    assert decoded(convert(deflated, DEFLATED_EXPLICIT_LE, EXPLICIT_LE), EXPLICIT_LE) == decoded(
         content.data, EXPLICIT_LE
     )
 

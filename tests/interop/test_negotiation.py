@@ -1,4 +1,4 @@
-"""Linked negotiation (DESIGN, idea 2): what the client gets is what the target said."""
+"""Linked negotiation: what the client gets is what the target said."""
 
 from __future__ import annotations
 

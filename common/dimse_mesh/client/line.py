@@ -208,7 +208,7 @@ class InProcessLine:
 
     @property
     def silence(self) -> float:
-        """None: it ends before our eyes."""
+        """0: its end is seen at once."""
         return 0.0
 
     async def has_ended(self) -> bool:

@@ -1,4 +1,4 @@
-"""Both ends of a half: a peer's association here, segments over the mesh there (docs/architecture.md)."""
+"""A half of an association: its peer on one side, segments over the mesh on the other (docs/architecture.md)."""
 
 from dimse_mesh.endpoint.connection import PduReceiver, PeerConnection
 from dimse_mesh.endpoint.half import AssociationHalf

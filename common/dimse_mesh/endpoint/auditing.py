@@ -23,6 +23,7 @@ class AssociationAudit:
         client: who asked for it.
         target: the system that is called, if it is our peer; None: it is somewhere in the mesh.
         called_ae: the AE title that is called.
+        details: what else is said when the association stands, or can't be had.
     """
 
     __slots__ = ("_association", "_called_ae", "_client", "_details", "_recorder", "_stands", "_target")

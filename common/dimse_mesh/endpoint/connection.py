@@ -30,11 +30,11 @@ WRITE_HIGH_WATER = 512 * 1024
 LEAST_READ = 16 * 1024
 """Bytes that are read at once in any case."""
 DISCARDED_FREELY = 64 * 1024 * 1024
-"""Bytes that are read without a pause of what nobody wants any more: an honest peer has as much under way;"""
+"""Bytes that nobody wants any more, and that are read without a pause: an honest peer has as much under way."""
 DISCARDED_AT_ONCE = 128 * 1024
-"""bytes that are read of it then,"""
+"""Bytes beyond those that are read before a pause: a peer that sends on after an A-ABORT costs next to nothing."""
 DISCARDING_PAUSE = 0.001
-"""and seconds until more of them are: a peer that goes on sending after an A-ABORT costs next to nothing."""
+"""Seconds of that pause."""
 _A_READ = 2048
 """Bytes that cost as much as a read of none."""
 _KEPT_AT_MOST = WRITE_HIGH_WATER // 2
@@ -149,8 +149,9 @@ class PeerConnection(asyncio.BufferedProtocol):
         self._reading = self._taking = True
         """Whether the owner wants more; whether the transport reads."""
         self._left: list[tuple[int, memoryview]] = []
+        """PDUs that were read, and did not fit into the turn."""
         self._left_from = 0
-        """PDUs that have come, and from which on they wait for the next turn."""
+        """Index of the first of them that was not handed on."""
         self._left_bytes = memoryview(b"")
         self._going_on = False
         self._discarding = False

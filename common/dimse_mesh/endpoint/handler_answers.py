@@ -33,7 +33,7 @@ _NO_REFUSAL = frozenset((StatusCategory.SUCCESS, StatusCategory.WARNING, StatusC
 
 
 class HandlerAnswers:
-    """Gives them to the halves of an instance.
+    """Gives the answers of handlers to the halves of an instance.
 
     Args:
         halves: all halves of the instance by channel, as they are when a message comes.

@@ -12,7 +12,7 @@ from dimse_mesh.schemas.service import ServiceName
 
 @dataclass(slots=True, kw_only=True)
 class AssociationIdentity:
-    """What both halves of a half's end need to address and describe it."""
+    """What a half needs to know of its association: to address its other half, and to describe it."""
 
     association: str
     home_zone: str
@@ -29,7 +29,7 @@ class AssociationIdentity:
 def handler_of(command_field: int) -> ServiceName | None:
     """Return the service that handles a request; None: it goes straight to the other endpoint.
 
-    C-ECHO proves the path (DESIGN: idea 3), responses belong to requests that were handled, and what PS3.7 doesn't
+    C-ECHO proves the path, responses belong to requests that were handled, and what PS3.7 doesn't
     know has no handler.
     """
     return _HANDLERS.get(command_field)

@@ -160,7 +160,7 @@ class InProcessPeer:
         self._user = user
 
     def give_way(self) -> None:
-        """Nothing: it has no turns."""
+        """Do nothing: it has no turns."""
 
     def leave(self) -> None:
         """Tell nobody any more."""
@@ -235,7 +235,7 @@ class InProcessPeer:
         self.abort(Abort(AbortSource.SERVICE_PROVIDER, reason))
 
     def end_output(self) -> bool:
-        """Say that it can't be told so: it is closed when it has answered."""
+        """Return False: it can't be told, and is closed when it has answered."""
         return False
 
     def close(self) -> None:

@@ -17,9 +17,9 @@ LONGEST_HOLD: Final = 0.05
 LONGEST_REST: Final = 0.05
 """Seconds that a peer rests at most after it had too many operations outstanding."""
 PAID_BACK: Final = 3
-"""Seconds of rest for each second that it had to wait,"""
+"""Seconds of rest for each second that a peer had to wait."""
 MANY_OPERATIONS: Final = 32
-"""Operations that it may have outstanding while others want the process' time, whatever was negotiated."""
+"""Operations that a peer may have outstanding while others want the process' time, whatever was negotiated."""
 
 
 class OperationLimit:

@@ -26,9 +26,9 @@ MAX_CONNECTIONS = 32
 MOST_CALLERS = 512
 """Callers that are told apart."""
 SHARE = 0.05
-"""Seconds of the process that an address gets for each second,"""
+"""Seconds of the process that an address gets for each second."""
 SAVED = 0.2
-"""and that it may save up: some dozen pages of metrics."""
+"""Seconds that an address may save up: some dozen pages of metrics."""
 MOST_CHARGED = 0.02
 """Seconds that a page takes at most: the machine may have been busy."""
 ACCEPTING_SHARE = 0.2

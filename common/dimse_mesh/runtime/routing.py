@@ -16,10 +16,12 @@ from dimse_mesh.schemas.spool_subjects import RoutePriority
 
 
 class Delivery(StrEnum):
-    """The delivery contract of a route (DESIGN: idea 7)."""
+    """The delivery contract of a route."""
 
     LIVE = "live"
+    """The client gets the target's own status."""
     DURABLE = "durable"
+    """The client gets success when its object is on disk in this zone (docs/delivery.md)."""
 
 
 class CommitmentMode(StrEnum):

@@ -1,4 +1,4 @@
-"""Messages that open an association across the mesh (DESIGN: linked associations).
+"""Messages that open an association across the mesh (docs/architecture.md, "Opening").
 
 The A-ASSOCIATE PDUs themselves travel in the raw tail of the envelope, byte for byte as received,
 so that items unknown to us reach the other side. Both halves are addressed by the sender's tokens of the subject and

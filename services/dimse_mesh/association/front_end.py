@@ -269,7 +269,7 @@ class FrontEnd:
         self._admission.stop()
 
     async def drain(self, *, within: float) -> None:
-        """Wait so many seconds at most for the associations to end; the last quarter not without pressing."""
+        """Wait so many seconds at most for the associations to end; in the last quarter, abort each that is at rest."""
         await self._admission.occupancy.drain(self._press, within=within)
 
     def _press(self) -> None:

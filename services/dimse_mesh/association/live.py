@@ -48,7 +48,7 @@ class _Opening:
     client: AdmittedClient
     route: Route
     callback: Callback | None
-    """Of a target, whose AE titles are translated; None: it is none."""
+    """The AE titles to be translated, if the client is a target that calls back; None: it is none."""
     identity: AssociationIdentity
     audit: AssociationAudit
     traceparent: str | None
@@ -91,7 +91,7 @@ class LiveOpener:
         """Open the association with the target and answer the client.
 
         Args:
-            callback: of a target, whose AE titles are translated; None: it is none.
+            callback: the AE titles to be translated, if the client is a target that calls back; None: it is none.
             association: its id.
             objection: to requests that no handler is asked about; None: there is none.
         """

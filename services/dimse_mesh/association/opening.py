@@ -34,7 +34,7 @@ FAILOVER_PATIENCE = 3.0
 RETRY_PAUSE = 0.1
 """Seconds between asking again."""
 PROBE_INTERVAL = 1.0
-"""Seconds between looks at a request that is not answered: who has it, and has he still?"""
+"""Seconds between looks at a request that is not answered: which executor has it, and does it have it still?"""
 _CODE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz-")
 
 TAKING_TIMEOUT = 2.0

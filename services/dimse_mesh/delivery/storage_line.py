@@ -23,7 +23,7 @@ class StorageLine(ClientLine):
 
     @property
     def silence(self) -> float:
-        """None: a place is there as long as we are."""
+        """0: a place is there as long as we are."""
         return 0.0
 
     async def has_ended(self) -> bool:

@@ -1,4 +1,4 @@
-"""The handler of every N-* operation (DESIGN: control through handlers, payload point to point)."""
+"""The handler of every N-* operation (ADR 2)."""
 
 from dimse_mesh.n_service.service import run
 

@@ -1,4 +1,4 @@
-"""The handler of C-FIND, C-MOVE, C-GET and C-CANCEL (DESIGN: control through handlers)."""
+"""The handler of C-FIND, C-MOVE, C-GET and C-CANCEL (ADR 2)."""
 
 from dimse_mesh.query_retrieve.service import run
 

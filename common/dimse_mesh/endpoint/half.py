@@ -30,9 +30,10 @@ from dimse_mesh.endpoint.peer_side import PeerSide
 from dimse_mesh.endpoint.ports import Instance
 from dimse_mesh.endpoint.receiver import Receiver
 from dimse_mesh.endpoint.remote_side import RemoteSide
-from dimse_mesh.endpoint.sender import Objection, Sender, Translation
+from dimse_mesh.endpoint.sender import Sender, Translation
 from dimse_mesh.endpoint.summary import OperationSummary
 from dimse_mesh.endpoint.tracing import OperationTracing
+from dimse_mesh.policy import Objection
 from dimse_mesh.runtime.counters import Load
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.frames import Frame

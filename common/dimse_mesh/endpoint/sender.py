@@ -34,7 +34,7 @@ from dimse_mesh.endpoint.peer import PeerWatch
 from dimse_mesh.endpoint.pending import PendingResponses, Run
 from dimse_mesh.endpoint.settings import HalfSettings
 from dimse_mesh.endpoint.tracing import OperationTracing
-from dimse_mesh.policy import PolicyRefusal
+from dimse_mesh.policy import Objection
 from dimse_mesh.schemas.frames import Closing, FrameKind, PdusHead
 from dimse_mesh.streams.outbound import Budget, Lane, Outbound, Segment
 from dimse_mesh.upper_layer import PDU_HEADER_LENGTH
@@ -46,10 +46,6 @@ _LONGEST_RUN = 60 * 1024
 
 _FIRST_CHUNK = 64 * 1024
 """Bytes of a chunk before it is known what the line carries."""
-
-Objection = Callable[[int], PolicyRefusal | None]
-"""Says by its command field why a request that no handler is asked about is refused, or None."""
-
 
 Translation = Callable[[CommandHead, bytes], bytes]
 """Returns a command set as the other side's peer is to get it."""

@@ -2,7 +2,7 @@
 
 from dimse_mesh.policy.auditing import audit_refusals
 from dimse_mesh.policy.configured import ConfiguredPolicy, Verdict
-from dimse_mesh.policy.decision import Decision, DecisionPoint, Policy, PolicyRefusal, Subscriber
+from dimse_mesh.policy.decision import Decision, DecisionPoint, Objection, Policy, PolicyRefusal, Subscriber
 from dimse_mesh.policy.questions import (
     AdmissionQuestion,
     OpeningQuestion,
@@ -18,6 +18,7 @@ __all__ = [
     "ConfiguredPolicy",
     "Decision",
     "DecisionPoint",
+    "Objection",
     "OpeningQuestion",
     "OperationQuestion",
     "PeerCertificate",

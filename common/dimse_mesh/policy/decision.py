@@ -31,6 +31,10 @@ class PolicyRefusal:
     rule: str = ""
 
 
+Objection = Callable[[int], PolicyRefusal | None]
+"""Says by its command field why an operation is refused; None: it is permitted."""
+
+
 class Policy(Protocol):
     """Answers None (permit) or a refusal. It is pure: the same question gets the same answer, and it never waits."""
 

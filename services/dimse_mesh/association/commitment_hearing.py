@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
 
 import anyio
 
@@ -20,7 +19,7 @@ from dimse_mesh.dimse import CommandReceived, CommandSet, Status
 from dimse_mesh.dimse.commitment import COMMITMENT_SYNTAXES, STORAGE_COMMITMENT
 from dimse_mesh.endpoint.auditing import AssociationAudit
 from dimse_mesh.mesh import EnvelopeError, Message, PayloadTooLarge, pack, unpack
-from dimse_mesh.policy import PolicyRefusal
+from dimse_mesh.policy import Objection
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.commitment import CommitmentHeard, CommitmentHeardReply
@@ -75,7 +74,7 @@ class ReportHearing:
         request: AssociateRQ,
         *,
         audit: AssociationAudit,
-        objection: Callable[[int], PolicyRefusal | None],
+        objection: Objection,
         traceparent: str | None,
     ) -> str:
         """Accept an association and serve it to its end; return the code of its end.

@@ -34,7 +34,7 @@ from dimse_mesh.association.giving_way import GivingWay
 from dimse_mesh.endpoint import Router
 from dimse_mesh.endpoint.auditing import AssociationAudit
 from dimse_mesh.mesh import JetStream
-from dimse_mesh.policy import PolicyRefusal
+from dimse_mesh.policy import Objection
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.encryption import object_encryption
 from dimse_mesh.runtime.logging import described
@@ -55,7 +55,7 @@ class _Client(NamedTuple):
     request: AssociateRQ
     route: Route
     audit: AssociationAudit
-    objection: Callable[[int], PolicyRefusal | None]
+    objection: Objection
     traceparent: str | None
     association: str
     opened: Callable[[], Callable[[str], None]]
@@ -171,7 +171,7 @@ class DurableFrontEnd:
         route: Route,
         *,
         audit: AssociationAudit,
-        objection: Callable[[int], PolicyRefusal | None],
+        objection: Objection,
         traceparent: str | None,
         association: str,
         opened: Callable[[], Callable[[str], None]],

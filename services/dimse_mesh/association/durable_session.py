@@ -34,7 +34,7 @@ from dimse_mesh.dimse.status import FailureReason
 from dimse_mesh.endpoint import dimse_service
 from dimse_mesh.endpoint.peer import DicomPeer
 from dimse_mesh.endpoint.summary import OperationSummary
-from dimse_mesh.policy import PolicyRefusal
+from dimse_mesh.policy import Objection
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.upper_layer import Abort, AbortReason
 
@@ -80,7 +80,7 @@ class DurableSession:
         commitment: TakeCommitment | None,
         live: LiveContexts | None = None,
         report: TakeCommitment | None = None,
-        objection: Callable[[int], PolicyRefusal | None],
+        objection: Objection,
         counters: Counters,
         stalled_timeout: float,
         idle_timeout: float,

@@ -34,6 +34,7 @@ from dimse_mesh.endpoint.tls_trouble import TlsSide, TlsTrouble, TlsTroubles
 from dimse_mesh.mesh.errors import report
 from dimse_mesh.mesh.quiet import Quiet
 from dimse_mesh.policy import (
+    Objection,
     OperationQuestion,
     Policy,
     PolicyRefusal,
@@ -65,7 +66,7 @@ class Serve(Protocol):
         self,
         *,
         audit: AssociationAudit,
-        objection: Callable[[int], PolicyRefusal | None],
+        objection: Objection,
         traceparent: str | None,
     ) -> str:
         """Return the code of its end."""
@@ -321,7 +322,7 @@ class FrontEnd:
             details={} if certificate is None else {"certificate": certificate.subject},
         )
 
-    def _objection(self, called: str, calling: str) -> Callable[[int], PolicyRefusal | None]:
+    def _objection(self, called: str, calling: str) -> Objection:
         """Return what the policy says of operations that no handler is asked about."""
 
         def objection(command_field: int) -> PolicyRefusal | None:

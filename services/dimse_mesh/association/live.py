@@ -16,7 +16,7 @@ from dimse_mesh.encryption import EncryptionError, Protection
 from dimse_mesh.endpoint import PROVIDER_ABORT, AssociationHalf, AssociationIdentity, Router
 from dimse_mesh.endpoint.auditing import AssociationAudit
 from dimse_mesh.endpoint.own import with_own_items
-from dimse_mesh.policy import PolicyRefusal
+from dimse_mesh.policy import Objection
 from dimse_mesh.policy.rejections import CONGESTION, NOT_ENCRYPTED
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.runtime.encryption import association_encryption
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Objection = Callable[[int], PolicyRefusal | None]
-"""Says by its command field why a request that no handler is asked about is refused, or None."""
 Reject = Callable[[Acceptor, AssociateRQ, AssociateRJ, str], None]
 """Rejects a client, by a code for logs and counters."""
 Protect = Callable[[Accepted], Protection | None]

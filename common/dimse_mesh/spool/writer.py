@@ -21,14 +21,13 @@ from dimse_mesh.runtime.settings_durable import SpoolSettings
 from dimse_mesh.schemas.spool import Manifest, RouteKey
 from dimse_mesh.schemas.spool_subjects import RoutePriority, SpoolSubjects, share_of, study_token
 from dimse_mesh.spool.study import study_instance_uid
+from dimse_mesh.upper_layer import LONGEST_UID
 
 if TYPE_CHECKING:
     from dimse_mesh.encryption.objects import ObjectEncryption
 
 SHARED_INLINE_LIMIT = 2048
 """Bytes of a data set that stands with the manifest in the spool of each of several destinations."""
-LONGEST_UID = 64
-"""PS3.5 §9.1: what is longer is none."""
 ROOM_FOR_HEADERS = 16 * 1024
 """Bytes of a message that its headers and its manifest may take."""
 

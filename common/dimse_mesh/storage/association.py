@@ -41,6 +41,7 @@ from dimse_mesh.storage.header import HeadReader
 from dimse_mesh.storage.layout import Layout, version_name
 from dimse_mesh.storage.negotiation import AcceptedContext
 from dimse_mesh.storage.place import NameTaken, Place, PlaceError, Writing
+from dimse_mesh.upper_layer import LONGEST_UID
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,6 @@ TAGS = {
     "InstanceNumber": 0x0020_0013,
 }
 """The layout's fields that are read from the data set."""
-LONGEST_UID = 64
 SILENCE = 30.0
 """Seconds in which one kind of trouble is logged once."""
 

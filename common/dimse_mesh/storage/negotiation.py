@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dimse_mesh.dimse.requests import VERIFICATION_SOP_CLASS
 from dimse_mesh.dimse.storage_classes import is_storage
-from dimse_mesh.endpoint.own import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dimse_mesh.endpoint.own import answer_to
 from dimse_mesh.upper_layer import (
     AssociateAC,
     AssociateRQ,
@@ -16,9 +16,6 @@ from dimse_mesh.upper_layer import (
     RoleSelection,
     significant_uid,
 )
-
-_ECHOED = "ECHOED"
-"""Stands where the A-ASSOCIATE-AC repeats the titles of its request, whatever they are (PS3.8 §9.3.3)."""
 
 
 class AcceptedContext(NamedTuple):
@@ -60,16 +57,9 @@ def accept(request: AssociateRQ, *, maximum_length: int) -> Negotiated:
             result = ContextResult.ACCEPTANCE
             contexts[context.context_id] = AcceptedContext(uid, significant_uid(syntax))
         answers.append(PresentationContextAC(context.context_id, result, syntax))
-    answer = AssociateAC.build(
-        called_ae=_ECHOED,
-        calling_ae=_ECHOED,
-        contexts=answers,
-        maximum_length=maximum_length,
-        implementation_class_uid=IMPLEMENTATION_CLASS_UID,
-        implementation_version_name=IMPLEMENTATION_VERSION_NAME,
-        user_items=[
-            RoleSelection(role.sop_class_uid, scu_role=role.scu_role, scp_role=0)
-            for role in request.user_items(RoleSelection)
-        ],
-    )
-    return Negotiated(answer.with_ae_title_bytes(request.called_ae_bytes, request.calling_ae_bytes), contexts)
+    roles = [
+        RoleSelection(role.sop_class_uid, scu_role=role.scu_role, scp_role=0)
+        for role in request.user_items(RoleSelection)
+    ]
+    answer = answer_to(request, contexts=answers, maximum_length=maximum_length, roles=roles)
+    return Negotiated(answer, contexts)

@@ -70,6 +70,7 @@ from dimse_mesh.upper_layer.state import (
     next_state,
 )
 from dimse_mesh.upper_layer.user_items import (
+    LONGEST_UID,
     AsynchronousOperationsWindow,
     ImplementationClassUID,
     ImplementationVersionName,
@@ -107,6 +108,7 @@ __all__ = [
     "ImplementationVersionName",
     "InvalidTransition",
     "LAST",
+    "LONGEST_UID",
     "MalformedPdu",
     "MaximumLength",
     "NEXT_STATE",

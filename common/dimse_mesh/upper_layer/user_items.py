@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from struct import Struct
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from dimse_mesh.upper_layer.encoded import (
     ITEM_HEADER_LENGTH,
@@ -21,6 +21,8 @@ from dimse_mesh.upper_layer.encoded import (
 )
 from dimse_mesh.upper_layer.errors import MalformedPdu
 
+LONGEST_UID: Final = 64
+"""Characters of a UID, at most (PS3.5 §9.1)."""
 _TWO_UINT16 = Struct(">HH")
 
 

@@ -16,12 +16,16 @@ from dimse_mesh.app.dicom_query import DATA_SET_FOLLOWS
 from dimse_mesh.app.identifier import QUERY_SYNTAXES, decode_identifier, encode_identifier
 from dimse_mesh.client import DicomClient, DimseMessage, Proposal
 from dimse_mesh.dimse import NO_DATA_SET, CommandField, CommandSet, Tag, response_to
+from dimse_mesh.dimse.commitment import (
+    COMMITMENT_SYNTAXES,
+    REQUEST_COMMITMENT,
+    STORAGE_COMMITMENT,
+    STORAGE_COMMITMENT_INSTANCE,
+)
 
 MPPS = "1.2.840.10008.3.1.2.3.3"
 MPPS_RETRIEVE = "1.2.840.10008.3.1.2.3.4"
-COMMITMENT = "1.2.840.10008.1.20.1"
-COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
-REQUEST_COMMITMENT = 1
+_COMMITMENT = (Proposal(STORAGE_COMMITMENT, COMMITMENT_SYNTAXES),)
 
 
 async def performed_procedure_step(report: Report, mesh: DemoMesh) -> None:
@@ -50,11 +54,11 @@ async def performed_procedure_step(report: Report, mesh: DemoMesh) -> None:
 async def commitment_on_same_association(report: Report, mesh: DemoMesh, samples: Sequence[Sample]) -> None:
     """Ask for commitment and stay: the report comes in the reverse role."""
     with report.operation("N-ACTION, N-EVENT-REPORT") as line:
-        async with association(mesh.hospital_port, ARCHIVE, [Proposal(COMMITMENT, QUERY_SYNTAXES)]) as client:
+        async with association(mesh.hospital_port, ARCHIVE, _COMMITMENT) as client:
             transaction = await _ask(line, client, samples)
             event = await client.next_request()
             await client.send(event.context_id, response_to(event.command, 0))
-            _, syntax = client.context(COMMITMENT)
+            _, syntax = client.context(STORAGE_COMMITMENT)
             _check(line, decode_identifier(event.data_set or b"", syntax), transaction, samples)
         line.verdict = "committed, same association"
 
@@ -64,7 +68,7 @@ async def commitment_on_new_association(
 ) -> None:
     """Ask for commitment and go: the archive calls the modality, from its zone to ours."""
     with report.operation("N-ACTION, N-EVENT-REPORT") as line:
-        async with association(mesh.hospital_port, ARCHIVE, [Proposal(COMMITMENT, QUERY_SYNTAXES)]) as client:
+        async with association(mesh.hospital_port, ARCHIVE, _COMMITMENT) as client:
             transaction = await _ask(line, client, samples)
         syntax, information = await received.report()
         _check(line, decode_identifier(information, syntax), transaction, samples)
@@ -80,7 +84,8 @@ async def _ask(line: Line, client: DicomClient, samples: Sequence[Sample]) -> st
         item.ReferencedSOPClassUID = sample.file.sop_class
         item.ReferencedSOPInstanceUID = sample.file.sop_instance
         wanted.ReferencedSOPSequence.append(item)
-    await _call(line, client, CommandField.N_ACTION_RQ, COMMITMENT, COMMITMENT_INSTANCE, data=wanted)
+    instance = STORAGE_COMMITMENT_INSTANCE
+    await _call(line, client, CommandField.N_ACTION_RQ, STORAGE_COMMITMENT, instance, data=wanted)
     line.count = 0
     return str(wanted.TransactionUID)
 

@@ -8,12 +8,9 @@ from dimse_mesh.association.acceptor import Acceptor
 from dimse_mesh.association.association_events import says_nothing
 from dimse_mesh.association.durable_session import DurableSession
 from dimse_mesh.endpoint.auditing import AssociationAudit
-from dimse_mesh.endpoint.own import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dimse_mesh.endpoint.own import answer_to
 from dimse_mesh.runtime.context import ServiceContext
-from dimse_mesh.upper_layer import AssociateAC, AssociateRQ, PresentationContextAC, RoleSelection
-
-ECHOED = "ECHOED"
-"""Stands where the A-ASSOCIATE-AC repeats the titles of its request, whatever they are (PS3.8 §9.3.3)."""
+from dimse_mesh.upper_layer import AssociateRQ, PresentationContextAC, RoleSelection
 
 
 class OwnAssociations:
@@ -48,18 +45,8 @@ class OwnAssociations:
             opened: is told that the association stands; what it returns, that it is over.
         """
         max_length = self._context.settings.association.max_pdu_length
-        answer = AssociateAC.build(
-            called_ae=ECHOED,
-            calling_ae=ECHOED,
-            contexts=contexts,
-            maximum_length=max_length,
-            implementation_class_uid=IMPLEMENTATION_CLASS_UID,
-            implementation_version_name=IMPLEMENTATION_VERSION_NAME,
-            user_items=list(roles),
-        )
-        acceptor.peer.accept(
-            answer.with_ae_title_bytes(request.called_ae_bytes, request.calling_ae_bytes).encode()
-        )
+        answer = answer_to(request, contexts=contexts, maximum_length=max_length, roles=roles)
+        acceptor.peer.accept(answer.encode())
         acceptor.peer.join(session, max_pdu=request.maximum_length or 0, max_length=max_length)
         acceptor.peer.resume_reading()
         self._sessions.add(session)

@@ -11,6 +11,7 @@ from dimse_mesh.dimse.storage_classes import is_storage
 from dimse_mesh.runtime.routing import Accepts
 from dimse_mesh.schemas.spool import KnownContext
 from dimse_mesh.upper_layer import (
+    LONGEST_UID,
     AssociateRQ,
     ContextResult,
     PresentationContextAC,
@@ -19,7 +20,6 @@ from dimse_mesh.upper_layer import (
     significant_uid,
 )
 
-LONGEST_UID = 64
 _ANSWERED_HERE = frozenset((VERIFICATION_SOP_CLASS, STORAGE_COMMITMENT))
 _GET = frozenset(f"1.2.840.10008.5.1.4.1.2.{model}.3" for model in range(1, 6))
 """Query/Retrieve by C-GET (PS3.4 §C.6, Annexes Y and Z)."""

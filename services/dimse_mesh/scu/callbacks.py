@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dimse_mesh.dimse import CommandField, CommandHead, CommandSet
+from dimse_mesh.dimse.commitment import STORAGE_COMMITMENT
 from dimse_mesh.endpoint import AssociationIdentity
 from dimse_mesh.mesh import Mesh, pack
 from dimse_mesh.mesh.liveness import Liveness
@@ -13,7 +14,6 @@ from dimse_mesh.schemas.callbacks import CallbackNotice
 from dimse_mesh.schemas.subjects import Kind
 from dimse_mesh.upper_layer import AssociateRQ
 
-STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 _WATCHED = frozenset((CommandField.C_MOVE_RQ, CommandField.N_ACTION_RQ))
 
 

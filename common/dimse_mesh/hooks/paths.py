@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 
-from pydicom.datadict import dictionary_VR, private_dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR, keyword_dict, private_dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
@@ -115,6 +116,8 @@ def _attribute(name: str) -> Attribute:
         return Attribute(int(group, 16), int(element, 16), creator[0].strip() if creator else None)
     found = tag_for_keyword(name)
     if found is None:
-        raise HookRefusal(f"{name} is no keyword of PS3.6")
+        near = get_close_matches(name, keyword_dict, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise HookRefusal(f"{name} is no keyword of PS3.6{hint}")
     tag = Tag(found)
     return Attribute(tag.group, tag.element)

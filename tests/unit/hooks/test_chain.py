@@ -160,7 +160,12 @@ def test_a_data_set_whose_frames_are_deflated_is_no_deflated_one() -> None:
 @pytest.mark.parametrize(
     ("hook", "text"),
     [
-        ({"set": {"PatientNam": "x"}}, "hook 1 (set): PatientNam is no keyword"),
+        (
+            {"set": {"PatientNmae": "x"}},
+            "hook 1 (set): PatientNmae is no keyword of PS3.6; did you mean PatientName?",
+        ),
+        ({"remove": ["patientID"]}, "patientID is no keyword of PS3.6; did you mean PatientID?"),
+        ({"remove": ["Zzz"]}, "hook 1 (remove): Zzz is no keyword of PS3.6"),
         ({"set": {"(0019,OURS,77)": "x"}}, "no dictionary knows its representation"),
         ({"set": {"PatientBirthDate": "yesterday"}}, "is no value of representation DA"),
         ({"set": {"RequestAttributesSequence": "x"}}, "values of representation SQ can't be set"),

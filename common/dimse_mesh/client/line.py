@@ -120,7 +120,11 @@ class StreamLine:
     async def associate(self, request: AssociateRQ) -> AssociateAC:
         """Ask for the association; return what was accepted."""
         await self._send((request.encode(),))
-        answer = AssociateAC.decode(await self._receive(PduType.ASSOCIATE_AC))
+        body = await self._receive(PduType.ASSOCIATE_AC)
+        try:
+            answer = AssociateAC.decode(body)
+        except UpperLayerError as error:
+            raise _breach(error) from error
         self._max_pdu = answer.maximum_length or 0
         return answer
 
@@ -140,7 +144,7 @@ class StreamLine:
                 events = (self._assembler.pdv(*pdv) for pdv in iter_pdvs(memoryview(body)))
                 self._events.extend(event for event in events if event is not None)
         except (UpperLayerError, DimseError) as error:
-            raise AssociationError(f"the peer breaks the protocol: {error.code}") from error
+            raise _breach(error) from error
         return self._events.popleft()
 
     async def release(self) -> None:
@@ -195,9 +199,13 @@ class StreamLine:
                 refused(Abort.decode(body))
         except OSError as error:
             raise AssociationError("the connection is lost", AssociationFailure.LOST) from error
-        except (UpperLayerError, DimseError) as error:
-            raise AssociationError(f"the peer breaks the protocol: {error.code}") from error
+        except UpperLayerError as error:
+            raise _breach(error) from error
         raise out_of_place(kind)
+
+
+def _breach(error: UpperLayerError | DimseError) -> AssociationError:
+    return AssociationError(f"the peer breaks the protocol: {error.code}")
 
 
 class InProcessLine:

@@ -19,7 +19,6 @@ from dimse_mesh.dimse.commitment import (
 )
 from dimse_mesh.endpoint.in_process_peer import InProcessPeer
 from dimse_mesh.schemas.commitment import CommitmentRequest
-from dimse_mesh.upper_layer import UpperLayerError
 
 TIMEOUT = 30.0
 """Seconds for the requestor to take a report."""
@@ -85,7 +84,7 @@ class Reporter:
                     encode_result(result, syntax),
                 )
                 await client.release()
-        except (AssociationError, UpperLayerError, ValueError) as error:
+        except (AssociationError, ValueError) as error:
             raise ReportFailed(f"calling it back fails: {error}") from error
         except TimeoutError as error:
             raise ReportFailed("calling it back takes too long") from error

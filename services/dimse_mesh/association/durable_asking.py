@@ -15,7 +15,6 @@ from dimse_mesh.runtime.settings_durable import SpoolSettings
 from dimse_mesh.schemas.spool import KnownContext
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
 from dimse_mesh.spool import Knowledge
-from dimse_mesh.upper_layer import UpperLayerError
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +53,7 @@ class Asker:
                 try:
                     words = await self._answers(wanted, called_ae, calling_ae, live)
                     await self._knowledge.learn(words)
-                except (
-                    AssociationError,
-                    UpperLayerError,
-                    ValueError,
-                ) as error:  # or a title that nobody may have
+                except (AssociationError, ValueError) as error:  # or a title that nobody may have
                     log.info("%s: the destination does not say what it accepts: %s", self._spool, error)
                     self._silent_until = time.time() + PAUSE
                 except MeshError as error:

@@ -27,7 +27,6 @@ from dimse_mesh.upper_layer import (
     ContextResult,
     PresentationContextAC,
     PresentationContextRQ,
-    UpperLayerError,
     significant_uid,
 )
 
@@ -172,7 +171,7 @@ async def open_live(
                     for context in contexts
                 ],
             )
-    except (AssociationError, UpperLayerError, ValueError, TimeoutError) as error:
+    except (AssociationError, ValueError, TimeoutError) as error:
         log.info("other services of a client that stores are not offered: %s", error)
         client.close()
         return None

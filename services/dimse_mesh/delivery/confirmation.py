@@ -35,7 +35,6 @@ from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.schemas.commitment import AnswerOutcome
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
 from dimse_mesh.spool import OpenQuestion, Questions
-from dimse_mesh.upper_layer import UpperLayerError
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +171,7 @@ class Confirmation:
                     await self._ask_for(client, asking, context[1])
                 await self._hear_on(client, due, context[1])
             await client.release()
-        except (AssociationError, UpperLayerError) as error:
+        except AssociationError as error:
             for asking in due:
                 if asking.due <= time.time():
                     await self._failed(asking, str(error))

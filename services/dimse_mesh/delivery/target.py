@@ -31,7 +31,6 @@ from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.spool import DamagedObject, SpooledObject
 from dimse_mesh.storage import StorageTarget
 from dimse_mesh.transcoding import CannotTranscode, Transcoder, alternatives
-from dimse_mesh.upper_layer import UpperLayerError
 
 RELEASE_SECONDS = 5.0
 
@@ -99,16 +98,9 @@ class Target:
             detail = f"this zone's own file: {refusal.rule or refusal.code}"
             return DeliveryOutcome(DeliveryCause.REJECTED, detail, scope=Scope.CALLING_AE)
         context = (manifest.sop_class, manifest.transfer_syntax)
-        try:
-            client = await self._associated(spooled, [*ahead, context])
-        except AssociationError as error:
-            return opening_failed(error)
-        except UpperLayerError as error:
-            detail = f"its answer breaks the protocol: {error.code}"
-            return DeliveryOutcome(DeliveryCause.PROTOCOL_ERROR, detail, scope=Scope.DESTINATION)
-        except ValueError as error:
-            detail = f"no association can be asked for with what the object says: {error}"
-            return DeliveryOutcome(DeliveryCause.PROTOCOL_ERROR, detail, scope=Scope.DEAD_LETTER)
+        client = await self._associated(spooled, [*ahead, context])
+        if isinstance(client, DeliveryOutcome):
+            return client
         if context not in client.accepted:
             return await self._deliver_transcoded(spooled, data_set, attempts)
         return await self._send(client, client.accepted[context], spooled, data_set, attempts)
@@ -123,12 +115,9 @@ class Target:
         """
         manifest = spooled.manifest
         others = [(manifest.sop_class, syntax) for syntax in alternatives(manifest.transfer_syntax)]
-        client = self._client
-        if others:
-            try:
-                client = await self._associated(spooled, others)
-            except AssociationError as error:
-                return opening_failed(error)
+        client = await self._associated(spooled, others) if others else self._client
+        if isinstance(client, DeliveryOutcome):
+            return client
         accepted = {} if client is None else client.accepted
         context = next((context for context in others if context in accepted), None)
         if client is None or context is None:
@@ -208,11 +197,12 @@ class Target:
             client.close()
             self._audit.ended(code)
 
-    async def _associated(self, spooled: SpooledObject, contexts: list[Context]) -> DicomClient:
-        """Return an association of the object's AE titles on which its context was proposed.
+    async def _associated(
+        self, spooled: SpooledObject, contexts: list[Context]
+    ) -> DicomClient | DeliveryOutcome:
+        """Return an association of the object's AE titles on which these contexts were proposed.
 
-        Raises:
-            AssociationError: there is none to be had.
+        Or the outcome, if there is none to be had.
         """
         manifest = spooled.manifest
         titles = (
@@ -234,8 +224,12 @@ class Target:
         try:
             client = await self._open(titles)
         except AssociationError as error:
-            self._audit.failed(opening_failed(error).cause, called=titles[0], calling=titles[1])
-            raise
+            outcome = opening_failed(error)
+            self._audit.failed(outcome.cause, called=titles[0], calling=titles[1])
+            return outcome
+        except ValueError as error:
+            detail = f"no association can be asked for with what the object says: {error}"
+            return DeliveryOutcome(DeliveryCause.PROTOCOL_ERROR, detail, scope=Scope.DEAD_LETTER)
         self._client, self._titles, self._offered = client, titles, frozenset(self._proposed)
         self._audit.opened(called=titles[0], calling=titles[1])
         return client
@@ -245,6 +239,7 @@ class Target:
 
         Raises:
             AssociationError: there is none to be had.
+            ValueError: what the object says can't stand in an A-ASSOCIATE-RQ.
         """
         client = await self._connect()
         try:

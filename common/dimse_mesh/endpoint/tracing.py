@@ -1,4 +1,4 @@
-"""Spans of operations at one end of a half: one trace across front-end, handler and executor.
+"""Spans of an association, and of its operations at one endpoint: one trace across front-end, handler and executor.
 
     server    at the endpoint whose peer asks                     root, or child of the operation that it serves
     consumer  in the handler (dimse_mesh.handling)                child of the server span
@@ -16,13 +16,29 @@ from typing import Any
 from dimse_mesh.dimse import CommandHead, StatusCategory, category
 from dimse_mesh.endpoint.identity import AssociationIdentity, dimse_service
 from dimse_mesh.endpoint.operations import Operation
-from dimse_mesh.runtime.span import AttributeValue
+from dimse_mesh.runtime.span import AttributeValue, RunningSpan
 from dimse_mesh.runtime.telemetry import Telemetry
 
 RPC_SYSTEM = "dicom"
 INVALID_UID = "invalid"
 """What stands for a UID that isn't one: it could be anything, a name for example."""
 _UID_CHARACTERS = frozenset("0123456789.")
+
+
+def association_span(
+    telemetry: Telemetry, association: str, *, calling_ae: str, called_ae: str
+) -> RunningSpan | None:
+    """Start the span of an association at its front-end; None: it isn't sampled."""
+    return telemetry.start_span(
+        "association",
+        kind="server",
+        root=True,
+        attributes={
+            "dicom.association": association,
+            "dicom.ae.calling": calling_ae,
+            "dicom.ae.called": called_ae,
+        },
+    )
 
 
 class OperationTracing:

@@ -31,6 +31,7 @@ from dimse_mesh.endpoint.in_process_peer import InProcessPeer
 from dimse_mesh.endpoint.peer import AskingPeer, OpeningUser
 from dimse_mesh.endpoint.timed_work import TimedWork
 from dimse_mesh.endpoint.tls_trouble import TlsSide, TlsTrouble, TlsTroubles
+from dimse_mesh.endpoint.tracing import association_span
 from dimse_mesh.mesh.errors import report
 from dimse_mesh.mesh.quiet import Quiet
 from dimse_mesh.policy import (
@@ -285,15 +286,8 @@ class FrontEnd:
     ) -> None:
         """Accept an association here, and serve it to its end."""
         telemetry = self._context.telemetry
-        span = telemetry.start_span(
-            "association",
-            kind="server",
-            root=True,
-            attributes={
-                "dicom.association": association,
-                "dicom.ae.calling": request.calling_ae,
-                "dicom.ae.called": request.called_ae,
-            },
+        span = association_span(
+            telemetry, association, calling_ae=request.calling_ae, called_ae=request.called_ae
         )
         enter_trace(telemetry.traceparent(span))
         code = "cancelled"

@@ -16,6 +16,7 @@ from dimse_mesh.encryption import EncryptionError, Protection
 from dimse_mesh.endpoint import PROVIDER_ABORT, AssociationHalf, AssociationIdentity, Router
 from dimse_mesh.endpoint.auditing import AssociationAudit
 from dimse_mesh.endpoint.own import with_own_items
+from dimse_mesh.endpoint.tracing import association_span
 from dimse_mesh.policy import Objection
 from dimse_mesh.policy.rejections import CONGESTION, NOT_ENCRYPTED
 from dimse_mesh.runtime.context import ServiceContext
@@ -102,15 +103,8 @@ class LiveOpener:
             from_client=True,
             local=self._router.new_address(),
         )
-        span = telemetry.start_span(
-            "association",
-            kind="server",
-            root=True,
-            attributes={
-                "dicom.association": identity.association,
-                "dicom.ae.calling": identity.calling_ae,
-                "dicom.ae.called": identity.called_ae,
-            },
+        span = association_span(
+            telemetry, association, calling_ae=identity.calling_ae, called_ae=identity.called_ae
         )
         traceparent = telemetry.traceparent(span)
         enter_trace(traceparent)

@@ -17,13 +17,13 @@ import trustme
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from dimse_mesh.app.answer import printable
 from dimse_mesh.app.cohort_dates import parse_range
 from dimse_mesh.app.cohort_list import COLUMNS, read_list, write_list
 from dimse_mesh.app.cohort_query import load_query
 from dimse_mesh.app.cohort_state import load_state, state_path
 from dimse_mesh.app.dicom_file import NotDicomError, read_dicom_file
 from dimse_mesh.app.identifier import build_identifier
+from dimse_mesh.app.printable import printable
 from dimse_mesh.audit.chain import (
     ChainLink,
     NotAnEntry,

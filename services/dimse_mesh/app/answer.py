@@ -17,6 +17,7 @@ from typing import Any, Final
 from pydicom.charset import convert_encodings, decode_bytes, default_encoding
 
 from dimse_mesh.app.identifier import Path
+from dimse_mesh.app.printable import printable
 from dimse_mesh.app.raw_data_set import MAX_PROBLEMS, RawDataSet, RawElement, name_of, read_raw
 
 LONGEST_CELL = 1000
@@ -163,11 +164,6 @@ def read_answer(data: bytes | None, transfer_syntax: str, *, whole: bool = True)
     if not whole:
         answer.add_problem("it is too long; its end was dropped")
     return answer
-
-
-def printable(text: str) -> str:
-    """Return `text` without what would steer a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _json_of(shown: Mapping[int, Shown]) -> dict[str, Any]:

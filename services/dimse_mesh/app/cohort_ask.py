@@ -9,6 +9,7 @@ from typing import Final
 from dimse_mesh.app.answer import QueryAnswer, read_answer
 from dimse_mesh.app.dicom_query import Query
 from dimse_mesh.app.identifier import QUERY_SYNTAXES, build_identifier, encode_identifier, parse_path
+from dimse_mesh.app.printable import printable
 from dimse_mesh.app.query_models import MODELS, Level, ModelName
 from dimse_mesh.app.way_in import Door
 from dimse_mesh.client import Proposal
@@ -66,7 +67,7 @@ async def find_matches(door: Door, ae_title: str, keys: Mapping[str, str], *, li
 def value_of(answer: QueryAnswer, keyword: str) -> str:
     """Return an attribute's values as one line of text; empty: it isn't there."""
     value = "\\".join(text for text in answer.texts(parse_path(keyword)) if text).strip("\0 ")
-    return "" if value == "?" else "".join(char if char.isprintable() else "?" for char in value)
+    return "" if value == "?" else printable(value)
 
 
 def count_of(answer: QueryAnswer) -> int | None:

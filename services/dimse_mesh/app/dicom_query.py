@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from dimse_mesh.app.answer import printable
+from dimse_mesh.app.printable import printable
 from dimse_mesh.client import AssociationError, DicomClient, DimseMessage
 from dimse_mesh.dimse import (
     CommandField,

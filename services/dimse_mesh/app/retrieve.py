@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from dimse_mesh.app.answer import printable, read_answer
+from dimse_mesh.app.answer import read_answer
 from dimse_mesh.app.dicom_query import Query, Response, SubOperations
 from dimse_mesh.app.identifier import (
     QUERY_SYNTAXES,
@@ -21,7 +21,7 @@ from dimse_mesh.app.identifier import (
     parse_path,
 )
 from dimse_mesh.app.interruptible import INTERRUPTED, Interrupted, interruptible
-from dimse_mesh.app.printable import printable as safe
+from dimse_mesh.app.printable import printable
 from dimse_mesh.app.query_models import MODELS, UNIQUE_KEYS, Level, ModelName, level_for
 from dimse_mesh.app.received_files import UNLIMITED, ReceivedFiles, Room
 from dimse_mesh.app.retrieval import storage_proposals
@@ -151,7 +151,7 @@ def _note(outcome: Retrieved, response: Response, transfer_syntax: str) -> None:
     if response.identifier is None:
         return
     answer = read_answer(response.identifier, transfer_syntax, whole=response.whole)
-    outcome.notes += [f"not sent: {printable(name)}" for name in answer.texts(FAILED_INSTANCES) if name]
+    outcome.notes += [f"not sent: {name}" for name in answer.texts(FAILED_INSTANCES) if name]
     outcome.notes += [f"in the target's list of what it did not send: {line}" for line in answer.problems]
 
 
@@ -186,7 +186,7 @@ def _summarise(outcome: Retrieved, names: str, written: str, seconds: float) -> 
 
 def _print_lines(console: Console, lines: Sequence[str], *, style: str | None = None) -> None:
     for line in lines[:SHOWN_LINES]:
-        console.print(safe(line), style=style)
+        console.print(printable(line), style=style)
     if len(lines) > SHOWN_LINES:
         console.print(f"... and {len(lines) - SHOWN_LINES} more")
 

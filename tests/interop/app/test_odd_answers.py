@@ -184,7 +184,7 @@ def test_find_that_fails_shows_what_came_before_and_why_the_target_failed(mesh: 
     found = run(mesh, script, "find", "-k", "StudyInstanceUID")
     assert found.returncode == 1, found.stderr
     assert "1.3" in found.stdout
-    assert "status A700H (1 matches): out of ?[2Jit" in found.stderr
+    assert r"status A700H (1 matches): out of \x1b[2Jit" in found.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,7 @@
 Syslog has no acknowledgement: a repository that dies takes with it what it had not read, or not stored yet, and its
 sender can't know. So a record counts as received only when the connection has stood for `settled_after` seconds since
 it was sent, or when the repository has answered the orderly end of the connection, which it reads behind it; else it
-is sent again. The repository may get a record twice, with the same
-sequenceId and the same text, and misses none.
+is sent again. The repository may get a record twice, with the same sequenceId and the same text, and misses none.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -169,10 +169,12 @@ class AuditTrail:
         place = self.forwarded()
         waiting = 0
         for path in self.files():
-            size, first = path.stat().st_size, first_of(path)
-            waiting += (
-                max(0, size - place.offset) if first == place.first else size if first > place.first else 0
-            )
+            first = first_of(path)
+            if first < place.first:
+                continue
+            with suppress(FileNotFoundError):  # removed meanwhile, to make room
+                size = path.stat().st_size
+                waiting += max(0, size - place.offset) if first == place.first else size
         return waiting
 
     @property

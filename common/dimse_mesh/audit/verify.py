@@ -89,9 +89,7 @@ def verify_trail(directory: Path, key: bytes = b"") -> Verified:
             f"{directory}: it ends with record {whole.ends.number}: records {whole.ends.number + 1} to"
             f" {extent.last.number} were removed"
         )
-    first = _extent(
-        directory, key
-    ).first  # by now, since the oldest file may have gone meanwhile to make room
+    first = _extent(directory, key).first  # by now: the oldest file may have gone meanwhile
     if whole.begins.number + 1 > first:
         raise BrokenChain(
             f"{directory}: it begins with record {whole.begins.number + 1}: records {first} to"

@@ -14,6 +14,7 @@ from dimse_mesh.dimse.command import CommandSet
 from dimse_mesh.dimse.encoding import EXPLICIT_LE, IMPLICIT_LE, LONG_VRS
 from dimse_mesh.dimse.head import CommandField
 from dimse_mesh.dimse.tags import Tag
+from dimse_mesh.upper_layer import LONGEST_UID
 
 STORAGE_COMMITMENT: Final = "1.2.840.10008.1.20.1"
 STORAGE_COMMITMENT_INSTANCE: Final = "1.2.840.10008.1.20.1.1"
@@ -184,9 +185,7 @@ def _data_set(data: bytes, at: int, end: int, explicit: bool, depth: int) -> tup
             raise ValueError("an element is longer than what holds it")
         if length == _UNDEFINED or vr == b"SQ" or tag in (_REFERENCED, _FAILED):
             stop = end if length == _UNDEFINED else start + length
-            inner = (
-                explicit and vr != b"UN"
-            )  # what a sender doesn't know, it writes as implicit (PS3.5 §6.2.2)
+            inner = explicit and vr != b"UN"  # PS3.5 §6.2.2: what a sender doesn't know has an implicit VR
             found[tag], at = _items(data, start, stop, inner, depth + 1)
         else:
             found[tag], at = data[start : start + length], start + length
@@ -221,7 +220,7 @@ def _references(items: bytes | list[Found] | None) -> tuple[Reference, ...]:
 
 def _uid(value: bytes | list[Found] | None) -> str:
     text = str(value, "latin-1").strip("\0 ") if isinstance(value, bytes) else ""
-    if not 1 <= len(text) <= 64:
+    if not 1 <= len(text) <= LONGEST_UID:
         raise ValueError("a UID is missing, or too long")
     return text
 

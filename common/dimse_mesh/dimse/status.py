@@ -116,9 +116,7 @@ def failure_status_for(command_field: int, reason: FailureReason) -> Status:
         case FailureReason.NOT_AUTHORIZED:
             return Status.NOT_AUTHORIZED  # PS3.7 Annex C, refused: not authorized
         case FailureReason.UNSUPPORTED:
-            return (
-                Status.SOP_CLASS_NOT_SUPPORTED
-            )  # PS3.7 §9.1.1.1.9, Annex C, refused: SOP class not supported
+            return Status.SOP_CLASS_NOT_SUPPORTED  # PS3.7 Annex C, refused: SOP class not supported
         case FailureReason.UNRECOGNIZED_OPERATION:
             return Status.UNRECOGNIZED_OPERATION  # PS3.7 Annex C, unrecognized operation
         case FailureReason.PROCESSING_FAILURE:

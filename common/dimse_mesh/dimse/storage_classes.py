@@ -11,11 +11,11 @@ _NOT_STORAGE = frozenset(f"1.2.840.10008.5.1.4.1.1.201.{number}" for number in r
 _STORAGE_ELSEWHERE = (
     "1.2.840.10008.5.1.4.34.7",  # RT Beams Delivery Instruction
     "1.2.840.10008.5.1.4.34.10",  # RT Brachy Application Setup Delivery Instruction
-    "1.2.840.10008.5.1.4.43.1",  # Color Palette
     "1.2.840.10008.5.1.4.38.1",  # Hanging Protocol
-    "1.2.840.10008.5.1.4.39.1",
-    "1.2.840.10008.5.1.4.44.1",  # Generic Implant Template
-    "1.2.840.10008.5.1.4.45.1",  # Implant Assembly Template
+    "1.2.840.10008.5.1.4.39.1",  # Color Palette
+    "1.2.840.10008.5.1.4.43.1",  # Generic Implant Template
+    "1.2.840.10008.5.1.4.44.1",  # Implant Assembly Template
+    "1.2.840.10008.5.1.4.45.1",  # Implant Template Group
 )
 
 

@@ -18,6 +18,7 @@ from dimse_mesh.endpoint.identity import AssociationIdentity, dimse_service
 from dimse_mesh.endpoint.operations import Operation
 from dimse_mesh.runtime.span import AttributeValue, RunningSpan
 from dimse_mesh.runtime.telemetry import Telemetry
+from dimse_mesh.upper_layer import LONGEST_UID
 
 RPC_SYSTEM = "dicom"
 INVALID_UID = "invalid"
@@ -122,6 +123,6 @@ def _attributes(
         "dicom.ae.calling": identity.calling_ae,
         "dicom.ae.called": identity.called_ae,
         "dicom.sop_class_uid": sop_class
-        if len(sop_class) <= 64 and _UID_CHARACTERS.issuperset(sop_class)
+        if len(sop_class) <= LONGEST_UID and _UID_CHARACTERS.issuperset(sop_class)
         else INVALID_UID,
     }

@@ -44,13 +44,13 @@ class NamedStep:
 
 
 class Chains:
-    """Chains that have been loaded, by their hooks as text."""
+    """Chains by their hooks as text. The last one stays loaded: objects of one route come one after the other."""
 
     def __init__(self) -> None:
         self._chains: dict[str, Chain] = {}
 
     def get(self, hooks: str) -> Chain:
-        """Return a chain, loaded if it is a new one.
+        """Return a chain, loaded if it isn't the last one.
 
         Raises:
             HookFailed: it can't be loaded.

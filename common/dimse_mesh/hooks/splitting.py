@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from dimse_mesh.dimse.encoding import DEFLATED, EXPLICIT_BE, IMPLICIT_LE, LONG_VRS
 
@@ -66,7 +66,7 @@ class Splitter:
 
     def __init__(self, transfer_syntax: str, *, most: int) -> None:
         self._most = most
-        self._order: Final = "big" if transfer_syntax == EXPLICIT_BE else "little"
+        self._order: Final[Literal["big", "little"]] = "big" if transfer_syntax == EXPLICIT_BE else "little"
         self._buffer = bytearray()
         self._header = bytearray()
         self._trailer = bytearray()
@@ -75,6 +75,8 @@ class Splitter:
         self._in_pixels = False
         self._passing = 0
         """Bytes of a value that are yet to pass."""
+        self._depth = 0
+        """Sequences and items that are open."""
         self._wanted = 8
         self._parser = self._elements(implicit=transfer_syntax == IMPLICIT_LE)
         next(self._parser)
@@ -113,8 +115,6 @@ class Splitter:
         first = total if self._first is None else self._first
         return Extent(first, self._pixels, bytes(self._header), bytes(self._trailer))
 
-    _depth = 0
-
     def _keep(self, piece: bytes | memoryview) -> None:
         if self._in_pixels:
             self._pixels += len(piece)
@@ -124,7 +124,7 @@ class Splitter:
         _bounded(len(self._header) + len(self._trailer), self._most)
 
     def _number(self, raw: bytes) -> int:
-        return int.from_bytes(raw, "big" if self._order == "big" else "little")
+        return int.from_bytes(raw, self._order)
 
     def _elements(self, *, implicit: bool) -> Generator[None, bytes, None]:
         """Follow elements: each `yield` gets the next `_wanted` bytes."""

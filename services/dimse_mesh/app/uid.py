@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from dimse_mesh.upper_layer import LONGEST_UID
+
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
 
 
@@ -12,4 +14,4 @@ def is_uid(text: str) -> bool:
 
     Components with leading zeros, which are wrong but out there, pass.
     """
-    return len(text) <= 64 and _UID.fullmatch(text) is not None
+    return len(text) <= LONGEST_UID and _UID.fullmatch(text) is not None

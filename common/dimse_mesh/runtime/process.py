@@ -92,7 +92,8 @@ def explain(error: BaseException) -> str | None:
         case MeshError():
             return f"NATS: {known}" if "NATS" not in str(known).upper() else str(known)
         case OSError():
-            return f"{known.strerror or known}"
+            where = f"{known.filename}: " if isinstance(known.filename, str) else ""
+            return f"{where}{known.strerror or known}"
         case _:
             return str(known)
 

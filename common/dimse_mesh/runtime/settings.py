@@ -312,15 +312,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise ConfigurationError([f"{path}: its lists and mappings lie too deep"]) from None
     except (yaml.YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        what = getattr(error, "problem", None) or "not UTF-8 text"
-        raise ConfigurationError([f"{path}: not YAML{where}: {what}"]) from error
+        raise ConfigurationError([f"{path}: {why_no_yaml(error)}"]) from error
     if not isinstance(data, dict):
         raise ConfigurationError(
             [f"{path}: a zone is a mapping of fields; the file {_HOLDS.get(type(data), 'holds one value')}"]
         )
     return data
+
+
+def why_no_yaml(error: Exception) -> str:
+    """Return what is wrong with a text of which the YAML parser says this error."""
+    mark = getattr(error, "problem_mark", None)
+    where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+    what = getattr(error, "problem", None) or "not UTF-8 text"
+    return f"not YAML{where}: {what}"
 
 
 def dump_complete(settings: ZoneSettings) -> str:

@@ -147,13 +147,13 @@ def _parser() -> argparse.ArgumentParser:
 def _render(files: Sequence[Path], image: str) -> int:
     objects: list[Manifest] = []
     for path in files:
-        for resource in resources_in(path):
-            try:
+        try:
+            for resource in resources_in(path):
                 objects += render(resource, default_image=image)
-            except InvalidResourceError as error:
-                for problem in error.problems:
-                    print(f"{path}: {problem}", file=sys.stderr)
-                return 1
+        except InvalidResourceError as error:
+            for problem in error.problems:
+                print(f"{path}: {problem}", file=sys.stderr)
+            return 1
     sys.stdout.write(to_yaml(objects))
     return 0
 

@@ -157,8 +157,9 @@ class Applier:
                 changed.append(name)
         if applied.terminating:
             return Work(created, changed, repaired)
-        deleted = [f"{item['kind']} {item['metadata']['name']}" for item in self._unwanted(owner, wanted)]
-        for item in self._unwanted(owner, wanted):
+        unwanted = self._unwanted(owner, wanted)
+        deleted = [f"{item['kind']} {item['metadata']['name']}" for item in unwanted]
+        for item in unwanted:
             await cluster.delete(item)
         for key in set(applied.records) - set(wanted):
             del applied.records[key]

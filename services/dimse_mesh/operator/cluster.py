@@ -162,7 +162,7 @@ class Cluster:
                             status = event["object"]
                             raise ApiError(int(status.get("code", 0)), str(status.get("message", "")))
                         yield event["type"], event["object"]
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:  # the last: a proxy's page, no JSON
             raise ApiError(0, f"a watch broke: {type(error).__name__}") from error
 
     async def create(self, item: Manifest) -> Manifest:

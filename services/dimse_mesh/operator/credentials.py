@@ -85,9 +85,19 @@ def _of_kubeconfig(path: Path) -> Credentials:
         cluster = _named(document, "cluster", context["cluster"])
         user = _named(document, "user", context["user"])
         server = str(cluster["server"]).rstrip("/")
-    except (OSError, yaml.YAMLError, KeyError) as error:
-        raise CredentialsError(f"{path}: {type(error).__name__}: {error}") from error
-    tls = _tls(path.parent, cluster, user) if server.startswith("https:") else None
+    except OSError as error:
+        raise CredentialsError(f"{path}: can't be read: {error.strerror}") from error
+    except KeyError as error:
+        raise CredentialsError(f"{path}: there is no {error.args[0]}") from error
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise CredentialsError(f"{path}: it is no kubeconfig") from error
+    try:
+        tls = _tls(path.parent, cluster, user) if server.startswith("https:") else None
+    except KeyError as error:
+        raise CredentialsError(f"{path}: there is no {error.args[0]} beside the certificate") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise CredentialsError(f"{path}: certificates or key can't be loaded: {why}") from error
     if tls is not None and cluster.get("insecure-skip-tls-verify"):
         log.warning("%s: insecure-skip-tls-verify: our token goes to whoever answers as %s", path, server)
         tls.check_hostname = False
@@ -100,7 +110,7 @@ def _named(document: Mapping[str, Any], kind: str, name: str) -> dict[str, Any]:
         if entry["name"] == name:
             found: dict[str, Any] = entry[kind]
             return found
-    raise KeyError(f"there is no {kind} {name}")
+    raise KeyError(f"{kind} {name}")
 
 
 def _tls(directory: Path, cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl.SSLContext:

@@ -62,8 +62,9 @@ def _complaint(status: Manifest, conditions: Mapping[str, Manifest]) -> str:
     for container in status.get("containerStatuses", ()):
         state, last = container.get("state", {}), container.get("lastState", {})
         for ended in (state.get("terminated"), last.get("terminated")):
-            if ended and ended.get("message"):
-                return _one_line(ended["message"].strip().splitlines()[-1])
+            last_words = ((ended or {}).get("message") or "").strip().splitlines()
+            if last_words:
+                return _one_line(last_words[-1])
         waiting = state.get("waiting", {})
         if waiting.get("reason", "ContainerCreating") not in _NORMAL:
             return _one_line(f"{waiting['reason']}: {waiting.get('message', '')}")

@@ -10,7 +10,8 @@ import yaml
 from dimse_mesh.operator.desired import desired_objects
 from dimse_mesh.operator.names import Manifest, Owner
 from dimse_mesh.operator.resource import KIND
-from dimse_mesh.operator.zone import parse_spec
+from dimse_mesh.operator.zone import InvalidResourceError, parse_spec
+from dimse_mesh.runtime.settings import why_no_yaml
 
 
 def render(resource: Manifest, *, default_image: str) -> list[Manifest]:
@@ -19,7 +20,9 @@ def render(resource: Manifest, *, default_image: str) -> list[Manifest]:
     Raises:
         InvalidResourceError: the resource is not valid.
     """
-    metadata = resource["metadata"]
+    metadata = resource.get("metadata") or {}
+    if "name" not in metadata:
+        raise InvalidResourceError(["metadata.name: missing"])
     owner = Owner(metadata["name"], metadata.get("namespace", "default"), uid="")
     objects = desired_objects(owner, parse_spec(resource.get("spec") or {}), default_image=default_image)
     for item in objects:
@@ -30,9 +33,22 @@ def render(resource: Manifest, *, default_image: str) -> list[Manifest]:
 
 
 def resources_in(path: Path) -> list[Manifest]:
-    """Return the DimseProxy documents of a YAML file."""
-    with path.open(encoding="utf-8") as file:
-        return [item for item in yaml.safe_load_all(file) if item and item.get("kind") == KIND]
+    """Return the DimseProxy documents of a YAML file.
+
+    Raises:
+        InvalidResourceError: it can't be read, is no YAML, or has none.
+    """
+    try:
+        with path.open("rb") as file:
+            documents = list(yaml.safe_load_all(file))
+    except OSError as error:
+        raise InvalidResourceError([f"can't be read: {error.strerror}"]) from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise InvalidResourceError([why_no_yaml(error)]) from error
+    found = [item for item in documents if isinstance(item, dict) and item.get("kind") == KIND]
+    if not found:
+        raise InvalidResourceError([f"there is no {KIND} in it"])
+    return found
 
 
 def to_yaml(documents: Iterable[Manifest]) -> str:

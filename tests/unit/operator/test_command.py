@@ -32,3 +32,22 @@ def test_render_names_file_and_field_of_a_mistake(tmp_path: Path, capsys: pytest
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith(f"{file}: spec.natsUrl: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (None, "can't be read: No such file or directory"),
+        ("kind: [\n", "not YAML at line 2, column 1: expected the node content, but found '<stream end>'"),
+        ("- kind: DimseProxy\n", "there is no DimseProxy in it"),
+        ("kind: DimseProxy\nspec: {natsUrl: 'a:1'}\n", "metadata.name: missing"),
+    ],
+)
+def test_render_says_in_one_line_why_a_file_is_none(
+    content: str | None, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "zone.yaml"
+    if content is not None:
+        file.write_text(content)
+    assert main(["render", str(file)]) == 1
+    assert capsys.readouterr().err == f"{file}: {line}\n"

@@ -147,6 +147,7 @@ def waiting(reason: str) -> dict[str, Any]:
 
 UNSCHEDULED = {"conditions": [{"type": "PodScheduled", "status": "False", "message": "no node"}]}
 ENDED = {"containerStatuses": [{"state": {"terminated": {"message": "a\nlast"}}}]}
+SPEECHLESS = {"containerStatuses": [{"state": {"terminated": {"message": "\n"}}}]}
 RECOVERED = {
     "conditions": [{"type": "Ready", "status": "True"}],
     "containerStatuses": [{"lastState": {"terminated": {"message": "old"}}}],
@@ -160,6 +161,7 @@ RECOVERED = {
         (waiting("ImagePullBackOff"), "ImagePullBackOff: m"),
         (waiting("ContainerCreating"), ""),
         (ENDED, "last"),
+        (SPEECHLESS, ""),
         (RECOVERED, ""),
     ],
 )

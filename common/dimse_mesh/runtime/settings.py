@@ -295,8 +295,11 @@ def settings_from(data: dict[str, Any], *, source: str) -> ZoneSettings:
         raise ConfigurationError([f"environment: {error}; lists and sections are written as JSON"]) from error
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, *, as_text: bool = False) -> dict[str, Any]:
     """Return the mapping that a YAML file holds.
+
+    Args:
+        as_text: its values are what stands there, though YAML says that 0012 is the number ten.
 
     Raises:
         ConfigurationError: it can't be read, is no YAML, or is no mapping.
@@ -306,7 +309,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             raw = file.read(MAX_FILE_BYTES + 1)
         if len(raw) > MAX_FILE_BYTES:
             raise ConfigurationError([f"{path}: larger than {MAX_FILE_BYTES} bytes: not a configuration"])
-        data = yaml.safe_load(raw)
+        data = yaml.load(raw, yaml.BaseLoader) if as_text else yaml.safe_load(raw)
     except OSError as error:
         raise ConfigurationError([f"{path}: can't be read: {error.strerror}"]) from error
     except RecursionError:
@@ -314,9 +317,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigurationError([f"{path}: {why_no_yaml(error)}"]) from error
     if not isinstance(data, dict):
-        raise ConfigurationError(
-            [f"{path}: a zone is a mapping of fields; the file {_HOLDS.get(type(data), 'holds one value')}"]
-        )
+        holds = _HOLDS.get(type(data), "holds one value")
+        raise ConfigurationError([f"{path}: it {holds}, where fields are wanted (NAME: VALUE)"])
     return data
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from dimse_mesh.app.atomic_file import write_atomically
+from dimse_mesh.app.csv_rows import read_rows
 from dimse_mesh.app.uid import is_uid
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 
@@ -66,17 +67,10 @@ def read_list(path: Path) -> Sequence[ListedStudy]:
     Raises:
         ConfigurationError: it is none, with one line for each problem.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise ConfigurationError([f"{path}: can't be read: {error.strerror}"]) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ConfigurationError([f"{path}: no CSV in UTF-8"]) from error
     studies: dict[str, ListedStudy] = {}
     problems = []
-    for number, row in enumerate(rows, 2):
-        study = ListedStudy(**{name: (row.get(name) or "").strip() for name in COLUMNS})
+    for number, row in read_rows(path, ("pull", "pacs", "study_instance_uid")):
+        study = ListedStudy(**{name: row.get(name, "") for name in COLUMNS})
         if not is_uid(study.study_instance_uid):
             problems.append(f"{path}: line {number}: study_instance_uid is no UID")
         elif not study.pacs:
@@ -84,7 +78,7 @@ def read_list(path: Path) -> Sequence[ListedStudy]:
         elif study.pull not in {YES, NO, ""}:
             problems.append(f"{path}: line {number}: pull is yes or no")
         elif study.study_instance_uid in studies:
-            problems.append(f"{path}: line {number}: the study of line {number} stands above, too")
+            problems.append(f"{path}: line {number}: its study stands above, too")
         else:
             studies[study.study_instance_uid] = study
     if problems:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import re
 from collections.abc import Iterator
@@ -12,7 +11,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
-from dimse_mesh.app.identifier import KeyMistake, build_identifier, parse_path
+from dimse_mesh.app.csv_rows import read_rows
+from dimse_mesh.app.identifier import KeyMistake, check_key
 from dimse_mesh.runtime.settings import read_yaml
 from dimse_mesh.runtime.settings_errors import ConfigurationError, problems_of
 from dimse_mesh.runtime.settings_fields import AeTitle, SettingsModel
@@ -56,21 +56,6 @@ class CohortQuery(SettingsModel):
         description="keys by keyword, one C-FIND each; a list of values is one C-FIND for each value",
     )
 
-    @field_validator("find", mode="before")
-    @classmethod
-    def _values_are_text(cls, value: Any) -> Any:
-        if not isinstance(value, list | tuple):
-            return value
-        return [
-            {
-                key: [str(item) for item in values] if isinstance(values, list) else str(values)
-                for key, values in entry.items()
-            }
-            if isinstance(entry, dict)
-            else entry
-            for entry in value
-        ]
-
     @field_validator("pacs")
     @classmethod
     def _titles_are_unique(cls, pacs: tuple[Pacs, ...]) -> tuple[Pacs, ...]:
@@ -96,7 +81,11 @@ def load_query(path: Path, pacs: tuple[str, ...] = ()) -> CohortQuery:
     Raises:
         ConfigurationError: with one line for each problem.
     """
-    data: dict[str, Any] = {"find": _rows(path)} if path.suffix.lower() == ".csv" else read_yaml(path)
+    data: dict[str, Any]
+    if path.suffix.lower() == ".csv":
+        data = {"find": [row for _, row in read_rows(path) if row]}
+    else:
+        data = read_yaml(path, as_text=True)
     if pacs:
         data["pacs"] = [{"ae_title": title} for title in pacs]
     elif "pacs" not in data:
@@ -107,9 +96,10 @@ def load_query(path: Path, pacs: tuple[str, ...] = ()) -> CohortQuery:
         raise ConfigurationError(problems_of(error, str(path), CohortQuery, {})) from error
     problems = []
     for number, entry in enumerate(query.find):
-        for key in entry:
+        for key, value in entry.items():
             try:
-                parse_path(key)
+                for one in value if isinstance(value, list) else [value]:
+                    check_key(key, one)
             except KeyMistake as mistake:
                 problems.append(f"{path}: find[{number}].{key}: {mistake}")
         if not any(values for values in entry.values()):
@@ -118,24 +108,7 @@ def load_query(path: Path, pacs: tuple[str, ...] = ()) -> CohortQuery:
         raise ConfigurationError(problems)
     if sum(1 for _ in itertools.islice(query.finds(), MOST_FINDS + 1)) > MOST_FINDS:
         raise ConfigurationError([f"{path}: more than {MOST_FINDS} C-FINDs"])
-    for keys in itertools.islice(query.finds(), 1):
-        build_identifier([f"{key}={value}" for key, value in keys.items()])
     return query
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file: its first row has keywords, and each other row is a C-FIND; empty cells don't count."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [
-                {key: value.strip() for key, value in row.items() if key and value and value.strip()}
-                for row in csv.DictReader(file)
-            ]
-    except OSError as error:
-        raise ConfigurationError([f"{path}: can't be read: {error.strerror}"]) from error
-    except (UnicodeDecodeError, csv.Error, AttributeError) as error:
-        raise ConfigurationError([f"{path}: no CSV in UTF-8 with a row of keywords"]) from error
-    return [row for row in rows if row]
 
 
 def _within(hours: str, now: time) -> bool:

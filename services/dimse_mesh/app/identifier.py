@@ -24,6 +24,8 @@ from dimse_mesh.runtime.settings_errors import ConfigurationError
 QUERY_SYNTAXES = (EXPLICIT_LE, IMPLICIT_LE)
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?")
 _COUNT = re.compile(r"NumberOf[A-Za-z]+Related(Studies|Series|Instances)")
+_NO_DICOM_DATE = re.compile(r"\d{4}[-./]\d\d?[-./]\d\d?|\d\d?[-./]\d\d?[-./]\d{2,4}")
+"""Dates as people write them; what else stands there is for the PACS to judge."""
 _INTEGERS = frozenset(("US", "SS", "UL", "SL", "UV", "SV"))
 _FLOATS = frozenset(("FL", "FD"))
 _BINARY = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN", "AT"))
@@ -70,6 +72,15 @@ def parse_path(text: str) -> Path:
         KeyMistake: a keyword that isn't in the data dictionary.
     """
     return tuple(_tag(part.removesuffix("[0]")) for part in text.strip().split("."))
+
+
+def check_key(word: str, value: str) -> None:
+    """Find out whether a key and its value can be understood.
+
+    Raises:
+        KeyMistake: they can't.
+    """
+    _put(Dataset(), parse_path(word), value, default=False)
 
 
 def encode_identifier(identifier: Dataset, transfer_syntax: str) -> bytes:
@@ -165,6 +176,8 @@ def _vr(tag: BaseTag) -> str:
 def _converted(vr: str, value: str) -> object:
     if not value:
         return None
+    if vr == "DA" and _NO_DICOM_DATE.fullmatch(value.strip()):
+        raise KeyMistake(f"{value!r} is no date: 20240131, or 20240101-20240131 for a range")
     try:
         if vr in _INTEGERS:
             return [int(part) for part in value.split("\\")]

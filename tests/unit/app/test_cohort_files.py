@@ -28,10 +28,33 @@ def test_lists_of_values_are_one_find_each(tmp_path: Path) -> None:
     ]
 
 
+def test_values_are_what_stands_there_and_no_numbers(tmp_path: Path) -> None:
+    find = "{PatientID: 0012, AccessionNumber: [1_000, 1e3], Modality: }"
+    text = f"pacs: [{{ae_title: 007, limit: 10}}]\nfind:\n- {find}\n"
+    query = load_query(written(tmp_path / "q.yaml", text))
+    assert query.pacs == (Pacs(ae_title="007", limit=10),)
+    assert list(query.finds()) == [
+        {"PatientID": "0012", "AccessionNumber": "1_000", "Modality": ""},
+        {"PatientID": "0012", "AccessionNumber": "1e3", "Modality": ""},
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["PatientID;StudyDate\r\n0012;20240131\r\n;\r\n", "PatientID,StudyDate\n0012,20240131,x\n"],
+)
+def test_a_row_of_a_csv_file_is_one_find(tmp_path: Path, text: str) -> None:
+    query = load_query(written(tmp_path / "q.csv", f"\ufeff{text}"), ("A",))
+    assert list(query.finds()) == [{"PatientID": "0012", "StudyDate": "20240131"}]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         ("pacs: [{ae_title: A}]\nfind: [{Modalty: CT}]\n", "did you mean 'Modality'"),
+        ("pacs: [{ae_title: A}]\nfind: [{StudyDate: 2024-01-31}]\n", "StudyDate: '2024-01-31' is no date"),
+        ("pacs: [{ae_title: A}]\nfind: [{StudyDate: [20240131, 31.1.2024]}]\n", "'31.1.2024' is no date"),
+        ("- {ae_title: A}\n", "it holds a list, where fields are wanted"),
         ("find: [{Modality: CT}]\n", "no PACS"),
         ("pacs: [{ae_title: A}]\nfind: [{Modality: ''}]\n", "every study"),
         ("pacs: [{ae_title: A, hours: [night]}]\nfind: [{Modality: CT}]\n", "HH:MM"),
@@ -81,6 +104,21 @@ def test_a_description_is_no_formula(tmp_path: Path) -> None:
 def test_lists_that_are_refused(tmp_path: Path, row: str) -> None:
     with pytest.raises(ConfigurationError):
         read_list(written(tmp_path / "list.csv", f"pull,pacs,study_instance_uid\n{row}\n"))
+
+
+def test_a_list_may_come_from_a_spreadsheet(tmp_path: Path) -> None:
+    text = "\ufeffpull;pacs;study_instance_uid;description\r\nno;PACS;1.2.3;=cmd()\r\n;PACS;1.2.4;\r\n"
+    first, second = read_list(written(tmp_path / "list.csv", text))
+    assert first == ListedStudy("no", "PACS", "1.2.3", description="=cmd()")
+    assert second.wanted
+
+
+def test_what_is_no_list_is_told_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read_list(written(tmp_path / "list.csv", "PatientID\n1\n2\n"))
+    assert caught.value.problems == [
+        f"{tmp_path}/list.csv: there is no column pull, pacs, study_instance_uid"
+    ]
 
 
 def test_a_state_is_for_one_destination_and_one_run(tmp_path: Path) -> None:

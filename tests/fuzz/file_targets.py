@@ -48,10 +48,11 @@ from dimse_mesh.operator.secrets import parsed
 from dimse_mesh.operator.zone import InvalidResourceError, parse_spec
 from dimse_mesh.runtime.certificates import expiry_of
 from dimse_mesh.runtime.health import HealthServer, parse_request
-from dimse_mesh.runtime.settings import dump_complete, read_yaml, settings_from
+from dimse_mesh.runtime.settings import dump_complete, settings_from
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 from dimse_mesh.runtime.settings_hooks import AttributePath
 from dimse_mesh.runtime.settings_observability import HttpSettings
+from dimse_mesh.runtime.yaml_file import read_yaml
 from dimse_mesh.storage.file_meta import file_head
 from dimse_mesh.storage.file_meta import parse_head as parse_file_head
 from tests.fuzz.target import FuzzTarget

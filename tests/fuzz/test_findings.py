@@ -14,8 +14,9 @@ from dimse_mesh.isolation.process import IsolatedProcess, ProcessDied
 from dimse_mesh.mesh import Message
 from dimse_mesh.mesh.errors import JetStreamRefusal
 from dimse_mesh.mesh.jetstream_replies import Gathering, StreamFull, read_reply
-from dimse_mesh.runtime.settings import read_yaml, settings_from
+from dimse_mesh.runtime.settings import settings_from
 from dimse_mesh.runtime.settings_errors import ConfigurationError
+from dimse_mesh.runtime.yaml_file import read_yaml
 
 
 def test_an_unknown_field_with_a_bracket_is_named() -> None:

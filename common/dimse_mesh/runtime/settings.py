@@ -38,10 +38,8 @@ from dimse_mesh.runtime.settings_observability import ObservabilitySettings
 from dimse_mesh.runtime.settings_policy import PolicySettings
 from dimse_mesh.runtime.settings_priors import PriorsSettings
 from dimse_mesh.runtime.settings_scu import ScuSettings
+from dimse_mesh.runtime.yaml_file import read_yaml
 from dimse_mesh.schemas.service import ServiceName
-
-MAX_FILE_BYTES = 1 << 20
-_HOLDS = {type(None): "is empty", list: "holds a list"}
 
 
 class HandlerSettings(SettingsModel):
@@ -293,41 +291,6 @@ def settings_from(data: dict[str, Any], *, source: str) -> ZoneSettings:
         raise ConfigurationError(problems_of(error, source, ZoneSettings, os.environ)) from error
     except SettingsError as error:
         raise ConfigurationError([f"environment: {error}; lists and sections are written as JSON"]) from error
-
-
-def read_yaml(path: Path, *, as_text: bool = False) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds.
-
-    Args:
-        as_text: its values are what stands there, though YAML says that 0012 is the number ten.
-
-    Raises:
-        ConfigurationError: it can't be read, is no YAML, or is no mapping.
-    """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
-        if len(raw) > MAX_FILE_BYTES:
-            raise ConfigurationError([f"{path}: larger than {MAX_FILE_BYTES} bytes: not a configuration"])
-        data = yaml.load(raw, yaml.BaseLoader) if as_text else yaml.safe_load(raw)
-    except OSError as error:
-        raise ConfigurationError([f"{path}: can't be read: {error.strerror}"]) from error
-    except RecursionError:
-        raise ConfigurationError([f"{path}: its lists and mappings lie too deep"]) from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigurationError([f"{path}: {why_no_yaml(error)}"]) from error
-    if not isinstance(data, dict):
-        holds = _HOLDS.get(type(data), "holds one value")
-        raise ConfigurationError([f"{path}: it {holds}, where fields are wanted (NAME: VALUE)"])
-    return data
-
-
-def why_no_yaml(error: Exception) -> str:
-    """Return what is wrong with a text of which the YAML parser says this error."""
-    mark = getattr(error, "problem_mark", None)
-    where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-    what = getattr(error, "problem", None) or "not UTF-8 text"
-    return f"not YAML{where}: {what}"
 
 
 def dump_complete(settings: ZoneSettings) -> str:

@@ -32,8 +32,8 @@ from dimse_mesh.app.interruptible import INTERRUPTED
 from dimse_mesh.app.printable import printable
 from dimse_mesh.app.retrieval import storage_proposals
 from dimse_mesh.app.way_in import WayIn, open_door
-from dimse_mesh.runtime.settings import read_yaml
 from dimse_mesh.runtime.settings_errors import ConfigurationError
+from dimse_mesh.runtime.yaml_file import read_yaml
 
 SHOWN_LINES: Final = 20
 WIDE: Final = 100_000

@@ -13,9 +13,9 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from dimse_mesh.app.csv_rows import read_rows
 from dimse_mesh.app.identifier import KeyMistake, check_key
-from dimse_mesh.runtime.settings import read_yaml
 from dimse_mesh.runtime.settings_errors import ConfigurationError, problems_of
 from dimse_mesh.runtime.settings_fields import AeTitle, SettingsModel
+from dimse_mesh.runtime.yaml_file import read_yaml
 
 _HOURS: Final = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 MOST_FINDS: Final = 100_000

@@ -11,7 +11,7 @@ from dimse_mesh.operator.desired import desired_objects
 from dimse_mesh.operator.names import Manifest, Owner
 from dimse_mesh.operator.resource import KIND
 from dimse_mesh.operator.zone import InvalidResourceError, parse_spec
-from dimse_mesh.runtime.settings import why_no_yaml
+from dimse_mesh.runtime.yaml_file import why_no_yaml
 
 
 def render(resource: Manifest, *, default_image: str) -> list[Manifest]:

@@ -54,7 +54,7 @@ def test_a_row_of_a_csv_file_is_one_find(tmp_path: Path, text: str) -> None:
         ("pacs: [{ae_title: A}]\nfind: [{Modalty: CT}]\n", "did you mean 'Modality'"),
         ("pacs: [{ae_title: A}]\nfind: [{StudyDate: 2024-01-31}]\n", "StudyDate: '2024-01-31' is no date"),
         ("pacs: [{ae_title: A}]\nfind: [{StudyDate: [20240131, 31.1.2024]}]\n", "'31.1.2024' is no date"),
-        ("- {ae_title: A}\n", "it holds a list, where fields are wanted"),
+        ("- {ae_title: A}\n", "the file holds a list; fields are wanted"),
         ("find: [{Modality: CT}]\n", "no PACS"),
         ("pacs: [{ae_title: A}]\nfind: [{Modality: ''}]\n", "every study"),
         ("pacs: [{ae_title: A, hours: [night]}]\nfind: [{Modality: CT}]\n", "HH:MM"),

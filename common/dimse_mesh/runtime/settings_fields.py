@@ -17,7 +17,12 @@ class SettingsModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
 
 
-def _ae_title(value: str) -> str:
+def ae_title(value: str) -> str:
+    """Return an AE title without its padding.
+
+    Raises:
+        ValueError: it can be none.
+    """
     # PS3.5 §6.2, VR AE: at most 16 characters of the default repertoire, no control character, no backslash,
     # leading and trailing spaces not significant, not only spaces.
     title = value.strip(" ")
@@ -34,7 +39,7 @@ def _ae_pattern(value: str) -> str:
     pattern = value.strip(" ")  # as a peer's own title, which is compared with it
     if not pattern:
         raise ValueError("a pattern is an AE title with *, ? or [...] as wildcards; * alone matches all")
-    return pattern if set("*?[") & set(pattern) else _ae_title(pattern)
+    return pattern if set("*?[") & set(pattern) else ae_title(pattern)
 
 
 def _token(value: str) -> str:
@@ -51,7 +56,7 @@ def _subject_root(value: str) -> str:
     return value
 
 
-AeTitle = Annotated[str, AfterValidator(_ae_title)]
+AeTitle = Annotated[str, AfterValidator(ae_title)]
 AePattern = Annotated[str, AfterValidator(_ae_pattern)]
 Token = Annotated[str, AfterValidator(_token)]
 SubjectRoot = Annotated[str, AfterValidator(_subject_root)]

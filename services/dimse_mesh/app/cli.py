@@ -188,7 +188,8 @@ def echo(
     from dimse_mesh.app.way_in import WayIn
 
     with failures():
-        raise SystemExit(echo_ae(WayIn.of(config, nats, subject_root, calling), ae_title, count=count))
+        way = WayIn.of(config, nats, subject_root, calling, named={"AET": ae_title})
+        raise SystemExit(echo_ae(way, ae_title, count=count))
 
 
 @app.command()
@@ -208,7 +209,7 @@ def send(
     from dimse_mesh.audit.codes import AuditedKind
 
     with failures():
-        way = WayIn.of(config, nats, subject_root, calling)
+        way = WayIn.of(config, nats, subject_root, calling, named={"AET": ae_title})
         raise SystemExit(
             audited(
                 way.settings, "send", AuditedKind.NODE, ae_title, lambda: send_paths(way, ae_title, paths)
@@ -237,7 +238,7 @@ def find(
     from dimse_mesh.audit.codes import AuditedKind
 
     with failures():
-        way = WayIn.of(config, nats, subject_root, calling)
+        way = WayIn.of(config, nats, subject_root, calling, named={"AET": ae_title})
         raise SystemExit(
             audited(
                 way.settings,
@@ -272,7 +273,7 @@ def move(
     from dimse_mesh.audit.codes import AuditedKind
 
     with failures():
-        way = WayIn.of(config, nats, subject_root, calling)
+        way = WayIn.of(config, nats, subject_root, calling, named={"AET": ae_title, "--to": to})
         retrieval = Retrieval(ae_title, keys or [], level, model)
         raise SystemExit(
             audited(
@@ -316,7 +317,7 @@ def get(
     from dimse_mesh.audit.codes import AuditedKind
 
     with failures():
-        way = WayIn.of(config, nats, subject_root, calling)
+        way = WayIn.of(config, nats, subject_root, calling, named={"AET": ae_title})
         raise SystemExit(
             audited(
                 way.settings,

@@ -75,7 +75,8 @@ def pull(
     from dimse_mesh.audit.codes import AuditedKind
 
     with failures():
-        way = WayIn.of(config, nats, subject_root, calling)
+        named = {} if to is None else {"--to": to}
+        way = WayIn.of(config, nats, subject_root, calling, named=named)
         raise SystemExit(
             audited(
                 way.settings,

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from dimse_mesh.encryption.objects import ObjectEncryption
 
 DAMAGED = "damaged"
+NO_QUEUE = "this zone has no durable route: there is no queue"
 SILENT = 15.0
 """Seconds after which a status word that announced another attempt is an old one."""
 
@@ -159,6 +160,9 @@ async def show_list(queues: Queues, *, as_json: bool) -> int:
         for name, summary in rows:
             print(json.dumps({"destination": name, **_numbers(summary), "says": sentence_of(summary)}))
         return 0
+    if not rows:
+        print(NO_QUEUE)
+        return 0
     print(f"{'destination':<20} {'waiting':>9} {'failed':>7} {'bytes':>10} {'oldest':>8}  state")
     for name, summary in rows:
         oldest = "" if summary.oldest is None else age(summary.oldest)
@@ -171,6 +175,8 @@ async def show_list(queues: Queues, *, as_json: bool) -> int:
 
 async def show_why(queues: Queues, destination: str | None) -> int:
     """Print in one sentence what each destination's queue waits for."""
+    if not queues.spools:
+        print(NO_QUEUE)
     for each in queues.every(destination):
         show(f"{each.spool.label}: {sentence_of(await each.summary(queues.shares))}")
     return 0

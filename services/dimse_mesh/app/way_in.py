@@ -6,10 +6,11 @@ So the commands take the very path that a hospital system's association takes, b
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 import anyio
@@ -32,6 +33,7 @@ from dimse_mesh.runtime.logging import configure_logging
 from dimse_mesh.runtime.secrecy import keep_secrets
 from dimse_mesh.runtime.settings import ZoneSettings, load_settings, settings_from
 from dimse_mesh.runtime.settings_errors import ConfigurationError
+from dimse_mesh.runtime.settings_fields import ae_title
 from dimse_mesh.runtime.supervised import new_instance
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
@@ -51,12 +53,26 @@ class WayIn:
     own_zone: bool
 
     @classmethod
-    def of(cls, config: Path | None, nats: str | None, subject_root: str, calling_ae: str) -> Self:
+    def of(
+        cls,
+        config: Path | None,
+        nats: str | None,
+        subject_root: str,
+        calling_ae: str,
+        *,
+        named: Mapping[str, str] = MappingProxyType({}),
+    ) -> Self:
         """Build it from the command line's options.
 
+        Args:
+            named: other AE titles of the command line, by argument or option.
+
         Raises:
-            ConfigurationError: neither a file nor a URL, or an unusable one.
+            ConfigurationError: neither a file nor a URL, or an unusable one, or a title can be none.
         """
+        wrong = list(_wrong_titles({"--calling": calling_ae, **named}))
+        if wrong:
+            raise ConfigurationError(wrong)
         if nats is not None:
             refuse_secrets_in(nats, "--nats")
         if config is not None:
@@ -80,6 +96,14 @@ class WayIn:
             settings.observability.model_copy(update={"log_level": "error"}), {"service": "command-line"}
         )
         return cls(settings, calling_ae, own_zone=config is None)
+
+
+def _wrong_titles(titles: Mapping[str, str]) -> Iterator[str]:
+    for argument, title in titles.items():
+        try:
+            ae_title(title)
+        except ValueError as error:
+            yield f"{argument} {title!r}: {error}"
 
 
 class Door:

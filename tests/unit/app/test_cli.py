@@ -155,6 +155,20 @@ def test_query_that_cannot_be_asked_is_one_line(command: list[str], said: str) -
     assert line.startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["echo", "ABCDEFGHIJKLMNOPQ"], "AET 'ABCDEFGHIJKLMNOPQ': an AE title has at most 16 characters"),
+        (["find", " "], "AET ' ': an AE title has 1 to 16 characters"),
+        (["send", "PACS", "none", "--calling", "RÖNTGEN"], "--calling 'RÖNTGEN': an AE title has printable ASCII"),
+        (["move", "PACS", "--to", "A\\B"], "--to 'A\\\\B': an AE title has printable ASCII"),
+    ],
+)
+def test_what_can_be_no_ae_title_is_one_line(command: list[str], said: str) -> None:
+    line = one_line(dimse_mesh(*command, "--nats", "nats://127.0.0.1:1"), 2)
+    assert line.startswith(said)
+
+
 def test_unknown_service_lists_the_five(tmp_path: Path) -> None:
     result = dimse_mesh("run", "stroe", "--config", write(tmp_path / "zone.yaml", ZONE))
     assert result.returncode == 2

@@ -95,10 +95,11 @@ def run(
 def check(file: Annotated[Path, typer.Argument(help="A zone's YAML file.", dir_okay=False)]) -> None:
     """Validate a configuration and print it, complete with defaults and without secrets.
 
-    Files of secrets that others can read, and AE titles that are rewritten and can't be translated back for certain,
-    are named on standard error.
+    Files of secrets that others can read, AE titles that are rewritten and can't be translated back for certain, and
+    routes and rules that are never reached are named on standard error.
     """
     from dimse_mesh.app.checked_hooks import check_hooks
+    from dimse_mesh.app.never_reached import never_reached
     from dimse_mesh.app.untranslatable import untranslatable
     from dimse_mesh.runtime.encryption import association_encryption
     from dimse_mesh.runtime.secrecy import secrets_others_can_read
@@ -111,7 +112,7 @@ def check(file: Annotated[Path, typer.Argument(help="A zone's YAML file.", dir_o
         sys.stdout.write(dump_complete(settings))
         for line in secrets_others_can_read(settings, file):
             print(f"{file}: {line}", file=sys.stderr)
-        for line in untranslatable(settings):
+        for line in (*untranslatable(settings), *never_reached(settings)):
             print(f"{file}: {line}", file=sys.stderr)
 
 

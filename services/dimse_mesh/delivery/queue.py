@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 
 from dimse_mesh.delivery.bands import Bands
 from dimse_mesh.delivery.delivery_events import DeliveryEvents
+from dimse_mesh.delivery.early import EarlyObjects
 from dimse_mesh.delivery.holds import HoldKey, HoldKind, Holds
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.delivery.pace import Pace
@@ -32,7 +33,7 @@ from dimse_mesh.runtime.backoff import pause_after
 from dimse_mesh.runtime.settings_durable import DeliverySettings
 from dimse_mesh.schemas.acknowledged import ObjectName
 from dimse_mesh.schemas.spool import QueuePause
-from dimse_mesh.schemas.spool_subjects import RoutePriority, SpoolSubjects, priority_in
+from dimse_mesh.schemas.spool_subjects import SpoolSubjects, priority_in
 from dimse_mesh.spool import SpooledObject, Unreadable, pause_in
 
 if TYPE_CHECKING:
@@ -42,8 +43,6 @@ log = logging.getLogger(__name__)
 
 ANEW_INTERVAL = 60.0
 """Seconds after which a share reads its queue from the first object again, when it has nothing to do."""
-MOST_EARLY = 4096
-"""Objects settled before their turn, after which those whose turn has come are forgotten."""
 
 
 class DestinationQueue:
@@ -98,8 +97,7 @@ class DestinationQueue:
         """Ends the wait before the next attempt."""
         self._unreadable: set[int] = set()
         self._bands: Bands | None = None
-        self._early: dict[int, RoutePriority] = {}
-        """Sequence numbers of objects that are settled, before their turn in their own band."""
+        self._early = EarlyObjects()
         self._order = StudyOrder(jetstream, spool)
         self._paused: QueuePause | None = None
         self._idle = 0.0
@@ -249,17 +247,8 @@ class DestinationQueue:
         return True
 
     def _note_settled(self, spooled: SpooledObject) -> None:
-        """Note an object that is settled before its turn in its own band, where it will be met again."""
-        bands = self._bands
-        if bands is None or bands.has_passed(spooled.manifest.priority, spooled.sequence):
-            return
-        if len(self._early) >= MOST_EARLY:
-            self._early = {
-                sequence: priority
-                for sequence, priority in self._early.items()
-                if not bands.has_passed(priority, sequence)
-            }
-        self._early[spooled.sequence] = spooled.manifest.priority
+        if self._bands is not None:
+            self._early.note(spooled, self._bands)
 
     async def _stay_paused(self, pause: QueuePause) -> None:
         """Wait until an operator says something else, or the pause is over."""

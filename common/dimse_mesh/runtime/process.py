@@ -92,7 +92,7 @@ def explain(error: BaseException) -> str | None:
         case MeshError():
             return f"NATS: {known}" if "NATS" not in str(known).upper() else str(known)
         case OSError():
-            where = f"{known.filename}: " if isinstance(known.filename, str) else ""
+            where = f"{known.filename}: " if isinstance(known.filename, str | os.PathLike) else ""
             return f"{where}{known.strerror or known}"
         case _:
             return str(known)

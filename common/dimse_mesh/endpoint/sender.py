@@ -283,14 +283,12 @@ class Sender:
         assert head is not None
         self._command_held = False
         self._streaming = not whole
-        command, is_request = self._command, False
-        if head.is_response:
+        command, is_response = self._command, head.is_response
+        if is_response:
             self.answers += not head.is_pending
             self._tracing.response_sent(head)
             if head.is_pending and head.has_data_set:
                 self._pending.remember(self._context_id, command, head.responded_to)
-        else:
-            is_request = head.command_field != CommandField.C_CANCEL_RQ
         segment = segments.message(
             self._identity,
             self.outbound.position,
@@ -303,11 +301,11 @@ class Sender:
             subject=self._subject(head.command_field),
             seal=self.seal,
         )
-        if is_request:
+        if not is_response and head.command_field != CommandField.C_CANCEL_RQ:
             end = segment.position + segment.length if whole else None
             segment.traceparent = self._start_operation(head, segment.position, end)
         self._send(segment)
-        if self._watch is not None and head.is_response:
+        if self._watch is not None and is_response:
             self._watch.answered(head)
 
     def _subject(self, command_field: int) -> str | None:

@@ -20,9 +20,11 @@ class HalfSettings:
     inline_limit: int
     """A data set up to this size rides in its command's message."""
     retransmit_timeout: float
+    """How long nothing may be acknowledged before the other endpoint is asked what it has received."""
     deadline: float
     """How long the mesh may be out before operations fail."""
     ack_delay: float
+    """How long an acknowledgement may wait for a frame that carries it."""
     operation_timeout: float
     """How long a peer may say nothing about an operation; 0: for ever."""
     stalled_write_timeout: float

@@ -36,7 +36,6 @@ class Complaints:
             sender: as the subject names it; its instance is not told apart from others of its zone and role.
         """
         whom = "nobody that is known" if sender is None else f"{sender.role.value} of zone {sender.zone}"
-        untold = self._quiet.untold((what, whom))
-        if untold is not None:
-            more = f" ({untold} more in the last minute)" if untold else ""
+        more = self._quiet.more((what, whom))
+        if more is not None:
             self._log.warning("dropped %s, from %s%s", what, whom, more)

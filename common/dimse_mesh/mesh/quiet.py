@@ -59,3 +59,10 @@ class Quiet:
             del self._told[oldest]
         self._told[kind] = _Told(now)
         return 0 if told is None else told.untold
+
+    def more(self, kind: Hashable) -> str | None:
+        """Return what stands behind a line of this kind: how many were kept back, if any; None: keep it back, too."""
+        untold = self.untold(kind)
+        if untold is None:
+            return None
+        return f" ({untold} more in the last minute)" if untold else ""

@@ -178,16 +178,15 @@ class FrontEnd:
             self.tls_troubles.note(host, listener.port, TlsTrouble.TLS_PEER)
             return
         self._context.counters.protocol_error(code)
-        untold = self._quiet.untold((code, origin_of(host)))
-        if untold is not None:
-            more = f" ({untold} more in the last minute)" if untold else ""
+        more = self._quiet.more((code, origin_of(host)))
+        if more is not None:
             log.warning("connection from %s ended before an association: %s%s", host, code, more)
 
     def _reject(self, acceptor: Acceptor, request: AssociateRQ, rejection: AssociateRJ, code: str) -> None:
         self._context.counters.association_rejected(rejection.result, rejection.source, rejection.reason)
         self._events.rejected(request, rejection, code)
-        untold = self._quiet.untold((code, origin_of(acceptor.peer.host)))
-        if untold is not None:
+        more = self._quiet.more((code, origin_of(acceptor.peer.host)))
+        if more is not None:
             log.warning(
                 "rejected %s (%s) to %s: %s (%s)%s",
                 request.calling_ae,
@@ -195,7 +194,7 @@ class FrontEnd:
                 request.called_ae,
                 code,
                 rejection.describe(),
-                f" ({untold} more in the last minute)" if untold else "",
+                more,
             )
         acceptor.reject(rejection)
 

@@ -198,9 +198,8 @@ class WaitingRoom:
     def _dropped(self, waiting: Waiting, code: str) -> None:
         self.leave(waiting)
         self._counters.connection_dropped(code)
-        untold = self._quiet.untold((code, waiting.address))
-        if untold is not None:
-            more = f" ({untold} more in the last minute)" if untold else ""
+        more = self._quiet.more((code, waiting.address))
+        if more is not None:
             log.warning(
                 "closed a connection from %s without an association: %s%s", waiting.address, code, more
             )

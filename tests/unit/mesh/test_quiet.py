@@ -24,3 +24,11 @@ def test_kinds_that_are_too_many_to_be_told_apart_share_the_lines_of_one() -> No
     assert [quiet.untold(number) for number in range(2000, 2004)] == [0, 0, 0, 995], (
         "the oldest are forgotten"
     )
+
+
+def test_a_line_says_how_many_were_kept_back() -> None:
+    now = 0.0
+    quiet = Quiet(interval=60, clock=lambda: now)
+    assert [quiet.more("a") for _ in range(3)] == ["", None, None]
+    now = 61.0
+    assert quiet.more("a") == " (2 more in the last minute)"

@@ -1,4 +1,8 @@
-"""YAML files as people write them: a key that stands there twice is a mistake, and 0012 isn't the number ten."""
+"""YAML files as people write them: a key that stands there twice is a mistake, and 0012 isn't the number ten.
+
+What is a number, a date, or true or false by YAML 1.1 alone, which PyYAML reads, is text: 0012, 1_000, 12:30, NO,
+2024-01-31. People mean identifiers, times and values of DICOM by them.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,16 @@ from dimse_mesh.runtime.settings_errors import ConfigurationError
 MAX_FILE_BYTES = 1 << 20
 _HOLDS = {type(None): "is empty", list: "holds a list"}
 _MERGE = "tag:yaml.org,2002:merge"
-_NUMBERS = {
+_OURS = {
+    "tag:yaml.org,2002:bool": re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"),
     "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0|[1-9][0-9]*|0x[0-9a-fA-F]+)$"),
     "tag:yaml.org,2002:float": re.compile(
-        r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"
+        r"[-+]?(?:(?:0|[1-9][0-9]*)\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
+        r"|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"
     ),
+    "tag:yaml.org,2002:timestamp": None,
 }
-"""By tag. What else is one by YAML 1.1 (0012, 1_000, 12:30) is text: nobody means the number ten, or seconds."""
+"""What a value of a type looks like, by tag, where it isn't as PyYAML has it; None: there is none."""
 
 
 class _UniqueKeys(Composer):
@@ -47,7 +54,7 @@ class _Texts(_UniqueKeys, yaml.BaseLoader):
 
 
 _Values.yaml_implicit_resolvers = {
-    first: [(tag, _NUMBERS.get(tag, pattern)) for tag, pattern in resolvers]
+    first: [(tag, ours) for tag, pattern in resolvers if (ours := _OURS.get(tag, pattern)) is not None]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 

@@ -9,7 +9,10 @@ import pytest
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 from dimse_mesh.runtime.yaml_file import read_yaml
 
-ODD = "{a: 0012, b: 1_000, c: 18:00, d: 12, e: -1, f: 0x1F, g: 1.5, h: 1.5e+3, i: .inf, j: yes, k: , l: 0, m: 1:30.5}"
+ODD = """
+{a: 0012, b: 1_000, c: 18:00, d: 12, e: -1, f: 0x1F, g: 1.5, h: 1.5e+3, i: .inf, j: NO, k: , l: 0, m: 1:30.5,
+ n: true, o: False, p: on, q: 2024-01-31, r: 007.5}
+"""
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -29,10 +32,15 @@ def test_what_nobody_means_as_a_number_is_text(tmp_path: Path) -> None:
         "g": 1.5,
         "h": 1500.0,
         "i": float("inf"),
-        "j": True,
+        "j": "NO",
         "k": None,
         "l": 0,
         "m": "1:30.5",
+        "n": True,
+        "o": False,
+        "p": "on",
+        "q": "2024-01-31",
+        "r": "007.5",
     }
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from enum import Enum
-from typing import get_args
+from types import UnionType
+from typing import Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 ENV_PREFIX = "DIMSE_MESH_"
 _WANTED = {
@@ -27,6 +30,8 @@ _WANTED = {
     "mapping_type": "a mapping is wanted",
 }
 """What pydantic says in Python's words, in those of a YAML file."""
+_KEY = "[key]"
+"""Ends the location of a key of a mapping."""
 _SECRET = ("token", "password", "secret", "nkey", "credentials")
 
 
@@ -82,13 +87,14 @@ def problems_of(
 ) -> list[str]:
     """Return one line per validation error: where it stands, what was given, what is allowed."""
     lines: list[str] = []
-    details = error.errors(include_url=False)
+    tags = _union_tags(model)
+    details = _said_once(error.errors(include_url=False), tags)
     for detail in details:
         if detail["type"] == "too_short" and any(
             _is_within(other["loc"], detail["loc"]) for other in details
         ):
             continue  # a list of nothing but mistakes isn't empty
-        kind, location = detail["type"], _without_union_tags(detail["loc"])
+        kind, location = detail["type"], _without_union_tags(detail["loc"], tags)
         if kind == "extra_forbidden" and location[-1:] != detail["loc"][-1:]:
             location = (*location, detail["loc"][-1])  # what was written looks like a tag
         path = _spell(location)
@@ -114,6 +120,9 @@ def problems_of(
                 message = f"a mapping is wanted, with {', '.join(sorted(_fields_at(model, location)))}"
             elif kind == "path_not_file":
                 message = "there is no such file; a relative path begins where the command is started"
+            elif kind == "string_pattern_mismatch":
+                pattern = detail["ctx"]["pattern"]
+                message = f"text of another form is wanted ({pattern}){_meaning(model, location)}"
             elif kind in _WANTED:
                 message = _WANTED[kind] + _meaning(model, location)
             line = f"{where}: {path}: {given}{_lower_first(message)}"
@@ -125,8 +134,33 @@ def _is_within(inner: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bo
     return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
-def _without_union_tags(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    return tuple(part for part in location if isinstance(part, int) or "[" not in part)
+def _said_once(details: Sequence[ErrorDetails], tags: frozenset[str]) -> list[ErrorDetails]:
+    """Leave out what members of a union say of a value where another one fits better, or says as much."""
+    places = [_without_union_tags(detail["loc"], tags) for detail in details]
+    above = {place[:end] for place in places for end in range(len(place))}
+    told: set[tuple[int | str, ...]] = set()
+    kept: list[ErrorDetails] = []
+    for detail, place in zip(details, places, strict=True):
+        if _is_of_member(detail, tags):
+            if place in above or place in told:
+                continue
+            told.add(place)
+        kept.append(detail)
+    return kept
+
+
+def _is_of_member(detail: ErrorDetails, tags: frozenset[str]) -> bool:
+    """Tell whether a member of a union says that a value is none of its own."""
+    last = detail["loc"][-1] if detail["loc"] else _KEY
+    return last != _KEY and detail["type"] != "extra_forbidden" and _is_tag(last, tags)
+
+
+def _is_tag(part: int | str, tags: frozenset[str]) -> bool:
+    return isinstance(part, str) and ("[" in part or part in tags)
+
+
+def _without_union_tags(location: tuple[int | str, ...], tags: frozenset[str]) -> tuple[int | str, ...]:
+    return tuple(part for part in location if not _is_tag(part, tags))
 
 
 def _lower_first(text: str) -> str:
@@ -179,29 +213,60 @@ def _environment_name(location: tuple[int | str, ...], environ: Mapping[str, str
 
 def _meaning(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     """Return what the field at `location` is for, to be put behind what is said of it; empty: it isn't known."""
-    names = [part for part in location if isinstance(part, str)]
-    section = _section_at(model, tuple(names[:-1]))
-    field = None if section is None or not names else section.model_fields.get(names[-1])
+    _, field = _place(model, location)
     return "" if field is None or field.description is None else f": {field.description}"
 
 
 def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:
     """Return the names of the fields of the section that `location` leads to."""
-    section = _section_at(model, location)
+    section, _ = _place(model, location)
     if section is None:
         return set()
     return {field.alias or name for name, field in section.model_fields.items()}
 
 
-def _section_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """Return the section that `location` leads to; None: there is none."""
+def _place(
+    model: type[BaseModel], location: tuple[int | str, ...]
+) -> tuple[type[BaseModel] | None, FieldInfo | None]:
+    """Return the section that `location` leads to, and the last field on the way; None: there is none."""
     section: type[BaseModel] | None = model
+    field: FieldInfo | None = None
+    is_key = False
     for part in location:
-        if isinstance(part, int) or section is None:
+        if isinstance(part, int):
             continue
-        field = section.model_fields.get(part)
-        section = _model_in(field.annotation) if field is not None else None
-    return section
+        if is_key:
+            is_key = False
+            continue
+        field = None if section is None else section.model_fields.get(part)
+        if field is None:
+            return None, None
+        section, is_key = _model_in(field.annotation), _holds_mapping(field.annotation)
+    return section, field
+
+
+def _holds_mapping(annotation: object) -> bool:
+    """Tell whether a field is a mapping with keys of its own, or a list of such."""
+    return get_origin(annotation) in (dict, Mapping) or any(map(_holds_mapping, get_args(annotation)))
+
+
+def _union_tags(model: type[BaseModel]) -> frozenset[str]:
+    """Return the names by which pydantic tells the members of unions apart, but for those that have brackets."""
+    tags = {"str", "int", "float"}
+    seen: set[object] = set()
+    left: list[object] = [model]
+    while left:
+        found = left.pop()
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            if found not in seen:
+                seen.add(found)
+                left += [field.annotation for field in found.model_fields.values()]
+            continue
+        members = [member for member in get_args(found) if member is not type(None)]
+        left += members
+        if get_origin(found) in (Union, UnionType) and len(members) > 1:
+            tags |= {member.__name__ for member in members if isinstance(member, type)}
+    return frozenset(tags)
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:

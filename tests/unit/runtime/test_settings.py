@@ -27,6 +27,9 @@ routes:
 """
 
 
+HOOK = "{{zone: a, routes: [{{to: {{ae: A}}, delivery: durable, hooks: [{}]}}]}}"
+
+
 def write(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "zone.yaml"
     path.write_text(text)
@@ -265,6 +268,22 @@ def test_misspelt_nested_field_lists_what_is_allowed(tmp_path: Path) -> None:
         ),
         ("{zone: a, routes: [{to: PACS}]}", "routes[0].to: given 'PACS': a mapping is wanted, with ae, zone"),
         ("{zone: a, nats: {servers: n}}", "nats.servers: given 'n': a list is wanted"),
+        (
+            HOOK.format("{set: {PatientName: [a, {b: c}]}}"),
+            "routes[0].hooks[0].set.PatientName[1]: given a mapping: text is wanted: values by attribute",
+        ),
+        (
+            HOOK.format("{set: {'(0019,OURS,01)': {vr: LO, value: a, valu: b}}}"),
+            "hooks[0].set.(0019,OURS,01).valu: unknown field; did you mean 'value'? allowed: value, vr",
+        ),
+        (
+            "{zone: a, encryption: {keys: /k, zones: {cloud: KEY}}}",
+            "zones.cloud[0]: given 'KEY': text of another form is wanted (^[A-Za-z0-9+/]{43}=$): public keys of",
+        ),
+        (
+            "{zone: a, encryption: {keys: /k, zones: {cloud: {file: /k, fiel: b}}}}",
+            "encryption.zones.cloud.fiel: unknown field; did you mean 'file'? allowed: file",
+        ),
     ],
 )
 def test_wrong_value_is_one_line_that_says_what_is_allowed(tmp_path: Path, text: str, expected: str) -> None:

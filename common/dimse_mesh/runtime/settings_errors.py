@@ -11,7 +11,6 @@ from typing import Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 ENV_PREFIX = "DIMSE_MESH_"
 _WANTED = {
@@ -30,6 +29,8 @@ _WANTED = {
     "mapping_type": "a mapping is wanted",
 }
 """What pydantic says in Python's words, in those of a YAML file."""
+Location = tuple[int | str, ...]
+"""Where a value stands: names of fields, keys, and numbers in lists."""
 _KEY = "[key]"
 """Ends the location of a key of a mapping."""
 _SECRET = ("token", "password", "secret", "nkey", "credentials")
@@ -88,8 +89,11 @@ def problems_of(
     """Return one line per validation error: where it stands, what was given, what is allowed."""
     lines: list[str] = []
     tags = _union_tags(model)
-    details = _said_once(error.errors(include_url=False), tags)
-    for detail in details:
+    details = error.errors(include_url=False)
+    needless = _needless([detail["loc"] for detail in details], tags)
+    for number, detail in enumerate(details):
+        if number in needless and detail["type"] != "extra_forbidden":
+            continue
         if detail["type"] == "too_short" and any(
             _is_within(other["loc"], detail["loc"]) for other in details
         ):
@@ -130,36 +134,33 @@ def problems_of(
     return list(dict.fromkeys(lines))
 
 
-def _is_within(inner: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+def _is_within(inner: Location, outer: Location) -> bool:
     return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
-def _said_once(details: Sequence[ErrorDetails], tags: frozenset[str]) -> list[ErrorDetails]:
-    """Leave out what members of a union say of a value where another one fits better, or says as much."""
-    places = [_without_union_tags(detail["loc"], tags) for detail in details]
+def _needless(locations: Sequence[Location], tags: frozenset[str]) -> set[int]:
+    """Return the numbers of errors where a member of a union refuses a value, and another one says more of it.
+
+    Of those that say as much the first one is left.
+    """
+    places = [_without_union_tags(location, tags) for location in locations]
     above = {place[:end] for place in places for end in range(len(place))}
-    told: set[tuple[int | str, ...]] = set()
-    kept: list[ErrorDetails] = []
-    for detail, place in zip(details, places, strict=True):
-        if _is_of_member(detail, tags):
-            if place in above or place in told:
-                continue
-            told.add(place)
-        kept.append(detail)
-    return kept
-
-
-def _is_of_member(detail: ErrorDetails, tags: frozenset[str]) -> bool:
-    """Tell whether a member of a union says that a value is none of its own."""
-    last = detail["loc"][-1] if detail["loc"] else _KEY
-    return last != _KEY and detail["type"] != "extra_forbidden" and _is_tag(last, tags)
+    told: set[Location] = set()
+    needless: set[int] = set()
+    for number, (location, place) in enumerate(zip(locations, places, strict=True)):
+        if not location or location[-1] == _KEY or not _is_tag(location[-1], tags):
+            continue
+        if place in above or place in told:
+            needless.add(number)
+        told.add(place)
+    return needless
 
 
 def _is_tag(part: int | str, tags: frozenset[str]) -> bool:
     return isinstance(part, str) and ("[" in part or part in tags)
 
 
-def _without_union_tags(location: tuple[int | str, ...], tags: frozenset[str]) -> tuple[int | str, ...]:
+def _without_union_tags(location: Location, tags: frozenset[str]) -> Location:
     return tuple(part for part in location if not _is_tag(part, tags))
 
 
@@ -167,14 +168,14 @@ def _lower_first(text: str) -> str:
     return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
-def _spell(location: tuple[int | str, ...]) -> str:
+def _spell(location: Location) -> str:
     text = ""
     for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
     return text.lstrip(".") or "(whole file)"
 
 
-def _given(value: object, location: tuple[int | str, ...]) -> str:
+def _given(value: object, location: Location) -> str:
     if any(word in str(part).lower() for part in location for word in _SECRET):
         return "given a secret: "
     if isinstance(value, Mapping):
@@ -198,7 +199,7 @@ def _is_scalar(value: object) -> bool:
     return value is None or isinstance(value, (str, int, float, bool, Enum))
 
 
-def _environment_name(location: tuple[int | str, ...], environ: Mapping[str, str]) -> str | None:
+def _environment_name(location: Location, environ: Mapping[str, str]) -> str | None:
     """Name the environment variable that a value came from, if it did."""
     upper = {name.upper(): name for name in environ}
     for end in range(len(location), 0, -1):
@@ -211,13 +212,13 @@ def _environment_name(location: tuple[int | str, ...], environ: Mapping[str, str
     return None
 
 
-def _meaning(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+def _meaning(model: type[BaseModel], location: Location) -> str:
     """Return what the field at `location` is for, to be put behind what is said of it; empty: it isn't known."""
     _, field = _place(model, location)
     return "" if field is None or field.description is None else f": {field.description}"
 
 
-def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:
+def _fields_at(model: type[BaseModel], location: Location) -> set[str]:
     """Return the names of the fields of the section that `location` leads to."""
     section, _ = _place(model, location)
     if section is None:
@@ -226,7 +227,7 @@ def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> set[s
 
 
 def _place(
-    model: type[BaseModel], location: tuple[int | str, ...]
+    model: type[BaseModel], location: Location
 ) -> tuple[type[BaseModel] | None, FieldInfo | None]:
     """Return the section that `location` leads to, and the last field on the way; None: there is none."""
     section: type[BaseModel] | None = model

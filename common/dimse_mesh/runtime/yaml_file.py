@@ -73,7 +73,7 @@ def read_yaml(path: Path, *, as_text: bool = False) -> dict[str, Any]:
             raw = file.read(MAX_FILE_BYTES + 1)
         if len(raw) > MAX_FILE_BYTES:
             raise ConfigurationError([f"{path}: larger than {MAX_FILE_BYTES} bytes: not a configuration"])
-        data = yaml.load(raw, _Texts if as_text else _Values)
+        data = yaml.load(raw, _Texts) if as_text else yaml.load(raw, _Values)
     except OSError as error:
         raise ConfigurationError([f"{path}: can't be read: {error.strerror}"]) from error
     except RecursionError:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from dimse_mesh.runtime.settings_fields import SettingsModel
 
@@ -159,6 +160,14 @@ class Hook(SettingsModel):
     pixel_data: bool = Field(
         default=False, description="python: it is given pixel data too, so larger objects fail it"
     )
+
+    @field_validator("set", mode="before")
+    @classmethod
+    def _no_truth_values(cls, value: Any) -> Any:
+        for path, given in value.items() if isinstance(value, Mapping) else ():
+            if isinstance(given, bool):  # it would become a number
+                raise ValueError(f"{path}: true and false are no values of DICOM; as words they stand in quotes")
+        return value
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:

@@ -226,9 +226,7 @@ def _fields_at(model: type[BaseModel], location: Location) -> set[str]:
     return {field.alias or name for name, field in section.model_fields.items()}
 
 
-def _place(
-    model: type[BaseModel], location: Location
-) -> tuple[type[BaseModel] | None, FieldInfo | None]:
+def _place(model: type[BaseModel], location: Location) -> tuple[type[BaseModel] | None, FieldInfo | None]:
     """Return the section that `location` leads to, and the last field on the way; None: there is none."""
     section: type[BaseModel] | None = model
     field: FieldInfo | None = None

@@ -166,7 +166,8 @@ class Hook(SettingsModel):
     def _no_truth_values(cls, value: Any) -> Any:
         for path, given in value.items() if isinstance(value, Mapping) else ():
             if isinstance(given, bool):  # it would become a number
-                raise ValueError(f"{path}: true and false are no values of DICOM; as words they stand in quotes")
+                why = "true and false are no values of DICOM; as words they stand in quotes"
+                raise ValueError(f"{path}: {why}")  # noqa: TRY004 - pydantic wants it
         return value
 
     @model_validator(mode="after")

@@ -95,7 +95,9 @@ class Receipts:
             if not self._has_complained:
                 self._has_complained = True
                 log.warning(
-                    "%s: receipts can't be read, write the server's configuration anew: %s", self._spool, error
+                    "%s: receipts can't be read, write the server's configuration anew: %s",
+                    self._spool,
+                    error,
                 )
             raise
 

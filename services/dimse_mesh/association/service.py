@@ -117,7 +117,9 @@ async def _listen(listener: Listener, front_end: FrontEnd, *, reuse_port: bool) 
         entrance: Entrance
         if listener.tls is not None:
             if listener.tls.profile is TlsProfile.LEGACY:
-                log.warning("port %s speaks legacy TLS: whoever records it, and has the time, can decrypt it", port)
+                log.warning(
+                    "port %s speaks legacy TLS: whoever records it, and has the time, can decrypt it", port
+                )
             entrance = TlsEntrance(
                 listener_context(listener.tls), connection, front_end.tls_troubles, router.shares
             )

@@ -160,7 +160,10 @@ def test_query_that_cannot_be_asked_is_one_line(command: list[str], said: str) -
     [
         (["echo", "ABCDEFGHIJKLMNOPQ"], "AET 'ABCDEFGHIJKLMNOPQ': an AE title has at most 16 characters"),
         (["find", " "], "AET ' ': an AE title has 1 to 16 characters"),
-        (["send", "PACS", "none", "--calling", "RÖNTGEN"], "--calling 'RÖNTGEN': an AE title has printable ASCII"),
+        (
+            ["send", "PACS", "none", "--calling", "RÖNTGEN"],
+            "--calling 'RÖNTGEN': an AE title has printable ASCII",
+        ),
         (["move", "PACS", "--to", "A\\B"], "--to 'A\\\\B': an AE title has printable ASCII"),
     ],
 )

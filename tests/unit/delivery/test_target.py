@@ -1,4 +1,4 @@
-"""What becomes of an object whose destination can't be associated with, in its own transfer syntax or in another one."""
+"""What becomes of an object whose destination can't be associated with, in its own transfer syntax or another one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def deliver_to(port: int) -> DeliveryOutcome:
         remote,
         Transcoder(TranscodingSettings()),
         response_timeout=10.0,
-        objection=lambda called, calling: None,
+        objection=lambda *_: None,
         audit=DeliveryAudit(None, remote, source="hospital"),
     )
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dimse_mesh.dimse.encoding import EXPLICIT_LE
 from dimse_mesh.hooks import HookRefusal
 from dimse_mesh.hooks.chain import Chain
 from dimse_mesh.runtime.settings_hooks import Hook, ProfileOption
-from tests.unit.hooks.test_chain import EXPLICIT_LE, decode, encode, made
+from tests.unit.hooks.test_chain import decode, encode, made
 
 PAGE = Path("docs/hooks.md").read_text()
 BLOCKS = [textwrap.dedent(block) for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", PAGE, re.MULTILINE)]

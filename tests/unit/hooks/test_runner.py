@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from dimse_mesh.dimse.encoding import EXPLICIT_LE
 from dimse_mesh.hooks import HookFailed, HookRunner
 from dimse_mesh.runtime.settings_hooks import Hook, HooksSettings
 from tests.support.process import wait_until
-from tests.unit.hooks.test_chain import EXPLICIT_LE, decode, encode, made
+from tests.unit.hooks.test_chain import decode, encode, made
 
 EXAMPLES = "tests.unit.hooks.examples"
 

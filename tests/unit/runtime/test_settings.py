@@ -272,7 +272,10 @@ def test_misspelt_nested_field_lists_what_is_allowed(tmp_path: Path) -> None:
             HOOK.format("{set: {PatientName: [a, {b: c}]}}"),
             "routes[0].hooks[0].set.PatientName[1]: given a mapping: text is wanted: values by attribute",
         ),
-        (HOOK.format("{set: {LossyImageCompression: true}}"), "hooks[0].set: LossyImageCompression: true and"),
+        (
+            HOOK.format("{set: {LossyImageCompression: true}}"),
+            "hooks[0].set: LossyImageCompression: true and",
+        ),
         (
             HOOK.format("{set: {'(0019,OURS,01)': {vr: LO, value: a, valu: b}}}"),
             "hooks[0].set.(0019,OURS,01).valu: unknown field; did you mean 'value'? allowed: value, vr",

@@ -167,7 +167,7 @@ class Hook(SettingsModel):
         for path, given in value.items() if isinstance(value, Mapping) else ():
             if isinstance(given, bool):  # it would become a number
                 why = "true and false are no values of DICOM; as words they stand in quotes"
-                raise ValueError(f"{path}: {why}")  # noqa: TRY004 - pydantic wants it
+                raise ValueError(f"{why}: {path}")  # noqa: TRY004 - pydantic wants it
         return value
 
     @model_validator(mode="after")

@@ -274,7 +274,7 @@ def test_misspelt_nested_field_lists_what_is_allowed(tmp_path: Path) -> None:
         ),
         (
             HOOK.format("{set: {LossyImageCompression: true}}"),
-            "hooks[0].set: LossyImageCompression: true and",
+            "hooks[0].set: true and false are no values of DICOM",
         ),
         (
             HOOK.format("{set: {'(0019,OURS,01)': {vr: LO, value: a, valu: b}}}"),

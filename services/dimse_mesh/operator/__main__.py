@@ -16,6 +16,7 @@ from dimse_mesh.operator.limits import DEFAULT_LIMITS, EditorLimits
 from dimse_mesh.operator.names import Manifest
 from dimse_mesh.operator.reference import reference
 from dimse_mesh.operator.render import render, resources_in, to_yaml
+from dimse_mesh.operator.resource import KIND
 from dimse_mesh.operator.zone import InvalidResourceError
 
 IMAGE_VARIABLE = "PROXY_IMAGE"
@@ -148,12 +149,15 @@ def _render(files: Sequence[Path], image: str) -> int:
     objects: list[Manifest] = []
     for path in files:
         try:
-            for resource in resources_in(path):
-                objects += render(resource, default_image=image)
+            found = [render(resource, default_image=image) for resource in resources_in(path)]
         except InvalidResourceError as error:
             for problem in error.problems:
                 print(f"{path}: {problem}", file=sys.stderr)
             return 1
+        if not found:
+            print(f"{path}: there is no {KIND} in it", file=sys.stderr)
+            return 1
+        objects += (item for items in found for item in items)
     sys.stdout.write(to_yaml(objects))
     return 0
 

@@ -36,7 +36,7 @@ def resources_in(path: Path) -> list[Manifest]:
     """Return the DimseProxy documents of a YAML file.
 
     Raises:
-        InvalidResourceError: it can't be read, is no YAML, or has none.
+        InvalidResourceError: it can't be read, or is no YAML.
     """
     try:
         with path.open("rb") as file:
@@ -45,10 +45,7 @@ def resources_in(path: Path) -> list[Manifest]:
         raise InvalidResourceError([f"can't be read: {error.strerror}"]) from error
     except (yaml.YAMLError, ValueError) as error:
         raise InvalidResourceError([why_no_yaml(error)]) from error
-    found = [item for item in documents if isinstance(item, dict) and item.get("kind") == KIND]
-    if not found:
-        raise InvalidResourceError([f"there is no {KIND} in it"])
-    return found
+    return [item for item in documents if isinstance(item, dict) and item.get("kind") == KIND]
 
 
 def to_yaml(documents: Iterable[Manifest]) -> str:

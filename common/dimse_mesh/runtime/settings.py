@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -290,7 +291,17 @@ def settings_from(data: dict[str, Any], *, source: str) -> ZoneSettings:
     except ValidationError as error:
         raise ConfigurationError(problems_of(error, source, ZoneSettings, os.environ)) from error
     except SettingsError as error:
-        raise ConfigurationError([f"environment: {error}; lists and sections are written as JSON"]) from error
+        raise ConfigurationError(
+            [f"{_unreadable(str(error))}: lists and sections are written as JSON"]
+        ) from error
+
+
+def _unreadable(text: str) -> str:
+    """Name the environment variables that can't be read; pydantic-settings tells of their section alone."""
+    section = re.search(r'field "(\w+)"', text)
+    start = "" if section is None else f"{ENV_PREFIX}{section[1]}".upper()
+    given = [name for name in sorted(os.environ) if name.upper().partition("__")[0] == start]
+    return f"environment variable {' or '.join(given)}" if given else f"environment: {text}"
 
 
 def dump_complete(settings: ZoneSettings) -> str:

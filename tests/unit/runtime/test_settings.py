@@ -168,10 +168,11 @@ def test_variables_that_somebody_else_has_made_are_let_alone(
 
 
 def test_environment_that_is_no_json_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DIMSE_MESH_ROUTES", "[nonsense")
+    monkeypatch.setenv("DIMSE_MESH_ASSOCIATION__LISTENERS", "[nonsense")
     (line,) = problems(tmp_path, EXAMPLE)
-    assert "environment" in line
-    assert "routes" in line
+    assert line == (
+        "environment variable DIMSE_MESH_ASSOCIATION__LISTENERS: lists and sections are written as JSON"
+    )
 
 
 def test_misspelt_field_names_file_field_and_the_close_match(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ from dimse_mesh.transcoding import Transcoder
 
 log = logging.getLogger(__name__)
 
-NICENESS = 10
+NICENESS = 5
 """Of the process: on a machine that is busy, clients and live traffic go first, and delivery catches up (ADR 34)."""
 LEAST_READ_AHEAD = 1 << 20
 """Bytes that each share of a queue may read ahead at least."""

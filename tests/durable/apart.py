@@ -5,6 +5,7 @@ Users, permissions, exports and imports are those of `dimse-mesh nats-config`: n
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -52,6 +53,14 @@ class Sites:
     def kept(self) -> int:
         """Return how many messages are in the spool: of objects, dead letters, pieces."""
         return self._count(SPOOL.stream, ">")
+
+    def kinds(self) -> dict[str, int]:
+        """Return how many messages of each kind are in the spool: object, failed, chunk, acknowledged, and so on."""
+        counts = self._beside(lambda jetstream: jetstream.counts(SPOOL.stream, ">"))
+        found: Counter[str] = Counter()
+        for subject, count in counts.items():
+            found[subject.split(".")[5]] += count
+        return dict(found)
 
     def told(self, kind: EventKind) -> int:
         """Return how many events of a kind the hospital keeps."""

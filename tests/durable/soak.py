@@ -108,5 +108,8 @@ def soak(
         books.wait_for_arrival(books.everything(), timeout=PATIENCE)
         left = where.kept()
         if until_empty:
-            wait_until(lambda: where.kept() == 0, "nothing is left in the spool", timeout=PATIENCE)
+            try:
+                wait_until(lambda: where.kept() == 0, "nothing is left in the spool", timeout=PATIENCE)
+            except AssertionError as error:
+                raise AssertionError(f"{error}; there are {where.kinds()}; {books.balance()}") from None
     return Report(tried.rows, books.balance(), left, time.monotonic() - began)

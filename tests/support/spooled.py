@@ -1,4 +1,4 @@
-"""A manifest as a front-end writes it."""
+"""A manifest as a front-end writes it, and an object as a delivery service reads it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from dimse_mesh.dimse import store_request
 from dimse_mesh.mesh import pack
 from dimse_mesh.schemas.spool import Manifest
+from dimse_mesh.spool import SpooledObject
 
 
 def manifest(*, command_length: int) -> Manifest:
@@ -25,6 +26,17 @@ def manifest(*, command_length: int) -> Manifest:
         command_length=command_length,
         received=1.5,
         route=("*", "*"),
+    )
+
+
+def spooled_object() -> SpooledObject:
+    """Return an object with a data set of seven bytes."""
+    return SpooledObject(
+        sequence=1,
+        manifest=manifest(command_length=10),
+        command=store_request(1, sop_class="1.2", sop_instance="1.2.3"),
+        tail=memoryview(b"pixels!"),
+        message=b"",
     )
 
 

@@ -7,14 +7,11 @@ nothing is parsed and nothing is built again.
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import NamedTuple
 
 from dimse_mesh.dimse import COMMAND_FLAG, LAST_FLAG
-from dimse_mesh.upper_layer import PDU_HEADER_LENGTH, PduType, encode_p_data_header
+from dimse_mesh.upper_layer import P_DATA_HEADER, PDU_HEADER_LENGTH, PduType, encode_p_data_header
 
-_P_DATA_HEADER = Struct(">BxIIBB")
-"""PS3.8 §9.3.5: type, length; length of the only PDV, context id, message control header."""
 _P_DATA: int = PduType.P_DATA_TF.value
 
 
@@ -58,8 +55,8 @@ class PendingResponses:
         read = bytes(pdus[:limit])
         command_pdu, context_id = self._command_pdu, self._context_id
         command_length, size = len(command_pdu), len(read)
-        repeats, header = read.startswith, _P_DATA_HEADER.unpack_from
-        last = size - command_length - _P_DATA_HEADER.size
+        repeats, header = read.startswith, P_DATA_HEADER.unpack_from
+        last = size - command_length - P_DATA_HEADER.size
         at = count = 0
         largest = command_length - PDU_HEADER_LENGTH
         while at <= last and repeats(command_pdu, at):

@@ -79,8 +79,7 @@ class ObjectWriter:
         self._sealer = None if encryption is None else encryption.sealer(self._spools)
         self._room = max_payload - ROOM_FOR_HEADERS
         self._chunk_size = min(settings.chunk_size, self._room) & ~1
-        together = SHARED_INLINE_LIMIT if self._is_shared else settings.inline_limit
-        self._inline_limit = min(together, self._chunk_size)
+        self._inline_limit = SHARED_INLINE_LIMIT if self._is_shared else settings.inline_limit
         self._inline_room = max_payload * 3 // 4 - ROOM_FOR_HEADERS
         """Of a command set and a data set: a stream's leader gives a message out in base64, which is to pass, too."""
         self._window = anyio.Semaphore(max(2, settings.window // self._chunk_size))

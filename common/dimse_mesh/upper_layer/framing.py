@@ -22,7 +22,8 @@ MOST_PDVS = 4096
 
 _PDU_HEADER = Struct(">BxI")  # PS3.8 §9.3.1: type, reserved, length
 _PDV_HEADER = Struct(">IBB")  # PS3.8 §9.3.5.1: length of what follows it, context id, message control header
-_P_DATA_HEADER = Struct(">BxIIBB")
+P_DATA_HEADER = Struct(">BxIIBB")
+"""Of a P-DATA-TF with one fragment (PS3.8 §9.3.5): type, length; PDV's length, context id, message control header."""
 _TLS_RECORDS = (0x15, 0x16)
 """Content types of alerts and handshakes (RFC 8446 §5.1), where a PDU has its type."""
 _FIRST_TYPE, _LAST_TYPE = min(PduType).value, max(PduType).value
@@ -193,4 +194,4 @@ def encode_pdv_header(context_id: int, flags: int, length: int) -> bytes:
 
 def encode_p_data_header(context_id: int, flags: int, length: int) -> bytes:
     """Give the twelve bytes of a P-DATA-TF PDU that stand before its only fragment of `length` bytes."""
-    return _P_DATA_HEADER.pack(PduType.P_DATA_TF, length + PDV_HEADER_LENGTH, length + 2, context_id, flags)
+    return P_DATA_HEADER.pack(PduType.P_DATA_TF, length + PDV_HEADER_LENGTH, length + 2, context_id, flags)

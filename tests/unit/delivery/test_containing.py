@@ -10,20 +10,13 @@ import pytest
 from dimse_mesh.client import Context
 from dimse_mesh.delivery.containing import ContainingTaker
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
-from dimse_mesh.dimse import store_request
 from dimse_mesh.mesh import MeshError
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
 from dimse_mesh.spool import SpooledObject
-from tests.support.spooled import manifest
+from tests.support.spooled import spooled_object
 
 SPOOL = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, "ARCHIVE")
-OBJECT = SpooledObject(
-    sequence=1,
-    manifest=manifest(command_length=10),
-    command=store_request(1, sop_class="1.2", sop_instance="1.2.3"),
-    tail=memoryview(b"pixels!"),
-    message=b"",
-)
+OBJECT = spooled_object()
 
 
 class FaultyTaker:

@@ -10,22 +10,14 @@ import pytest
 from dimse_mesh.delivery.audit import DeliveryAudit
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.delivery.target import Target
-from dimse_mesh.dimse import store_request
 from dimse_mesh.runtime.settings_durable import TranscodingSettings
 from dimse_mesh.runtime.settings_scu import RemoteAe
-from dimse_mesh.spool import SpooledObject
 from dimse_mesh.transcoding import Transcoder
 from tests.support.scripted import Server, ServerPeer, success
-from tests.support.spooled import manifest
+from tests.support.spooled import spooled_object
 from tests.support.wire import ContextResult
 
-OBJECT = SpooledObject(
-    sequence=1,
-    manifest=manifest(command_length=10),
-    command=store_request(1, sop_class="1.2", sop_instance="1.2.3"),
-    tail=memoryview(b"pixels!"),
-    message=b"",
-)
+OBJECT = spooled_object()
 MALFORMED = b"\x02\0\0\0\0\x04\0\x01\0\0"
 """An A-ASSOCIATE-AC that is too short for its fixed fields."""
 

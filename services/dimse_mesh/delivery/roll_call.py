@@ -51,8 +51,12 @@ STANDS = 60.0
 """Seconds until an object is looked for again that was there, though its turn was over."""
 STILL_COMING = 10.0
 """Seconds after an object in which its name is looked for at each look."""
-ANEW = 20.0
-"""Seconds between looks for names while nothing is stored; nats-server may bring removed ones back, too."""
+ANEW, ANEW_BESIDE_OTHERS = 20.0, 60.0
+"""Seconds between looks for names from the first on while nothing is stored, the second while others are known.
+
+nats-server, when it is killed, may bring removed ones back."""
+COMPLAINS_AFTER = 60.0
+"""Seconds without a look that succeeds until that is logged."""
 GONE = "it was acknowledged, and nothing of it is left in the spool"
 
 
@@ -140,11 +144,18 @@ class RollCall:
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
+        loop = asyncio.get_running_loop()
+        succeeded, has_complained = loop.time(), False
         while True:
             try:
                 await self._look()
+                succeeded, has_complained = loop.time(), False
             except MeshError as error:
                 log.debug("%s: no roll call: %s", self._spool, error)
+                failing = loop.time() - succeeded
+                if failing > COMPLAINS_AFTER and not has_complained:
+                    has_complained = True
+                    log.warning("%s: no roll call for %.0f s: %s", self._spool, failing, error)
             await anyio.sleep(self._interval)
 
     async def _look(self) -> None:
@@ -199,12 +210,13 @@ class RollCall:
             )
             if not batch.messages:
                 if now - self._stored_at > STILL_COMING:
-                    self._read_at = now + ANEW
-                    if not self._messages:
-                        self._read_to = 1
+                    self._read_at = now + (ANEW_BESIDE_OTHERS if self._messages else ANEW)
+                    self._read_to = self._read_last = 1
                 return
             for message in batch.messages:
                 self._read_to = self._read_last = message.sequence + 1
+                if message.sequence in self._messages:
+                    continue
                 try:
                     said = unpack(AcknowledgedObjects, message.payload)[0]
                 except EnvelopeError as error:
@@ -232,6 +244,7 @@ class RollCall:
                 if not called.passed:  # it is being sent, or removed, most likely
                     called.passed, called.due = True, now + self._pause
                     continue
+                called.due = now + self._pause  # so that one of which nothing can be seen holds up no others
                 if await self._is_lost(called, now):
                     await self._bury(called.name)
                     lost.append(called.name)

@@ -13,7 +13,7 @@ from dimse_mesh.delivery import roll_call
 from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.roll_call import RollCall
 from dimse_mesh.delivery.settled import MOST_SETTLED, SettledObjects
-from dimse_mesh.mesh import JetStream, JetStreamRefusal, pack, unpack
+from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshTimeout, pack, unpack
 from dimse_mesh.mesh.jetstream_replies import StoredMessage
 from dimse_mesh.schemas.acknowledged import AcknowledgedObjects, ObjectName
 from dimse_mesh.schemas.spool import DeadLetter
@@ -237,6 +237,36 @@ def test_names_that_nobody_waits_for_are_looked_for_seldom() -> None:
     spool.names = {}
     assert call(spool, seconds=10 * roll_call.ANEW) == []
     assert spool.read_names <= 20
+
+
+def test_names_that_come_back_are_looked_for_while_others_wait() -> None:
+    spool = Spool(named(10), objects=(10,))
+    spool.receipts = done(8) | done(9)
+    came_back = pack(AcknowledgedObjects(names=(named(8), named(9)), written=1.0, receipts_kept=1e12))
+    read = spool.read
+
+    async def bring_back(stream: str, subject: str, **more: Any) -> Any:
+        found = await read(stream, subject, **more)
+        if spool.read_names == 2:
+            spool.names[500] = came_back
+        return found
+
+    spool.read = bring_back  # type: ignore[method-assign]
+    assert call(spool, seconds=3 * roll_call.ANEW_BESIDE_OTHERS) == []
+    assert list(spool.names) == [1000], "what came back is gone, what waits isn't"
+
+
+def test_a_name_of_which_nothing_can_be_seen_holds_up_no_others() -> None:
+    spool = Spool(named(10), named(11))
+    last = spool.last
+
+    async def refused(stream: str, subject: str) -> StoredMessage | None:
+        if subject == SPOOL.receipt("1.10"):
+            raise MeshTimeout("nothing is heard")
+        return await last(stream, subject)
+
+    spool.last = refused  # type: ignore[method-assign]
+    assert call(spool) == ["1.11"]
 
 
 def test_settled_objects_are_remembered_within_bounds() -> None:

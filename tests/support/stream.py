@@ -31,6 +31,8 @@ class StreamInMemory:
     """
 
     deadline = 0.0
+    lag = 0
+    """Turns of the event loop that a read takes at least, each way."""
 
     def __init__(
         self, random: Random, *, on_removal: Callable[[StoredMessage], None] = lambda _: None, fails: int = 0
@@ -80,11 +82,11 @@ class StreamInMemory:
 
     async def read(self, stream: str, subject: str, *, first: int = 1, count: int, max_bytes: int) -> Batch:
         del stream, max_bytes
-        await self._pass_time()
+        await self._pass_time(self.lag)
         found = [each for number, each in sorted(self.messages.items()) if number >= first]
         matching = [each for each in found if matches(subject, each.subject)]
         batch = Batch(tuple(matching[:count]), max(0, len(matching) - count))
-        await self._pass_time()
+        await self._pass_time(self.lag)
         return batch
 
     async def last(self, stream: str, subject: str) -> StoredMessage | None:
@@ -164,6 +166,6 @@ class StreamInMemory:
         self._on_removal(self.messages[number])
         del self.messages[number]
 
-    async def _pass_time(self) -> None:
-        for _ in range(self._random.randrange(4)):
+    async def _pass_time(self, least: int = 0) -> None:
+        for _ in range(least + self._random.randrange(4)):
             await anyio.lowlevel.checkpoint()

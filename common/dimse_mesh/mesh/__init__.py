@@ -18,7 +18,7 @@ from dimse_mesh.mesh.errors import (
 )
 from dimse_mesh.mesh.failure_detector import LiveInstance, LivenessSettings
 from dimse_mesh.mesh.jetstream import JetStream
-from dimse_mesh.mesh.jetstream_replies import Batch, StoredMessage, StreamFull
+from dimse_mesh.mesh.jetstream_replies import Batch, StoredMessage, StreamFull, number_in
 from dimse_mesh.mesh.liveness import Liveness, announce_death, open_liveness
 from dimse_mesh.mesh.receive_blocks import ReceiveBlocks, last_long
 from dimse_mesh.mesh.removal import message_of, purge_up_to, remove_message
@@ -63,6 +63,7 @@ __all__ = [
     "announce_death",
     "last_long",
     "message_of",
+    "number_in",
     "open_liveness",
     "open_mesh",
     "pack",

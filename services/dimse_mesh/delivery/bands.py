@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from anyio.abc import TaskGroup
 
+from dimse_mesh.delivery.overlap import StoredNotice
 from dimse_mesh.delivery.scan import AheadObject, ObjectScan
 from dimse_mesh.schemas.spool_subjects import RoutePriority
 from dimse_mesh.spool import Unreadable
@@ -74,10 +75,14 @@ class Bands:
         self._look_interval = look_interval
         self._looked = 0.0
 
-    def stored(self, priority: RoutePriority | None) -> None:
-        """Note that an object was stored; None: of some priority."""
+    def stored(self, notice: StoredNotice) -> None:
+        """Note that an object was stored."""
         for index, each in enumerate(PRIORITIES):
-            self._may_wait[index] |= priority in {None, each}
+            if notice.priority is None:
+                self._may_wait[index] = True
+            elif notice.priority is each:
+                self._may_wait[index] = True
+                self._scans[index].stored(notice)
 
     async def next(self) -> tuple[RoutePriority, AheadObject | Unreadable] | None:
         """Return the next object, and its priority; None: nothing waits now.
@@ -91,7 +96,7 @@ class Bands:
             return found
         self._looked = now
         if found is None:
-            self.stored(None)
+            self.stored(StoredNotice())
             return await self._take()
         self._tasks.start_soon(self._look)
         return found

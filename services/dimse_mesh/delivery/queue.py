@@ -19,6 +19,7 @@ from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.early import EarlyObjects
 from dimse_mesh.delivery.holds import HoldKey, HoldKind, Holds
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
+from dimse_mesh.delivery.overlap import StoredNotice
 from dimse_mesh.delivery.pace import Pace
 from dimse_mesh.delivery.report import ShareReport
 from dimse_mesh.delivery.scan import AheadObject, ObjectScan, sequence_of
@@ -33,7 +34,7 @@ from dimse_mesh.runtime.backoff import pause_after
 from dimse_mesh.runtime.settings_durable import DeliverySettings
 from dimse_mesh.schemas.acknowledged import ObjectName
 from dimse_mesh.schemas.spool import QueuePause
-from dimse_mesh.schemas.spool_subjects import SpoolSubjects, priority_in
+from dimse_mesh.schemas.spool_subjects import SpoolSubjects
 from dimse_mesh.spool import SpooledObject, Unreadable, pause_in
 
 if TYPE_CHECKING:
@@ -105,10 +106,10 @@ class DestinationQueue:
         self._rests = False
         """Whether all was read that there was."""
 
-    def stored(self, subject: str) -> None:
-        """Note that a manifest was stored, and on which subject; empty: it isn't known."""
+    def stored(self, notice: StoredNotice) -> None:
+        """Note that a manifest was stored."""
         if self._bands is not None:
-            self._bands.stored(priority_in(subject))
+            self._bands.stored(notice)
         self._awake.set()
 
     def has_passed(self, name: ObjectName) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.client import Context
+from dimse_mesh.delivery.overlap import Overlap, StoredNotice
 from dimse_mesh.delivery.share import QueueShare
 from dimse_mesh.delivery.shared_reads import SharedReads
-from dimse_mesh.mesh import JetStream, MeshError
+from dimse_mesh.mesh import Batch, JetStream, MeshError
 from dimse_mesh.runtime.settings_durable import DeliverySettings
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
 from dimse_mesh.spool import DamagedObject, SpooledObject, Unreadable, parse_object, read_data_set
@@ -147,6 +149,8 @@ class ObjectScan:
         self._encryption = encryption
         self._ahead: deque[AheadObject | Unreadable] = deque()
         self._reading = anyio.Lock()
+        self._overlap = Overlap()
+        self._is_hastening = False
         self._read_to = first
         self._newest: dict[str, int] = {}
         """Sequence number of the message that was read last on a subject."""
@@ -179,9 +183,7 @@ class ObjectScan:
         """
         if not self._ahead:
             await self._read_on()
-        elif (
-            len(self._ahead) < self._settings.max_ahead // 2 and self._bytes < self._settings.read_ahead // 2
-        ):
+        elif self._runs_low:
             self._tasks.start_soon(self._read_on_quietly)
         if not self._ahead:
             self._first = max(self._first, self._read_to)
@@ -198,6 +200,32 @@ class ObjectScan:
         self._first = sequence + 1
         return item
 
+    def stored(self, notice: StoredNotice) -> None:
+        """Note that an object was stored on the subject: over a long line it is asked for while others are coming."""
+        self._overlap.hear(notice)
+        if not self._is_hastening and self._overlap.wait(0.0) is not None:
+            self._is_hastening = True
+            self._tasks.start_soon(self._hasten)
+
+    async def _hasten(self) -> None:
+        """Ask for what is heard of while reads are under way."""
+        loop = asyncio.get_running_loop()
+        try:
+            while (wait := self._overlap.wait(loop.time())) is not None:
+                await anyio.sleep(wait)
+                most, most_bytes = self._room()
+                further = self._overlap.further(loop.time(), most=most, most_bytes=most_bytes)
+                if further is None:
+                    return
+                first, count = further
+                self._tasks.start_soon(self._reads.read_early, self._subject, first, count, most_bytes)
+        finally:
+            self._is_hastening = False
+
+    def _room(self) -> tuple[int, int]:
+        """Return how many messages, and bytes of them, may be read ahead beside those that were."""
+        return self._settings.max_ahead - len(self._ahead), self._settings.read_ahead - self._bytes
+
     async def look(self) -> bool:
         """Read on if nothing was read ahead; return whether something is."""
         if not self._ahead:
@@ -212,9 +240,21 @@ class ObjectScan:
         self._ahead.clear()
         self._bytes = 0
         self._first = self._read_to = sequence
+        self._give_up(self._overlap.forget())
+
+    def _give_up(self, reads: Iterable[int]) -> None:
+        for first in reads:
+            self._reads.give_up(self._subject, first)
+
+    @property
+    def _runs_low(self) -> bool:
+        """Whether less than half of what may be read ahead is there."""
+        return (
+            len(self._ahead) < self._settings.max_ahead // 2 and self._bytes < self._settings.read_ahead // 2
+        )
 
     async def _read_on_quietly(self) -> None:
-        if self._reading.statistics().locked:
+        if self._reading.statistics().locked or not self._runs_low:
             return
         try:
             await self._read_on()
@@ -225,15 +265,9 @@ class ObjectScan:
         async with self._reading:
             epoch, found_some = self._epoch, False
             while not found_some:  # what is read may be of other shares
-                asked, batch = await self._reads.read(
-                    self._subject,
-                    first=self._read_to,
-                    count=self._settings.max_ahead,
-                    max_bytes=self._settings.read_ahead // 2,
-                )
+                asked, batch = await self._read()
                 if epoch != self._epoch or not batch.messages:
                     return
-                self._read_to = batch.messages[-1].sequence + 1
                 if len(self._newest) > MOST_SUBJECTS:
                     self._newest.clear()
                 for message in batch.messages:
@@ -241,6 +275,34 @@ class ObjectScan:
                     self._newest[message.subject] = message.sequence
                     found_some |= self._take(parse_object(message), asked, follows)
             self._load()
+
+    async def _read(self) -> tuple[float, Batch]:
+        """Return when the next messages were asked for, and the messages.
+
+        Raises:
+            MeshError: they can't be read.
+        """
+        epoch = self._epoch
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        most, most_bytes = self._room()
+        try:
+            asked, batch = await self._reads.read(
+                self._subject,
+                first=self._read_to,
+                count=self._overlap.begin(self._read_to, began, most=max(1, most)),
+                max_bytes=max(1, most_bytes),
+            )
+        except MeshError:
+            if epoch == self._epoch:
+                self._give_up(self._overlap.forget())
+            raise
+        if epoch == self._epoch:
+            if batch.messages:
+                self._read_to = batch.messages[-1].sequence + 1
+            took = loop.time() - asked if asked >= began else None
+            self._give_up(self._overlap.came(self._read_to, batch.pending, took))
+        return asked, batch
 
     def _take(self, found: SpooledObject | Unreadable, asked: float, follows: int | None) -> bool:
         """Put what was read behind what was read before, if it is of our share; tell whether it is."""

@@ -22,6 +22,7 @@ from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.hearing import Hearing
 from dimse_mesh.delivery.hook_stage import HookStage
 from dimse_mesh.delivery.origin_stage import OriginStage, RememberingTaker
+from dimse_mesh.delivery.overlap import StoredNotice
 from dimse_mesh.delivery.pace import Pace
 from dimse_mesh.delivery.progress import ProgressReport
 from dimse_mesh.delivery.queue import DestinationQueue
@@ -310,7 +311,7 @@ class DeliveryService:
 
         def stored(message: Message) -> None:
             roll_call.stored()
-            queue.stored((message.headers or {}).get("Nats-Subject", ""))
+            queue.stored(StoredNotice.of(message.headers))
 
         mesh = self._context.mesh
         pause = NewestWord(mesh, store, spool, StateKind.PAUSE, queue.set_pause)

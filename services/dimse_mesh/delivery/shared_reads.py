@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from dimse_mesh.mesh import Batch, JetStream
+from dimse_mesh.mesh import Batch, JetStream, MeshError
 
 
 @dataclass(slots=True)
@@ -63,11 +63,30 @@ class SharedReads:
                 if not fetched.left and self._fetched.get(place) is fetched:
                     self._forget(place)
                 return fetched.asked, fetched.batch
-        return await self._fetch(place, count, max_bytes)
+        return await self._fetch(place, count, max_bytes, left=self._shares - 1)
 
-    async def _fetch(self, place: tuple[str, int], count: int, max_bytes: int) -> tuple[float, Batch]:
+    async def read_early(self, subject: str, first: int, count: int, max_bytes: int) -> None:
+        """Ask for messages that `read` will be asked for, or `give_up`. If it fails, `read` asks for them itself."""
+        place = subject, first
+        if place not in self._fetched:
+            try:
+                await self._fetch(place, count, max_bytes, left=self._shares)
+            except MeshError:
+                return
+
+    def give_up(self, subject: str, first: int) -> None:
+        """Forget a share of what was asked for early."""
+        fetched = self._fetched.get((subject, first))
+        if fetched is not None:
+            fetched.left -= 1
+            if not fetched.left:
+                self._forget((subject, first))
+
+    async def _fetch(
+        self, place: tuple[str, int], count: int, max_bytes: int, *, left: int
+    ) -> tuple[float, Batch]:
         subject, first = place
-        fetched = _Fetched(asyncio.get_running_loop().time(), self._shares - 1)
+        fetched = _Fetched(asyncio.get_running_loop().time(), left)
         if fetched.left:
             self._fetched[place] = fetched
         try:

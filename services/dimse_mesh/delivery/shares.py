@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import anyio
 
+from dimse_mesh.delivery.overlap import StoredNotice
 from dimse_mesh.delivery.queue import DestinationQueue
 from dimse_mesh.schemas.acknowledged import ObjectName
 
@@ -16,10 +17,10 @@ class QueueShares:
     def __init__(self, shares: Sequence[DestinationQueue]) -> None:
         self._shares = tuple(shares)
 
-    def stored(self, subject: str) -> None:
-        """Note that a manifest was stored, and on which subject; empty: it isn't known."""
+    def stored(self, notice: StoredNotice) -> None:
+        """Note that a manifest was stored."""
         for share in self._shares:
-            share.stored(subject)
+            share.stored(notice)
 
     def has_passed(self, name: ObjectName) -> bool:
         """Tell whether the turn of an object is over in its share, and it isn't held back there."""

@@ -17,9 +17,10 @@ import anyio
 import pytest
 
 from dimse_mesh.client import Context
-from dimse_mesh.delivery import removal, settling
+from dimse_mesh.delivery import overlap, removal, settling
 from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
+from dimse_mesh.delivery.overlap import StoredNotice
 from dimse_mesh.delivery.pace import Pace
 from dimse_mesh.delivery.queue import DestinationQueue
 from dimse_mesh.delivery.report import Attempt, ShareReport
@@ -36,7 +37,7 @@ from tests.support.stream import StreamInMemory
 
 SPOOL = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, "ARCHIVE")
 SETTINGS = DeliverySettings(
-    retry=RetrySettings(first=0.001, longest=0.002, attempts=0), look_interval=0.01, max_ahead=8
+    retry=RetrySettings(first=0.001, longest=0.002, attempts=0), look_interval=0.01, max_ahead=16
 )
 OBJECTS = 60
 PATIENCE = 60.0
@@ -131,8 +132,8 @@ class Spool(StreamInMemory):
         waiting = (each for each in self.messages.values() if ".object." in each.subject)
         return any(each.message_id != UNREADABLE for each in waiting)
 
-    def ingest(self) -> str:
-        """Store an object, or something that nobody can read; return its subject."""
+    def ingest(self) -> StoredNotice:
+        """Store an object, or something that nobody can read; return what is heard of it, which is wrong at times."""
         random, name = self.random, f"{len(self.stored):032x}"
         calling, study = random.choice(("CT1", "CT1", "MR1")), random.choice(("00", "11", "22"))
         priority = random.choice((*RoutePriority, *3 * [RoutePriority.MEDIUM]))
@@ -140,12 +141,19 @@ class Spool(StreamInMemory):
             calling, study, priority = "CT1", "00", RoutePriority.MEDIUM
         subject = SPOOL.object(calling_ae=calling, study=study, priority=priority)
         if self.is_mixed and not random.randrange(30):
-            self.store(subject, b"of another major version", UNREADABLE)
-            return subject
+            sequence = self.store(subject, b"of another major version", UNREADABLE)
+            return self._notice(subject, sequence)
         told = stored_manifest(object_id=name, calling_ae=calling, study=study, priority=priority)
-        self.store(subject, told, name)
+        sequence = self.store(subject, told, name)
         self.stored.append(name)
-        return subject
+        return self._notice(subject, sequence)
+
+    def _notice(self, subject: str, sequence: int) -> StoredNotice:
+        fate = self.random.randrange(100)
+        if not fate:
+            return StoredNotice()
+        told = sequence + self.random.randrange(-3, 4) if fate == 1 else sequence
+        return StoredNotice.of({"Nats-Subject": subject, "Nats-Sequence": str(told), "Nats-Msg-Size": "1000"})
 
 
 class FickleTaker:
@@ -183,10 +191,13 @@ class FickleTaker:
     def abort(self) -> None: ...
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=["nearby", "over a long line"])
+def _place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (removal, settling):
         monkeypatch.setattr(module, "PAUSE", 0.001)
+    if request.param == "over a long line":
+        monkeypatch.setattr(overlap, "LONG", 0.0)
+        monkeypatch.setattr(StreamInMemory, "lag", 20)
 
 
 async def deliver_all(
@@ -210,7 +221,7 @@ async def deliver_all(
         pace=Pace(None),
         events=cast(DeliveryEvents, QuietEvents()),
         settled=SettledObjects(),
-        reads=SharedReads(cast(JetStream, spool), SPOOL.stream, shares=1, most_bytes=0),
+        reads=SharedReads(cast(JetStream, spool), SPOOL.stream, shares=1, most_bytes=1 << 20),
     )
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:

@@ -239,7 +239,7 @@ def test_names_that_nobody_waits_for_are_looked_for_seldom() -> None:
     assert spool.read_names <= 20
 
 
-def test_names_that_come_back_are_looked_for_while_others_wait() -> None:
+def test_names_that_come_back_are_looked_for_while_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     spool = Spool(named(10), objects=(10,))
     spool.receipts = done(8) | done(9)
     came_back = pack(AcknowledgedObjects(names=(named(8), named(9)), written=1.0, receipts_kept=1e12))
@@ -251,12 +251,12 @@ def test_names_that_come_back_are_looked_for_while_others_wait() -> None:
             spool.names[500] = came_back
         return found
 
-    spool.read = bring_back  # type: ignore[method-assign]
+    monkeypatch.setattr(spool, "read", bring_back)
     assert call(spool, seconds=3 * roll_call.ANEW_BESIDE_OTHERS) == []
     assert list(spool.names) == [1000], "what came back is gone, what waits isn't"
 
 
-def test_a_name_of_which_nothing_can_be_seen_holds_up_no_others() -> None:
+def test_a_name_of_which_nothing_can_be_seen_holds_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     spool = Spool(named(10), named(11))
     last = spool.last
 
@@ -265,7 +265,7 @@ def test_a_name_of_which_nothing_can_be_seen_holds_up_no_others() -> None:
             raise MeshTimeout("nothing is heard")
         return await last(stream, subject)
 
-    spool.last = refused  # type: ignore[method-assign]
+    monkeypatch.setattr(spool, "last", refused)
     assert call(spool) == ["1.11"]
 
 

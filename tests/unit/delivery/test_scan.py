@@ -29,7 +29,8 @@ class Stored:
 
     async def read(self, *_: object, first: int, **__: object) -> Any:
         await anyio.lowlevel.checkpoint()
-        return SimpleNamespace(messages=[SimpleNamespace(sequence=n, subject="s") for n in range(first, 11)])
+        messages = [SimpleNamespace(sequence=n, subject="s") for n in range(first, 11)]
+        return SimpleNamespace(messages=messages, pending=0)
 
     def parse(self, message: Any) -> Any:
         manifest = SimpleNamespace(size=MIB - 1, chunks=2, study="")

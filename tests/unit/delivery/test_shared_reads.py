@@ -128,3 +128,31 @@ async def test_a_queue_of_one_share_keeps_nothing() -> None:
     for _ in range(2):
         assert await read(reads, 1) == [1, 2, 3]
     assert stored.asked == [1, 1]
+
+
+@pytest.mark.anyio
+async def test_what_was_asked_for_early_is_there_for_each_share_once() -> None:
+    stored = Stored(6)
+    reads = reads_of(stored, shares=2)
+    async with anyio.create_task_group() as tasks:
+        for first in (4, 1, 1):
+            tasks.start_soon(reads.read_early, "s", first, 10, 1 << 20)
+        await anyio.wait_all_tasks_blocked()
+        assert [await read(reads, 1), await read(reads, 4)] == [[1, 2, 3], [4, 5, 6]]
+    reads.give_up("s", 4)
+    assert stored.asked == [4, 1]
+    assert await read(reads, 1) == [1, 2, 3]
+    assert stored.asked == [4, 1], "that share was second"
+    assert await read(reads, 4) == [4, 5, 6]
+    assert stored.asked == [4, 1, 4], "one has had it, and one has given it up"
+
+
+@pytest.mark.anyio
+async def test_what_can_t_be_had_early_is_read_when_its_turn_comes() -> None:
+    stored = Stored(3)
+    reads = reads_of(stored, shares=1)
+    stored.is_away = True
+    await reads.read_early("s", 1, 10, 1 << 20)
+    reads.give_up("s", 1)
+    stored.is_away = False
+    assert await read(reads, 1) == [1, 2, 3]

@@ -12,6 +12,7 @@ from pydicom.uid import generate_uid
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at import time
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
@@ -23,6 +24,8 @@ from tests.support.pynet import entity, scp, scu
 from tests.support.wire import CT_STORAGE
 
 MODALITY = "CT1"
+_RESPONSE = bytes.fromhex("00000001 02000000 0081")
+"""The command field of an N-EVENT-REPORT-RSP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Reports:
 
     status: int = 0
     got: list[Report] = field(default_factory=list)
+    answered: int = 0
+    """Of those, the ones whose response is sent."""
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def handle(self, event: Event) -> tuple[int, None]:
@@ -61,18 +66,27 @@ class Reports:
         )
         with self.changed:
             self.got.append(report)
-            self.changed.notify_all()
         return self.status, None
 
+    def sent(self, event: Event) -> None:
+        """Note what is sent: a response that an association has yet to send breaks pynetdicom when it is released."""
+        pdu = event.pdu
+        if isinstance(pdu, P_DATA_TF) and any(
+            _RESPONSE in (item.presentation_data_value or b"") for item in pdu.presentation_data_value_items
+        ):
+            with self.changed:
+                self.answered += 1
+                self.changed.notify_all()
+
     def wait_for(self, count: int = 1, *, timeout: float = PATIENCE) -> Report:
-        """Return the newest once there are so many."""
+        """Return the newest once so many are answered."""
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.got) >= count, timeout), "no report"
+            assert self.changed.wait_for(lambda: self.answered >= count, timeout), "no report"
             return self.got[-1]
 
     @property
     def handlers(self) -> list[tuple[evt.EventType, object]]:
-        return [(evt.EVT_N_EVENT_REPORT, self.handle)]
+        return [(evt.EVT_N_EVENT_REPORT, self.handle), (evt.EVT_PDU_SENT, self.sent)]
 
 
 @contextmanager

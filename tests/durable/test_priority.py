@@ -85,8 +85,8 @@ class Slow:
     inbox: Inbox = field(default_factory=Inbox)
     asked: threading.Event = field(default_factory=threading.Event)
     may_answer: threading.Event = field(default_factory=threading.Event)
-    priorities: list[bytes] = field(default_factory=list)
-    """Of the C-STORE-RQs (0000,0700), as they came."""
+    priorities: dict[str, bytes] = field(default_factory=dict)
+    """Of the C-STORE-RQs (0000,0700), as they came, by SOP Instance UID."""
 
     def script(self, peer: ServerPeer) -> None:
         """Serve one association."""
@@ -96,7 +96,8 @@ class Slow:
             if message.field == Command.C_STORE:
                 self.asked.set()
                 assert self.may_answer.wait(PATIENCE)
-                self.priorities.append(message.elements[Tag.PRIORITY])
+                instance = message.elements[Tag.AFFECTED_SOP_INSTANCE].decode().rstrip("\0")
+                self.priorities[instance] = message.elements[Tag.PRIORITY]
                 self.inbox.keep(message, association.called, association.calling)
             yield response(message)
 
@@ -118,7 +119,7 @@ def test_a_clients_own_priority_passes_as_it_is(where: Site) -> None:
     """(0000,0700) is the destination's to heed."""
     slow = Slow()
     slow.may_answer.set()
-    values = (0, 1, 2, 0xBEEF)
+    values, sent = (0, 1, 2, 0xBEEF), []
     with where.destination_of(slow.script), where.open() as client:
         for number, value in enumerate(values):
             content = synthetic(number, 2_000, study=50)
@@ -131,7 +132,8 @@ def test_a_clients_own_priority_passes_as_it_is(where: Site) -> None:
                 more={Tag.PRIORITY: value, Tag.AFFECTED_SOP_INSTANCE: content.sop_instance},
             )
             assert client.exchange(message).status == 0
+            sent.append(content.sop_instance)
         where.wait_until(lambda: content.sop_instance in slow.inbox.instances, "the last one comes")
         client.release()
-    # Before them may come, once more, what a destination has left before it had answered.
-    assert slow.priorities[-len(values) :] == [value.to_bytes(2, "little") for value in values]
+    # Beside them may come, once more, what a destination has left before it had answered.
+    assert [slow.priorities[uid] for uid in sent] == [value.to_bytes(2, "little") for value in values]

@@ -10,64 +10,122 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
+from typing import cast
 
-_PIECE = 1 << 18
 _MOST = 64 << 20
 """Bytes on their way in one direction, at most."""
 
 
-async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
-    """Pass bytes on, each piece when it has been on its way for so long."""
-    loop = asyncio.get_running_loop()
-    under_way: deque[tuple[float, bytes]] = deque()
-    more, room = asyncio.Event(), asyncio.Event()
-    room.set()
-    size = 0
+class _End(asyncio.Protocol):
+    """One end of a line: what it receives leaves by the other one later. It copies nothing that the socket takes.
 
-    async def take() -> None:
-        nonlocal size
-        while True:
-            piece = await reader.read(_PIECE)
-            under_way.append((loop.time() + seconds, piece))
-            more.set()
-            if not piece:
+    Args:
+        target: port that is connected to when this end is made; None: this is the far end.
+    """
+
+    def __init__(self, seconds: float, target: int | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._seconds = seconds
+        self._target = target
+        self._connecting: asyncio.Task[object] | None = None
+        self._other: _End | None = None
+        self._transport: asyncio.Transport | None = None
+        self._under_way: deque[tuple[float, bytes]] = deque()
+        self._size = 0
+        self._leaves: asyncio.TimerHandle | None = None
+        self._may_write = True
+
+    def join(self, other: _End) -> None:
+        """Be the far end of another one."""
+        self._other = other
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=0)
+        if self._target is not None:
+            self._transport.pause_reading()
+            self._connecting = self._loop.create_task(self._connect(self._target))
+
+    async def _connect(self, target: int) -> None:
+        self._other = far = _End(self._seconds)
+        far.join(self)
+        assert self._transport is not None
+        try:
+            await self._loop.create_connection(lambda: far, "127.0.0.1", target)
+        except OSError:
+            self._transport.abort()
+        else:
+            self._transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        self._take(data)
+        if self._size > _MOST and self._transport is not None:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        self._take(b"")
+        return True
+
+    def _take(self, data: bytes) -> None:
+        self._under_way.append((self._loop.time() + self._seconds, data))
+        self._size += len(data)
+        if self._leaves is None:
+            self._leaves = self._loop.call_at(self._under_way[0][0], self._leave)
+
+    def _leave(self) -> None:
+        """Let out what has been on its way for long enough, as far as the other end takes it."""
+        self._leaves = None
+        assert self._other is not None
+        while self._under_way and self._other.may_write:
+            due, data = self._under_way[0]
+            if due > self._loop.time():
+                self._leaves = self._loop.call_at(due, self._leave)
                 return
-            size += len(piece)
-            if size > _MOST:
-                room.clear()
-                await room.wait()
+            self._under_way.popleft()
+            self._size -= len(data)
+            self._other.write(data)
+            if self._size <= _MOST and self._transport is not None and not self._transport.is_closing():
+                self._transport.resume_reading()
 
-    taking = asyncio.ensure_future(take())
-    try:
-        while True:
-            while not under_way:
-                more.clear()
-                await more.wait()
-            due, piece = under_way.popleft()
-            await asyncio.sleep(max(due - loop.time(), 0))
-            if not piece:
-                break
-            size -= len(piece)
-            room.set()
-            writer.write(piece)
-            await writer.drain()
-        writer.write_eof()
-    except OSError:
-        writer.close()
-    finally:
-        taking.cancel()
+    @property
+    def may_write(self) -> bool:
+        """Whether the socket has taken all that was written."""
+        return self._may_write
+
+    def write(self, data: bytes) -> None:
+        """Let bytes out; none: there will be no more."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if data:
+            self._transport.write(data)
+        elif self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def pause_writing(self) -> None:
+        self._may_write = False
+
+    def resume_writing(self) -> None:
+        self._may_write = True
+        if self._other is not None and self._other._leaves is None:
+            self._other._leave()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._other is not None:
+            self._other.end(broken=exc is not None)
+
+    def end(self, *, broken: bool) -> None:
+        """Close, when what was written is out; at once if the line broke."""
+        if self._transport is not None:
+            if broken:
+                self._transport.abort()
+            else:
+                self._transport.close()
 
 
 async def relay(listen: int, target: int, seconds: float) -> None:
     """Relay until cancelled."""
-
-    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", target, limit=_PIECE)
-        await asyncio.gather(_carry(reader, back, seconds), _carry(there, writer, seconds))
-        for each in (writer, back):
-            each.close()
-
-    server = await asyncio.start_server(accepted, "127.0.0.1", listen, limit=_PIECE)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _End(seconds, target), "127.0.0.1", listen)
     async with server:
         await server.serve_forever()
 

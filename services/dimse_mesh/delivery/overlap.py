@@ -80,10 +80,8 @@ class Overlap:
             now: in seconds; of a clock that `further` goes by, too.
             most: messages that there is room for.
         """
-        if self._asked and self._asked[0].first == first:
+        if self._asked:
             return self._asked[0].count
-        self._asked.clear()
-        self._next = None
         self._last_at = now
         count = most
         if self._is_long and self._has_caught_up:

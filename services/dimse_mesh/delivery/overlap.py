@@ -53,7 +53,7 @@ class _Asked:
     size: int
 
 
-class Overlap:
+class OverlappingReads:
     """The reads of one scan, each by the sequence number where it begins. Pure."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dimse_mesh.client import Context
-from dimse_mesh.delivery.overlap import Overlap, StoredNotice
+from dimse_mesh.delivery.overlap import OverlappingReads, StoredNotice
 from dimse_mesh.delivery.share import QueueShare
 from dimse_mesh.delivery.shared_reads import SharedReads
 from dimse_mesh.mesh import Batch, JetStream, MeshError
@@ -149,7 +149,7 @@ class ObjectScan:
         self._encryption = encryption
         self._ahead: deque[AheadObject | Unreadable] = deque()
         self._reading = anyio.Lock()
-        self._overlap = Overlap()
+        self._overlap = OverlappingReads()
         self._is_hastening = False
         self._read_to = first
         self._newest: dict[str, int] = {}

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from dimse_mesh.delivery.overlap import LONG, Overlap, StoredNotice
+from dimse_mesh.delivery.overlap import LONG, OverlappingReads, StoredNotice
 from dimse_mesh.schemas.spool_subjects import RoutePriority
 
 MANY = 64
 BYTES = 1 << 20
 
 
-def hear(overlap: Overlap, *sequences: int) -> None:
+def hear(overlap: OverlappingReads, *sequences: int) -> None:
     for sequence in sequences:
         overlap.hear(StoredNotice(RoutePriority.MEDIUM, sequence, 1000))
 
 
-def far(took: float = LONG) -> Overlap:
+def far(took: float = LONG) -> OverlappingReads:
     """Return what has read up to message 10 over a line on which that took so many seconds."""
-    overlap = Overlap()
+    overlap = OverlappingReads()
     assert overlap.begin(1, 0.0, most=MANY) == MANY
     assert overlap.came(10, 0, took) == []
     return overlap
@@ -53,7 +53,7 @@ def test_what_ends_elsewhere_than_was_thought_gives_up_what_was_asked_for_behind
 
 @pytest.mark.parametrize(("took", "pending"), [(LONG / 2, 0), (LONG, 1)])
 def test_nearby_and_behind_others_one_read_follows_the_other(took: float, pending: int) -> None:
-    overlap = Overlap()
+    overlap = OverlappingReads()
     overlap.begin(1, 0.0, most=MANY)
     overlap.came(10, pending, took)
     assert overlap.begin(10, 1.0, most=MANY) == MANY

@@ -47,7 +47,7 @@ class StoredNotice:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _ReadUnderWay:
     first: int
     count: int
     size: int
@@ -59,7 +59,7 @@ class OverlappingReads:
     def __init__(self) -> None:
         self._heard: deque[tuple[int, int]] = deque(maxlen=MOST_HEARD)
         """Sequence number and size of stored objects that weren't asked for."""
-        self._asked: deque[_Asked] = deque()
+        self._asked: deque[_ReadUnderWay] = deque()
         """The reads under way, the oldest first."""
         self._next: int | None = None
         """Where the next one would begin; None: that isn't known."""
@@ -86,7 +86,7 @@ class OverlappingReads:
         count = most
         if self._is_long and self._has_caught_up:
             count = self._take(first, most=most, most_bytes=None).count or most
-        self._asked.append(_Asked(first, count, 0))
+        self._asked.append(_ReadUnderWay(first, count, 0))
         return count
 
     def wait(self, now: float) -> float | None:
@@ -114,7 +114,7 @@ class OverlappingReads:
         self._last_at = now
         return asked.first, asked.count
 
-    def _take(self, first: int, *, most: int, most_bytes: int | None) -> _Asked:
+    def _take(self, first: int, *, most: int, most_bytes: int | None) -> _ReadUnderWay:
         """Take what was heard of from a sequence number on, as far as there is room, for one read."""
         count, size, last = 0, 0, 0
         while self._heard:
@@ -126,7 +126,7 @@ class OverlappingReads:
             self._heard.popleft()
         if count:
             self._next = last + 1
-        return _Asked(first, count, size)
+        return _ReadUnderWay(first, count, size)
 
     def came(self, read_to: int, pending: int, took: float | None) -> list[int]:
         """Note that the oldest read has come; return where reads begin that are given up.

@@ -65,19 +65,27 @@ def print_state(config: Path) -> int:
     Raises:
         ConfigurationError, StartError: as `follow`.
     """
-    state = PriorsState(load_settings(config).priors.state)
+    state = PriorsState(_settings(config).priors.state)
     try:
-        for what, count in sorted(state.counts().items()):
-            print(f"{count:8} {what}")
+        counts = state.counts()
     finally:
         state.close()
+    for what, count in sorted(counts.items()):
+        print(f"{count:8} {what}")
+    if not counts:
+        print("no new study has come yet")
     return 0
 
 
-def _zone(config: Path, nats: str | None) -> tuple[ZoneSettings, WayIn]:
+def _settings(config: Path) -> ZoneSettings:
     settings = load_settings(config)
     if not settings.priors.rules:
         raise ConfigurationError([f"{config}: priors.rules: there is no rule"])
+    return settings
+
+
+def _zone(config: Path, nats: str | None) -> tuple[ZoneSettings, WayIn]:
+    settings = _settings(config)
     way = WayIn.of(config, nats, settings.subject_root, settings.priors.calling_ae)
     return settings, replace(way, own_zone=False)
 

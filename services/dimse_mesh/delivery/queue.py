@@ -203,7 +203,7 @@ class DestinationQueue:
             return
         opens = self._pace.closed_until(time.time())
         if opens is not None:
-            await self._stay_closed(opens)
+            await self._stay_away("outside its schedule", "scheduled", opens)
             return
         due = self._holds.due(asyncio.get_running_loop().time())
         if due is not None:
@@ -253,20 +253,15 @@ class DestinationQueue:
 
     async def _stay_paused(self, pause: QueuePause) -> None:
         """Wait until an operator says something else, or the pause is over."""
-        self._report.waits(f"paused: {pause.reason or 'no reason given'}", "paused", pause.until)
-        await self._target.close()
-        left = None if pause.until is None else pause.until - time.time()
-        with anyio.move_on_after(left):
-            await self._awake.wait()
-        self._awake.clear()
+        await self._stay_away(f"paused: {pause.reason or 'no reason given'}", "paused", pause.until)
         if pause.until is not None and time.time() >= pause.until and self._paused is pause:
             self._paused = None
 
-    async def _stay_closed(self, opens: float) -> None:
-        """Wait until a window of the schedule opens."""
-        self._report.waits("outside its schedule", "scheduled", opens)
+    async def _stay_away(self, why: str, cause: str, until: float | None) -> None:
+        """Wait, without an association, until something is said or it is `until`, in seconds since 1970."""
+        self._report.waits(why, cause, until)
         await self._target.close()
-        with anyio.move_on_after(max(0.0, opens - time.time())):
+        with anyio.move_on_after(None if until is None else max(0.0, until - time.time())):
             await self._awake.wait()
         self._awake.clear()
 

@@ -48,9 +48,10 @@ def _zones(files: Sequence[Path]) -> list[Zone]:
         ConfigurationError: as `supervise`.
     """
     zones = load_zones(files)
-    problems = list(port_problems(zones))
     durable = any(zone.settings.is_durable for zone in zones)
-    if not any(children_of(zone, {}, durable=durable) for zone in zones):
+    processes = [len(children_of(zone, {}, durable=durable)) for zone in zones]
+    problems = list(port_problems(zones, processes))
+    if not any(processes):
         problems.append("nothing to run: every zone's instances are 0")
     if problems:
         raise ConfigurationError(problems)

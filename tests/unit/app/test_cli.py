@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dimse_mesh.app.zone_files import Zone, port_problems
+from dimse_mesh.runtime.settings import load_settings
 from tests.support.forking import COMMANDS, PROGRAM
 from tests.support.ports import reserve_port
 
@@ -104,6 +106,28 @@ def test_one_port_in_two_zones_is_refused(tmp_path: Path) -> None:
     ]
     line = one_line(dimse_mesh("up", *files), 2)
     assert line == f"{files[1]}: association.listeners[0].port: 11112 is used in {files[0]} too"
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "problem"),
+    [
+        ("{port: 11112}", "{port: 11110}", "observability.http.port, of 5 processes: 11112 is used in"),
+        ("{port: 11112}", "{port: 65533}", "observability.http.port: 5 processes need one each, up to 65535"),
+        ("{port: 11112}", "{port: 11117}", ""),
+        ("{port: 11112}", "{port: 0}", ""),
+    ],
+)
+def test_each_process_of_a_zone_needs_a_port_for_its_metrics(
+    tmp_path: Path, one: str, two: str, problem: str
+) -> None:
+    zones = [
+        Zone(file, load_settings(file))
+        for name, http in (("one", one), ("two", two))
+        for file in [write(tmp_path / f"{name}.yaml", f"zone: {name}\nobservability: {{http: {http}}}\n")]
+    ]
+    problems = list(port_problems(zones, [5, 5]))
+    assert len(problems) == bool(problem)
+    assert problem in "".join(problems)
 
 
 def test_missing_nats_server_is_one_line(tmp_path: Path) -> None:

@@ -87,6 +87,11 @@ class _End(asyncio.Protocol):
             if self._size <= _MOST and self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()
 
+    def go_on(self) -> None:
+        """Let out what has waited for the other end."""
+        if self._leaves is None:
+            self._leave()
+
     @property
     def may_write(self) -> bool:
         """Whether the socket has taken all that was written."""
@@ -106,8 +111,8 @@ class _End(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._may_write = True
-        if self._other is not None and self._other._leaves is None:
-            self._other._leave()
+        if self._other is not None:
+            self._other.go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._other is not None:

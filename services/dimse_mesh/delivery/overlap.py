@@ -62,7 +62,7 @@ class OverlappingReads:
         self._asked: deque[_ReadUnderWay] = deque()
         """The reads under way, the oldest first."""
         self._next: int | None = None
-        """Where the next one would begin; None: that isn't known."""
+        """Where the next one would begin; None: that isn't known, or none is under way."""
         self._is_long = False
         self._has_caught_up = False
         """Whether all that stood behind the last read was heard of."""
@@ -91,7 +91,7 @@ class OverlappingReads:
 
     def wait(self, now: float) -> float | None:
         """Return the seconds until a further read may be asked for; None: none is to be."""
-        if self._next is None or not self._asked or not self._heard:
+        if self._next is None or not self._heard:
             return None
         return max(0.0, self._last_at + LONG - now)
 
@@ -103,7 +103,7 @@ class OverlappingReads:
         Args:
             most, most_bytes: messages, and bytes of them, that there is room for beside what was read.
         """
-        if self._next is None or not self._asked:
+        if self._next is None:
             return None
         most -= sum(asked.count for asked in self._asked)
         most_bytes -= sum(asked.size for asked in self._asked)

@@ -59,9 +59,7 @@ class SharedReads:
                 break
             await fetched.done.wait()
             if fetched.batch is not None:
-                fetched.left -= 1
-                if not fetched.left and self._fetched.get(place) is fetched:
-                    self._forget(place)
+                self._done_with(place, fetched)
                 return fetched.asked, fetched.batch
         return await self._fetch(place, count, max_bytes, left=self._shares - 1)
 
@@ -75,12 +73,16 @@ class SharedReads:
                 return
 
     def give_up(self, subject: str, first: int) -> None:
-        """Forget a share of what was asked for early."""
-        fetched = self._fetched.get((subject, first))
+        """Note that a share won't read what it has asked for early."""
+        place = subject, first
+        fetched = self._fetched.get(place)
         if fetched is not None:
-            fetched.left -= 1
-            if not fetched.left:
-                self._forget((subject, first))
+            self._done_with(place, fetched)
+
+    def _done_with(self, place: tuple[str, int], fetched: _Fetched) -> None:
+        fetched.left -= 1
+        if not fetched.left and self._fetched.get(place) is fetched:
+            self._forget(place)
 
     async def _fetch(
         self, place: tuple[str, int], count: int, max_bytes: int, *, left: int

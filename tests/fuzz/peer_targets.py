@@ -62,11 +62,11 @@ from dimse_mesh.upper_layer import (
     UserInformation,
     cut_pdvs,
     encode_p_data_header,
-    encode_pdv_header,
     iter_pdvs,
     significant_uid,
 )
 from tests.fuzz.target import FuzzTarget
+from tests.support.pdv import pdv
 
 CAP = 4096
 IMPLICIT_LE = "1.2.840.10008.1.2"
@@ -338,8 +338,8 @@ def _pdvs() -> Sequence[bytes]:
     half = len(store()) // 2
     parts = [(COMMAND_FLAG, store()[:half]), (COMMAND_FLAG | LAST_FLAG, store()[half:]), (LAST_FLAG, b"data")]
     return [
-        b"".join(encode_pdv_header(1, flags, len(part)) + part for flags, part in parts),
-        encode_pdv_header(3, 3, len(echo_request(1).encode())) + echo_request(1).encode(),
+        b"".join(pdv(1, flags, part) for flags, part in parts),
+        pdv(3, 3, echo_request(1).encode()),
     ]
 
 

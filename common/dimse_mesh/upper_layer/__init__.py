@@ -27,7 +27,6 @@ from dimse_mesh.upper_layer.framing import (
     Framer,
     cut_pdvs,
     encode_p_data_header,
-    encode_pdv_header,
     iter_pdvs,
 )
 from dimse_mesh.upper_layer.items import (
@@ -146,7 +145,6 @@ __all__ = [
     "ae_title_text",
     "encode_pdu",
     "encode_p_data_header",
-    "encode_pdv_header",
     "MOST_PDVS",
     "cut_pdvs",
     "iter_pdvs",

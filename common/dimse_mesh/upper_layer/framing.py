@@ -187,11 +187,6 @@ def cut_pdvs(body: bytes | memoryview, most: int) -> tuple[list[tuple[int, int, 
     return pdvs, at
 
 
-def encode_pdv_header(context_id: int, flags: int, length: int) -> bytes:
-    """Give the six bytes before a fragment of `length` bytes in a P-DATA-TF body."""
-    return _PDV_HEADER.pack(length + 2, context_id, flags)
-
-
 def encode_p_data_header(context_id: int, flags: int, length: int) -> bytes:
     """Give the twelve bytes of a P-DATA-TF PDU that stand before its only fragment of `length` bytes."""
     return P_DATA_HEADER.pack(PduType.P_DATA_TF, length + PDV_HEADER_LENGTH, length + 2, context_id, flags)

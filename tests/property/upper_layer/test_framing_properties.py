@@ -12,9 +12,9 @@ from dimse_mesh.upper_layer import (
     FramingError,
     MalformedPdu,
     PduType,
-    encode_pdv_header,
     iter_pdvs,
 )
+from tests.support.pdv import pdv
 
 CAP = 300
 PDUS = st.lists(st.tuples(st.sampled_from(PduType), st.binary(max_size=CAP)), max_size=6)
@@ -70,7 +70,7 @@ def test_any_split_of_rubbish_gives_the_same_pdus_and_the_same_error(
 
 @given(PDVS)
 def test_pdvs_come_out_as_they_went_in(pdvs: list[tuple[int, int, bytes]]) -> None:
-    body = b"".join(encode_pdv_header(context, flags, len(data)) + data for context, flags, data in pdvs)
+    body = b"".join(pdv(context, flags, data) for context, flags, data in pdvs)
     assert [(context, flags, bytes(data)) for context, flags, data in iter_pdvs(body)] == pdvs
 
 
@@ -78,7 +78,7 @@ def test_pdvs_come_out_as_they_went_in(pdvs: list[tuple[int, int, bytes]]) -> No
 def test_p_data_cut_short_is_malformed_or_ends_with_a_whole_pdv(
     pdvs: list[tuple[int, int, bytes]], cut: int
 ) -> None:
-    body = b"".join(encode_pdv_header(context, flags, len(data)) + data for context, flags, data in pdvs)
+    body = b"".join(pdv(context, flags, data) for context, flags, data in pdvs)
     try:
         found = iter_pdvs(body[:-cut])
     except MalformedPdu:

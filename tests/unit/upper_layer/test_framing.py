@@ -18,9 +18,9 @@ from dimse_mesh.upper_layer import (
     PduType,
     UnrecognizedPdu,
     encode_p_data_header,
-    encode_pdv_header,
     iter_pdvs,
 )
+from tests.support.pdv import pdv
 
 P_DATA = bytes.fromhex(
     "04 00 0000000c"  # PS3.8 §9.3.5: byte 1 type, 2 reserved, 3-6 PDU length
@@ -125,14 +125,13 @@ def test_memory_held_follows_what_arrived_not_what_was_announced() -> None:
 
 
 def test_pdvs_of_one_pdu_come_out_in_order() -> None:
-    body = encode_pdv_header(1, COMMAND | LAST, 3) + b"abc" + encode_pdv_header(255, 0, 0)
+    body = pdv(1, COMMAND | LAST, b"abc") + pdv(255, 0, b"")
     assert [(c, f, bytes(v)) for c, f, v in iter_pdvs(body)] == [(1, 3, b"abc"), (255, 0, b"")]
     assert [(c, f, bytes(v)) for c, f, v in iter_pdvs(P_DATA[6:])] == [(1, 3, P_DATA[12:])]
 
 
 def test_headers_of_a_single_pdv_pdu_are_those_of_the_annotated_bytes() -> None:
     assert encode_p_data_header(1, COMMAND | LAST, 6) + P_DATA[12:] == P_DATA
-    assert encode_pdv_header(1, COMMAND | LAST, 6) == P_DATA[6:12]
 
 
 @pytest.mark.parametrize(

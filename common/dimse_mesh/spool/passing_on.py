@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from dimse_mesh.mesh import JetStream, MeshError
 from dimse_mesh.runtime.settings_durable import SpoolSettings
 from dimse_mesh.schemas.spool import Manifest
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+from dimse_mesh.schemas.tokens import id_of
 from dimse_mesh.spool.acknowledged import NoteAcknowledged
 from dimse_mesh.spool.reader import DamagedObject
 from dimse_mesh.spool.writer import ObjectFacts, ObjectWriter
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def id_there(object_id: str, target: SpoolSubjects) -> str:
     """Return the id of an object in another spool: the same each time, so that nothing goes there twice."""
-    return hashlib.blake2b(f"{object_id} {target.label}".encode(), digest_size=16).hexdigest()
+    return id_of(object_id, target.label)
 
 
 def facts_of(manifest: Manifest) -> ObjectFacts:

@@ -1,6 +1,8 @@
-"""Any text as one token of a NATS subject, and back."""
+"""Any text as one token of a NATS subject, and back; and ids that are the same for the same texts."""
 
 from __future__ import annotations
+
+import hashlib
 
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
@@ -14,6 +16,11 @@ def encode_token(text: str) -> str:
     if not text:
         return "%"
     return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in text.encode())
+
+
+def id_of(*texts: str) -> str:
+    """Return an id, 32 hexadecimal digits: the same each time for the same texts, which can't be read from it."""
+    return hashlib.blake2b("\0".join(texts).encode(), digest_size=16).hexdigest()
 
 
 def decode_token(token: str) -> str:

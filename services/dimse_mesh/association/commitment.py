@@ -8,7 +8,6 @@ that is still open, else on a new one. When the owner has died, another front-en
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 import uuid
@@ -39,6 +38,7 @@ from dimse_mesh.runtime.counters_durable import CommitmentCounters
 from dimse_mesh.schemas.addresses import Role
 from dimse_mesh.schemas.commitment import CommitmentRequest, WaitedFor
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+from dimse_mesh.schemas.tokens import id_of
 from dimse_mesh.spool import CommitmentStore, PendingCommitment
 
 log = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ class Commitments:
             RefusedRequest: it can't be kept.
         """
         called, calling = titles
-        request_id = _id_of(action, called, calling)
+        request_id = id_of(called, calling, action.transaction)  # the same for one that is sent again
         try:
             request = CommitmentRequest(
                 request_id=request_id,
@@ -379,9 +379,3 @@ class Commitments:
             await self._store.remove(pending)
         except MeshError as error:  # it is reported again, by whoever finds it
             log.warning("a reported storage commitment can't be removed: %s", error)
-
-
-def _id_of(action: CommitmentAction, called: str, calling: str) -> str:
-    """Return the id of a request: the same for one that is sent again."""
-    text = "\0".join((called, calling, action.transaction))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

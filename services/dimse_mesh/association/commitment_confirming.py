@@ -7,7 +7,6 @@ delivery service of the destination's zone asks (N-ACTION), hears (N-EVENT-REPOR
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 
@@ -18,6 +17,7 @@ from dimse_mesh.mesh import JetStream, PayloadTooLarge
 from dimse_mesh.runtime.counters_durable import CommitmentCounters
 from dimse_mesh.schemas.commitment import AnswerOutcome, CommitmentRequest
 from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+from dimse_mesh.schemas.tokens import id_of
 from dimse_mesh.spool import Questions
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class Confirming:
         questions = self._questions.get(destination)
         if questions is None:  # redirected to what is no destination of this zone any more
             return {}, ""
-        question_id = _id_of(request, destination)
+        question_id = _question_id(request, destination)
         answered = await questions.answer(question_id)
         if answered is None or answered.answer.outcome is AnswerOutcome.PENDING:
             loop = asyncio.get_running_loop()
@@ -118,7 +118,6 @@ class Confirming:
         return dict.fromkeys(asked, Status.PROCESSING_FAILURE), ""
 
 
-def _id_of(request: CommitmentRequest, destination: str) -> str:
+def _question_id(request: CommitmentRequest, destination: str) -> str:
     """Return the id of a question; what one destination is asked by tells nothing of another's."""
-    text = f"{request.secret or request.request_id}\0{destination}"
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return id_of(request.secret or request.request_id, destination)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import logging
 import time
 from typing import Final
@@ -27,7 +26,8 @@ from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.schemas.addresses import Role
 from dimse_mesh.schemas.event_subjects import all_events, event_interest, event_stream
 from dimse_mesh.schemas.events import EventKind, ObjectAccepted, ObjectStored, StudyQuiet
-from dimse_mesh.store.quiet import Arrivals, QuietStudies, StudyKey
+from dimse_mesh.schemas.tokens import id_of
+from dimse_mesh.store.quiet import QuietStudies, StudyKey
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class StudyWatch:
     async def _tell(self) -> None:
         for key, arrivals in list(self._studies.due(asyncio.get_running_loop().time())):
             word = StudyQuiet.model_construct(
-                id=_id_of(key, arrivals),
+                id=id_of(*key, f"{arrivals.last:.6f}", str(arrivals.last_at)),  # the same, whoever says it
                 at=time.time(),
                 after=key.after,
                 ae=key.ae,
@@ -174,12 +174,6 @@ class StudyWatch:
             elif not await self._kept.keep(EventKind.STUDY_QUIET, word, message_id=word.id):
                 return  # it is tried again: the study still waits
             self._studies.told(key, last=arrivals.last)
-
-
-def _id_of(key: StudyKey, arrivals: Arrivals) -> str:
-    """Return the id of a word: the same, whoever says it."""
-    text = "\0".join((*key, f"{arrivals.last:.6f}", str(arrivals.last_at)))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 async def watch_studies(context: ServiceContext) -> None:

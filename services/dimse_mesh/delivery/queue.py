@@ -312,7 +312,7 @@ class DestinationQueue:
                 spooled,
                 self._pace.limited(item.data_set()),
                 attempts=attempts,
-                ahead=list(scan.contexts_ahead()),
+                ahead=scan.contexts_ahead(),
             )
             if outcome.cause is DeliveryCause.DAMAGED and await settling.was_delivered(spooled):
                 outcome = DeliveryOutcome(DeliveryCause.DUPLICATE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 
 import anyio
@@ -98,7 +98,7 @@ class Target:
             detail = f"this zone's own file: {refusal.rule or refusal.code}"
             return DeliveryOutcome(DeliveryCause.REJECTED, detail, scope=Scope.CALLING_AE)
         context = (manifest.sop_class, manifest.transfer_syntax)
-        client = await self._associated(spooled, [*ahead, context])
+        client = await self._associated(spooled, (context,), ahead)
         if isinstance(client, DeliveryOutcome):
             return client
         if context not in client.accepted:
@@ -114,7 +114,7 @@ class Target:
             MeshError: as `deliver`.
         """
         manifest = spooled.manifest
-        others = [(manifest.sop_class, syntax) for syntax in alternatives(manifest.transfer_syntax)]
+        others = tuple((manifest.sop_class, syntax) for syntax in alternatives(manifest.transfer_syntax))
         client = await self._associated(spooled, others) if others else self._client
         if isinstance(client, DeliveryOutcome):
             return client
@@ -198,11 +198,11 @@ class Target:
             self._audit.ended(code)
 
     async def _associated(
-        self, spooled: SpooledObject, contexts: list[Context]
+        self, spooled: SpooledObject, contexts: Sequence[Context], ahead: Iterable[Context] = ()
     ) -> DicomClient | DeliveryOutcome:
         """Return an association of the object's AE titles on which these contexts were proposed.
 
-        Or the outcome, if there is none to be had.
+        Or the outcome, if there is none to be had. Where one must be opened, those `ahead` are proposed, too.
         """
         manifest = spooled.manifest
         titles = (
@@ -216,7 +216,7 @@ class Target:
                 return client
         await self._release()
         self._was_idle = False
-        for context in contexts:
+        for context in (*ahead, *contexts):
             self._proposed.pop(context, None)
             self._proposed[context] = None
         while len(self._proposed) > MAX_CONTEXTS:

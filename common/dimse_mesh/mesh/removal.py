@@ -18,8 +18,10 @@ from dimse_mesh.mesh.errors import JetStreamRefusal, MeshTimeout, MeshUnavailabl
 from dimse_mesh.mesh.jetstream import RETRY_PAUSE, JetStream
 from dimse_mesh.mesh.jetstream_replies import StoredMessage
 
-_GONE = frozenset((10037, 10043, 10057))
+_GONE = frozenset((10037, 10043))
 """Numbers of nats-server's errors for: not found, no message at that sequence."""
+_FAILED = 10057
+"""Its number for: a removal has failed. The message may be gone, or the stream takes nothing after a write error."""
 _ID = b"nats-msg-id:"
 
 
@@ -50,9 +52,10 @@ async def remove_message(
         try:
             await jetstream.request(f"STREAM.MSG.DELETE.{stream}", {"seq": sequence, "no_erase": True})
         except JetStreamRefusal as error:
-            if error.number not in _GONE:
+            if error.number in _GONE:
+                return
+            if error.number != _FAILED or look_first:  # it was there just now
                 raise
-            return
         except (MeshTimeout, MeshUnavailable, NoResponders):
             if loop.time() >= end:
                 raise

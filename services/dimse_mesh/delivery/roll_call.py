@@ -26,6 +26,7 @@ from dimse_mesh.dimse import CommandSet, store_request
 from dimse_mesh.mesh import (
     EnvelopeError,
     JetStream,
+    JetStreamRefusal,
     MeshError,
     NotPermitted,
     StoredMessage,
@@ -70,7 +71,7 @@ class HasTurns(Protocol):
         """Tell whether some of what stands behind a sequence number has had its turn."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Called:
     """A name whose object isn't settled yet, as far as is known.
 
@@ -166,15 +167,29 @@ class RollCall:
         self._forget_settled()
         await self._read(now)
         self._forget_settled()
-        try:
-            await self._examine(now)
-        finally:
-            self._forget_settled()
+        # Before something is looked for: what can't be seen now holds up nothing that is done with.
+        refusal = await self._remove_names()
+        await self._examine(now)
+        if refusal is not None:
+            raise refusal
+
+    async def _remove_names(self) -> JetStreamRefusal | None:
+        """Remove the messages of which all names are done with; return why one of them can't be.
+
+        Raises:
+            MeshError: NATS is away.
+        """
+        refusal = None
         for sequence in [each for each, left in self._messages.items() if not left]:
-            await remove_message(
-                self._jetstream, self._spool.stream, sequence, is_it=self._is_of_names, look_first=True
-            )
-            del self._messages[sequence]
+            try:
+                await remove_message(
+                    self._jetstream, self._spool.stream, sequence, is_it=self._is_of_names, look_first=True
+                )
+            except JetStreamRefusal as error:
+                refusal = error
+            else:
+                del self._messages[sequence]
+        return refusal
 
     def _is_of_names(self, found: StoredMessage) -> bool:
         return found.subject.startswith(self._spool.acknowledged(""))
@@ -244,10 +259,14 @@ class RollCall:
                 if not called.passed:  # it is being sent, or removed, most likely
                     called.passed, called.due = True, now + self._pause
                     continue
-                called.due = now + self._pause  # so that one of which nothing can be seen holds up no others
-                if await self._is_lost(called, now):
-                    await self._bury(called.name)
-                    lost.append(called.name)
+                try:
+                    if await self._is_lost(called, now):
+                        await self._bury(called.name)
+                        lost.append(called.name)
+                except MeshError:
+                    self._called.remove(called)
+                    self._called.append(called)  # one of which nothing can be seen holds up no others
+                    raise
                 examined += 1
                 if examined == MOST_EXAMINED:
                     return

@@ -269,6 +269,29 @@ def test_a_name_of_which_nothing_can_be_seen_holds_up_no_others(monkeypatch: pyt
     assert call(spool) == ["1.11"]
 
 
+def test_names_that_cannot_be_removed_hold_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(named(8), named(10))
+    spool.names[500] = pack(AcknowledgedObjects(names=(named(9),), written=1.0, receipts_kept=1e12))
+    spool.names[1001] = pack(AcknowledgedObjects(names=(named(11),), written=1.0, receipts_kept=1e12))
+    spool.receipts = done(9) | done(11)
+    request, last = spool.request, spool.last
+
+    async def frozen(verb: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        if "DELETE" in verb and body == {"seq": 500, "no_erase": True}:
+            raise JetStreamRefusal("input/output error", number=10057)
+        return await request(verb, body)
+
+    async def refused(stream: str, subject: str) -> StoredMessage | None:
+        if subject in {SPOOL.receipt("1.8"), SPOOL.receipt("1.10")}:
+            raise MeshTimeout("nothing is heard")
+        return await last(stream, subject)
+
+    monkeypatch.setattr(spool, "request", frozen)
+    monkeypatch.setattr(spool, "last", refused)
+    assert call(spool) == []
+    assert list(spool.names) == [1000, 500]
+
+
 def test_settled_objects_are_remembered_within_bounds() -> None:
     settled = SettledObjects()
     for sequence in range(MOST_SETTLED + 5):

@@ -123,6 +123,26 @@ def test_what_nats_server_refuses_for_another_reason_is_an_error() -> None:
         remove(stream, "a")
 
 
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_removal_that_failed_is_done_only_if_nothing_stands_there(is_gone: bool) -> None:
+    stream = stream_of("a", "b")
+    stream.deadline = 0.0
+
+    def fail(verb: str) -> None:
+        if "DELETE" in verb:
+            if is_gone:
+                stream.messages.pop(1, None)
+            raise JetStreamRefusal("whatever went wrong", number=10057)
+
+    stream.on_request = fail
+    if is_gone:
+        remove(stream, "a")
+    else:
+        with pytest.raises(JetStreamRefusal):
+            remove(stream, "a")
+    assert names_in(stream) == (["b"] if is_gone else ["a", "b"])
+
+
 def test_a_purge_ends_with_the_number_that_it_is_given() -> None:
     stream = stream_of("a", "b", "c")
     assert anyio.run(lambda: purge_up_to(cast(JetStream, stream), "S", "s", 2)) == 2

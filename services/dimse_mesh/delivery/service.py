@@ -315,14 +315,16 @@ class DeliveryService:
 
         mesh = self._context.mesh
         pause = NewestWord(mesh, store, spool, StateKind.PAUSE, queue.set_pause)
-        await mesh.subscribe(spool.spooled, stored, stored=True)
-        await pause.follow()
-        try:
+        try:  # before anything is subscribed to: else each attempt would leave something behind
             await pause.measure()
             await events.measure()
         except MeshError as error:
             log.debug("%s can't be read yet: %s", spool, error)
             return
+        await mesh.subscribe(spool.spooled, stored, stored=True)
+        await pause.follow()
+        with suppress(MeshError):  # what was said in between; it is looked for again and again
+            await pause.measure()
         self._queues[store, spool] = queue
         self._reports[store] += [report, events, ProgressReport(store, spool), pause]
         log.info("delivering %s", spool)

@@ -104,7 +104,7 @@ class DestinationQueue:
         self._idle = 0.0
         """Seconds in a row in which nothing waited."""
         self._rests = False
-        """Whether all was read that there was."""
+        """Whether nothing waited when that was seen last; so while it looks again: who goes by it may look just then."""
 
     def stored(self, notice: StoredNotice) -> None:
         """Note that a manifest was stored."""
@@ -150,6 +150,7 @@ class DestinationQueue:
                     try:
                         await self._step(tasks, bands, settling)
                     except MeshError as error:
+                        self._rests = False
                         self._target.abort()
                         self._failures += 1
                         await self._pause(f"the spool can't be read: {error}", "")
@@ -211,6 +212,7 @@ class DestinationQueue:
             await self._try_hold(tasks, bands, settling, key, hold.first)
             return
         found = await bands.next()
+        self._rests = found is None
         if found is None:
             await self._rest()
             self._read_anew(bands, settling)
@@ -259,6 +261,7 @@ class DestinationQueue:
 
     async def _stay_away(self, why: str, cause: str, until: float | None) -> None:
         """Wait, without an association, until something is said or it is `until`, in seconds since 1970."""
+        self._rests = False
         self._report.waits(why, cause, until)
         await self._target.close()
         with anyio.move_on_after(None if until is None else max(0.0, until - time.time())):
@@ -386,10 +389,8 @@ class DestinationQueue:
         if due is not None:
             patience = min(patience, max(0.0, due - loop.time()))
         began = loop.time()
-        self._rests = True
         with anyio.move_on_after(patience):
             await self._awake.wait()
-        self._rests = False
         if not self._awake.is_set() and self._target.is_open:
             self._idle += loop.time() - began
             if self._idle >= self._settings.idle_time:

@@ -104,7 +104,7 @@ class DestinationQueue:
         self._idle = 0.0
         """Seconds in a row in which nothing waited."""
         self._rests = False
-        """Whether nothing waited when that was seen last; so while it looks again: who goes by it may look just then."""
+        """Whether nothing waited when that was seen last; also while it looks again: others may look just then."""
 
     def stored(self, notice: StoredNotice) -> None:
         """Note that a manifest was stored."""

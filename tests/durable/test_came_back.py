@@ -6,14 +6,16 @@ from pathlib import Path
 
 import anyio
 
-from dimse_mesh.mesh import JetStream
+from dimse_mesh.mesh import JetStream, NatsSettings, remove_message
 from dimse_mesh.schemas.addresses import Role
 from dimse_mesh.schemas.commitment import Fate
 from dimse_mesh.spool import Receipts, SpoolInspector
 from tests.durable.operator import dead_letters, numbers
 from tests.durable.site import Inbox, Site, site, store
 from tests.durable.test_stolen_key import SPOOL, joined
+from tests.support.bus import address, join
 from tests.support.files import synthetic
+from tests.support.nats import nats_server
 
 
 async def _note_delivered(where: Site, count: int, *, with_pieces: bool) -> None:
@@ -57,3 +59,38 @@ def test_what_a_receipt_says_is_delivered_is_not_sent_again(tmp_path: Path) -> N
             where.wait_until(lambda: numbers(where)["waiting"] == 0, "nothing waits")
         assert inbox.instances == [sent[2].sop_instance]
         assert dead_letters(where) == []
+
+
+async def _found(jetstream: JetStream) -> list[int]:
+    found = await jetstream.read("S", "s", count=100, max_bytes=100 << 20)
+    return [message.sequence for message in found.messages]
+
+
+def test_nats_server_keeps_an_empty_file_for_what_it_tells_of_others_and_brings_its_last_message_back(
+    tmp_path: Path,
+) -> None:
+    """It says what the spool is up against (2.15.1), and would fail if a later nats-server had mended it."""
+
+    async def store_and_remove(url: str) -> None:
+        async with join(NatsSettings(servers=[url]), address()) as mesh:
+            jetstream = JetStream(mesh, deadline=10)
+            await jetstream.start()
+            await jetstream.ensure_stream({"name": "S", "subjects": ["s"], "allow_direct": True})
+            for number in range(1, 23):  # ten in a file of 8 MiB
+                assert await jetstream.publish("s", bytes(800_000), message_id=str(number)) == number
+                if number == 12:
+                    await remove_message(jetstream, "S", 2, is_it=lambda _: True)
+            for number in range(3, 22):
+                await remove_message(jetstream, "S", number, is_it=lambda _: True)
+            assert await _found(jetstream) == [1, 22]
+
+    async def look(url: str) -> list[int]:
+        async with join(NatsSettings(servers=[url]), address()) as mesh:
+            jetstream = JetStream(mesh, deadline=10)
+            await jetstream.start()
+            return await _found(jetstream)
+
+    with nats_server(tmp_path, every_write_synced=True) as server:
+        anyio.run(store_and_remove, server.url)
+        server.restart()
+        assert anyio.run(look, server.url) == [1, 20, 22]

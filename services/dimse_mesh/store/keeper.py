@@ -194,7 +194,8 @@ async def keeping(context: ServiceContext) -> AsyncIterator[Keeper | None]:
         tasks.start_soon(keeper.remove_what_is_told)
         # While a client pauses in the middle of an object, or NATS is away, its pieces don't grow.
         pause = settings.association.stalled_read_timeout + settings.spool.deadline
-        tasks.start_soon(look_again_and_again, keeper.sweep, max(settings.spool.sweep_interval, pause))
+        interval = max(settings.spool.sweep_interval, pause)
+        tasks.start_soon(look_again_and_again, keeper.sweep, interval, jetstream.was_away_since)
         yield keeper
         tasks.cancel_scope.cancel()
 
@@ -210,11 +211,15 @@ async def _hear(
     await context.mesh.subscribe(subject, told, queue=ServiceName.STORE.value)
 
 
-async def look_again_and_again(look: Callable[[], Awaitable[int]], interval: float) -> None:
+async def look_again_and_again(
+    look: Callable[[], Awaitable[int]], interval: float, was_away_since: Callable[[float], bool]
+) -> None:
     """Look every `interval` seconds, and less often where a look takes long, until cancelled.
 
     Args:
         look: `Keeper.sweep`.
+        was_away_since: tells whether NATS was away since a time of the event loop: a look waits for it, and how long
+            says nothing of how deep the spools are.
     """
     took = 0.0
     while True:
@@ -224,8 +229,8 @@ async def look_again_and_again(look: Callable[[], Awaitable[int]], interval: flo
             removed = await look()
         except MeshError as error:
             log.debug("the spools can't be swept: %s", error)
-            took = 0.0  # the time of an outage says nothing of how deep the spools are
+            took = 0.0
             continue
-        took = anyio.current_time() - began
+        took = 0.0 if was_away_since(began) else anyio.current_time() - began
         if removed:
             log.info("removed the pieces of %d objects that were never whole", removed)

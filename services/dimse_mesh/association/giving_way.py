@@ -18,6 +18,8 @@ GAIN: Final = 150.0
 MOST: Final = 12.0
 """Seconds of pause at most for each second of work: durable stores go on, whatever is beside them."""
 LEAST_PAUSE: Final = 0.002
+LONGEST_PAUSE: Final = 1.0
+"""Seconds of pause at most at once: what took so long that it would be more was no work, but waiting for NATS."""
 
 
 class GivingWay:
@@ -53,7 +55,7 @@ class GivingWay:
         took = self._clock() - self._since
         if took < SLICE:
             return
-        pause = min((self._live_seconds() - self._live) * GAIN, took * MOST)
+        pause = min((self._live_seconds() - self._live) * GAIN, took * MOST, LONGEST_PAUSE)
         if pause >= LEAST_PAUSE:
             await self._sleep(pause)
         self.begin()

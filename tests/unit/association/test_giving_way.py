@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from dimse_mesh.association.giving_way import GAIN, MOST, SLICE, GivingWay
+from dimse_mesh.association.giving_way import GAIN, LONGEST_PAUSE, MOST, SLICE, GivingWay
 
 
 class Day:
@@ -50,6 +50,12 @@ def test_what_they_take_while_it_pauses_or_rests_does_not_count() -> None:
     day.giving_way.begin()
     day.work(0.01)
     assert len(day.pauses) == 1
+
+
+def test_an_outage_of_nats_is_no_work_to_pause_for() -> None:
+    day = Day()
+    day.work(30.0, live=0.3)
+    assert day.pauses == [LONGEST_PAUSE]
 
 
 def test_it_looks_after_a_slice_of_work() -> None:

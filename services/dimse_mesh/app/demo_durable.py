@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -56,17 +57,25 @@ async def _kill_nats(supervisor: int) -> bool:
     return True
 
 
+def _children(process: int) -> Iterator[str]:
+    """Yield the process ids of the children of a process, whichever of its threads has started them."""
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        found = ""
+        with suppress(OSError):  # a thread that has ended meanwhile
+            found = (thread / "children").read_text()
+        yield from found.split()
+
+
 def _nats_server(supervisor: int) -> int | None:
     """Return the process id of a supervisor's nats-server; None: there is none now."""
-    for task in Path(f"/proc/{supervisor}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            try:
-                name = Path(f"/proc/{child}/comm").read_text().strip()
-                state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
-            except OSError:
-                continue
-            if name == NATS_SERVER and state != "Z":
-                return int(child)
+    for child in _children(supervisor):
+        try:
+            name = Path(f"/proc/{child}/comm").read_text().strip()
+            state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if name == NATS_SERVER and state != "Z":
+            return int(child)
     return None
 
 

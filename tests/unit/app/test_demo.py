@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import threading
+
 import anyio
 import pytest
 from rich.console import Console
 
-from dimse_mesh.app import demo, demo_workflow
+from dimse_mesh.app import demo, demo_durable, demo_workflow
 from dimse_mesh.app.demo_objects import compare, store
 from dimse_mesh.app.demo_report import Line, Report, show
 from dimse_mesh.app.demo_samples import Sample, samples
@@ -109,3 +113,26 @@ def test_everything_fails_where_nobody_listens(files: list[Sample]) -> None:
         "C-STORE",
         "N-CREATE, N-SET, N-GET",
     ]
+
+
+def test_threads_that_end_while_it_looks_hide_no_child() -> None:
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            thread = threading.Thread(target=lambda: None)
+            thread.start()
+            thread.join()
+
+    threads = [threading.Thread(target=come_and_go) for _ in range(4)]
+    with subprocess.Popen(["sleep", "60"]) as child:
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(500):
+                assert str(child.pid) in set(demo_durable._children(os.getpid()))
+        finally:
+            over.set()
+            child.kill()
+            for thread in threads:
+                thread.join()

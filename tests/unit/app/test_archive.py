@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from pydicom import dcmread
 from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pynetdicom.association import Association
 
 from dimse_mesh.app.archive.catalog import Catalog, StoredObject
 from dimse_mesh.app.archive.matching import matches
+from dimse_mesh.app.archive.verbatim import Checkpoint
 from tests.support import dcmtk
 from tests.support.files import UID_ROOT, data_sets, synthetic, write_file
 from tests.support.ports import reserve_port
@@ -149,3 +155,31 @@ def test_object_stored_again_replaces_the_first() -> None:
     for name in ("first", "second"):
         catalog.add(StoredObject(Path(name), "1.1", "1.2", "1.2.840.10008.1.2", attributes))
     assert [stored.path.name for stored in catalog.matching(Dataset())] == ["second"]
+
+
+def test_a_thread_that_is_to_wait_looks_at_nothing_until_it_may() -> None:
+    looks, over = 0, False
+    checkpoint = Checkpoint(cast(Association, SimpleNamespace(is_alive=lambda: True)))
+
+    def look_again_and_again() -> None:
+        nonlocal looks
+        while not over:
+            checkpoint.wait()
+            looks += 1
+
+    interval = sys.getswitchinterval()
+    thread = threading.Thread(target=look_again_and_again)
+    try:
+        sys.setswitchinterval(1e-6)
+        thread.start()
+        for _ in range(500):
+            checkpoint.clear()
+            before = looks
+            time.sleep(0.0001)
+            assert looks == before
+            checkpoint.set()
+    finally:
+        over = True
+        checkpoint.set()
+        thread.join()
+        sys.setswitchinterval(interval)

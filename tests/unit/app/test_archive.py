@@ -19,9 +19,9 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pynetdicom.association import Association
 
+from dimse_mesh.app.archive.associations import Checkpoint
 from dimse_mesh.app.archive.catalog import Catalog, StoredObject
 from dimse_mesh.app.archive.matching import matches
-from dimse_mesh.app.archive.verbatim import Checkpoint
 from tests.support import dcmtk
 from tests.support.files import UID_ROOT, data_sets, synthetic, write_file
 from tests.support.ports import reserve_port

@@ -26,10 +26,10 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at impo
     Verification,
 )
 
+from dimse_mesh.app.archive.associations import prepare
 from dimse_mesh.app.archive.catalog import Catalog
 from dimse_mesh.app.archive.commitment import Commitment
 from dimse_mesh.app.archive.queries import Queries
-from dimse_mesh.app.archive.sockets import no_delay
 from dimse_mesh.app.archive.steps import ProcedureSteps
 from dimse_mesh.app.archive.storage import Storage
 from dimse_mesh.app.archive.verbatim import VerbatimEntity
@@ -72,7 +72,7 @@ def serve(folder: Path, port: int, callback_port: int) -> None:
         (HOST, port),
         block=False,
         evt_handlers=[
-            (evt.EVT_CONN_OPEN, no_delay),
+            (evt.EVT_CONN_OPEN, prepare),
             (evt.EVT_C_STORE, storage.store),
             (evt.EVT_C_FIND, queries.find),
             (evt.EVT_C_GET, queries.get),

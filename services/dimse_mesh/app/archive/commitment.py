@@ -19,8 +19,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at impo
     StorageCommitmentPushModelInstance,
 )
 
+from dimse_mesh.app.archive.associations import prepare
 from dimse_mesh.app.archive.catalog import Catalog
-from dimse_mesh.app.archive.sockets import no_delay
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Commitment:
             ae_title=requester,
             contexts=[build_context(StorageCommitmentPushModel)],
             ext_neg=[build_role(StorageCommitmentPushModel, scp_role=True)],
-            evt_handlers=[(evt.EVT_CONN_OPEN, no_delay)],
+            evt_handlers=[(evt.EVT_CONN_OPEN, prepare)],
         )
         if association.is_established:
             _send(association, information)

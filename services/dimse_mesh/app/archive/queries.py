@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 from pynetdicom import build_context, evt
 from pynetdicom.events import Event
 
+from dimse_mesh.app.archive.associations import prepare
 from dimse_mesh.app.archive.catalog import Catalog, StoredObject
-from dimse_mesh.app.archive.sockets import no_delay
 from dimse_mesh.app.archive.verbatim import send_verbatim
 
 PENDING = 0xFF00
@@ -53,7 +53,7 @@ class Queries:
         contexts = [build_context(*pair) for pair in list(pairs)[:MAX_CONTEXTS]]
         yield (
             *self._callback,
-            {"contexts": contexts, "evt_handlers": [(evt.EVT_CONN_OPEN, no_delay)], "max_pdu": 0},
+            {"contexts": contexts, "evt_handlers": [(evt.EVT_CONN_OPEN, prepare)], "max_pdu": 0},
         )
         yield len(matching)
         yield from _sub_operations(event, matching)

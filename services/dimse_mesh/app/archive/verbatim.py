@@ -6,8 +6,6 @@ pynetdicom's C-GET and C-MOVE take data sets and encode them anew, which is lawf
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import Any
 
 from pydicom import dcmread
@@ -29,46 +27,8 @@ class VerbatimEntity(AE):
     def associate(self, *arguments: Any, **keywords: Any) -> Association:
         """Associate as pynetdicom does."""
         association = super().associate(*arguments, **keywords)
-        association._reactor_checkpoint = Checkpoint(association)  # type: ignore[assignment]
         send_verbatim(association, self._catalog)
         return association
-
-
-class Checkpoint:
-    """Where the thread of an association waits while another one sends on it, and takes the response.
-
-    In place of pynetdicom's event: pynetdicom 3.0.4 takes that thread for waiting when it is about to, though it may
-    have found nothing to wait for just before. Then it takes the response away, and who has sent waits for 30 s.
-
-    Args:
-        association: one that was asked for here: nothing is sent on it by its own thread.
-    """
-
-    def __init__(self, association: Association) -> None:
-        self._association = association
-        self._changed = threading.Condition()
-        self._is_open = True
-        self._has_waiter = False
-
-    def wait(self) -> None:
-        """Wait until it is open."""
-        with self._changed:
-            self._has_waiter = True
-            self._changed.wait_for(lambda: self._is_open)
-            self._has_waiter = False
-
-    def set(self) -> None:
-        """Open it."""
-        with self._changed:
-            self._is_open = True
-            self._changed.notify_all()
-
-    def clear(self) -> None:
-        """Close it; return when the thread waits, or has ended."""
-        with self._changed:
-            self._is_open = False
-        while not self._has_waiter and self._association.is_alive():
-            time.sleep(0.0001)
 
 
 def send_verbatim(association: Association, catalog: Catalog) -> None:

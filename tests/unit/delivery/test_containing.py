@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 
 import anyio
 import pytest
 
-from dimse_mesh.client import Context
 from dimse_mesh.delivery.containing import ContainingTaker
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
 from dimse_mesh.mesh import MeshError
 from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
-from dimse_mesh.spool import SpooledObject
 from tests.support.spooled import spooled_object
 
 SPOOL = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, "ARCHIVE")
@@ -28,15 +26,7 @@ class FaultyTaker:
         self._error = error
         self.aborted = False
 
-    async def deliver(
-        self,
-        spooled: SpooledObject,
-        data_set: AsyncIterator[bytes | memoryview],
-        *,
-        attempts: int,
-        ahead: Iterable[Context],
-    ) -> DeliveryOutcome:
-        del spooled, data_set, attempts, ahead
+    async def deliver(self, *_: object, **__: object) -> DeliveryOutcome:
         raise self._error
 
     async def close(self) -> None: ...

@@ -27,6 +27,7 @@ from dimse_mesh.delivery.report import Attempt, ShareReport
 from dimse_mesh.delivery.settled import SettledObjects
 from dimse_mesh.delivery.share import QueueShare
 from dimse_mesh.delivery.shared_reads import SharedReads
+from dimse_mesh.delivery.taker import Taker
 from dimse_mesh.mesh import JetStream, MeshTimeout, StoredMessage
 from dimse_mesh.runtime.settings_durable import DeliverySettings
 from dimse_mesh.runtime.settings_retry import RetrySettings
@@ -200,6 +201,22 @@ def _place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(StreamInMemory, "lag", 20)
 
 
+def queue_of(spool: Spool, taker: Taker, settings: DeliverySettings) -> DestinationQueue:
+    """Return the queue of a spool, of which nobody is told."""
+    return DestinationQueue(
+        cast(JetStream, spool),
+        SPOOL,
+        taker,
+        settings,
+        cast(ShareReport, QuietReport()),
+        share=QueueShare(),
+        pace=Pace(None),
+        events=cast(DeliveryEvents, QuietEvents()),
+        settled=SettledObjects(),
+        reads=SharedReads(cast(JetStream, spool), SPOOL.stream, shares=1, most_bytes=1 << 20),
+    )
+
+
 async def deliver_all(
     spool: Spool,
     failures: Mapping[Scope, int],
@@ -211,18 +228,7 @@ async def deliver_all(
     Args:
         meanwhile: is called after each object that was stored, with its number.
     """
-    queue = DestinationQueue(
-        cast(JetStream, spool),
-        SPOOL,
-        FickleTaker(spool.random, spool.book, failures),
-        SETTINGS,
-        cast(ShareReport, QuietReport()),
-        share=QueueShare(),
-        pace=Pace(None),
-        events=cast(DeliveryEvents, QuietEvents()),
-        settled=SettledObjects(),
-        reads=SharedReads(cast(JetStream, spool), SPOOL.stream, shares=1, most_bytes=1 << 20),
-    )
+    queue = queue_of(spool, FickleTaker(spool.random, spool.book, failures), SETTINGS)
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(queue.run)

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import anyio
 
-from dimse_mesh.client import Context
-from dimse_mesh.delivery.delivery_events import DeliveryEvents
 from dimse_mesh.delivery.outcomes import DeliveryCause, DeliveryOutcome, Scope
-from dimse_mesh.delivery.pace import Pace
-from dimse_mesh.delivery.queue import DestinationQueue
-from dimse_mesh.delivery.report import ShareReport
-from dimse_mesh.delivery.settled import SettledObjects
-from dimse_mesh.delivery.share import QueueShare
-from dimse_mesh.delivery.shared_reads import SharedReads
-from dimse_mesh.mesh import Batch, JetStream, pack
+from dimse_mesh.mesh import Batch, pack
 from dimse_mesh.runtime.settings_durable import DeliverySettings
 from dimse_mesh.schemas.spool import QueuePause
-from dimse_mesh.spool import SpooledObject
-from tests.unit.delivery.test_removed_when_settled import SPOOL, Book, QuietEvents, QuietReport, Spool
+from tests.unit.delivery.test_removed_when_settled import Book, Spool, queue_of
 from tests.unit.delivery.test_roll_call import named
 from tests.unit.endpoint.virtual_time import run
 
@@ -43,7 +33,7 @@ class SlowSpool(Spool):
         return await super().read(*asked, **more)
 
 
-class Taker:
+class WaitingTaker:
     """Takes an object when it is told to."""
 
     is_open = False
@@ -51,15 +41,7 @@ class Taker:
     def __init__(self) -> None:
         self.began, self.may_end = anyio.Event(), anyio.Event()
 
-    async def deliver(
-        self,
-        spooled: SpooledObject,
-        data_set: AsyncIterator[bytes | memoryview],
-        *,
-        attempts: int,
-        ahead: Iterable[Context],
-    ) -> DeliveryOutcome:
-        del spooled, data_set, attempts, ahead
+    async def deliver(self, *_: object, **__: object) -> DeliveryOutcome:
         self.began.set()
         await self.may_end.wait()
         return DeliveryOutcome(DeliveryCause.DELIVERED, scope=Scope.NOBODY)
@@ -70,19 +52,8 @@ class Taker:
 
 def test_nothing_waits_while_it_is_looked_again_and_something_does_when_it_was_found() -> None:
     async def scenario() -> None:
-        spool, taker = SlowSpool(), Taker()
-        queue = DestinationQueue(
-            cast(JetStream, spool),
-            SPOOL,
-            taker,
-            DeliverySettings(look_interval=LOOK_INTERVAL),
-            cast(ShareReport, QuietReport()),
-            share=QueueShare(),
-            pace=Pace(None),
-            events=cast(DeliveryEvents, QuietEvents()),
-            settled=SettledObjects(),
-            reads=SharedReads(cast(JetStream, spool), SPOOL.stream, shares=1, most_bytes=0),
-        )
+        spool, taker = SlowSpool(), WaitingTaker()
+        queue = queue_of(spool, taker, DeliverySettings(look_interval=LOOK_INTERVAL))
         later = named(1000)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(queue.run)

@@ -132,6 +132,7 @@ def test_pdvs_of_one_pdu_come_out_in_order() -> None:
 
 def test_headers_of_a_single_pdv_pdu_are_those_of_the_annotated_bytes() -> None:
     assert encode_p_data_header(1, COMMAND | LAST, 6) + P_DATA[12:] == P_DATA
+    assert pdv(1, COMMAND | LAST, P_DATA[12:]) == P_DATA[6:]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from dimse_mesh.runtime.settings import load_settings
 from dimse_mesh.runtime.spools import shares_of, spools_of
 from tests.durable.modality import Modality, check, has_all
 from tests.durable.operator import numbers, queue
+from tests.durable.requestor import MODALITY, Report, Reports, ask, asking, stored
 from tests.durable.site import ARCHIVE, Inbox, Site, served, site, store
 from tests.support.files import synthetic
 from tests.support.mesh import Ae
@@ -87,6 +88,7 @@ def three(directory: Path) -> Iterator[tuple[Site, list[int]]]:
         hospital={
             "spool": {"max_bytes": 1 << 30, "sweep_interval": 1.0, "deadline": 3.0},
             "association": {"stalled_read_timeout": 1.0},
+            "scu": {"remote_aes": [{"ae_title": MODALITY, "host": "127.0.0.1", "port": reserve_port()}]},
         },
     ) as where:
         yield where, [where.port, *(other.port for other in others)]
@@ -160,6 +162,20 @@ def test_whoever_is_killed_each_gets_everything_and_no_pieces_stay(tmp_path: Pat
             where.wait_until(partial(has_all, inbox, modality), "everything acknowledged arrives")
             check(inbox, modality)
         where.wait_until(partial(has_let_go, where), "no pieces stay")
+
+
+def test_each_destination_has_receipts_of_its_own(tmp_path: Path) -> None:
+    """Numbered alike in each spool: nats-server doesn't take three receipts of an object for one sent three times."""
+    reports = Reports()
+    with three(tmp_path) as (where, ports), ExitStack() as stack:
+        for port in ports:
+            stack.enter_context(served(port, Inbox().script))
+        wanted = stored(where, [synthetic(number, 20_000) for number in range(3)])
+        with asking(where, reports) as assoc:
+            status, transaction = ask(assoc, wanted)
+            assert status.Status == 0
+            report = reports.wait_for()
+    assert report == Report(1, transaction, [uid for _, uid in wanted], {}, "")
 
 
 def test_what_an_operator_drops_or_sends_elsewhere_is_let_go(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.durable.site import ARCHIVE, Inbox, Site, site, store
+from tests.durable.site import ARCHIVE, Inbox, Site, served, site, store
 from tests.events.listening import Heard, listening, program
 from tests.support.files import UID_ROOT, synthetic
+from tests.support.mesh import Ae
+from tests.support.ports import reserve_port
 from tests.support.process import Child
 
 QUIET = 2.0
@@ -113,6 +115,24 @@ def test_a_reader_of_the_stream_hears_what_it_has_missed(where: Site, tmp_path: 
     heard = {event["id"]: event for event in [*before, *Heard(child).all("object_accepted", study=study)]}
     instances = [event["sop_instance"] for event in heard.values()]
     assert instances == [f"{study}.1.{number}" for number in range(1, 6)]
+
+
+def test_the_stream_has_a_word_for_each_destination(tmp_path: Path) -> None:
+    """Numbered alike in both spools: nats-server doesn't take two events for one that was sent twice."""
+    second = Ae("SECOND", reserve_port(), "cloud")
+    route = {"to": [{"ae": ARCHIVE}, {"ae": second.title}]}
+    with (
+        site(tmp_path, route=route, more_aes=[second], hospital=EVENTS) as fan_out,
+        fan_out.destination(Inbox()),
+        served(second.port, Inbox().script),
+    ):
+        send(fan_out, 24, range(1, 4))
+        child = Reader(tmp_path, fan_out, "fan-out").start()
+        told = Heard(child).wait_for(6, "object_delivered")
+        child.stop()
+    assert sorted((event["sop_instance"][-1], event["destination"]) for event in told) == [
+        (number, destination) for number in "123" for destination in (ARCHIVE, "SECOND")
+    ]
 
 
 @pytest.mark.parametrize("killed", ["hospital/store", "nats-server", "hospital/association"])

@@ -54,7 +54,7 @@ class Receipts:
         await self._jetstream.publish(
             self._spool.receipt(sop_instance),
             pack(receipt),
-            message_id=_receipt_id(manifest, sequence, fate),
+            message_id=self._spool.fate_id(manifest.object_id, fate.value, sequence),
         )
 
     async def says_delivered(self, manifest: Manifest, sequence: int) -> bool:
@@ -69,7 +69,8 @@ class Receipts:
         if not manifest.receipt:
             return False
         newest = await self._newest(_known_as(manifest)[1])
-        return newest is not None and newest.message_id == _receipt_id(manifest, sequence, Fate.DELIVERED)
+        delivered = self._spool.fate_id(manifest.object_id, Fate.DELIVERED.value, sequence)
+        return newest is not None and newest.message_id == delivered
 
     async def settled_to(self, name: ObjectName) -> int:
         """Return up to which sequence number what has an object's SOP Instance UID is settled, by its newest receipt.
@@ -138,7 +139,3 @@ class Receipts:
 def _known_as(stored: Manifest | ObjectName) -> tuple[str, str]:
     """Return SOP class and instance that the object's client knows it by."""
     return stored.receipt_for or (stored.sop_class, stored.sop_instance)
-
-
-def _receipt_id(manifest: Manifest, sequence: int, fate: Fate) -> str:
-    return f"{manifest.object_id}.{fate.value}.{sequence}"

@@ -221,6 +221,14 @@ class SpoolSubjects(NamedTuple):
         token = ANY_TOKEN if sop_instance is None else instance_token(sop_instance)
         return f"{self.root}.receipt.{self._tokens}.{token}"
 
+    def fate_id(self, object_id: str, fate: str, sequence: int) -> str:
+        """The `Nats-Msg-Id` of what has become of an object, in a stream that the zone's spools share.
+
+        nats-server takes two messages of a stream with the same id for one, whatever their subjects. So the id names
+        the spool: in each of several destinations' spools an object may have the same sequence number.
+        """
+        return f"{object_id}.{fate}.{self.stream}.{sequence}"
+
     def answer(self, question_id: str) -> str:
         """The newest word about such a question; it stands among the receipts."""
         return f"{self.root}.receipt.{self._tokens}.{question_id}"

@@ -30,7 +30,7 @@ NOBODY = "NOBODY"
 
 async def _orphans(where: Site) -> int:
     async with open_queues(load_settings(where.hospital)) as queues:
-        return len(await queues.inspector(ARCHIVE).orphans())
+        return len((await queues.inspector(ARCHIVE).orphans()).pieces)
 
 
 def test_what_a_killed_front_end_has_left(tmp_path: Path) -> None:

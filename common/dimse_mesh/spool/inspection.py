@@ -23,10 +23,12 @@ from dimse_mesh.schemas.spool import DeadLetter, QueuePause, QueueStatus
 from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, Share, SpoolSubjects, StateKind
 from dimse_mesh.spool.reader import SpooledObject, Unreadable, parse_object
 from dimse_mesh.spool.receipts import Receipts
-from dimse_mesh.spool.sharing import remove_pieces
+from dimse_mesh.spool.sharing import Orphans, remove_pieces
 
 BATCH = 256
 BATCH_BYTES = 8 << 20
+LEAST_WEIGHT = 64 << 10
+"""As how many bytes a message counts at least that was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +130,13 @@ class SpoolInspector:
             if buried is not None:
                 yield buried
 
-    async def orphans(self) -> dict[str, int]:
-        """Return the pieces, and references to pieces, that no manifest tells of: how many, by object id.
+    async def orphans(self) -> Orphans:
+        """Return the pieces, and references to pieces, that no manifest tells of.
 
         An object that is coming in now is among them.
         """
         found: dict[str, int] = {}
+        weight = 0
         oldest: list[int] = []
         """Sequence numbers of the first piece, and of the first reference."""
         for kind in (self.spool.chunk(ANY_TOKEN), self.spool.reference(ANY_TOKEN)):
@@ -146,9 +149,11 @@ class SpoolInspector:
             # Manifests stand behind their pieces. In this order: one that is stored meanwhile is seen.
             async for spooled in self.objects(first=min(oldest)):
                 found.pop(spooled.manifest.object_id, None)
+                weight += max(LEAST_WEIGHT, len(spooled.message))
             async for buried in self.dead_letters(first=min(oldest)):
                 found.pop(buried.letter.manifest.object_id, None)
-        return found
+                weight += max(LEAST_WEIGHT, len(buried.spooled.message))
+        return Orphans(found, weight)
 
     async def remove_broken(self, object_id: str) -> bool:
         """Remove the pieces of an object, unless a manifest tells of them; return whether there were any."""

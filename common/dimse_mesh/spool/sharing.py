@@ -7,9 +7,27 @@ nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from dimse_mesh.mesh import JetStream, message_of
 from dimse_mesh.schemas.spool import Manifest
 from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, Share, SpoolSubjects
+
+SUBJECT_WEIGHT = 1 << 10
+"""As how many bytes a subject counts that nats-server has listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """What was found of objects that aren't whole.
+
+    Attributes:
+        pieces: how many messages, by object id.
+        weight: of the look, about as work that reading so many bytes is.
+    """
+
+    pieces: dict[str, int]
+    weight: int
 
 
 class SharedPieces:
@@ -32,19 +50,20 @@ class SharedPieces:
         """Remove the pieces of an object; return how many there were."""
         return await self._jetstream.purge(self._spool.stream, self._spool.chunk(object_id))
 
-    async def orphans(self) -> dict[str, int]:
-        """Return the pieces to which no destination refers: how many, by object id.
+    async def orphans(self) -> Orphans:
+        """Return the pieces to which no destination refers.
 
         An object that is coming in now is among them.
         """
         counts = await self._jetstream.counts(self._spool.stream, self._spool.chunk(ANY_TOKEN))
         found = {subject.rpartition(".")[2]: count for subject, count in counts.items()}
-        for member in (
-            self._members if found else ()
-        ):  # in this order: a reference that is stored meanwhile is seen
-            for subject in await self._jetstream.counts(member.stream, member.reference(ANY_TOKEN)):
+        subjects = len(found)
+        for member in self._members if found else ():  # in this order: a reference that is stored meanwhile is seen
+            references = await self._jetstream.counts(member.stream, member.reference(ANY_TOKEN))
+            subjects += len(references)
+            for subject in references:
                 found.pop(subject.rpartition(".")[2], None)
-        return found
+        return Orphans(found, subjects * SUBJECT_WEIGHT)
 
 
 async def remove_pieces(jetstream: JetStream, spool: SpoolSubjects, manifest: Manifest) -> None:

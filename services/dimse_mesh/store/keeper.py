@@ -33,8 +33,8 @@ MOST_BROKEN = 1000
 """Objects that keepers were told of and that wait to be removed; further ones are found by looking."""
 PROBE_SECONDS = 6.0
 """Seconds for a probe to be acknowledged; a stream that takes longer counts as frozen."""
-MOST_OF_THE_TIME = 0.01
-"""Share of the time that looks may take: a deep queue is looked at less often."""
+BYTES_PER_SECOND = 2_500_000
+"""Of the weight of looks, a hundredth of what a slow machine reads: a deep queue is looked at less often."""
 
 
 class Keeper:
@@ -145,23 +145,26 @@ class Keeper:
         return False
 
     async def sweep(self) -> int:
-        """Look once, and remove what was suspect at the last look, too; return how many objects' pieces went.
+        """Look once, and remove what was suspect at the last look, too; return its weight: `Orphans.weight`.
 
         Raises:
             MeshError: a spool can't be seen.
         """
-        removed = 0
+        removed = weight = 0
         for spool, inspector in self._spools.items():
             found = await inspector.orphans()
             before = self._suspects.get(spool, {})
-            for object_id, count in found.items():
+            for object_id, count in found.pieces.items():
                 if before.get(object_id) == count:
                     await inspector.purge_pieces(object_id)
                     removed += 1
-            self._suspects[spool] = found
+            self._suspects[spool] = found.pieces
+            weight += found.weight
             if isinstance(inspector, SpoolInspector):
                 await inspector.purge_old_names(self._names_age)
-        return removed
+        if removed:
+            log.info("removed the pieces of %d objects that were never whole", removed)
+        return weight
 
 
 @asynccontextmanager
@@ -195,7 +198,7 @@ async def keeping(context: ServiceContext) -> AsyncIterator[Keeper | None]:
         # While a client pauses in the middle of an object, or NATS is away, its pieces don't grow.
         pause = settings.association.stalled_read_timeout + settings.spool.deadline
         interval = max(settings.spool.sweep_interval, pause)
-        tasks.start_soon(look_again_and_again, keeper.sweep, interval, jetstream.was_away_since)
+        tasks.start_soon(look_again_and_again, keeper.sweep, interval)
         yield keeper
         tasks.cancel_scope.cancel()
 
@@ -211,26 +214,19 @@ async def _hear(
     await context.mesh.subscribe(subject, told, queue=ServiceName.STORE.value)
 
 
-async def look_again_and_again(
-    look: Callable[[], Awaitable[int]], interval: float, was_away_since: Callable[[float], bool]
-) -> None:
-    """Look every `interval` seconds, and less often where a look takes long, until cancelled.
+async def look_again_and_again(look: Callable[[], Awaitable[int]], interval: float) -> None:
+    """Look every `interval` seconds, and less often where there is much to look through, until cancelled.
+
+    It goes by that, and not by how long a look takes: an outage may be in it, or other work of the machine.
 
     Args:
         look: `Keeper.sweep`.
-        was_away_since: tells whether NATS was away since a time of the event loop: a look waits for it, and how long
-            says nothing of how deep the spools are.
     """
-    took = 0.0
+    weight = 0
     while True:
-        await anyio.sleep(max(interval, took / MOST_OF_THE_TIME))
-        began = anyio.current_time()
+        await anyio.sleep(max(interval, weight / BYTES_PER_SECOND))
         try:
-            removed = await look()
+            weight = await look()
         except MeshError as error:
             log.debug("the spools can't be swept: %s", error)
-            took = 0.0
-            continue
-        took = 0.0 if was_away_since(began) else anyio.current_time() - began
-        if removed:
-            log.info("removed the pieces of %d objects that were never whole", removed)
+            weight = 0

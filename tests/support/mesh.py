@@ -152,6 +152,9 @@ class Mesh:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        if error is None:
+            denied = [line for line in self.log.read_text().splitlines() if "lacks the permission" in line]
+            assert not denied, denied
 
 
 def two_zones(

@@ -207,6 +207,12 @@ class ZoneSettings(BaseSettings):
         """Whether its delivery service takes objects of its own routes on to their destinations' queues."""
         return self.has_hooks or self.has_routes_by_origin
 
+    @property
+    def searched_domains(self) -> tuple[str | None, ...]:
+        """JetStream domains in which its delivery service looks for spools; None: that of its own nats-server."""
+        own = (self.spool.domain,) if self.takes_on else ()
+        return tuple(dict.fromkeys((*self.delivery.domains, *own)))
+
     @model_validator(mode="after")
     def _what_is_named_is_there(self) -> Self:
         problems = [*self._unknown_ports(), *self._unknown_aes(), *self._zone_without_default()]

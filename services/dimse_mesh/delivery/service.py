@@ -76,11 +76,9 @@ async def run(context: ServiceContext) -> None:
     with suppress(PermissionError):  # a container's rules may deny even that
         os.nice(NICENESS)
     settings = context.settings
-    domains = dict.fromkeys(settings.delivery.domains)
-    if settings.takes_on:
-        domains[settings.spool.domain] = None
     by_domain = {
-        domain: JetStream(context.mesh, domain=domain, deadline=settings.spool.deadline) for domain in domains
+        domain: JetStream(context.mesh, domain=domain, deadline=settings.spool.deadline)
+        for domain in settings.searched_domains
     }
     stores = list(by_domain.values())
     for store in stores:

@@ -58,7 +58,8 @@ class SharedPieces:
         counts = await self._jetstream.counts(self._spool.stream, self._spool.chunk(ANY_TOKEN))
         found = {subject.rpartition(".")[2]: count for subject, count in counts.items()}
         subjects = len(found)
-        for member in self._members if found else ():  # in this order: a reference that is stored meanwhile is seen
+        # In this order: a reference that is stored meanwhile is seen.
+        for member in self._members if found else ():
             references = await self._jetstream.counts(member.stream, member.reference(ANY_TOKEN))
             subjects += len(references)
             for subject in references:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import queue
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from pynetdicom import AE, evt
 from pynetdicom.events import Event
 
-from tests.support.pynet import no_delay
+from dimse_mesh.app.archive.associations import prepare
 from tests.support.wire import CT_STORAGE, ENHANCED_CT_STORAGE, EXPLICIT_LE
 
 CLASSES = (CT_STORAGE, ENHANCED_CT_STORAGE)
@@ -58,17 +57,13 @@ class Relay:
         ae = AE(ae_title="RELAY")
         for uid in CLASSES:
             ae.add_requested_context(uid, EXPLICIT_LE)
-        handlers: list[Any] = [(evt.EVT_CONN_OPEN, no_delay)]
+        handlers: list[Any] = [(evt.EVT_CONN_OPEN, prepare)]
         assoc = ae.associate("127.0.0.1", self.target_port, ae_title="SINK", evt_handlers=handlers)
         while (path := pending.get()) is not None:
             status = assoc.send_c_store(path)
             if not status or status.Status != 0:
                 print(f"not forwarded: {status}", flush=True)
             path.unlink()
-            # pynetdicom 3.0.4: a send right after another may find the reactor "paused" that is just waking up,
-            # which then swallows the response, and the sender waits for ever. Let it wake up first.
-            while assoc._is_paused and assoc.is_established:
-                time.sleep(0.0001)
         assoc.release()
 
 
@@ -81,7 +76,7 @@ def main(listen_port: int, target_port: int, directory: Path) -> None:
     for uid in (*CLASSES, "1.2.840.10008.1.1"):
         ae.add_supported_context(uid, [EXPLICIT_LE, "1.2.840.10008.1.2"])
     events: list[tuple[Any, Callable[[Event], Any]]] = [
-        (evt.EVT_CONN_OPEN, no_delay),
+        (evt.EVT_CONN_OPEN, prepare),
         (evt.EVT_ACCEPTED, relay.accepted),
         (evt.EVT_RELEASED, relay.ended),
         (evt.EVT_ABORTED, relay.ended),

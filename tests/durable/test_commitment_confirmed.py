@@ -22,6 +22,7 @@ from tests.durable.operator import queue
 from tests.durable.requestor import MODALITY, Report, Reports, ask, asking, listening, stored
 from tests.durable.site import ARCHIVE, PATIENCE, Site, site
 from tests.support.files import synthetic
+from tests.support.mesh import Ae
 from tests.support.orthanc import Orthanc
 from tests.support.ports import reserve_port
 from tests.support.pynet import entity, scp
@@ -30,6 +31,8 @@ from tests.support.wire import CT_STORAGE, EXPLICIT_LE, IMPLICIT_LE
 OURS = "DIMSE-MESH"
 HOOKED = "HOOKED"
 """Called AE title of a route with hooks."""
+BOTH, SECOND = "BOTH", "SECOND"
+"""Called AE title of a route to two destinations, and the second one's own."""
 IMPATIENT = 3.0
 """Seconds after which a destination that doesn't report counts as not committed."""
 
@@ -144,6 +147,8 @@ class Clinic:
     """Port of the modality's own listener."""
     callback: int
     """Port of the cloud's listener."""
+    second: int
+    """Where SECOND is expected."""
 
 
 @contextmanager
@@ -151,17 +156,21 @@ def clinic_in(
     directory: Path, *, port: int | None = None, callback: int | None = None, timeout: float = 600.0
 ) -> Iterator[Clinic]:
     """Start it; `port` is the destination's, `callback` the cloud's listener."""
-    modality, callback = reserve_port(), callback or reserve_port()
+    modality, callback, second = reserve_port(), callback or reserve_port(), reserve_port()
     key = directory / "key"
     key.write_bytes(bytes(range(32)))
     key.chmod(0o600)
     hooks = [{"deidentify": {"key_file": str(key)}}]
-    to_archive = {"to": {"ae": ARCHIVE}, "delivery": "durable", "commitment": "target"}
+    durable = {"delivery": "durable", "commitment": "target"}
     with site(
         directory,
         port=port,
         route={"commitment": "target"},
-        more_routes=[{"called": HOOKED, **to_archive, "hooks": hooks}],
+        more_aes=[Ae(SECOND, second, "cloud")],
+        more_routes=[
+            {"called": HOOKED, "to": {"ae": ARCHIVE}, **durable, "hooks": hooks},
+            {"called": BOTH, "to": [{"ae": ARCHIVE}, {"ae": SECOND}], **durable},
+        ],
         hospital={
             "scu": {"remote_aes": [{"ae_title": MODALITY, "host": "127.0.0.1", "port": modality}]},
             "delivery": {"retry": {"first": 0.2, "longest": 1.0}},
@@ -175,7 +184,7 @@ def clinic_in(
             },
         },
     ) as where:
-        yield Clinic(where, modality, callback)
+        yield Clinic(where, modality, callback, second)
 
 
 @pytest.fixture(scope="module")
@@ -272,6 +281,22 @@ def test_behind_hooks_the_destination_is_asked_by_its_own_names(clinic: Clinic) 
     assert report == Report(1, transaction, [wanted[0][1]], {}, "")
     assert [item.ReferencedSOPInstanceUID for item in pacs.asked[0].ReferencedSOPSequence] == pacs.stored
     assert pacs.stored != [wanted[0][1]]
+
+
+@pytest.mark.parametrize("missing", [{}, {1: 0x0213}])
+def test_each_destination_of_a_route_is_asked(clinic: Clinic, missing: dict[int, int]) -> None:
+    reports = Reports()
+    contents = [synthetic((70 if missing else 80) + number, 20_000) for number in range(3)]
+    lost = {contents[number].sop_instance: reason for number, reason in missing.items()}
+    first, second = Pacs(reports_at_once=True), Pacs(reports_at_once=True, missing=lost)
+    with first.serve(clinic.where.port), second.serve(clinic.second):
+        wanted = stored(clinic.where, contents, called=BOTH)
+        with asking(clinic.where, reports, called=BOTH) as assoc:
+            _, transaction = ask(assoc, wanted)
+            report = reports.wait_for()
+    committed = [uid for _, uid in wanted if uid not in lost]
+    assert report == Report(2 if lost else 1, transaction, committed, lost, "")
+    assert first.asked[0].TransactionUID != second.asked[0].TransactionUID
 
 
 def test_a_destination_that_never_reports_is_not_committed(tmp_path: Path) -> None:

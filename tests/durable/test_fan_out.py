@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -148,13 +149,14 @@ def test_bytes_stand_on_disk_once_until_the_last_destination_has_them(tmp_path: 
             where.wait_until(partial(has_let_go, where), "the pieces are removed")
 
 
-def test_whoever_is_killed_each_gets_everything_and_no_pieces_stay(tmp_path: Path) -> None:
+def _kill(directory: Path, victims: Iterable[str]) -> None:
+    """Kill one after the other while a client stores for three destinations, and check what each has got then."""
     inboxes = [Inbox() for _ in range(3)]
-    with three(tmp_path) as (where, ports), ExitStack() as stack:
+    with three(directory) as (where, ports), ExitStack() as stack:
         for port, inbox in zip(ports, inboxes, strict=True):
             stack.enter_context(served(port, inbox.script))
         with Modality(where, "CT1", 1) as modality:
-            for victim in ("hospital/store", "cloud/delivery", "nats-server"):
+            for victim in victims:
                 seen = len(modality.acknowledged)
                 where.kill(victim)
                 where.wait_until(partial(modality.has_more_than, seen + 8), "it stores again")
@@ -162,20 +164,37 @@ def test_whoever_is_killed_each_gets_everything_and_no_pieces_stay(tmp_path: Pat
             where.wait_until(partial(has_all, inbox, modality), "everything acknowledged arrives")
             check(inbox, modality)
         where.wait_until(partial(has_let_go, where), "no pieces stay")
+        for name in (ARCHIVE, "SECOND", "THIRD"):
+            assert numbers(where, name)["failed"] == 0
 
 
-def test_each_destination_has_receipts_of_its_own(tmp_path: Path) -> None:
+def test_whoever_is_killed_each_gets_everything_and_no_pieces_stay(tmp_path: Path) -> None:
+    _kill(tmp_path, ("hospital/store", "cloud/delivery", "nats-server"))
+
+
+@pytest.mark.soak
+def test_soak_of_fan_out(tmp_path: Path) -> None:
+    mortal = ("hospital/association", "hospital/store", "cloud/delivery", "nats-server")
+    _kill(tmp_path, random.Random(1).choices(mortal, k=60))
+
+
+@pytest.mark.parametrize("refusing", [None, 0, 2])
+def test_each_destination_has_receipts_of_its_own(tmp_path: Path, refusing: int | None) -> None:
     """Numbered alike in each spool: nats-server doesn't take three receipts of an object for one sent three times."""
     reports = Reports()
     with three(tmp_path) as (where, ports), ExitStack() as stack:
-        for port in ports:
-            stack.enter_context(served(port, Inbox().script))
+        for number, port in enumerate(ports):
+            stack.enter_context(served(port, Inbox(status=0xC000 if number == refusing else 0).script))
         wanted = stored(where, [synthetic(number, 20_000) for number in range(3)])
         with asking(where, reports) as assoc:
             status, transaction = ask(assoc, wanted)
             assert status.Status == 0
             report = reports.wait_for()
-    assert report == Report(1, transaction, [uid for _, uid in wanted], {}, "")
+    instances = [uid for _, uid in wanted]
+    if refusing is None:
+        assert report == Report(1, transaction, instances, {}, "")
+    else:
+        assert report == Report(2, transaction, [], dict.fromkeys(instances, 0x0110), "")
 
 
 def test_what_an_operator_drops_or_sends_elsewhere_is_let_go(tmp_path: Path) -> None:

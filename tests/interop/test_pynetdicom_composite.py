@@ -92,7 +92,7 @@ def test_every_storage_class_is_stored(way: Way, cloud_ae: Ae, start: int) -> No
     ):
         assert len(assoc.accepted_contexts) == len(uids)
         sent = [image(number, uid) for number, uid in enumerate(uids, 1)]
-        statuses = [pynet.store(assoc, item) for item in sent]
+        statuses = [assoc.send_c_store(item).Status for item in sent]
     assert got == sent
     assert statuses == [0xB007 if number % 7 == 0 else 0 for number in range(1, len(uids) + 1)]
 

@@ -60,7 +60,6 @@ class ZoneFacts:
         shares: what several of their destinations share.
         hosted: handlers that run in the processes of a role, which so has their permissions, too.
         domain: JetStream domain of the nats-servers that keep those.
-        searched: JetStream domains in which its delivery service looks for spools.
         incoming: spools, of any zone, whose destinations it serves; `meeting` finds them.
         has_events: its services publish events.
     """
@@ -72,7 +71,6 @@ class ZoneFacts:
     spools: tuple[SpoolSubjects, ...] = ()
     shares: tuple[Share, ...] = ()
     domain: str | None = None
-    searched: tuple[str | None, ...] = ()
     hosted: Mapping[Role, tuple[ServiceName, ...]] = field(default_factory=dict)
     incoming: tuple[PlacedSpool, ...] = ()
     has_events: bool = False
@@ -152,9 +150,7 @@ def _permissions_of(facts: ZoneFacts, role: Role) -> Permissions:
     if role is Role.STORE and not facts.placed:  # for spools whose routes have all been removed
         publish.append(f"{jetstream_api(facts.domain)}.STREAM.LIST")
     if role is Role.DELIVERY:
-        publish += _settled(facts.zone, facts.incoming)
-        # Also where no route leads to its zone: that is what it sees then.
-        publish += [f"{jetstream_api(domain)}.STREAM.NAMES" for domain in facts.searched]
+        publish += dict.fromkeys(_settled(facts.zone, facts.incoming))
     if facts.has_events:
         publish += [
             event_grant(facts.root, facts.zone, kind, sender_zone=facts.zone, role=role)
@@ -171,7 +167,7 @@ def _permissions_of(facts: ZoneFacts, role: Role) -> Permissions:
     if role in _SERVICES:
         publish.append(TOOLS_INBOX)
         subscribe += described_at(_SERVICES[role])
-    return Permissions(tuple(dict.fromkeys(publish)), tuple(subscribe))
+    return Permissions(tuple(publish), tuple(subscribe))
 
 
 def permissions_of_monitor(root: str) -> Permissions:

@@ -65,8 +65,8 @@ class Instances(SettingsModel):
         default=None,
         ge=0,
         le=1,
-        description="deliveries; none: 1 if the zone has AEs and a zone under the same `up` has durable routes, "
-        "or if its own routes have hooks",
+        description="deliveries; none: 1 if a durable route of a zone under the same `up` leads to an AE of this one, "
+        "or its own routes have hooks or go by origin",
     )
 
     def of(self, service: ServiceName) -> int:
@@ -206,12 +206,6 @@ class ZoneSettings(BaseSettings):
     def takes_on(self) -> bool:
         """Whether its delivery service takes objects of its own routes on to their destinations' queues."""
         return self.has_hooks or self.has_routes_by_origin
-
-    @property
-    def searched_domains(self) -> tuple[str | None, ...]:
-        """JetStream domains in which its delivery service looks for spools; None: that of its own nats-server."""
-        own = (self.spool.domain,) if self.takes_on else ()
-        return tuple(dict.fromkeys((*self.delivery.domains, *own)))
 
     @model_validator(mode="after")
     def _what_is_named_is_there(self) -> Self:

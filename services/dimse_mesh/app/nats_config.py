@@ -68,7 +68,6 @@ def facts_of(settings: ZoneSettings) -> ZoneFacts:
         spools=spools_of(settings),
         shares=shares_of(settings),
         domain=settings.spool.domain,
-        searched=settings.searched_domains,
         hosted={Role(service.value): settings.hosted_by(service) for service in ServiceName},
         has_events=settings.events.enabled,
     )

@@ -21,6 +21,7 @@ import anyio.abc
 
 from dimse_mesh.app.children import Child, ChildSpec, nats_environment
 from dimse_mesh.app.local_keys import local_keys
+from dimse_mesh.app.nats_config import facts_of
 from dimse_mesh.app.nursery import Nursery
 from dimse_mesh.app.zone_files import Zone
 from dimse_mesh.mesh.connection import Mesh, open_mesh
@@ -28,6 +29,7 @@ from dimse_mesh.mesh.liveness import announce_death
 from dimse_mesh.mesh.settings import NatsSettings
 from dimse_mesh.nats_server.embedded import EmbeddedServerError, available_port, embedded_server
 from dimse_mesh.nats_server.keys import KeyFolder
+from dimse_mesh.nats_server.permissions import meeting
 from dimse_mesh.runtime.errors import StartError
 from dimse_mesh.runtime.logging import EventLog
 from dimse_mesh.runtime.process import STOP_SECONDS, drain_seconds
@@ -73,17 +75,25 @@ class _OwnNats:
         return NatsSettings(servers=[self.url], nkey_seed=self.keys.zone(zone))
 
 
-def children_of(zone: Zone, nats: dict[str, str], *, durable: bool = False) -> list[ChildSpec]:
+def zones_delivered_to(zones: Sequence[Zone]) -> set[str]:
+    """Return the names of the zones to which durable routes of these lead, or that take objects of their own on."""
+    met = meeting([facts_of(zone.settings) for zone in zones])
+    return {facts.zone for facts in met if facts.incoming}
+
+
+def children_of(zone: Zone, nats: dict[str, str], *, delivers: bool) -> list[ChildSpec]:
     """Return a specification for each instance that a zone's file asks for.
 
-    `durable`: some zone that runs beside it has durable routes.
+    Args:
+        nats: environment variables that say where NATS is.
+        delivers: it is one of `zones_delivered_to`.
     """
     http = zone.settings.observability.http
     specs: list[ChildSpec] = []
     for service in ServiceName:
         count = zone.settings.processes(service)
         if service is ServiceName.DELIVERY and zone.settings.instances.delivery is None:
-            count = int(zone.settings.takes_on or (durable and bool(zone.settings.scu.remote_aes)))
+            count = int(delivers)
         for index in range(count):
             environment = dict(nats)
             if http is not None and http.port:
@@ -184,12 +194,14 @@ class Supervisor:
                 pause = _longer(pause)
 
     async def _supervise(self, own: _OwnNats | None) -> None:
-        durable = any(zone.settings.is_durable for zone in self._zones)
+        delivering = zones_delivered_to(self._zones)
         specs = [
             spec
             for zone in self._zones
             for spec in children_of(
-                zone, {} if own is None else own.environment(zone.settings.zone), durable=durable
+                zone,
+                {} if own is None else own.environment(zone.settings.zone),
+                delivers=zone.settings.zone in delivering,
             )
         ]
         self._waiting = set(specs)

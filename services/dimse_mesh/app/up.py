@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 
 from dimse_mesh.app.nursery import Nursery
-from dimse_mesh.app.supervisor import Supervisor, children_of
+from dimse_mesh.app.supervisor import Supervisor, children_of, zones_delivered_to
 from dimse_mesh.app.zone_files import Zone, load_zones, port_problems
 from dimse_mesh.runtime.logging import configure_logging
 from dimse_mesh.runtime.secrecy import keep_secrets
@@ -48,8 +48,8 @@ def _zones(files: Sequence[Path]) -> list[Zone]:
         ConfigurationError: as `supervise`.
     """
     zones = load_zones(files)
-    durable = any(zone.settings.is_durable for zone in zones)
-    processes = [len(children_of(zone, {}, durable=durable)) for zone in zones]
+    delivering = zones_delivered_to(zones)
+    processes = [len(children_of(zone, {}, delivers=zone.settings.zone in delivering)) for zone in zones]
     problems = list(port_problems(zones, processes))
     if not any(processes):
         problems.append("nothing to run: every zone's instances are 0")

@@ -263,11 +263,12 @@ class ObjectScan:
 
     async def _read_on(self) -> None:
         async with self._reading:
-            epoch, found_some = self._epoch, False
+            found_some = False
             while not found_some:  # what is read may be of other shares
-                asked, batch = await self._read()
-                if epoch != self._epoch or not batch.messages:
+                read = await self._read()
+                if read is None:
                     return
+                asked, batch = read
                 if len(self._newest) > MOST_SUBJECTS:
                     self._newest.clear()
                 for message in batch.messages:
@@ -276,8 +277,10 @@ class ObjectScan:
                     found_some |= self._take(parse_object(message), asked, follows)
             self._load()
 
-    async def _read(self) -> tuple[float, Batch]:
+    async def _read(self) -> tuple[float, Batch] | None:
         """Return when the next messages were asked for, and the messages.
+
+        None: there are none, or the scan goes on elsewhere by now.
 
         Raises:
             MeshError: they can't be read.
@@ -297,12 +300,13 @@ class ObjectScan:
             if epoch == self._epoch:
                 self._give_up(self._overlap.forget())
             raise
-        if epoch == self._epoch:
-            if batch.messages:
-                self._read_to = batch.messages[-1].sequence + 1
-            took = loop.time() - asked if asked >= began else None
-            self._give_up(self._overlap.came(self._read_to, batch.pending, took))
-        return asked, batch
+        if epoch != self._epoch:
+            return None
+        if batch.messages:
+            self._read_to = batch.messages[-1].sequence + 1
+        took = loop.time() - asked if asked >= began else None
+        self._give_up(self._overlap.came(self._read_to, batch.pending, took))
+        return (asked, batch) if batch.messages else None
 
     def _take(self, found: SpooledObject | Unreadable, asked: float, follows: int | None) -> bool:
         """Put what was read behind what was read before, if it is of our share; tell whether it is."""

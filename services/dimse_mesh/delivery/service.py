@@ -35,7 +35,7 @@ from dimse_mesh.delivery.shares import QueueShares
 from dimse_mesh.delivery.taker import Taker
 from dimse_mesh.delivery.target import Target
 from dimse_mesh.events import event_publisher
-from dimse_mesh.mesh import JetStream, MeshError, Message
+from dimse_mesh.mesh import JetStream, MeshError, Message, NotPermitted
 from dimse_mesh.policy import (
     ConfiguredPolicy,
     DecisionPoint,
@@ -63,6 +63,8 @@ log = logging.getLogger(__name__)
 
 NICENESS = 5
 """Of the process: on a machine that is busy, clients and live traffic go first, and delivery catches up (ADR 34)."""
+DENIED_INTERVAL = 60.0
+"""Seconds after which is asked again for what our user may not see: nats-server logs each of these questions."""
 LEAST_READ_AHEAD = 1 << 20
 """Bytes that each share of a queue may read ahead at least."""
 
@@ -76,9 +78,11 @@ async def run(context: ServiceContext) -> None:
     with suppress(PermissionError):  # a container's rules may deny even that
         os.nice(NICENESS)
     settings = context.settings
+    domains = dict.fromkeys(settings.delivery.domains)
+    if settings.takes_on:
+        domains[settings.spool.domain] = None
     by_domain = {
-        domain: JetStream(context.mesh, domain=domain, deadline=settings.spool.deadline)
-        for domain in settings.searched_domains
+        domain: JetStream(context.mesh, domain=domain, deadline=settings.spool.deadline) for domain in domains
     }
     stores = list(by_domain.values())
     for store in stores:
@@ -136,7 +140,8 @@ class DeliveryService:
         self._events = event_publisher(context)
         self._policy = DecisionPoint(ConfiguredPolicy.of(context.settings), audit_refusals(context.audit))
         self._queues: dict[tuple[JetStream, SpoolSubjects], QueueShares] = {}
-
+        self._denied: dict[tuple[JetStream, SpoolSubjects], float] = {}
+        """Until when no queue is begun that our user may not read, in seconds of the event loop."""
         self._reports: defaultdict[JetStream, list[Measured]] = defaultdict(list)
         self.confirmations: list[Confirmation] = []
         """Of the destinations whose queues are here; grows."""
@@ -150,14 +155,21 @@ class DeliveryService:
         """Look for new spools again and again, until cancelled."""
         settings = self._context.settings
         while True:
+            interval = settings.delivery.look_interval
             try:
                 names = await store.streams(every_spool(settings.subject_root))
             except MeshError as error:
                 log.debug("no spools can be seen: %s", error)
                 names = []
+                if isinstance(
+                    error, NotPermitted
+                ):  # no route leads to this zone, as far as nats-server knows
+                    interval = max(interval, DENIED_INTERVAL)
             for name in names:
                 spool = parse_stream(settings.subject_root, name)
                 if spool is None or (store, spool) in self._queues:
+                    continue
+                if self._denied.get((store, spool), 0.0) > anyio.current_time():
                     continue
                 takers = self._takers_for(store, spool)
                 if takers:
@@ -167,7 +179,7 @@ class DeliveryService:
                     await report.measure()
                 except MeshError as error:
                     log.debug("a spool can't be measured: %s", error)
-            await anyio.sleep(settings.delivery.look_interval)
+            await anyio.sleep(interval)
 
     def _takers_for(self, store: JetStream, spool: SpoolSubjects) -> list[Taker]:
         """Return who takes the objects of a spool, one for each of its shares; empty: nobody in this zone."""
@@ -318,6 +330,8 @@ class DeliveryService:
             await events.measure()
         except MeshError as error:
             log.debug("%s can't be read yet: %s", spool, error)
+            if isinstance(error, NotPermitted):  # of a former route, as far as nats-server knows
+                self._denied[store, spool] = anyio.current_time() + DENIED_INTERVAL
             return
         await mesh.subscribe(spool.spooled, stored, stored=True)
         await pause.follow()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
+import time
 from pathlib import Path
 
 import anyio
@@ -12,8 +14,11 @@ import pytest
 import yaml
 
 from dimse_mesh.app.nursery_process import TITLE
+from dimse_mesh.app.supervisor import children_of, zones_delivered_to
+from dimse_mesh.app.zone_files import Zone
 from dimse_mesh.mesh import unpack
-from dimse_mesh.schemas.service import Obituary
+from dimse_mesh.runtime.settings import settings_from
+from dimse_mesh.schemas.service import Obituary, ServiceName
 from tests.support.bus import address, join
 from tests.support.mesh import Mesh, zone_config
 from tests.support.ports import is_listening, reserve_port
@@ -22,6 +27,9 @@ from tests.support.waiting import Mailbox
 
 SMALL = {"instances": {"store": 1, "scu": 1, "association": 1, "query_retrieve": 0, "n_service": 0}}
 ONE = {"instances": {"store": 1, "scu": 0, "association": 0, "query_retrieve": 0, "n_service": 0}}
+
+VIOLATION = r"nats-server: .*\[ERR\].* a delivery "
+"""In the log: of what nats-server doesn't let zone a's delivery service do."""
 
 
 def runs(pid: int) -> bool:
@@ -44,6 +52,48 @@ def test_sigterm_drains_and_leaves_no_process(tmp_path: Path) -> None:
     assert mesh.stop() == 0
     assert_nothing_left(pids)
     assert mesh.child.output.splitlines().count("ready") == 1
+
+
+@pytest.mark.parametrize(
+    ("to", "more", "delivered_to"),
+    [
+        ({"ae": "PACS"}, {}, {"cloud"}),
+        ({"zone": "cloud"}, {}, {"cloud"}),
+        ([{"ae": "PACS"}, {"ae": "HERE"}], {}, {"cloud", "hospital"}),
+        ({"ae": "PACS"}, {"hooks": [{"python": "hooks.py:change"}]}, {"cloud", "hospital"}),
+        ({"ae": "ELSEWHERE"}, {}, set()),
+        ({"ae": "PACS"}, {"delivery": "live"}, set()),
+    ],
+)
+def test_a_zone_has_a_delivery_service_if_a_durable_route_leads_to_it(
+    to: object, more: dict[str, object], delivered_to: set[str]
+) -> None:
+    pacs = {"ae_title": "PACS", "host": "127.0.0.1", "port": 104, "default": True}
+    route = {"to": to, "delivery": "durable", **more}
+    configs = [
+        zone_config("hospital", remote_aes=[{**pacs, "ae_title": "HERE"}], routes=[route]),
+        zone_config("cloud", remote_aes=[pacs]),
+        zone_config("lab", remote_aes=[{**pacs, "ae_title": "OTHER"}]),
+    ]
+    zones = [Zone(Path(config["zone"]), settings_from(config, source=config["zone"])) for config in configs]
+    assert zones_delivered_to(zones) == delivered_to
+    for zone in zones:
+        services = {
+            spec.service for spec in children_of(zone, {}, delivers=zone.settings.zone in delivered_to)
+        }
+        assert (ServiceName.DELIVERY in services) == (zone.settings.zone in delivered_to)
+
+
+def test_what_a_delivery_service_may_not_see_it_asks_for_seldom(tmp_path: Path) -> None:
+    more = {"instances": {**ONE["instances"], "delivery": 1}, "delivery": {"look_interval": 0.1}}
+    mesh = Mesh.start(tmp_path, [zone_config("a", more=more)])
+    try:
+        mesh.child.wait_for_line("STREAM.NAMES: its user lacks the permission")
+        mesh.child.wait_for_line(VIOLATION)
+        time.sleep(1.0)
+        assert len(re.findall(VIOLATION, mesh.log.read_text())) == 1
+    finally:
+        mesh.stop()
 
 
 def test_ctrl_c_drains_too(tmp_path: Path) -> None:

@@ -212,13 +212,6 @@ def test_where_studies_came_from_is_noted_and_read_in_the_own_zone_alone() -> No
     assert may_publish(source, Role.DELIVERY, SPOOL.object(calling_ae="AI", study="2e"))
 
 
-def test_a_delivery_service_looks_for_spools_also_where_none_is_for_it() -> None:
-    looking = replace(HOSPITAL, searched=(None, "ward"))
-    for role in Role:
-        for api in ("$JS.API", "$JS.ward.API"):
-            assert may_publish(looking, role, f"{api}.STREAM.NAMES") == (role is Role.DELIVERY)
-
-
 def test_what_crosses_for_a_durable_route_is_what_a_delivery_needs() -> None:
     source = replace(HOSPITAL, spools=(SPOOL,), domain="ward")
     before = {*crossing(HOSPITAL, CLOUD), *crossing(CLOUD, HOSPITAL)}

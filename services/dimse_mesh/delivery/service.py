@@ -161,9 +161,7 @@ class DeliveryService:
             except MeshError as error:
                 log.debug("no spools can be seen: %s", error)
                 names = []
-                if isinstance(
-                    error, NotPermitted
-                ):  # no route leads to this zone, as far as nats-server knows
+                if isinstance(error, NotPermitted):  # as far as nats-server knows, no route leads here
                     interval = max(interval, DENIED_INTERVAL)
             for name in names:
                 spool = parse_stream(settings.subject_root, name)
@@ -330,7 +328,7 @@ class DeliveryService:
             await events.measure()
         except MeshError as error:
             log.debug("%s can't be read yet: %s", spool, error)
-            if isinstance(error, NotPermitted):  # of a former route, as far as nats-server knows
+            if isinstance(error, NotPermitted):  # as far as nats-server knows, no route leads there any more
                 self._denied[store, spool] = anyio.current_time() + DENIED_INTERVAL
             return
         await mesh.subscribe(spool.spooled, stored, stored=True)

@@ -147,24 +147,35 @@ class Keeper:
     async def sweep(self) -> int:
         """Look once, and remove what was suspect at the last look, too; return its weight: `Orphans.weight`.
 
-        Raises:
-            MeshError: a spool can't be seen.
+        A spool that can't be seen holds up no others.
         """
-        removed = weight = 0
+        weight = 0
         for spool, inspector in self._spools.items():
-            found = await inspector.orphans()
-            before = self._suspects.get(spool, {})
-            for object_id, count in found.pieces.items():
-                if before.get(object_id) == count:
-                    await inspector.purge_pieces(object_id)
-                    removed += 1
-            self._suspects[spool] = found.pieces
-            weight += found.weight
-            if isinstance(inspector, SpoolInspector):
-                await inspector.purge_old_names(self._names_age)
-        if removed:
-            log.info("removed the pieces of %d objects that were never whole", removed)
+            try:
+                weight += await self._sweep_one(spool, inspector)
+            except MeshError as error:
+                log.debug("%s can't be swept: %s", spool, error)
         return weight
+
+    async def _sweep_one(self, spool: SpoolSubjects, inspector: SpoolInspector | SharedPieces) -> int:
+        """As `sweep`.
+
+        Raises:
+            MeshError: the spool can't be seen.
+        """
+        removed = 0
+        found = await inspector.orphans()
+        before = self._suspects.get(spool, {})
+        for object_id, count in found.pieces.items():
+            if before.get(object_id) == count:
+                await inspector.purge_pieces(object_id)
+                removed += 1
+        self._suspects[spool] = found.pieces
+        if removed:
+            log.info("%s: removed the pieces of %d objects that were never whole", spool, removed)
+        if isinstance(inspector, SpoolInspector):
+            await inspector.purge_old_names(self._names_age)
+        return found.weight
 
 
 @asynccontextmanager
@@ -225,8 +236,4 @@ async def look_again_and_again(look: Callable[[], Awaitable[int]], interval: flo
     weight = 0
     while True:
         await anyio.sleep(max(interval, weight / BYTES_PER_SECOND))
-        try:
-            weight = await look()
-        except MeshError as error:
-            log.debug("the spools can't be swept: %s", error)
-            weight = 0
+        weight = await look()

@@ -115,7 +115,7 @@ interop: .venv/.developing ## Peers of five makes with each other, direct and th
 	@tests/interop/peers/install
 	@$(RUN) tests.interop.peers $(if $(PUBLISH),--publish)
 
-soak-durable: .venv/.developing ## Durable delivery under SOAK_FAULTS (320) kills, cuts and resets, and SOAK_FAILURES (50) power failures
+soak-durable: .venv/.developing ## Durable delivery under SOAK_FAULTS (320) kills, cuts and resets, 60 kills with three destinations, SOAK_FAILURES (50) power failures
 	@$(RUN) pytest -q -s -m soak --timeout 7200 tests/durable
 
 .PHONY: soak-cohort

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from tests.durable.operator import queue
 from tests.durable.site import ARCHIVE, Inbox, Site, site, store
 from tests.durable.test_observed import families
 from tests.support.files import synthetic
-from tests.support.ports import reserve_ports
+from tests.support.mesh import Ae
+from tests.support.ports import reserve_port, reserve_ports
 
 STORE_HANDLER = 1
 """Instances of a zone whose ports come before that of its C-STORE handler."""
@@ -66,6 +68,19 @@ def test_what_is_kept_for_a_destination_that_no_route_names_any_more_is_told(
         where.destination(inbox),
     ):
         assert inbox.wait_for(1)[0].data == content.data
+
+
+def test_what_is_kept_for_a_former_route_is_asked_for_seldom(tmp_path: Path) -> None:
+    """Its delivery service runs, for another route, and nats-server doesn't let it read this spool any more."""
+    second = Ae("SECOND", reserve_port(), "cloud")
+    with site(tmp_path, more_aes=[second]) as where, where.open() as client:
+        assert store(client, synthetic(1, 2_000)) == 0
+        old_port = where.port
+    with site(tmp_path, more_aes=[second], route={"to": {"ae": second.title}}, port=old_port) as where:
+        where.mesh.may_lack_permission = True
+        where.wait_until(lambda: where.mesh.violations("cloud", "delivery") > 0, "nats-server has logged it")
+        time.sleep(2.0)
+        assert where.mesh.violations("cloud", "delivery") == 1
 
 
 def test_the_source_zone_sees_what_becomes_of_its_objects(tmp_path: Path) -> None:

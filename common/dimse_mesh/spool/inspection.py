@@ -28,7 +28,7 @@ from dimse_mesh.spool.sharing import Orphans, remove_pieces
 BATCH = 256
 BATCH_BYTES = 8 << 20
 LEAST_WEIGHT = 64 << 10
-"""As how many bytes a message counts at least that was read."""
+"""Bytes that a message which was read counts for at least."""
 
 
 @dataclass(frozen=True, slots=True)

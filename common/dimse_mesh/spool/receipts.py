@@ -54,7 +54,7 @@ class Receipts:
         await self._jetstream.publish(
             self._spool.receipt(sop_instance),
             pack(receipt),
-            message_id=self._spool.fate_id(manifest.object_id, fate.value, sequence),
+            message_id=self._spool.fate_id(manifest.object_id, fate, sequence),
         )
 
     async def says_delivered(self, manifest: Manifest, sequence: int) -> bool:
@@ -69,7 +69,7 @@ class Receipts:
         if not manifest.receipt:
             return False
         newest = await self._newest(_known_as(manifest)[1])
-        delivered = self._spool.fate_id(manifest.object_id, Fate.DELIVERED.value, sequence)
+        delivered = self._spool.fate_id(manifest.object_id, Fate.DELIVERED, sequence)
         return newest is not None and newest.message_id == delivered
 
     async def settled_to(self, name: ObjectName) -> int:

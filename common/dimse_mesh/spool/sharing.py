@@ -14,7 +14,7 @@ from dimse_mesh.schemas.spool import Manifest
 from dimse_mesh.schemas.spool_subjects import ANY_TOKEN, Share, SpoolSubjects
 
 SUBJECT_WEIGHT = 1 << 10
-"""As how many bytes a subject counts that nats-server has listed."""
+"""Bytes that a subject counts for which nats-server has listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Orphans:
 
     Attributes:
         pieces: how many messages, by object id.
-        weight: of the look, about as work that reading so many bytes is.
+        weight: how much work the look was: about as much as to read so many bytes.
     """
 
     pieces: dict[str, int]

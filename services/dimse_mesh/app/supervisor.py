@@ -11,7 +11,7 @@ from __future__ import annotations
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -81,19 +81,19 @@ def zones_delivered_to(zones: Sequence[Zone]) -> set[str]:
     return {facts.zone for facts in met if facts.incoming}
 
 
-def children_of(zone: Zone, nats: dict[str, str], *, delivers: bool) -> list[ChildSpec]:
+def children_of(zone: Zone, nats: dict[str, str], delivered_to: Collection[str]) -> list[ChildSpec]:
     """Return a specification for each instance that a zone's file asks for.
 
     Args:
         nats: environment variables that say where NATS is.
-        delivers: it is one of `zones_delivered_to`.
+        delivered_to: `zones_delivered_to`.
     """
     http = zone.settings.observability.http
     specs: list[ChildSpec] = []
     for service in ServiceName:
         count = zone.settings.processes(service)
         if service is ServiceName.DELIVERY and zone.settings.instances.delivery is None:
-            count = int(delivers)
+            count = int(zone.settings.zone in delivered_to)
         for index in range(count):
             environment = dict(nats)
             if http is not None and http.port:
@@ -194,14 +194,12 @@ class Supervisor:
                 pause = _longer(pause)
 
     async def _supervise(self, own: _OwnNats | None) -> None:
-        delivering = zones_delivered_to(self._zones)
+        delivered_to = zones_delivered_to(self._zones)
         specs = [
             spec
             for zone in self._zones
             for spec in children_of(
-                zone,
-                {} if own is None else own.environment(zone.settings.zone),
-                delivers=zone.settings.zone in delivering,
+                zone, {} if own is None else own.environment(zone.settings.zone), delivered_to
             )
         ]
         self._waiting = set(specs)

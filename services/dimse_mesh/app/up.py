@@ -48,8 +48,8 @@ def _zones(files: Sequence[Path]) -> list[Zone]:
         ConfigurationError: as `supervise`.
     """
     zones = load_zones(files)
-    delivering = zones_delivered_to(zones)
-    processes = [len(children_of(zone, {}, delivers=zone.settings.zone in delivering)) for zone in zones]
+    delivered_to = zones_delivered_to(zones)
+    processes = [len(children_of(zone, {}, delivered_to)) for zone in zones]
     problems = list(port_problems(zones, processes))
     if not any(processes):
         problems.append("nothing to run: every zone's instances are 0")

@@ -93,5 +93,5 @@ class DeliveryEvents:
                 study=event_uid(manifest.study_instance_uid),
                 cause=outcome.cause.value,
             ),
-            message_id=self._spool.fate_id(manifest.object_id, kind.value, spooled.sequence),
+            message_id=self._spool.fate_id(manifest.object_id, kind, spooled.sequence),
         )

@@ -34,7 +34,8 @@ MOST_BROKEN = 1000
 PROBE_SECONDS = 6.0
 """Seconds for a probe to be acknowledged; a stream that takes longer counts as frozen."""
 BYTES_PER_SECOND = 2_500_000
-"""Of the weight of looks, a hundredth of what a slow machine reads: a deep queue is looked at less often."""
+"""Weight of looks that there may be in a second: a hundredth of what a slow machine reads. So looks at a deep queue are
+rare."""
 
 
 class Keeper:
@@ -158,7 +159,7 @@ class Keeper:
         return weight
 
     async def _sweep_one(self, spool: SpoolSubjects, inspector: SpoolInspector | SharedPieces) -> int:
-        """As `sweep`.
+        """Look at one spool, as `sweep` does; return the weight.
 
         Raises:
             MeshError: the spool can't be seen.

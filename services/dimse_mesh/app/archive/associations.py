@@ -1,4 +1,4 @@
-"""What each association of the archive gets, either way round, and pynetdicom has otherwise."""
+"""What pynetdicom does otherwise, and every association of the archive needs, whichever side has opened it."""
 
 from __future__ import annotations
 

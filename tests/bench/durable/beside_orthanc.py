@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from tests.bench.durable.site import Bench, Destination, Way, spread
+from tests.bench.durable.site import Bench, Destination, Way, spread, times
 from tests.bench.scale import row
 from tests.bench.ways import COUNTED, NO_DELAY, orthanc_auto_routing
 from tests.support.nats import NatsServer
@@ -98,8 +97,3 @@ def orthanc(bench: Bench) -> None:
                 times(stock.delivered, synced.delivered),
                 must.delivered,
             )
-
-
-def times(theirs: Sequence[float], ours: Sequence[float]) -> list[float]:
-    """Return how many times faster we were, in each round."""
-    return [other / own for other, own in zip(theirs, ours, strict=True)]

@@ -33,6 +33,11 @@ def spread(figures: Sequence[float], unit: str = "") -> str:
     return f"{statistics.median(figures):.2f}{unit} ({min(figures):.2f} - {max(figures):.2f})"
 
 
+def times(theirs: Sequence[float], ours: Sequence[float]) -> list[float]:
+    """Return how many times faster we were, in each round."""
+    return [other / own for other, own in zip(theirs, ours, strict=True)]
+
+
 @dataclass(slots=True)
 class Verdicts:
     """Figures against what they must be."""

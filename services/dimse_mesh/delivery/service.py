@@ -61,7 +61,7 @@ from dimse_mesh.transcoding import Transcoder
 
 log = logging.getLogger(__name__)
 
-NICENESS = 5
+NICENESS = 10
 """Of the process: on a machine that is busy, clients and live traffic go first, and delivery catches up (ADR 34)."""
 DENIED_INTERVAL = 60.0
 """Seconds after which is asked again for what our user may not see: nats-server logs each of these questions."""

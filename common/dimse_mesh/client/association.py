@@ -149,20 +149,28 @@ class DicomClient:
         Raises:
             AssociationError: there is no answer.
         """
-        with self._takes():
-            await self._line.write_message(context_id, request.encode(), None)
-        held: bytes | memoryview = b""  # the last part is marked as such
+        begun = False
+        held: bytes | memoryview = b""  # the last part is marked as such; the first one goes with the request
         async for part in data_set:
             if held:
-                with self._takes():
-                    await self._line.write_data(context_id, held, last=False)
+                await self._write_part(context_id, None if begun else request, held, last=False)
+                begun = True
             held = part
-        with self._takes():
-            await self._line.write_data(context_id, held, last=True)
+        await self._write_part(context_id, None if begun else request, held, last=True)
         self._answer_expected = True
         response = (await self._response(request)).command
         self._answer_expected = False
         return response
+
+    async def _write_part(
+        self, context_id: int, request: CommandSet | None, part: bytes | memoryview, *, last: bool
+    ) -> None:
+        """Send a part of a data set, behind its request unless that is None."""
+        with self._takes():
+            if request is None:
+                await self._line.write_data(context_id, part, last=last)
+            else:
+                await self._line.write_message(context_id, request.encode(), part, last=last)
 
     @property
     def is_idle(self) -> bool:

@@ -10,7 +10,7 @@ from typing import NoReturn, Protocol
 import anyio
 
 from dimse_mesh.client.errors import AssociationError, AssociationFailure
-from dimse_mesh.dimse import DimseError, Event, MessageAssembler, data_parts, encode_message
+from dimse_mesh.dimse import DimseError, Event, MessageAssembler, data_parts, encode_command
 from dimse_mesh.endpoint.in_process_peer import InProcessPeer
 from dimse_mesh.endpoint.own import ASSOCIATE_LIMIT
 from dimse_mesh.upper_layer import (
@@ -46,8 +46,10 @@ class ClientLine(Protocol):
     async def associate(self, request: AssociateRQ) -> AssociateAC:
         """Ask for the association; return what was accepted."""
 
-    async def write_message(self, context_id: int, command: bytes, data: bytes | None) -> None:
-        """Send a command set, with its data set unless that is None."""
+    async def write_message(
+        self, context_id: int, command: bytes, data: bytes | memoryview | None, *, last: bool = True
+    ) -> None:
+        """Send a command set, at once with its data set, or the first piece of it, unless that is None."""
 
     async def write_data(self, context_id: int, data: bytes | memoryview, *, last: bool) -> None:
         """Send a piece of the data set of the last command set."""
@@ -128,9 +130,12 @@ class StreamLine:
         self._max_pdu = answer.maximum_length or 0
         return answer
 
-    async def write_message(self, context_id: int, command: bytes, data: bytes | None) -> None:
-        """Send a command set, with its data set unless that is None."""
-        await self._send((encode_message(context_id, command, data, self._max_pdu),))
+    async def write_message(
+        self, context_id: int, command: bytes, data: bytes | memoryview | None, *, last: bool = True
+    ) -> None:
+        """Send a command set, at once with its data set, or the first piece of it, unless that is None."""
+        pieces = () if data is None else data_parts(context_id, data, last, self._max_pdu)
+        await self._send((encode_command(context_id, command, self._max_pdu), *pieces))
 
     async def write_data(self, context_id: int, data: bytes | memoryview, *, last: bool) -> None:
         """Send a piece of the data set of the last command set."""
@@ -231,11 +236,13 @@ class InProcessLine:
             return answer
         raise out_of_place(PduType.P_DATA_TF)
 
-    async def write_message(self, context_id: int, command: bytes, data: bytes | None) -> None:
-        """Send a command set, with its data set unless that is None."""
+    async def write_message(
+        self, context_id: int, command: bytes, data: bytes | memoryview | None, *, last: bool = True
+    ) -> None:
+        """Send a command set, with its data set, or the first piece of it, unless that is None."""
         await self._send(context_id, command, command=True, last=True)
         if data is not None:
-            await self._send(context_id, data, command=False, last=True)
+            await self._send(context_id, data, command=False, last=last)
 
     async def write_data(self, context_id: int, data: bytes | memoryview, *, last: bool) -> None:
         """Send a piece of the data set of the last command set."""

@@ -13,9 +13,9 @@ from typing import Final
 
 SLICE: Final = 0.004
 """Seconds of work after which it is looked whether to give way."""
-GAIN: Final = 150.0
+GAIN: Final = 200.0
 """Seconds of pause for each second of this process that live associations took meanwhile."""
-MOST: Final = 12.0
+MOST: Final = 16.0
 """Seconds of pause at most for each second of work: durable stores go on, whatever is beside them."""
 LEAST_PAUSE: Final = 0.002
 LONGEST_PAUSE: Final = 1.0

@@ -36,11 +36,13 @@ class StorageLine(ClientLine):
         self._association = opened.association
         return opened.negotiated.answer
 
-    async def write_message(self, context_id: int, command: bytes, data: bytes | None) -> None:
-        """Give it a command set, with its data set unless that is None."""
+    async def write_message(
+        self, context_id: int, command: bytes, data: bytes | memoryview | None, *, last: bool = True
+    ) -> None:
+        """Give it a command set, with its data set, or the first piece of it, unless that is None."""
         await self._write(context_id, COMMAND_FLAG | LAST_FLAG, command)
         if data is not None:
-            await self._write(context_id, LAST_FLAG, data)
+            await self.write_data(context_id, data, last=last)
 
     async def write_data(self, context_id: int, data: bytes | memoryview, *, last: bool) -> None:
         """Give it a piece of the data set of the last command set."""

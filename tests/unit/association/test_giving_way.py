@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from dimse_mesh.association.giving_way import GAIN, LONGEST_PAUSE, MOST, SLICE, GivingWay
+from dimse_mesh.association.giving_way import GAIN, LEAST_PAUSE, LONGEST_PAUSE, MOST, SLICE, GivingWay
 
 
 class Day:
@@ -31,7 +31,7 @@ class Day:
 
 @pytest.mark.parametrize(
     ("live", "pause"),
-    [(0.0, []), (0.00001, []), (0.0001, [0.0001 * GAIN]), (0.01, [0.01 * MOST])],
+    [(0.0, []), (LEAST_PAUSE / GAIN / 2, []), (0.0001, [0.0001 * GAIN]), (0.01, [0.01 * MOST])],
     ids=["alone", "beside next to nothing", "beside a few", "beside many"],
 )
 def test_it_pauses_by_the_time_that_live_associations_took(live: float, pause: list[float]) -> None:

@@ -37,6 +37,7 @@ class Other:
     run: Callable[[], object]
     """Send the workload once."""
     destination: Destination
+    """Where its objects arrive."""
     settle: Callable[[int], None] = lambda _: None
     """Wait until the objects of so many runs are delivered."""
     runs: int = 0
@@ -101,13 +102,13 @@ def live(bench: Bench) -> None:
             alone = _live_runs(entry, workload)
             for other in others:
                 with other.at_work():
-                    before = direct.count + other.destination.count
+                    before = other.destination.count
                     took = _live_runs(entry, workload)
-                    arrived = direct.count + other.destination.count - before
+                    arrived = other.destination.count - before
                 if other.destination is direct:
-                    arrived //= 2
+                    arrived -= LIVE_RUNS * workload.objects  # those of the live client itself
                 ratios[other.title].append(alone / took)
-                rates[other.title].append((arrived - LIVE_RUNS * workload.objects) / took)
+                rates[other.title].append(arrived / took)
         for other in others:
             row(other.title, spread(ratios[other.title]), spread(rates[other.title]))
         print()

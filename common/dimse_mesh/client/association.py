@@ -149,14 +149,14 @@ class DicomClient:
         Raises:
             AssociationError: there is no answer.
         """
-        begun = False
+        unsent: CommandSet | None = request
         held: bytes | memoryview = b""  # the last part is marked as such; the first one goes with the request
         async for part in data_set:
             if held:
-                await self._write_part(context_id, None if begun else request, held, last=False)
-                begun = True
+                await self._write_part(context_id, unsent, held, last=False)
+                unsent = None
             held = part
-        await self._write_part(context_id, None if begun else request, held, last=True)
+        await self._write_part(context_id, unsent, held, last=True)
         self._answer_expected = True
         response = (await self._response(request)).command
         self._answer_expected = False
@@ -165,7 +165,7 @@ class DicomClient:
     async def _write_part(
         self, context_id: int, request: CommandSet | None, part: bytes | memoryview, *, last: bool
     ) -> None:
-        """Send a part of a data set, behind its request unless that is None."""
+        """Send a part of a data set, behind its request unless that was sent before and is None here."""
         with self._takes():
             if request is None:
                 await self._line.write_data(context_id, part, last=last)

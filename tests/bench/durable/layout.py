@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from contextlib import ExitStack
 
-from tests.bench.durable.site import Bench, Way, spread
+from tests.bench.durable.site import Bench, Way, spread, times
 from tests.bench.scale import row
 from tests.bench.ways import COUNTED
 from tests.bench.workload import Workload
@@ -48,6 +48,6 @@ def layout(bench: Bench) -> None:
     )
     row("---", *["--:"] * 5)
     for way, spent in zip(ways, cpu, strict=True):
-        speed = [two / own for two, own in zip(ways[0].accepted, way.accepted, strict=True)]
+        speed = times(ways[0].accepted, way.accepted)
         medians = [f"{statistics.median(figures):.2f}" for figures in spent.values()]
         row(way.title, spread(way.accepted, " s"), spread(speed), *medians)

@@ -2,7 +2,7 @@
 
 A number names a message only as long as the stream is the same. After a power failure nats-server may have lost the
 last messages of a stream, unless every write is synced, and somebody may have made a stream anew: then other messages
-get the same numbers. So when NATS was away, nothing is removed by its number before the message was looked at.
+get the same numbers. So nothing is removed by its number if NATS was away since the message was read.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ async def remove_message(
     sequence: int,
     *,
     is_it: Callable[[StoredMessage], bool],
-    look_first: bool = False,
+    read: float | None = None,
 ) -> None:
     """Remove a message; that it is gone already is no error.
 
     Args:
-        is_it: tells whether what stands at that number is what is to be removed: asked before it is tried again.
-        look_first: ask that before the first attempt, too.
+        is_it: tells whether what stands at that number is what is to be removed: asked when NATS was away since it was
+            read, and before it is tried again.
+        read: when it was asked for, in seconds of the event loop; None: it is read anew before anything else.
 
     Raises:
         MeshError: as `JetStream.request`, the last time, or `JetStream.read`.
@@ -45,37 +46,58 @@ async def remove_message(
     loop = asyncio.get_running_loop()
     end = loop.time() + jetstream.deadline
     while True:
-        if look_first:
-            batch = await jetstream.read(stream, ">", first=sequence, count=1, max_bytes=1)
-            if not any(found.sequence == sequence and is_it(found) for found in batch.messages):
-                return
+        was_there = False
         try:
+            if read is None or jetstream.was_away_since(read):
+                read = loop.time()
+                batch = await jetstream.read(stream, ">", first=sequence, count=1, max_bytes=1)
+                if not any(found.sequence == sequence and is_it(found) for found in batch.messages):
+                    return
+                was_there = True
+            _refuse_if_away(jetstream, read)
             await jetstream.request(f"STREAM.MSG.DELETE.{stream}", {"seq": sequence, "no_erase": True})
         except JetStreamRefusal as error:
             if error.number in _GONE:
                 return
-            if error.number != _FAILED or look_first:  # it was there just now
+            if error.number != _FAILED or was_there:
                 raise
         except (MeshTimeout, MeshUnavailable, NoResponders):
             if loop.time() >= end:
                 raise
         else:
             return
-        look_first = True
+        read = None
         await anyio.sleep(RETRY_PAUSE)
 
 
-async def purge_up_to(jetstream: JetStream, stream: str, subject: str, sequence: int) -> int:
+async def purge_up_to(jetstream: JetStream, stream: str, subject: str, sequence: int, *, read: float) -> int:
     """Remove the messages of a subject up to a number, this one included; return how many there were.
 
     It is asked for once. After an error it may be done, or be done yet.
 
+    Args:
+        read: when the first of them was asked for, in seconds of the event loop.
+
     Raises:
+        MeshUnavailable: NATS was away since; nothing was asked for.
         MeshError: as `JetStream.request`.
     """
+    _refuse_if_away(jetstream, read)
     # nats-server takes the number of the first that stays.
     answer = await jetstream.request(f"STREAM.PURGE.{stream}", {"filter": subject, "seq": sequence + 1})
     return int(answer.get("purged", 0))
+
+
+def _refuse_if_away(jetstream: JetStream, read: float) -> None:
+    """Refuse to remove by a number that may be another message's by now.
+
+    To be called right before the removal leaves, with nothing awaited between.
+
+    Raises:
+        MeshUnavailable: NATS was away since the message was read.
+    """
+    if jetstream.was_away_since(read):
+        raise MeshUnavailable("NATS was away since the message was read: another one may have its number")
 
 
 async def message_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable
@@ -71,6 +72,8 @@ class SpoolInspector:
     def __init__(self, jetstream: JetStream, spool: SpoolSubjects) -> None:
         self.spool = spool
         self._jetstream = jetstream
+        self._read_since: float | None = None
+        """When the first message was asked for, in seconds of the event loop."""
 
     async def summary(self, shares: Iterable[Share] = ()) -> SpoolSummary:
         """Count what is there; `shares`: what the zone's destinations share."""
@@ -185,6 +188,7 @@ class SpoolInspector:
             age: seconds since they were written, at least.
         """
         stream, subject = self.spool.stream, self.spool.acknowledged(ANY_TOKEN)
+        began = asyncio.get_running_loop().time()
         waiting = await self._jetstream.read(stream, self.spool.object(), count=1, max_bytes=1)
         end = waiting.messages[0].sequence if waiting.messages else None
         last = 0
@@ -196,7 +200,7 @@ class SpoolInspector:
             if written > time.time() - age:
                 break
             last = message.sequence
-        return await purge_up_to(self._jetstream, stream, subject, last) if last else 0
+        return await purge_up_to(self._jetstream, stream, subject, last, read=began) if last else 0
 
     async def retry(self, buried: Buried) -> int:
         """Put a dead letter at the end of the queue; return its sequence number there."""
@@ -209,7 +213,7 @@ class SpoolInspector:
             bytes(buried.spooled.tail),
             message_id=f"{manifest.object_id}.again.{buried.sequence}",
         )
-        await remove_message(self._jetstream, self.spool.stream, buried.sequence, is_it=buried.spooled.is_in)
+        await self._remove(buried.spooled)
         return sequence
 
     async def drop(self, spooled: SpooledObject, *, redirected_to: str = "") -> None:
@@ -225,8 +229,17 @@ class SpoolInspector:
         await receipts.write(
             manifest, spooled.sequence, fate, redirected_to=redirected_to, whether_or_not_wanted=True
         )
-        await remove_message(self._jetstream, self.spool.stream, spooled.sequence, is_it=spooled.is_in)
+        await self._remove(spooled)
         await remove_pieces(self._jetstream, self.spool, manifest)
+
+    async def _remove(self, spooled: SpooledObject) -> None:
+        await remove_message(
+            self._jetstream,
+            self.spool.stream,
+            spooled.sequence,
+            is_it=spooled.is_in,
+            read=self._read_since,
+        )
 
     async def status(self) -> QueueStatus | None:
         """Return the delivery service's newest word; None: it has never said one."""
@@ -248,6 +261,8 @@ class SpoolInspector:
         )
 
     async def _messages(self, subject: str, first: int, last: int | None) -> AsyncIterator[StoredMessage]:
+        if self._read_since is None:
+            self._read_since = asyncio.get_running_loop().time()
         while True:
             batch = await self._jetstream.read(
                 self.spool.stream, subject, first=first, count=BATCH, max_bytes=BATCH_BYTES

@@ -140,16 +140,12 @@ class Removal:
         rest = dict.fromkeys(batch)
         async with anyio.create_task_group() as tasks:
             for group in groups:
-                if seen.may_purge and group[0].run in seen.first and not self._is_in_doubt(group[0]):
+                if seen.may_purge and group[0].run in seen.first:
                     tasks.start_soon(self._purge, group)
                     for leaving in group:
                         rest.pop(leaving)
             for leaving in rest:
-                tasks.start_soon(self._remove_one, leaving, not seen.is_trusted)
-
-    def _is_in_doubt(self, leaving: Leaving) -> bool:
-        """Tell whether another object may have the number of this one by now, or of one that was read later."""
-        return self._jetstream.was_away_since(leaving.read)
+                tasks.start_soon(self._remove_one, leaving, leaving.read if seen.is_trusted else None)
 
     async def _look(self, newest: Leaving, groups: Iterable[Sequence[Leaving]]) -> StreamSeen:
         """See whether the stream is the one that was read, and which groups may be purged.
@@ -194,21 +190,25 @@ class Removal:
     async def _purge(self, group: Sequence[Leaving]) -> None:
         """Remove objects of a run, which nothing stands before."""
         newest = group[-1].spooled
+        read = min(leaving.read for leaving in group)
         try:
-            count = await purge_up_to(self._jetstream, self._spool.stream, newest.subject, newest.sequence)
+            count = await purge_up_to(
+                self._jetstream, self._spool.stream, newest.subject, newest.sequence, read=read
+            )
         except MeshError as error:
             # It may be done, or not: whatever stands there is looked at.
             log.warning("%s: settled objects can't be removed yet: %s", self._spool, error)
             async with anyio.create_task_group() as tasks:
                 for leaving in group:
-                    tasks.start_soon(self._remove_one, leaving, True)
+                    tasks.start_soon(self._remove_one, leaving, None)
             return
         if count > len(group):
             log.error("%s: %d objects were removed, where %d were settled", self._spool, count, len(group))
         for leaving in group:
             _note_gone(leaving)
 
-    async def _remove_one(self, leaving: Leaving, look_first: bool) -> None:
+    async def _remove_one(self, leaving: Leaving, read: float | None) -> None:
+        """Remove an object; `read`: when it was asked for; None: what stands at its number may be another one."""
         spooled = leaving.spooled
         while True:
             try:
@@ -217,12 +217,12 @@ class Removal:
                     self._spool.stream,
                     spooled.sequence,
                     is_it=spooled.is_in,
-                    look_first=look_first or self._is_in_doubt(leaving),
+                    read=read,
                 )
                 break
             except MeshError as error:
                 log.warning("%s: a settled object can't be removed yet: %s", self._spool, error)
-            look_first = True
+            read = None
             await anyio.sleep(PAUSE)
         _note_gone(leaving)
 

@@ -182,9 +182,7 @@ class RollCall:
         refusal = None
         for sequence in [each for each, left in self._messages.items() if not left]:
             try:
-                await remove_message(
-                    self._jetstream, self._spool.stream, sequence, is_it=self._is_of_names, look_first=True
-                )
+                await remove_message(self._jetstream, self._spool.stream, sequence, is_it=self._is_of_names)
             except JetStreamRefusal as error:
                 refusal = error
             else:

@@ -154,6 +154,8 @@ class ObjectScan:
         self._read_to = first
         self._newest: dict[str, int] = {}
         """Sequence number of the message that was read last on a subject."""
+        self._newest_since = 0.0
+        """When the first of those was asked for, in seconds of the event loop."""
         self._epoch = 0
         self._bytes = 0
         """Of the data sets that were read, or are being read."""
@@ -269,13 +271,22 @@ class ObjectScan:
                 if read is None:
                     return
                 asked, batch = read
-                if len(self._newest) > MOST_SUBJECTS:
-                    self._newest.clear()
+                self._forget_newest(asked)
                 for message in batch.messages:
                     follows = self._newest.get(message.subject)
                     self._newest[message.subject] = message.sequence
                     found_some |= self._take(parse_object(message), asked, follows)
             self._load()
+
+    def _forget_newest(self, asked: float) -> None:
+        """Forget what was read last where another message may stand behind it by now, and where it is too much.
+
+        Args:
+            asked: when the next messages were asked for.
+        """
+        if len(self._newest) > MOST_SUBJECTS or self._jetstream.was_away_since(self._newest_since):
+            self._newest.clear()
+        self._newest_since = min(self._newest_since, asked) if self._newest else asked
 
     async def _read(self) -> tuple[float, Batch] | None:
         """Return when the next messages were asked for, and the messages.

@@ -57,6 +57,9 @@ class Spool:
     def deadline(self) -> float:
         return 10.0
 
+    def was_away_since(self, _: float) -> bool:
+        return False
+
     async def request(self, verb: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         await anyio.sleep(0.001)
         if body is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,7 +16,9 @@ from dimse_mesh.delivery.scan import AheadObject, ObjectScan
 from dimse_mesh.delivery.share import QueueShare
 from dimse_mesh.mesh import JetStream
 from dimse_mesh.runtime.settings_durable import DeliverySettings
-from dimse_mesh.schemas.spool_subjects import SpoolSubjects
+from dimse_mesh.schemas.spool_subjects import DestinationKind, SpoolSubjects
+from tests.support.spooled import stored_manifest
+from tests.support.stream import StreamInMemory
 
 MIB = 1 << 20
 SETTINGS = DeliverySettings(read_ahead=4 * MIB, max_ahead=10)
@@ -26,6 +29,9 @@ class Stored:
 
     def __init__(self) -> None:
         self.asked: list[int] = []
+
+    def was_away_since(self, _: float) -> bool:
+        return False
 
     async def read(self, *_: object, first: int, **__: object) -> Any:
         await anyio.lowlevel.checkpoint()
@@ -81,3 +87,29 @@ def test_an_object_of_one_message_weighs_what_its_message_has() -> None:
     assert weight(500, 0, b"M" * 600) == 600
     assert weight(MIB, 2, b"M" * 100) == MIB + 100
     assert weight(5 * MIB, 6, b"M" * 100) == 100
+
+
+@pytest.mark.parametrize("was_away", [False, True])
+def test_what_stands_between_two_reads_is_unknown_when_nats_was_away(was_away: bool) -> None:
+    stream = StreamInMemory(Random(0))
+    spool = SpoolSubjects("DIMSE", "hospital", DestinationKind.AE, "ARCHIVE")
+
+    def store(number: int) -> None:
+        told = stored_manifest(object_id=f"{number:032x}", calling_ae="CT1", study="00")
+        stream.store(spool.object(calling_ae="CT1", study="00"), told, f"{number:032x}")
+
+    async def read() -> list[int | None]:
+        found = []
+        async with anyio.create_task_group() as tasks:
+            jetstream = cast(JetStream, stream)
+            ahead = ObjectScan(jetstream, spool, SETTINGS, tasks, subject=spool.object(), share=QueueShare())
+            for number in (1, 2, 3):
+                store(number)
+                if was_away and number == 2:
+                    stream.be_away()
+                item = await ahead.next()
+                assert isinstance(item, AheadObject)
+                found.append(item.follows)
+        return found
+
+    assert anyio.run(read) == [None, None if was_away else 1, 2]

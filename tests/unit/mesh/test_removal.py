@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from random import Random
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import pytest
 
 from dimse_mesh.mesh import (
+    Batch,
     JetStream,
     JetStreamRefusal,
     MeshTimeout,
+    MeshUnavailable,
     NoResponders,
     StoredMessage,
     message_of,
@@ -53,11 +56,15 @@ def stream_of(*names: str) -> StreamInMemory:
     return stream
 
 
-def remove(stream: StreamInMemory, name: str, *, look_first: bool = False) -> None:
+def remove(stream: StreamInMemory, name: str, *, was_read: bool = True) -> None:
     def is_it(found: StoredMessage) -> bool:
         return found.message_id == name
 
-    anyio.run(lambda: remove_message(cast(JetStream, stream), "S", 1, is_it=is_it, look_first=look_first))
+    async def run() -> None:
+        read = asyncio.get_running_loop().time() if was_read else None
+        await remove_message(cast(JetStream, stream), "S", 1, is_it=is_it, read=read)
+
+    anyio.run(run)
 
 
 def names_in(stream: StreamInMemory) -> list[str]:
@@ -92,12 +99,47 @@ def test_the_stream_was_made_anew_meanwhile_and_another_message_has_the_number()
     assert names_in(stream) == ["c"]
 
 
-def test_what_is_in_doubt_is_looked_at_before_the_first_attempt() -> None:
+def test_what_was_not_read_just_now_is_read_before_the_first_attempt() -> None:
     stream = stream_of("other")
-    remove(stream, "a", look_first=True)
+    remove(stream, "a", was_read=False)
     assert names_in(stream) == ["other"]
-    remove(stream, "other", look_first=True)
+    remove(stream, "other", was_read=False)
     assert names_in(stream) == []
+
+
+class LosesBehindTheLook(StreamInMemory):
+    """Loses everything when a message was read, and has another one at its number before the reader knows."""
+
+    losses = 3
+
+    async def read(self, *arguments: Any, **more: Any) -> Batch:
+        batch = await super().read(*arguments, **more)
+        if self.losses:
+            self.losses -= 1
+            self.lose_behind(0)
+            self.store("s", b"", "other" if self.losses else "a")
+        return batch
+
+
+def test_it_is_read_again_when_nats_was_away_since() -> None:
+    stream = LosesBehindTheLook(Random(0))
+    stream.deadline = 60.0
+    stream.store("s", b"", "a")
+    remove(stream, "a", was_read=False)
+    assert names_in(stream) == ["other"]
+
+
+def test_nothing_is_purged_by_a_number_that_was_read_before_nats_was_away() -> None:
+    stream = stream_of("a", "b", "c")
+
+    async def purge() -> None:
+        read = asyncio.get_running_loop().time()
+        stream.be_away()
+        await purge_up_to(cast(JetStream, stream), "S", "s", 2, read=read)
+
+    with pytest.raises(MeshUnavailable):
+        anyio.run(purge)
+    assert names_in(stream) == ["a", "b", "c"]
 
 
 def test_it_gives_up_when_nats_stays_away() -> None:
@@ -145,7 +187,7 @@ def test_a_removal_that_failed_is_done_only_if_nothing_stands_there(is_gone: boo
 
 def test_a_purge_ends_with_the_number_that_it_is_given() -> None:
     stream = stream_of("a", "b", "c")
-    assert anyio.run(lambda: purge_up_to(cast(JetStream, stream), "S", "s", 2)) == 2
+    assert anyio.run(lambda: purge_up_to(cast(JetStream, stream), "S", "s", 2, read=0.0)) == 2
     assert names_in(stream) == ["c"]
 
 

@@ -25,7 +25,7 @@ from tests.support.files import synthetic
 from tests.support.mesh import Ae
 from tests.support.orthanc import Orthanc
 from tests.support.ports import reserve_port
-from tests.support.pynet import entity, scp
+from tests.support.pynet import entity, scp, was_rejected
 from tests.support.wire import CT_STORAGE, EXPLICIT_LE, IMPLICIT_LE
 
 OURS = "DIMSE-MESH"
@@ -329,7 +329,7 @@ def test_a_stranger_s_association_with_our_title_gets_nothing(clinic: Clinic) ->
     ae = entity("STRANGER")
     ae.add_requested_context(CT_STORAGE)
     association = ae.associate("127.0.0.1", clinic.callback, ae_title=OURS)
-    assert association.is_rejected
+    assert was_rejected(association)
     stranger = Dataset()
     stranger.TransactionUID, stranger.ReferencedSOPSequence = "2.25.12345.6", []
     assert Pacs().call_back(clinic.callback, stranger) == 0x0112

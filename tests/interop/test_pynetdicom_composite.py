@@ -254,5 +254,5 @@ def test_user_identity_is_the_targets_to_judge(way: Way, cloud_ae: Ae) -> None:
                 client, way.entry(cloud_ae), called=cloud_ae.title, ext_neg=[identity(user)]
             ) as assoc:
                 assert assoc.is_established == let_in
-                assert assoc.is_rejected != let_in
+                assert pynet.was_rejected(assoc) != let_in
     assert seen == [(2, b"friend"), (2, b"stranger")]

@@ -9,6 +9,7 @@ from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from dimse_mesh.app.archive.associations import prepare
 
@@ -59,3 +60,13 @@ def scu(
         raise
     if assoc.is_established:
         assoc.release()
+
+
+def was_rejected(assoc: Association) -> bool:
+    """Tell whether the peer has rejected an association that we asked for.
+
+    An answer that comes, and closes the connection, before pynetdicom looks whether there is one, counts as none there:
+    `is_rejected` stays False, and the answer is left in its queue.
+    """
+    left = list(assoc.dul.to_user_queue.queue)
+    return assoc.is_rejected or any(isinstance(each, A_ASSOCIATE) and each.result for each in left)

@@ -18,7 +18,7 @@ from pynetdicom.events import Event
 
 from tests.interop.peers.model import Call, Certificates, Outcome, Running, Service, Serving, Stored, digest
 from tests.support.files import real_files
-from tests.support.pynet import entity, scp
+from tests.support.pynet import entity, scp, was_rejected
 from tests.support.wire import STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE, VERIFICATION
 
 _SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
@@ -86,7 +86,7 @@ class PynetdicomClient:
             tls_args=None if call.tls is None else (_client_context(call.tls), "127.0.0.1"),
         )
         if not assoc.is_established:
-            return Outcome(False, ("rejected" if assoc.is_rejected else "aborted",))
+            return Outcome(False, ("rejected" if was_rejected(assoc) else "aborted",))
         facts = steps[service](assoc)
         assoc.release()
         return Outcome(facts != () and facts[-1] != "no answer", facts)

@@ -65,8 +65,8 @@ def scu(
 def was_rejected(assoc: Association) -> bool:
     """Tell whether the peer has rejected an association that we asked for.
 
-    An answer that comes, and closes the connection, before pynetdicom looks whether there is one, counts as none there:
-    `is_rejected` stays False, and the answer is left in its queue.
+    pynetdicom looks whether it is connected after it has asked. If the peer has rejected and closed by then, it takes
+    that for a failure to connect: `is_rejected` stays False, and the rejection stays in its queue.
     """
     left = list(assoc.dul.to_user_queue.queue)
     return assoc.is_rejected or any(isinstance(each, A_ASSOCIATE) and each.result for each in left)

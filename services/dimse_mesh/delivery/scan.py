@@ -279,7 +279,7 @@ class ObjectScan:
             self._load()
 
     def _forget_newest(self, asked: float) -> None:
-        """Forget what was read last where another message may stand behind it by now, and where it is too much.
+        """Forget what was read last, if NATS was away since: another message may follow it now; or if it is too much.
 
         Args:
             asked: when the next messages were asked for.

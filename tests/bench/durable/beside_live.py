@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -34,22 +34,22 @@ class Other:
     """A client beside the live one, over and over again."""
 
     title: str
-    run: Callable[[], object]
-    """Send the workload once."""
+    port: int
+    called: str
+    """Called AE title."""
+    workload: Workload
     destination: Destination
     """Where its objects arrive."""
-    settle: Callable[[int], None] = lambda _: None
-    """Wait until the objects of so many runs are delivered."""
     runs: int = 0
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Keep it at work for the length of the block."""
+        """Keep it at work for the length of the block; at its end everything is delivered."""
         enough = threading.Event()
 
         def work() -> None:
             while not enough.is_set():
-                self.run()
+                send(self.port, self.called, self.workload)
                 self.runs += 1
 
         thread = threading.Thread(target=work)
@@ -60,7 +60,7 @@ class Other:
         finally:
             enough.set()
             thread.join()
-            self.settle(self.runs)
+            self.destination.wait_for(self.runs * self.workload.objects)
 
 
 def live(bench: Bench) -> None:
@@ -75,19 +75,9 @@ def live(bench: Bench) -> None:
         orthanc = auto_routing(bench, stack, forwarded, no_delay=True)
         entry = mesh.listeners["hospital"]
         others = (
-            Other("another live one", lambda: send(entry, LIVE, workload), direct),
-            Other(
-                "a durable one",
-                lambda: send(entry, COUNTED, workload),
-                durable,
-                lambda runs: durable.wait_for(runs * workload.objects),
-            ),
-            Other(
-                "one of Orthanc, which forwards",
-                lambda: send(orthanc.port, COUNTED, workload),
-                forwarded,
-                lambda runs: forwarded.wait_for(runs * workload.objects),
-            ),
+            Other("another live one", entry, LIVE, workload, direct),
+            Other("a durable one", entry, COUNTED, workload, durable),
+            Other("one of Orthanc, which forwards", orthanc.port, COUNTED, workload, forwarded),
         )
         send(entry, LIVE, workload)  # to warm up
         row(

@@ -1,4 +1,4 @@
-"""A rejection is seen however late our own pynetdicom looks for it."""
+"""Our tests see a rejection however late pynetdicom looks for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pynetdicom import AE, evt
 
 from tests.support.ports import reserve_port
 from tests.support.pynet import entity, scp, scu, was_rejected
-from tests.support.wire import VERIFICATION
+from tests.support.wire import IMPLICIT_LE, VERIFICATION
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.3])
@@ -19,7 +19,7 @@ def test_a_rejection_is_no_missing_connection(called: str, delay: float) -> None
     server.require_called_aet = True
     client.add_requested_context(VERIFICATION)
     slow = [(evt.EVT_REQUESTED, lambda _: time.sleep(delay))]
-    contexts = [(VERIFICATION, ["1.2.840.10008.1.2"])]
+    contexts = [(VERIFICATION, [IMPLICIT_LE])]
     with (
         scp(server, [], port=reserve_port(), contexts=contexts) as port,
         scu(client, port, called=called, handlers=slow) as assoc,

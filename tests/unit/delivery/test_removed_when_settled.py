@@ -274,7 +274,8 @@ def test_other_objects_that_have_got_the_same_numbers_stay(seed: int, often: boo
     spool = Spool(Random(seed), Book(), fails=0)
 
     def lose(number: int) -> None:
-        if not spool.random.randrange(3) if often else number % 15 == 14:
+        is_due = not spool.random.randrange(3) if often else number % 15 == 14
+        if is_due:
             spool.lose_behind(max(0, spool.last_sequence - spool.random.randrange(12)))
 
     anyio.run(lambda: deliver_all(spool, {}, meanwhile=lose))

@@ -219,7 +219,7 @@ def mesh_live(
                 **tracing,
                 **keys["hospital"],
                 "instances": near,
-                "association": {"hosted_handlers": list(handlers) if hosted else []},
+                **({"association": {"hosted_handlers": list(handlers)}} if hosted else {}),
             },
         ),
         zone_config("cloud", remote_aes=aes, more={**tracing, **keys["cloud"], "instances": far}),

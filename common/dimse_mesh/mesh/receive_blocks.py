@@ -1,7 +1,7 @@
 """Memory that sockets are read into, and where what was read may stay, so that nobody has to copy it.
 
-A `Block` is read into again only when no view refers to it any more; `last_long` tells such views. When
-every block is referred to, plain memory is lent: views of that are overwritten by the next read.
+A `Block` is read into again only when no view refers to it any more; `last_long` tells such views, and those that are
+read-only. When every block is referred to, plain memory is lent: views of that are overwritten by the next read.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def last_long(parts: Sequence[bytes | memoryview], size: int) -> bool:
     return (
         size >= _WORTH_KEEPING
         and len(parts) <= _MOST_PARTS
-        and all(isinstance(part, bytes) or isinstance(part.obj, (Block, bytes)) for part in parts)
+        and all(isinstance(part, bytes) or part.readonly or isinstance(part.obj, Block) for part in parts)
     )
 
 

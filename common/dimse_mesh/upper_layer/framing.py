@@ -73,7 +73,7 @@ class Framer:
     def feed(self, data: bytes | bytearray | memoryview) -> list[tuple[int, memoryview]]:
         """Take one read (empty is allowed); return (PDU type, body) of every PDU that it completes.
 
-        The views are valid until the next `feed`, or until the caller reuses `data`, whichever is first.
+        Views of `data` are valid until the caller reuses it; those that are read-only stay as they are.
         Memory held grows with what arrived, never beyond the announced length of one PDU (plus the slack of a
         bytearray, an eighth).
 
@@ -105,7 +105,7 @@ class Framer:
             self._usual = len(done[-1][1]) + PDU_HEADER_LENGTH
         self.contiguous = view[first:at]
         if at < size:
-            # a new buffer each time: the caller may still hold views of the former one
+            # a new buffer each time: the caller may still hold views of the former one, which nobody changes
             self._buffer = bytearray(view[at:])
             self._whole = whole
         return done
@@ -131,7 +131,7 @@ class Framer:
             buffer += view[at:]
             return len(view)
         buffer += view[at:end]
-        done.append((buffer[0], memoryview(buffer)[PDU_HEADER_LENGTH:]))
+        done.append((buffer[0], memoryview(buffer).toreadonly()[PDU_HEADER_LENGTH:]))
         self._buffer = None
         self._whole = 0
         return end

@@ -31,7 +31,7 @@ class MeshSettings(SettingsModel):
         "at window or below it: never",
     )
     chunk_size: int = Field(
-        default=496 * KIB,
+        default=640 * KIB,
         ge=4 * KIB,
         le=1020 * KIB,
         description="bytes of a data set per message at most; less over a thin line, and half of window at most",

@@ -152,26 +152,28 @@ def test_a_handler_that_is_asked_by_a_strange_executor_does_the_association_no_h
     async def trespass(played: Scene) -> None:
         async with joined(played.where, Role.SCU) as mesh:
             command = find_rq(1, 3, "1.2.3")
-            tail = command.command + (command.data or b"")
+            payload = encode_message_payload(command.command, command.data or b"")
+            frame = encode_frame(
+                played.front_end.channel,
+                FrameKind.MESSAGE,
+                payload,
+                position=1,
+                acknowledged=1 << 40,
+                flags=WHOLE,
+                context_id=command.context_id,
+            )
             for source in (mesh.address, played.executor.instance):
                 request = OperationRequest(
                     association=played.association,
-                    position=1,
-                    length=len(tail),
                     source=source.tokens,
                     source_channel=played.executor.channel,
                     sink=played.front_end.instance.tokens,
-                    sink_channel=played.front_end.channel,
-                    context_id=command.context_id,
-                    command_length=len(command.command),
-                    whole=True,
-                    acknowledged=1 << 40,
                     calling_ae="X",
                     called_ae="Y",
                     from_client=False,
                 )
                 asked = mesh.subjects.operations("hospital", ServiceName.QUERY_RETRIEVE)
-                mesh.publish(asked.sent_by(mesh.address), pack(request, tail))
+                mesh.publish(asked.sent_by(mesh.address), pack(request, frame))
             await mesh.subscribe(mesh.subjects.mine(Kind.LINK), Mailbox())  # behind them
 
     with scene(tmp_path) as played:

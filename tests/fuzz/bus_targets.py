@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from dimse_mesh.dimse import CommandSet, DimseError, parse_head
+from dimse_mesh.dimse import CommandSet, DimseError
+from dimse_mesh.endpoint.operation_message import read_operation
 from dimse_mesh.isolation.frames import LENGTH, NotAnAnswer, decode_head, encode_head
 from dimse_mesh.mesh import EnvelopeError, Message, StoredMessage, Turn, pack, unpack
 from dimse_mesh.mesh.errors import MeshError
@@ -17,6 +18,7 @@ from dimse_mesh.mesh.reader import MalformedStream, Reader
 from dimse_mesh.runtime.tracing import is_sampled, parse_traceparent, traceparent_in
 from dimse_mesh.schemas.addresses import parse_address, sender_of
 from dimse_mesh.schemas.frames import (
+    WHOLE,
     AckBody,
     FrameError,
     FrameKind,
@@ -111,8 +113,7 @@ def envelopes(data: bytes) -> None:
 def operations(data: bytes) -> None:
     """Read an operation and a refusal, with their command sets."""
     with contextlib.suppress(EnvelopeError, DimseError):
-        request, tail = unpack(OperationRequest, data)
-        parse_head(bytes(tail[: request.command_length]))
+        request = read_operation(data).request
         parse_address(request.source)
         parse_address(request.sink)
     with contextlib.suppress(EnvelopeError, DimseError):
@@ -188,7 +189,9 @@ def _envelopes() -> Sequence[bytes]:
 
 
 def _operations() -> Sequence[bytes]:
-    return [pack(model, store()[:6]) for model in MODELS if isinstance(model, OperationRequest | Refusal)]
+    frame = encode_frame(7, FrameKind.MESSAGE, encode_message_payload(store()), position=1, flags=WHOLE)
+    tails: dict[type[BaseModel], bytes] = {OperationRequest: frame, Refusal: store()}
+    return [pack(model, tails[type(model)]) for model in MODELS if type(model) in tails]
 
 
 def _subjects() -> Sequence[bytes]:

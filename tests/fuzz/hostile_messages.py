@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dimse_mesh.mesh import pack
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
 from dimse_mesh.schemas.association import OpenReply, OpenRequest, OpenResult
-from dimse_mesh.schemas.frames import FrameKind, encode_frame, iter_frames
+from dimse_mesh.schemas.frames import FrameKind, encode_frame, encode_u32, iter_frames
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
 from dimse_mesh.schemas.service import Dead, Heartbeat, Obituary, WireModel
 from dimse_mesh.schemas.slots import SlotRequest
@@ -214,21 +214,27 @@ def _operation(association: str, channel: int, known: Overheard, rng: random.Ran
     ).command
     head = OperationRequest(
         association=association,
-        position=rng.randrange(1 << 20),
-        length=rng.randrange(1, 1 << 20),
         source=source.tokens,
         source_channel=channel,
         sink=sink.tokens,
-        sink_channel=rng.choice((*known.channels, 1)),
-        context_id=rng.randrange(256),
-        command_length=rng.choice((len(command), 0, 1 << 20)),
-        whole=rng.random() < 0.5,
-        acknowledged=rng.choice((0, 1 << 40)),
         calling_ae="X",
         called_ae="Y",
         from_client=rng.random() < 0.5,
     )
-    return pack(head, command)
+    frames = b"".join(
+        encode_frame(
+            rng.choice((*known.channels, 1)),
+            rng.choice((FrameKind.MESSAGE, FrameKind.MESSAGE, FrameKind.MESSAGE, *FrameKind)),
+            encode_u32(rng.choice((len(command), len(command), 0, 1 << 20))),
+            command,
+            position=rng.randrange(1 << 20),
+            acknowledged=rng.choice((0, 1 << 40)),
+            flags=rng.randrange(4),
+            context_id=rng.randrange(256),
+        )
+        for _ in range(rng.choice((1, 1, 1, 0, 2)))
+    )
+    return pack(head, frames)
 
 
 def hostile_messages(

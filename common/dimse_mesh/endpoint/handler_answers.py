@@ -15,17 +15,16 @@ from dimse_mesh.dimse import (
     StatusCategory,
     category,
     failure_status_for,
-    parse_head,
 )
 from dimse_mesh.endpoint.identity import handler_of
 from dimse_mesh.endpoint.openings import Openings
+from dimse_mesh.endpoint.operation_message import read_operation
 from dimse_mesh.endpoint.ports import Half
 from dimse_mesh.endpoint.timers import HalfTimers
 from dimse_mesh.mesh import EnvelopeError, Message, unpack
 from dimse_mesh.mesh.complaints import Complaints
 from dimse_mesh.runtime.tracing import traceparent_in
-from dimse_mesh.schemas.frames import WHOLE, FrameKind, encode_message_payload
-from dimse_mesh.schemas.operation import OperationRequest, Refusal
+from dimse_mesh.schemas.operation import Refusal
 from dimse_mesh.streams.inbound import Arrival
 
 _NO_REFUSAL = frozenset((StatusCategory.SUCCESS, StatusCategory.WARNING, StatusCategory.PENDING))
@@ -58,18 +57,16 @@ class HandlerAnswers:
     def approved(self, message: Message) -> None:
         """Give an operation to the half whose peer is to perform it."""
         try:
-            request, tail = unpack(OperationRequest, message.payload)
-            command, data = tail[: request.command_length], tail[request.command_length :]
-            head = parse_head(bytes(command))
+            request, frame, _, head = read_operation(message.payload)
         except (EnvelopeError, DimseError):
             self._complaints.dropped("a malformed operation", message.sender)
             return
-        half = self._halves.get(request.sink_channel)
+        half = self._halves.get(frame.channel)
         if half is None or half in self._timers.released:
             return
         handler, home_zone = message.sender, half.identity.home_zone
         remote = half.identity.remote
-        sources = self._openings.takers(request.sink_channel) if remote is None else (remote,)
+        sources = self._openings.takers(frame.channel) if remote is None else (remote,)
         if (
             handler is None
             or not handler.is_handler_of(handler_of(head.command_field), home_zone)
@@ -77,20 +74,8 @@ class HandlerAnswers:
         ):
             self._complaints.dropped("an operation, which its sender may not approve", handler)
             return
-        traceparent = traceparent_in(message.headers)
-        half.operation_approved(
-            Arrival(
-                request.position,
-                request.length,
-                FrameKind.MESSAGE,
-                WHOLE if request.whole else 0,
-                request.context_id,
-                memoryview(encode_message_payload(bytes(command), data)),
-                traceparent,
-                approved=True,
-            ),
-            request.acknowledged,
-        )
+        arrival = Arrival.of(frame, traceparent_in(message.headers), approved=True)
+        half.operation_approved(arrival, frame.acknowledged)
 
     def unserved(self, message: Message) -> None:
         """Have a half ask again: nats-server says that the queue group of its operation is empty."""

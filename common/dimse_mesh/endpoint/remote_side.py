@@ -19,7 +19,6 @@ from dimse_mesh.schemas.frames import (
     decode_ack_body,
     decode_u32,
     decode_u64,
-    sequence_length,
 )
 from dimse_mesh.streams.inbound import Arrival
 from dimse_mesh.streams.outbound import OutboundError
@@ -60,8 +59,7 @@ class RemoteSide:
                 return
             self.pump()
         else:
-            length = sequence_length(kind, len(frame.payload))
-            self._arrived(Arrival(frame.position, length, kind, frame.flags, frame.context_id, frame.payload))
+            self._arrived(Arrival.of(frame))
 
     def _control(self, frame: Frame) -> None:
         kind, half = frame.kind, self._half

@@ -31,7 +31,7 @@ from dimse_mesh.runtime.counters import Counters, Load
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.runtime.tracing import traceparent_in
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress, Role
-from dimse_mesh.schemas.frames import Frame, FrameError, FrameKind, iter_frames, sequence_length
+from dimse_mesh.schemas.frames import Frame, FrameError, FrameKind, iter_frames
 from dimse_mesh.schemas.subjects import Kind
 from dimse_mesh.streams.congestion import CongestionWindow, CongestionWindows
 from dimse_mesh.streams.inbound import Arrival
@@ -297,16 +297,7 @@ class Router:
         if half in self._released:
             self._after_release(half, frame, sender)
         elif frame.kind == FrameKind.MESSAGE and headers:
-            length = sequence_length(frame.kind, len(frame.payload))
-            arrival = Arrival(
-                frame.position,
-                length,
-                frame.kind,
-                frame.flags,
-                frame.context_id,
-                frame.payload,
-                traceparent_in(headers),
-            )
+            arrival = Arrival.of(frame, traceparent_in(headers))
             half.operation_approved(arrival, frame.acknowledged)
         else:
             half.frame_received(frame)

@@ -27,6 +27,22 @@ from dimse_mesh.schemas.operation import OperationRequest
 from dimse_mesh.streams.outbound import Lane, Segment
 
 
+def request_head(identity: AssociationIdentity) -> bytes:
+    """Return what stands before the frame of every request that goes through a handler."""
+    assert identity.remote is not None
+    return pack(
+        OperationRequest(
+            association=identity.association,
+            source=identity.local.instance.tokens,
+            source_channel=identity.local.channel,
+            sink=identity.remote.instance.tokens,
+            calling_ae=identity.calling_ae,
+            called_ae=identity.called_ae,
+            from_client=identity.from_client,
+        )
+    )
+
+
 def message(
     identity: AssociationIdentity,
     position: int,
@@ -36,14 +52,13 @@ def message(
     command: bytes,
     data: bytes,
     whole: bool,
-    traceparent: str | None,
-    subject: str | None,
+    through: tuple[str, bytes] | None = None,
     seal: SealSegment | None = None,
 ) -> Segment:
     """Return a command set, with its data set if that is `whole`.
 
     Args:
-        subject: of the handlers through which it goes; None: straight to the other endpoint.
+        through: subject of the handlers that it goes to, and the `request_head`; None: straight to the other endpoint.
     """
     assert identity.remote is not None
     flags = WHOLE if whole else 0
@@ -51,40 +66,22 @@ def message(
         data = seal(
             FrameKind.MESSAGE, position, flags=flags, context_id=context_id, clear=command, secret=data
         )
-    length = len(command) + len(data)
-    if subject is None:
-        frame = encode_frame(
-            identity.remote.channel,
-            FrameKind.MESSAGE,
-            encode_u32(len(command)),
-            command,
-            data,
-            position=position,
-            acknowledged=acknowledged,
-            flags=flags,
-            context_id=context_id,
-        )
-        return Segment(position, length, Lane.CONTROL, frame, traceparent=traceparent)
-    request = OperationRequest(
-        association=identity.association,
+    frame = encode_frame(
+        identity.remote.channel,
+        FrameKind.MESSAGE,
+        encode_u32(len(command)),
+        command,
+        data,
         position=position,
-        length=length,
-        source=identity.local.instance.tokens,
-        source_channel=identity.local.channel,
-        sink=identity.remote.instance.tokens,
-        sink_channel=identity.remote.channel,
-        context_id=context_id,
-        command_length=len(command),
-        whole=whole,
         acknowledged=acknowledged,
-        calling_ae=identity.calling_ae,
-        called_ae=identity.called_ae,
-        from_client=identity.from_client,
+        flags=flags,
+        context_id=context_id,
     )
-    payload = pack(request, b"".join((command, data)))
-    return Segment(
-        position, length, Lane.HANDLER, payload, subject, identity.local.channel, traceparent=traceparent
-    )
+    length = len(command) + len(data)
+    if through is None:
+        return Segment(position, length, Lane.CONTROL, frame)
+    subject, head = through
+    return Segment(position, length, Lane.HANDLER, head + frame, subject, identity.local.channel)
 
 
 def chunk(

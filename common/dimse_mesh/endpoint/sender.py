@@ -72,6 +72,7 @@ class Sender:
         "_on_void_complete",
         "_operation",
         "_pending",
+        "_request_head",
         "_run_end",
         "_settings",
         "_streaming",
@@ -115,6 +116,7 @@ class Sender:
         self._inline_limit = min(settings.inline_limit, self._chunk_size)
         self._gatherer = ChunkGatherer(self._chunk_for(_FIRST_CHUNK))
         self._pending = PendingResponses()
+        self._request_head = b""
         self._head: CommandHead | None = None
         self._command = b""
         self._context_id = 0
@@ -297,8 +299,7 @@ class Sender:
             command=command,
             data=b"".join(data),
             whole=whole,
-            traceparent=None,
-            subject=self._subject(head.command_field),
+            through=self._through(head.command_field),
             seal=self.seal,
         )
         if not is_response and head.command_field != CommandField.C_CANCEL_RQ:
@@ -308,9 +309,13 @@ class Sender:
         if self._watch is not None and is_response:
             self._watch.answered(head)
 
-    def _subject(self, command_field: int) -> str | None:
+    def _through(self, command_field: int) -> tuple[str, bytes] | None:
         service = handler_of(command_field)
-        return None if service is None else self._courier.handler_subject(self._identity.home_zone, service)
+        if service is None:
+            return None
+        if not self._request_head:
+            self._request_head = segments.request_head(self._identity)
+        return self._courier.handler_subject(self._identity.home_zone, service), self._request_head
 
     def _start_operation(self, head: CommandHead, position: int, end: int | None) -> str | None:
         operation = self._new_operation(head, position, end)
@@ -446,8 +451,7 @@ class Sender:
             command=cancel_request(operation.head.message_id).encode(),
             data=b"",
             whole=True,
-            traceparent=None,
-            subject=self._subject(CommandField.C_CANCEL_RQ),
+            through=self._through(CommandField.C_CANCEL_RQ),
             seal=self.seal,
         )
         segment.awaited = False

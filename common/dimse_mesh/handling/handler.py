@@ -15,13 +15,13 @@ from dimse_mesh.dimse import (
     FailureReason,
     Tag,
     failure_status_for,
-    parse_head,
     response_to,
 )
 from dimse_mesh.endpoint.carrier import Carrier
 from dimse_mesh.endpoint.identity import dimse_service, handler_of
+from dimse_mesh.endpoint.operation_message import read_operation
 from dimse_mesh.endpoint.tracing import RPC_SYSTEM
-from dimse_mesh.mesh import EnvelopeError, Message, pack, unpack
+from dimse_mesh.mesh import EnvelopeError, Message, pack
 from dimse_mesh.mesh.complaints import Complaints
 from dimse_mesh.policy import OperationQuestion, Policy, PolicyRefusal
 from dimse_mesh.policy.configured import UNRECOGNIZED
@@ -63,9 +63,7 @@ class OperationHandler:
     def handle(self, message: Message) -> None:
         """Approve or refuse one operation."""
         try:
-            request, tail = unpack(OperationRequest, message.payload)
-            command = _command_in(tail, request.command_length)
-            head = parse_head(command)
+            request, frame, command, head = read_operation(message.payload)
         except (EnvelopeError, DimseError) as error:
             self._complaints.dropped(f"a malformed operation ({error.code})", message.sender)
             return
@@ -95,7 +93,7 @@ class OperationHandler:
             self._mesh.publish(self._mesh.subjects.to(sink, Kind.OP), message.payload, headers=headers)
             self._telemetry.end(span)
         else:
-            self._refuse(request, command, refusal, source)
+            self._refuse(request, frame.position, command, refusal, source)
             self._telemetry.end(span, error_code=refusal.code)
 
     def _may_ask(self, request: OperationRequest, source: InstanceAddress, sink: InstanceAddress) -> bool:
@@ -126,7 +124,12 @@ class OperationHandler:
         )
 
     def _refuse(
-        self, request: OperationRequest, command: bytes, why: PolicyRefusal, source: InstanceAddress
+        self,
+        request: OperationRequest,
+        position: int,
+        command: bytes,
+        why: PolicyRefusal,
+        source: InstanceAddress,
     ) -> None:
         command_set = CommandSet.parse(command)
         field = command_set.command_field
@@ -139,13 +142,7 @@ class OperationHandler:
         refusal = Refusal(
             association=request.association,
             channel=request.source_channel,
-            position=request.position,
+            position=position,
             code=why.code,
         )
         self._mesh.publish(self._mesh.subjects.to(source, Kind.REFUSED), pack(refusal, tail))
-
-
-def _command_in(tail: memoryview, length: int) -> bytes:
-    if len(tail) < length:
-        raise EnvelopeError("the command set is cut off")
-    return bytes(tail[:length])

@@ -2,7 +2,7 @@
 
 from dimse_mesh.mesh.connection import Mesh, open_mesh
 from dimse_mesh.mesh.discovery import EndpointStats, ServiceDescription, ServiceEndpoint, announce
-from dimse_mesh.mesh.envelope import pack, unpack
+from dimse_mesh.mesh.envelope import pack, unpack, unpack_known
 from dimse_mesh.mesh.errors import (
     EnvelopeError,
     ForeignVersion,
@@ -70,4 +70,5 @@ __all__ = [
     "purge_up_to",
     "remove_message",
     "unpack",
+    "unpack_known",
 ]

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -21,6 +22,10 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 MAX_HEAD = 256 * 1024
 """Bytes of a head. Larger ones are refused before they are parsed."""
 
+_KNOWN = 1024
+"""Heads that `unpack_known` remembers: of so many associations at once."""
+_LONGEST_KNOWN = 2048
+"""Bytes of the longest of them."""
 _LENGTH = struct.Struct(">I")
 _VERSION = VERSION.octet
 
@@ -38,18 +43,46 @@ def unpack(model: type[ModelT], payload: bytes) -> tuple[ModelT, memoryview]:
         ForeignVersion: another major version made it.
         EnvelopeError: truncated, a head over `MAX_HEAD`, or not a `model`. Carries no content of the payload.
     """
+    end = _end_of_head(payload)
+    return _validated(model, payload[_LENGTH.size : end]), memoryview(payload)[end:]
+
+
+def unpack_known(model: type[ModelT], payload: bytes) -> tuple[ModelT, memoryview]:
+    """Do the same for messages that often have the same head: one that was read lately is not read again.
+
+    Raises:
+        EnvelopeError: as `unpack`.
+    """
+    end = _end_of_head(payload)
+    if end > _LONGEST_KNOWN:  # so that nobody can have us remember much
+        return unpack(model, payload)
+    head = _validated_lately(model, payload[_LENGTH.size : end])
+    assert isinstance(head, model)
+    return head, memoryview(payload)[end:]
+
+
+def _end_of_head(payload: bytes) -> int:
     if len(payload) < _LENGTH.size:
         raise EnvelopeError("the envelope is shorter than its length field")
     (word,) = _LENGTH.unpack_from(payload)
     version, length = word >> 24, word & 0xFF_FFFF
     if version >> 4 != VERSION.major:
         raise ForeignVersion(ProtocolVersion.of(version))
-    end = _LENGTH.size + length
+    end = _LENGTH.size + int(length)
     if length > MAX_HEAD or end > len(payload):
         raise EnvelopeError("the envelope's head is longer than allowed or than the payload")
+    return end
+
+
+def _validated(model: type[ModelT], text: bytes) -> ModelT:
     try:
-        head = model.__pydantic_validator__.validate_json(payload[_LENGTH.size : end])
+        head: ModelT = model.__pydantic_validator__.validate_json(text)
     except ValidationError:
         # Without `from`: pydantic's text repeats the input, which may be patient data.
         raise EnvelopeError(f"the envelope's head is not a {model.__name__}") from None
-    return head, memoryview(payload)[end:]
+    return head
+
+
+@lru_cache(maxsize=_KNOWN)
+def _validated_lately(model: type[BaseModel], text: bytes) -> BaseModel:
+    return _validated(model, text)

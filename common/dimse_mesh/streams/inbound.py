@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Self
 
-from dimse_mesh.schemas.frames import FrameKind
+from dimse_mesh.schemas.frames import Frame, FrameKind, sequence_length
 
 _FIRST_OWING = 64 * 1024
 """Consumed bytes of which the other side is told first; then of twice as much each time."""
@@ -32,6 +33,15 @@ class Arrival:
     traceparent: str | None = None
     approved: bool = False
     """Whether a handler has sent it, as one of its own operations."""
+
+    @classmethod
+    def of(cls, frame: Frame, traceparent: str | None = None, *, approved: bool = False) -> Self:
+        """Return the segment that a frame carries."""
+        kind, payload = frame.kind, frame.payload
+        length = sequence_length(kind, len(payload))
+        return cls(
+            frame.position, length, kind, frame.flags, frame.context_id, payload, traceparent, approved
+        )
 
 
 class WindowOverrun(Exception):

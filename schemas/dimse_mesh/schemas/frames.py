@@ -253,7 +253,7 @@ def decode_u64(payload: memoryview) -> int:
     return int(_U64.unpack_from(payload)[0])
 
 
-def iter_frames(payload: bytes) -> Iterator[Frame]:
+def iter_frames(payload: bytes | memoryview) -> Iterator[Frame]:
     """Yield every frame of a NATS payload.
 
     Raises:
@@ -276,3 +276,15 @@ def iter_frames(payload: bytes) -> Iterator[Frame]:
         if offset > end:
             raise FrameError("frame payload cut short")
         yield Frame(channel, kind, flags, context_id, position, acknowledged, view[start:offset])
+
+
+def only_frame(payload: bytes | memoryview) -> Frame:
+    """Return the frame that is all of a payload.
+
+    Raises:
+        FrameError: it holds none, or something behind it.
+    """
+    frame = next(iter_frames(payload), None)
+    if frame is None or HEADER.size + len(frame.payload) != len(payload):
+        raise FrameError("another number of frames than one")
+    return frame

@@ -1,8 +1,8 @@
 """Messages of one DIMSE operation on its way through a handler.
 
-The command set, and the data set when it is small, follow the head as the envelope's raw tail: `command_length`
-bytes of command set, then the data set. Once the handler has approved, the same message goes on to the sink's
-private subject.
+A request is the MESSAGE frame that its sink is to get, behind a head that says whose it is. The head is the same for
+all requests of one end of an association, so it is encoded and read once. Once the handler has approved, the same
+message goes on to the sink's private subject.
 """
 
 from __future__ import annotations
@@ -17,24 +17,16 @@ from dimse_mesh.schemas.service import AeTitle, Channel, Position, WireModel
 
 
 class OperationRequest(WireModel):
-    """A DIMSE request (or C-CANCEL) from either endpoint. Tail: command set, then the data set if it is whole."""
+    """Who asks for an operation, of whom. Tail: a MESSAGE frame with the DIMSE request (or C-CANCEL).
+
+    The frame's position, with `association` and `source`, is the operation's id.
+    """
 
     association: AssociationId
-    position: Position
-    """Of this segment in its direction; with `association` and `source` the operation's id."""
-    length: Annotated[int, Field(ge=1, le=1 << 30)]
-    """Of the segment in the sequence: by how much it moves the position."""
     source: AddressText
     """The instance that asks: the handler compares it with the subject, the sink with the half that it knows."""
     source_channel: Channel
     sink: AddressText
-    sink_channel: Channel
-    context_id: Annotated[int, Field(ge=0, le=255)]
-    command_length: Annotated[int, Field(ge=0, le=1 << 30)]
-    whole: bool
-    """True: the data set (if any) is in the tail. False: it follows in DATA frames."""
-    acknowledged: Position
-    """Position up to which the source consumed the other direction."""
     calling_ae: AeTitle
     called_ae: AeTitle
     from_client: bool

@@ -13,6 +13,7 @@ from dimse_mesh.policy import ConfiguredPolicy
 from dimse_mesh.runtime.routing import DimseService, Route
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
+from dimse_mesh.schemas.frames import WHOLE, FrameKind, encode_frame, encode_message_payload
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
 from dimse_mesh.schemas.service import ServiceName
 from tests.support.wire import VERIFICATION, Command, cancel_rq, request, response, store_rq
@@ -62,21 +63,16 @@ def operation(
     source, sink = (FRONT, EXECUTOR) if from_client else (EXECUTOR, FRONT)
     head = OperationRequest(
         association="a",
-        position=7,
-        length=max(1, len(command) + len(data)),
         source=source.tokens,
         source_channel=1,
         sink=sink.tokens,
-        sink_channel=2,
-        context_id=1,
-        command_length=len(command),
-        whole=True,
-        acknowledged=0,
         calling_ae=calling,
         called_ae=called,
         from_client=from_client,
     )
-    return Message(f"T.zone.home.x.{source.tokens}", "T.elsewhere", pack(head, command + data))
+    payload = encode_message_payload(command, data)
+    frame = encode_frame(2, FrameKind.MESSAGE, payload, position=7, flags=WHOLE, context_id=1)
+    return Message(f"T.zone.home.x.{source.tokens}", "T.elsewhere", pack(head, frame))
 
 
 def refused_with(sent: Sent) -> int | None:

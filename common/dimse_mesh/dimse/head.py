@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from enum import IntEnum
 from functools import lru_cache
-from struct import Struct
 from typing import Final, NamedTuple
 
 from dimse_mesh.dimse.elements import UNDEFINED_LENGTH, end_of_undefined, unpack_header
 from dimse_mesh.dimse.errors import CommandSetError, DimseErrorCode
-
-_unpack_us: Final = Struct("<H").unpack_from
 
 NO_DATA_SET: Final = 0x0101
 """Value of CommandDataSetType that says: no data set follows (PS3.7 §E.1). Any other says: one does."""
@@ -106,7 +103,7 @@ def _head_of(data: bytes) -> CommandHead:
             offset = end_of_undefined(data, start)
         elif word in _NUMBERS:
             if length == 2:
-                (number,) = _unpack_us(data, start)
+                number = data[start] | data[start + 1] << 8
             elif length:
                 number = int.from_bytes(data[start : start + min(length, 2)], "little")
             else:

@@ -46,7 +46,8 @@ class BackPressure:
         peer, outbound = half.peer, half.sender.outbound
         congestion = outbound.congestion
         assert congestion is not None
-        self._look_at_operations()
+        if self.full or len(half.operations) > self._limit.shared:
+            self._look_at_operations()
         if outbound.exhausted or half.sender.unsent or self.full:
             peer.pause_reading()
             congestion.leave(self)
@@ -56,8 +57,7 @@ class BackPressure:
             peer.pause_reading()
             congestion.wait(self)
         else:
-            peer.limit_reads(congestion.read_size)
-            peer.resume_reading()
+            peer.resume_reading(congestion.read_size)
             congestion.reads(self)
 
     def leave(self) -> None:

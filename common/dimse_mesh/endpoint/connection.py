@@ -446,21 +446,19 @@ class PeerConnection(asyncio.BufferedProtocol):
                 writer.flush()
         return size
 
-    def limit_reads(self, size: int) -> None:
-        """Read no more than `size` bytes at a time, from now on.
-
-        While that is less than a read may have, the receiver is told of each read, though it completes no PDU.
-        """
-        self._limit = min(size, self._blocks.read_size)
-
     def pause_reading(self) -> None:
         """Stop reading the socket, so that TCP slows the peer."""
         if self._reading and self._transport is not None and not self._lost:
             self._reading = False
             self._read_or_not()
 
-    def resume_reading(self) -> None:
-        """Read the socket again."""
+    def resume_reading(self, most: int | None = None) -> None:
+        """Read the socket again; no more than `most` bytes at a time from now on, if given.
+
+        While that is less than a read may have, the receiver is told of each read, though it completes no PDU.
+        """
+        if most is not None:
+            self._limit = min(most, self._blocks.read_size)
         if not self._reading and self._transport is not None and not self._lost:
             self._reading = True
             if self._left:
@@ -473,8 +471,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         if not self._discarding:
             self._discarding = True
             self._discarded = -DISCARDED_FREELY
-        self.limit_reads(DISCARDED_AT_ONCE)
-        self.resume_reading()
+        self.resume_reading(DISCARDED_AT_ONCE)
 
     def end_output(self) -> bool:
         """Let the peer know that nothing more comes, when what was written is out; False: TLS can't."""

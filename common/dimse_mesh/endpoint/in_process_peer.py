@@ -174,9 +174,6 @@ class InProcessPeer:
         """Answer A-ASSOCIATE-RJ."""
         self._come(rejection, over=True)
 
-    def limit_reads(self, size: int) -> None:
-        """Do nothing: it sends fragment by fragment."""
-
     def end_turn(self) -> None:
         """Do nothing: it waits before it sends."""
 
@@ -188,7 +185,7 @@ class InProcessPeer:
         if not self.over:
             self._may_send.clear()
 
-    def resume_reading(self) -> None:
+    def resume_reading(self, most: int | None = None) -> None:  # noqa: ARG002 - it sends fragment by fragment
         """Let it send again."""
         self._may_send.set()
 

@@ -82,9 +82,6 @@ class DicomPeer(Protocol):
     def leave(self) -> None:
         """Tell nobody any more; what still comes is discarded."""
 
-    def limit_reads(self, size: int) -> None:
-        """Read no more than `size` bytes at a time, from now on."""
-
     def end_turn(self) -> None:
         """Let what it has sent wait, from the PDU on that follows the one being handled, until it is read again."""
 
@@ -94,8 +91,8 @@ class DicomPeer(Protocol):
     def pause_reading(self) -> None:
         """Hold it back."""
 
-    def resume_reading(self) -> None:
-        """Read it again."""
+    def resume_reading(self, most: int | None = None) -> None:
+        """Read it again; no more than `most` bytes at a time from now on, if given."""
 
     def write_message(self, context_id: int, command: bytes, data: bytes | memoryview | None) -> int:
         """Send a command set, with its data set unless that is None; return the bytes written."""

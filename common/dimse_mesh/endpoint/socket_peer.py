@@ -284,10 +284,6 @@ class SocketPeer:
         """Tell nobody any more; what still comes is discarded."""
         self._opening = self._user = None
 
-    def limit_reads(self, size: int) -> None:
-        """Read no more than `size` bytes at a time, from now on."""
-        self._connection.limit_reads(size)
-
     def end_turn(self) -> None:
         """Hand on no more than the PDU that is being handled."""
         self._turn_over = True
@@ -300,9 +296,9 @@ class SocketPeer:
         """Hold it back."""
         self._connection.pause_reading()
 
-    def resume_reading(self) -> None:
-        """Read it again."""
-        self._connection.resume_reading()
+    def resume_reading(self, most: int | None = None) -> None:
+        """Read it again; no more than `most` bytes at a time from now on, if given."""
+        self._connection.resume_reading(most)
 
     # the connection's side
 

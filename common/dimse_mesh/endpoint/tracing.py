@@ -55,15 +55,10 @@ class OperationTracing:
         """Start the span of an operation that our peer asks for."""
         if not self._telemetry.tracing:
             return
-        span = self._telemetry.start_span(
-            service,
-            kind="server",
-            parent=self._performed(),
-            root=True,
-            attributes=_attributes(operation.head, service, identity),
-        )
-        operation.span = span
-        operation.traceparent = self._telemetry.traceparent(span) if span is not None else None
+        span = self._telemetry.start_span(service, kind="server", parent=self._performed(), root=True)
+        if span is not None:
+            span.attributes.update(_attributes(operation.head, service, identity))
+            operation.span, operation.traceparent = span, span.traceparent
 
     def _performed(self) -> str | None:
         """Return the trace of the one operation that our peer is performing, if there is exactly one."""
@@ -81,10 +76,9 @@ class OperationTracing:
     def request_passed_on(self, head: CommandHead, traceparent: str, identity: AssociationIdentity) -> None:
         """Start the span of a request that our peer is asked now."""
         service = dimse_service(head.command_field)
-        span = self._telemetry.start_span(
-            service, kind="client", parent=traceparent, attributes=_attributes(head, service, identity)
-        )
+        span = self._telemetry.start_span(service, kind="client", parent=traceparent)
         if span is not None:
+            span.attributes.update(_attributes(head, service, identity))
             self._passed_on[head.message_id] = span
 
     def response_sent(self, head: CommandHead) -> None:

@@ -126,7 +126,7 @@ class CongestionWindow:
     @property
     def full(self) -> bool:
         """Whether nothing more should be sent."""
-        return self.under_way >= self.window
+        return self._sent - self._arrived >= self.window
 
     @property
     def contended(self) -> bool:
@@ -189,6 +189,8 @@ class CongestionWindow:
 
     def let_read(self) -> None:
         """Let sources that wait read, as far as there is room."""
+        if not self._waiting:
+            return
         room = self.window - self.under_way
         reads = min(
             len(self._waiting), -(-room // self.read_size)

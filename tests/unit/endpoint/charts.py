@@ -59,8 +59,6 @@ class ChartPeer:
     def leave(self) -> None:
         self.user = None
 
-    def limit_reads(self, size: int) -> None: ...
-
     def end_turn(self) -> None: ...
 
     def rest(self, seconds: float) -> None: ...
@@ -68,7 +66,7 @@ class ChartPeer:
     def pause_reading(self) -> None:
         self._note("> peer held back")
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self, most: int | None = None) -> None: ...
 
     def write_message(self, context_id: int, command: bytes, data: bytes | memoryview | None) -> int:
         message = DimseMessage(context_id, command, None if data is None else bytes(data))

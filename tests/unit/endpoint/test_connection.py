@@ -416,9 +416,9 @@ async def test_a_peer_whose_bytes_take_long_is_read_in_smaller_pieces_and_then_a
         for _ in range(12):
             await send(2)
         assert lent() == LEAST_READ
-        pair.connection.limit_reads(100)
+        pair.connection.resume_reading(100)
         assert lent() == 100, "the owner's limit holds, too"
-        pair.connection.limit_reads(buffer)
+        pair.connection.resume_reading(buffer)
         pair.notes.most = 10
         for _ in range(12):
             await send(2)

@@ -310,7 +310,8 @@ class SocketPeer:
             user = self._user
             pdu_type, body = pdus[index]
             if user is not None and machine.takes_data and pdu_type == PduType.P_DATA_TF:
-                behind = index if self._pdvs else user.run_received(pdus, index, contiguous)
+                alone = self._pdvs or index + 1 == count  # a run has two PDUs at least
+                behind = index if alone else user.run_received(pdus, index, contiguous)
                 if behind == index:
                     behind += self._fragments(user, pdus, index)
                 index = behind

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from dimse_mesh.mesh.quiet import Quiet
-from dimse_mesh.policy.decision import Decision, Subscriber
-from dimse_mesh.policy.questions import AdmissionQuestion, OpeningQuestion, OperationQuestion
+from dimse_mesh.policy.decision import Decision, PolicyRefusal, Subscriber
+from dimse_mesh.policy.questions import AdmissionQuestion, OpeningQuestion, OperationQuestion, Question
 from dimse_mesh.runtime.counters import APPROVED, Counters
 from dimse_mesh.runtime.origin import origin_of
 
@@ -22,25 +22,24 @@ def refusal_log() -> Subscriber:
     quiet = Quiet(lines=LINES_A_MINUTE)
 
     def log_unless_repeated(decision: Decision) -> None:
+        if decision.refusal is None:
+            return
         more = 0
-        if decision.refusal is not None and isinstance(decision.question, AdmissionQuestion):
+        if isinstance(decision.question, AdmissionQuestion):
             untold = quiet.untold((origin_of(decision.question.peer_host), decision.refusal.code))
             if untold is None:
                 return
             more = untold
-        _log_refusal(decision, more)
+        _log_refusal(decision.question, decision.refusal, more)
 
     return log_unless_repeated
 
 
-def _log_refusal(decision: Decision, untold: int) -> None:
+def _log_refusal(question: Question, refusal: PolicyRefusal, untold: int) -> None:
     """Write the line for a refusal; `untold`: how many admissions like it have had none."""
-    if decision.refusal is None:
-        return
-    question, code = decision.question, decision.refusal.code
-    if decision.refusal.rule:
-        code = f"{code} by {decision.refusal.rule}"
-    rejection = decision.refusal.rejection
+    code, rejection = refusal.code, refusal.rejection
+    if refusal.rule:
+        code = f"{code} by {refusal.rule}"
     answer = "" if rejection is None else f" ({rejection.describe()})"
     match question:
         case AdmissionQuestion():

@@ -40,9 +40,10 @@ class TimeCredit:
 
     def earn(self, size: int) -> None:
         """Note that so many bytes have come."""
-        self._left += size * SECONDS_PER_BYTE
+        earned = size * SECONDS_PER_BYTE
+        self._left += earned
         if self.address is not None:
-            self.address.earn(size)
+            self.address._left += earned
 
     def spend(self, now: float, taken: float) -> float:
         """Note that a turn has taken so many seconds; return for how many the connection has to rest."""

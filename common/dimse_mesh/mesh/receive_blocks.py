@@ -11,6 +11,8 @@ from typing import Final
 
 _WORTH_KEEPING: Final = 32 * 1024
 _MOST_PARTS: Final = 64
+_MOST_HELD: Final = 2
+"""Bytes of memory for each byte that is kept: else who sends little in large PDUs would have us hold all of them."""
 MOST_BLOCKS: Final = 16
 """Blocks of one event loop, 16 MiB: what slow peers hold beyond them is copied."""
 
@@ -32,16 +34,22 @@ class Block(bytearray):
 
 
 def last_long(parts: Sequence[bytes | memoryview], size: int) -> bool:
-    """Tell whether bytes may be kept as they are: they stay so, and are worth the blocks that they keep from use.
+    """Tell whether bytes may be kept as they are: they stay so, and are worth the memory that they keep from use.
 
     Args:
         size: of all parts together.
     """
-    return (
-        size >= _WORTH_KEEPING
-        and len(parts) <= _MOST_PARTS
-        and all(isinstance(part, bytes) or part.readonly or isinstance(part.obj, Block) for part in parts)
-    )
+    if size < _WORTH_KEEPING or len(parts) > _MOST_PARTS:
+        return False
+    held = 0
+    for part in parts:
+        if isinstance(part, memoryview) and part.readonly:
+            held += memoryview(part.obj).nbytes
+        elif isinstance(part, bytes) or isinstance(part.obj, Block):  # blocks are few, whatever they hold
+            held += len(part)
+        else:
+            return False
+    return held <= _MOST_HELD * size
 
 
 class ReceiveBlocks:

@@ -10,10 +10,11 @@ import pytest
 from dimse_mesh.endpoint import segments
 from dimse_mesh.endpoint.chunks import ChunkGatherer
 from dimse_mesh.endpoint.identity import AssociationIdentity
-from dimse_mesh.mesh import ReceiveBlocks
+from dimse_mesh.mesh import ReceiveBlocks, last_long
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress, Role
 from dimse_mesh.schemas.frames import LAST, iter_frames
 from dimse_mesh.streams.outbound import Segment
+from dimse_mesh.upper_layer import Framer, PduType, encode_pdu
 
 CHUNK = 100_000
 READ = 256 * 1024
@@ -72,6 +73,31 @@ def test_chunks_are_the_data_set_wherever_it_lay(most: int, fragment: int, read:
 def test_chunks_of_large_reads_are_sent_from_where_they_were_read() -> None:
     sent = passed_on(bytes(1_000_000), ReceiveBlocks(read_size=READ), fragment=131_066)
     assert all(segment.data for segment in sent)
+
+
+def test_pdus_that_are_cut_by_the_ends_of_reads_are_sent_from_where_they_lie() -> None:
+    """As a socket brings them: a read ends where nothing more has come."""
+    rng = random.Random(1)
+    data = rng.randbytes(1_000_000)
+    blocks, framer, gatherer = ReceiveBlocks(read_size=READ), Framer(max_length=20_000), ChunkGatherer(CHUNK)
+    wire = b"".join(
+        encode_pdu(PduType.P_DATA_TF, data[at : at + 20_000]) for at in range(0, len(data), 20_000)
+    )
+    chunks: list[list[bytes | memoryview]] = []
+    at = 0
+    while at < len(wire):
+        piece = wire[at : at + rng.randint(60_000, READ)]
+        at += len(piece)
+        blocks.lend(READ)[: len(piece)] = piece
+        for _, body in framer.feed(blocks.filled(len(piece))):
+            chunks.extend(gatherer.add(body))
+        framer.let_go()
+        gatherer.keep()
+    chunks.append(gatherer.take())
+    assert b"".join(chain.from_iterable(chunks)) == data
+    assert all(last_long(parts, CHUNK) for parts in chunks)
+    copied = sum(len(part) for parts in chunks for part in parts if isinstance(part, bytes))
+    assert copied < len(data) // 4  # what little a read has brought behind the end of a chunk
 
 
 def test_chunks_of_many_small_fragments_are_copied() -> None:

@@ -158,6 +158,9 @@ def test_a_refusal_repeats_what_the_response_must_say() -> None:
     assert bytes(tail) == response(asked, 0x0124).command
 
 
+STORE = operation(store_rq(1, "1.2.3", b"").command).payload
+
+
 @pytest.mark.parametrize(
     "payload",
     [
@@ -165,7 +168,12 @@ def test_a_refusal_repeats_what_the_response_must_say() -> None:
         b"\xff" * 40,
         operation(b"").payload,
         operation(b"\0\0").payload,
-        operation(store_rq(1, "1.2.3", b"").command).payload[:-3],
+        STORE[:-3],
+        STORE + b"x",
+        STORE + encode_frame(2, FrameKind.MESSAGE, encode_message_payload(b"")),
+        STORE.partition(b"}")[0] + b"}",
+        STORE.partition(b"}")[0] + b"}" + encode_frame(2, FrameKind.DATA, b"data"),
+        STORE.partition(b"}")[0] + b"}" + encode_frame(2, FrameKind.MESSAGE, b"\0\0\1\0"),
     ],
 )
 def test_a_malformed_operation_is_dropped(payload: bytes) -> None:

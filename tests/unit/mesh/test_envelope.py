@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimse_mesh.mesh import EnvelopeError, ForeignVersion, pack, unpack
+from dimse_mesh.mesh import EnvelopeError, ForeignVersion, pack, unpack, unpack_known
 from dimse_mesh.mesh.envelope import MAX_HEAD
 from dimse_mesh.schemas.service import Dead, Heartbeat, Obituary
 from dimse_mesh.schemas.version import VERSION
@@ -44,6 +44,24 @@ def test_garbage_raises_envelope_error_only(payload: bytes) -> None:
 def test_a_truncated_envelope_is_refused(cut: int) -> None:
     with pytest.raises(EnvelopeError):
         unpack(Obituary, pack(OBITUARY)[:cut])
+
+
+@given(payload=st.binary(max_size=200))
+def test_a_head_that_is_known_is_read_as_any_other(payload: bytes) -> None:
+    packed = pack(OBITUARY, payload)
+    assert unpack_known(Obituary, packed) == unpack_known(Obituary, packed) == unpack(Obituary, packed)
+    with pytest.raises(EnvelopeError):
+        unpack_known(Heartbeat, packed)  # the same text as another model
+    with pytest.raises(EnvelopeError):
+        unpack_known(Obituary, payload)
+
+
+def test_a_long_head_is_not_remembered() -> None:
+    text = b'{"dead":{"role":"scu","instance":"a"},"more":"' + b"x" * 3000 + b'"}'
+    first, second = (unpack_known(Obituary, envelope(text))[0] for _ in range(2))
+    assert first == second == OBITUARY
+    assert first is not second
+    assert unpack_known(Obituary, pack(OBITUARY))[0] is unpack_known(Obituary, pack(OBITUARY))[0]
 
 
 def test_a_head_over_the_bound_is_not_even_parsed() -> None:

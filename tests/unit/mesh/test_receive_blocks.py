@@ -66,6 +66,16 @@ def test_neither_little_nor_many_pieces_are_kept_where_they_are() -> None:
     assert not last_long((whole, memoryview(bytearray(SIZE))), 2 * SIZE)
 
 
+def test_what_is_read_only_stays_where_it_is_unless_it_holds_far_more_than_it_is() -> None:
+    """A PDU that was cut by the end of a read lies in memory of its own, which nobody changes."""
+    pdu = memoryview(bytearray(4 * SIZE)).toreadonly()
+    assert last_long((pdu[6:],), 4 * SIZE - 6)
+    assert last_long(
+        (pdu[-SIZE:], pdu[: 3 * SIZE]), 4 * SIZE
+    )  # one behind the other, each cut by a chunk's end
+    assert not last_long((pdu[:SIZE],), SIZE)
+
+
 def test_asking_whether_a_block_is_referred_to_leaves_what_lies_in_it() -> None:
     block = Block(b"abc")
     assert block.unused

@@ -19,6 +19,7 @@ from dimse_mesh.schemas.frames import (
     encode_u32,
     encode_u64,
     iter_frames,
+    only_frame,
 )
 
 U64 = st.integers(0, 2**64 - 1)
@@ -53,6 +54,14 @@ def test_frames_in_a_row_come_back_as_they_were(
         (channel, kind, flags, context, position, acknowledged, b"".join(parts))
         for channel, kind, parts, position, acknowledged, flags, context in row
     ]
+
+
+def test_the_only_frame_of_a_payload_is_all_of_it() -> None:
+    payload = encode_frame(1, FrameKind.DATA, b"data", position=2)
+    assert only_frame(payload) == next(iter_frames(payload))
+    for odd in (b"", payload + b"x", payload + payload, payload[:-1], payload[:5]):
+        with pytest.raises(FrameError):
+            only_frame(odd)
 
 
 @given(st.lists(frames, min_size=1, max_size=3), st.data())

@@ -64,6 +64,17 @@ def test_view_of_a_split_pdu_still_held_does_not_hinder_the_next_feed() -> None:
     assert bytes(held) == P_DATA[6:]
 
 
+def test_a_split_pdu_lies_in_memory_that_nobody_changes() -> None:
+    framer = Framer(max_length=100)
+    data = bytearray(b"\x04\0\0\0\0\x04abcd" * 2)
+    assert framer.feed(memoryview(data)[:8]) == []
+    (_, split), (_, whole) = framer.feed(memoryview(data)[8:])
+    assert (split.readonly, whole.readonly) == (True, False)
+    data[:] = bytes(len(data))
+    framer.feed(b"\x04\0\0\0\0\x04")
+    assert (bytes(split), bytes(whole)) == (b"abcd", bytes(4))
+
+
 def test_the_reads_buffer_may_be_reused_while_a_partial_pdu_is_pending() -> None:
     framer = Framer(max_length=64)
     buffer = bytearray(P_DATA[:9])

@@ -1,18 +1,20 @@
 """The head of a command set: what routing and policy need to know of a message (PS3.7 §6.3.1, Annex E).
 
-`parse_head` checks only the elements that it returns; everything else in a command set concerns the peers alone and
-passes byte for byte. Unknown, private and repeated elements, other groups, odd lengths, a wrong group length and an
-unreadable rest are therefore no errors.
+`parse_head` runs once for every message. It checks only the elements that it returns; everything else in a command
+set concerns the peers alone and passes byte for byte. Unknown, private and repeated elements, other groups, odd
+lengths, a wrong group length and an unreadable rest are therefore no errors.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
-from functools import lru_cache
+from struct import Struct
 from typing import Final, NamedTuple
 
 from dimse_mesh.dimse.elements import UNDEFINED_LENGTH, end_of_undefined, unpack_header
 from dimse_mesh.dimse.errors import CommandSetError, DimseErrorCode
+
+_unpack_us: Final = Struct("<H").unpack_from
 
 NO_DATA_SET: Final = 0x0101
 """Value of CommandDataSetType that says: no data set follows (PS3.7 §E.1). Any other says: one does."""
@@ -76,23 +78,19 @@ class CommandHead(NamedTuple):
 
 
 def parse_head(data: bytes | memoryview) -> CommandHead:
-    """Read the head of a command set, of which the last few are remembered: several ask for that of one message.
+    """Read the head of a command set.
 
     A number of another length than 2 is read by its first two bytes; an empty one counts as absent.
 
     Raises:
         CommandSetError: the command field or the data set type is missing, or there are two command fields.
     """
-    return _head_of(bytes(data))
-
-
-@lru_cache(maxsize=8)
-def _head_of(data: bytes) -> CommandHead:
     end = len(data)
     offset = 0
     command_field = data_set_type = status = -1
     message_id = responded_to = 0
-    affected = requested = b""
+    affected: bytes | memoryview = b""
+    requested: bytes | memoryview = b""
     while offset + 8 <= end:
         word, length = unpack_header(data, offset)
         start = offset + 8
@@ -103,7 +101,7 @@ def _head_of(data: bytes) -> CommandHead:
             offset = end_of_undefined(data, start)
         elif word in _NUMBERS:
             if length == 2:
-                number = data[start] | data[start + 1] << 8
+                (number,) = _unpack_us(data, start)
             elif length:
                 number = int.from_bytes(data[start : start + min(length, 2)], "little")
             else:

@@ -296,7 +296,7 @@ def publish_raw(port: int, messages: Iterator[tuple[bytes, bytes, bytes]]) -> No
 def test_rubbish_and_floods_cost_little_and_end_nothing(tmp_path: Path) -> None:
     with scene(tmp_path) as played:
         instances, port = played.where.fleet.instances, played.where.nats.port
-        before = {instance.pid: instance.resident() for instance in instances}
+        before = {instance.pid: instance.allocated() for instance in instances}
         publish_raw(port, rubbish("DIMSE", played))
         played.store(2)
         for number, kind in enumerate(deadly_frames(played.front_end, played.executor), 3):
@@ -304,7 +304,7 @@ def test_rubbish_and_floods_cost_little_and_end_nothing(tmp_path: Path) -> None:
             played.store(number)  # behind it
         ask_find(played.client, 20)
         played.client.received.clear()
-        grown = {f"{i.zone}/{i.service}": i.resident() - before[i.pid] for i in instances}
+        grown = {f"{i.zone}/{i.service}": i.allocated() - before[i.pid] for i in instances}
         played.client.release()
         wait_until(lambda: played.archive.released == 1, "the release")
         said = "".join(instance.child.log.read_text() for instance in instances)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.process import open_files, resident_bytes
+from tests.support.process import anonymous_bytes, open_files
 
 ALARMS = (
     "Traceback",
@@ -35,17 +35,17 @@ class Steadiness:
 
     def begin(self) -> None:
         """Note what there is before the attack."""
-        self._at_first = self._resident()
+        self._at_first = self._allocated()
         self.descriptors = {name: open_files(pid) for name, pid in self.pids.items()}
         self._seen = {path: path.stat().st_size for path in self.logs}
 
     def settled(self) -> None:
         """Note what there is once caches and windows are warm."""
-        self._settled = self._resident()
+        self._settled = self._allocated()
 
     def table(self) -> str:
         """Return the memory of each process, in MiB: before, after the first fifth, now."""
-        now = self._resident()
+        now = self._allocated()
         rows = [f"{'process':32}{'before':>8}{'warm':>8}{'after':>8}  MiB"]
         rows += [
             f"{name:32}{self._at_first[name] >> 20:8}{self._settled.get(name, 0) >> 20:8}{now[name] >> 20:8}"
@@ -61,7 +61,7 @@ class Steadiness:
         """
         if dict(pids) != dict(self.pids):
             return [f"processes have changed: {dict(self.pids)} before, {dict(pids)} now"]
-        now = self._resident()
+        now = self._allocated()
         found = [
             f"{name} grew by {now[name] - before >> 20} MiB after the first fifth"
             for name, before in self._settled.items()
@@ -74,5 +74,5 @@ class Steadiness:
             found += [line for line in lines if any(alarm in line for alarm in ALARMS)][:10]
         return found
 
-    def _resident(self) -> dict[str, int]:
-        return {name: resident_bytes(pid) for name, pid in self.pids.items()}
+    def _allocated(self) -> dict[str, int]:
+        return {name: anonymous_bytes(pid) for name, pid in self.pids.items()}

@@ -66,13 +66,13 @@ def test_thousand_associations_open_in_a_burst_and_cost_little_when_idle(tmp_pat
                 warm = await join(where.entry)
                 assert await warm.open(TARGET) == "accepted"
                 assert await warm.release()
-                before = [i.resident() for i in endpoints]
+                before = [i.allocated() for i in endpoints]
                 began = time.monotonic()
                 members, answers = await open_burst(where.entry, BURST)
                 took = time.monotonic() - began
                 assert answers == {"accepted": BURST}
                 assert crowd["open"] == BURST
-                each = [(i.resident() - was) / BURST for i, was in zip(endpoints, before, strict=True)]
+                each = [(i.allocated() - was) / BURST for i, was in zip(endpoints, before, strict=True)]
                 await asyncio.sleep(1)
                 cpu = [i.cpu() for i in endpoints]
                 await asyncio.sleep(IDLE_SECONDS)
@@ -82,7 +82,7 @@ def test_thousand_associations_open_in_a_burst_and_cost_little_when_idle(tmp_pat
                 await settled(lambda: crowd["open"] == 0, "the target's associations end")
                 names = [i.service for i in endpoints]
                 print(f"\n{BURST} associations opened in {took:.1f} s")
-                print("KiB resident each", {n: round(b / KIB) for n, b in zip(names, each, strict=True)})
+                print("KiB each", {n: round(b / KIB) for n, b in zip(names, each, strict=True)})
                 print("share of a core, idle", {n: f"{s:.1%}" for n, s in zip(names, shares, strict=True)})
                 assert max(each) < RESIDENT_EACH
                 assert max(shares) < CORE_SHARE
@@ -148,7 +148,7 @@ class Footprint:
     def __init__(self, instance: Instance) -> None:
         self.files = instance.descriptors()
         self.threads = instance.threads()
-        self.resident = instance.resident()
+        self.allocated = instance.allocated()
 
 
 def test_associations_one_after_another_leave_nothing_behind(tmp_path: Path) -> None:
@@ -209,8 +209,8 @@ def test_associations_one_after_another_leave_nothing_behind(tmp_path: Path) -> 
                 await files_settle(endpoints, [b.files for b in before])
                 after = [Footprint(i) for i in endpoints]
                 for instance, gauges, was, now in zip(endpoints, idle, before, after, strict=True):
-                    grown = (now.resident - was.resident) / 1e6
-                    print(f"\n{instance.service}: {was.files} -> {now.files} files, {grown:+.1f} MB resident")
+                    grown = (now.allocated - was.allocated) / 1e6
+                    print(f"\n{instance.service}: {was.files} -> {now.files} files, {grown:+.1f} MB")
                     print(
                         {name.removeprefix("dimse_mesh_"): value for name, value in gauges.items() if value}
                     )

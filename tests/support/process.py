@@ -241,7 +241,18 @@ def open_files(pid: int) -> int:
 
 def resident_bytes(pid: int, *, peak: bool = False) -> int:
     """Return the resident memory of `pid`, or the most that it ever was (`peak`)."""
-    wanted = "VmHWM:" if peak else "VmRSS:"
+    return _status_bytes(pid, "VmHWM:" if peak else "VmRSS:")
+
+
+def anonymous_bytes(pid: int) -> int:
+    """Return the resident memory of `pid` that no file is behind: what it has allocated.
+
+    Pages of files say nothing of a leak: where memory is wanted the kernel drops them, and they come back.
+    """
+    return _status_bytes(pid, "RssAnon:")
+
+
+def _status_bytes(pid: int, wanted: str) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(wanted):
             return int(line.split()[1]) * 1024

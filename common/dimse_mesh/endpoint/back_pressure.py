@@ -46,8 +46,7 @@ class BackPressure:
         peer, outbound = half.peer, half.sender.outbound
         congestion = outbound.congestion
         assert congestion is not None
-        if self.full or len(half.operations) > self._limit.shared:
-            self._look_at_operations()
+        self._look_at_operations()
         if outbound.exhausted or half.sender.unsent or self.full:
             peer.pause_reading()
             congestion.leave(self)

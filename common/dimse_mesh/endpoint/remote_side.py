@@ -6,7 +6,6 @@ association was being opened. Segments go to the receiver, which writes them to 
 
 from __future__ import annotations
 
-from dimse_mesh.endpoint.faults import FAULTS
 from dimse_mesh.endpoint.half_state import HalfState
 from dimse_mesh.endpoint.identity import handler_of
 from dimse_mesh.endpoint.peer import PROVIDER_ABORT, DicomPeer
@@ -41,13 +40,13 @@ class RemoteSide:
 
     def frame_received(self, frame: Frame) -> None:
         """Handle a frame."""
-        try:
-            if frame.kind < FrameKind.ACK:
-                self._segment(frame)
-            else:
-                self._control(frame)
-        except FAULTS as error:
-            self._half.blame(error)
+        self._half.guarded(lambda: self._handle(frame))
+
+    def _handle(self, frame: Frame) -> None:
+        if frame.kind < FrameKind.ACK:
+            self._segment(frame)
+        else:
+            self._control(frame)
 
     def _segment(self, frame: Frame) -> None:
         kind = frame.kind
@@ -98,13 +97,14 @@ class RemoteSide:
 
     def operation_approved(self, arrival: Arrival, acknowledged: int) -> None:
         """Handle a request that came through a handler."""
-        try:
+
+        def handle() -> None:
             self.attached = True
             if acknowledged:
                 self._acknowledged(acknowledged)
             self._arrived(arrival)
-        except FAULTS as error:
-            self._half.blame(error)
+
+        self._half.guarded(handle)
 
     def operation_refused(self, position: int, status: int, code: str, *, by: InstanceAddress) -> None:
         """Handle the refusal of an operation of our own peer; only by a handler that was asked for it."""

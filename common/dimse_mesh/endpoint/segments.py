@@ -19,8 +19,8 @@ from dimse_mesh.schemas.frames import (
     PdusHead,
     encode_frame,
     encode_head,
+    encode_message_payload,
     encode_pdus_head,
-    encode_u32,
     encode_u64,
 )
 from dimse_mesh.schemas.operation import OperationRequest
@@ -69,9 +69,7 @@ def message(
     frame = encode_frame(
         identity.remote.channel,
         FrameKind.MESSAGE,
-        encode_u32(len(command)),
-        command,
-        data,
+        encode_message_payload(command, data),
         position=position,
         acknowledged=acknowledged,
         flags=flags,

@@ -72,7 +72,6 @@ class Sender:
         "_on_void_complete",
         "_operation",
         "_pending",
-        "_read_size",
         "_request_head",
         "_run_end",
         "_settings",
@@ -115,8 +114,6 @@ class Sender:
         self._assembler = MessageAssembler()
         self._chunk_size = settings.chunk_size & ~1
         self._inline_limit = min(settings.inline_limit, self._chunk_size)
-        self._read_size = _FIRST_CHUNK
-        """Bytes of a read, by which chunks are made."""
         self._gatherer = ChunkGatherer(self._chunk_for(_FIRST_CHUNK))
         self._pending = PendingResponses()
         self._request_head = b""
@@ -206,12 +203,10 @@ class Sender:
     def end_of_read(self) -> None:
         """Copy what would be overwritten, and let chunks be no larger than reads: over a thin line both are small."""
         self._run_end = None
-        if self._gatherer.size:
-            self._gatherer.keep()
+        self._gatherer.keep()
         congestion = self.outbound.congestion
-        if congestion is not None and congestion.read_size != self._read_size:
-            self._read_size = congestion.read_size
-            self._gatherer.resize(self._chunk_for(self._read_size))
+        if congestion is not None:
+            self._gatherer.resize(self._chunk_for(congestion.read_size))
 
     def _chunk_for(self, read_size: int) -> int:
         """Return the size of a chunk; an even one, so that the other side's fragments are (PS3.8 §9.3.5.1)."""

@@ -40,10 +40,9 @@ class TimeCredit:
 
     def earn(self, size: int) -> None:
         """Note that so many bytes have come."""
-        earned = size * SECONDS_PER_BYTE
-        self._left += earned
+        self._left += size * SECONDS_PER_BYTE
         if self.address is not None:
-            self.address._left += earned
+            self.address.earn(size)
 
     def spend(self, now: float, taken: float) -> float:
         """Note that a turn has taken so many seconds; return for how many the connection has to rest."""

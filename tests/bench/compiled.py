@@ -16,18 +16,30 @@ import sys
 import tempfile
 from pathlib import Path
 
-MODULES = (
-    "schemas.frames",
-    "upper_layer.framing",
-    "upper_layer.state",
-    "dimse.head",
-    "dimse.message",
-    *(f"streams.{name}" for name in ("congestion", "inbound", "outbound", "probing")),
-    *(f"mesh.{name}" for name in ("envelope", "reader", "turn")),
-    *(f"endpoint.{name}" for name in ("chunks", "connection", "courier", "deadlines", "half", "half_state")),
-    *(f"endpoint.{name}" for name in ("identity", "operations", "outcomes", "peer_side", "pending")),
-    *(f"endpoint.{name}" for name in ("receiver", "remote_side", "segments", "sender", "socket_peer")),
-    *(f"endpoint.{name}" for name in ("time_shares", "tracing")),
+MODULES = tuple(
+    f"{package}.{module}"
+    for package, modules in (
+        ("schemas", "frames"),
+        ("upper_layer", "framing state"),
+        ("dimse", "command encoding head message status tags"),
+        ("streams", "congestion inbound outbound probing"),
+        ("mesh", "envelope nats_connection reader subscription turn"),
+        ("policy", "configured decision subscribers"),
+        ("runtime", "counters telemetry"),
+        ("endpoint", "back_pressure carrier chunks connection courier deadlines faults half half_state"),
+        (
+            "endpoint",
+            "handler_answers identity occupancy openings operation_limit operation_message operations",
+        ),
+        (
+            "endpoint",
+            "outcomes peer peer_side pending ports receiver remote_side segments sender socket_peer",
+        ),
+        ("endpoint", "summary time_shares timed_work timers tracing"),
+        ("handling", "handler"),
+        ("association", "live"),
+    )
+    for module in modules.split()
 )
 """What runs for each PDU, frame and message, without what mypyc can't compile (async generators)."""
 _BUILD = """

@@ -185,11 +185,12 @@ def site(
     port: int | None = None,
     env: Mapping[str, str] | None = None,
     nats: NatsServer | None = None,
+    data_dir: bool = True,
 ) -> Iterator[Site]:
     """Start the two zones; everything that the hospital gets is for ARCHIVE, durable.
 
     What an earlier site has kept in the same directory is there again; `port` is then the destination's. `nats` is
-    used instead of a nats-server of the mesh's own.
+    used instead of a nats-server of the mesh's own; without `data_dir` nobody says where that keeps its data.
     """
     servers = {} if nats is None else {"nats": {"servers": [nats.url]}}
     port = port or reserve_port()
@@ -207,5 +208,6 @@ def site(
             "cloud", remote_aes=[ae, *more_aes], more={"delivery": quick, **servers, **(cloud or {})}
         ),
     ]
-    with Mesh.start(directory, configs, env=env, nats_port=None if nats is None else nats.port) as mesh:
+    nats_port = None if nats is None else nats.port
+    with Mesh.start(directory, configs, env=env, nats_port=nats_port, jetstream=data_dir) as mesh:
         yield Site(mesh, port)

@@ -78,3 +78,15 @@ def test_nothing_goes_twice_while_nobody_is_killed(tmp_path: Path) -> None:
             client.release()
         inbox.wait_for(2_000)
     assert len(set(inbox.instances)) == len(inbox.instances) == 2_000
+
+
+def test_what_was_acknowledged_outlasts_a_stop_though_nobody_says_where_to_keep_it(tmp_path: Path) -> None:
+    sent, inbox = [synthetic(number, 200_000) for number in range(3)], Inbox()
+    with site(tmp_path, data_dir=False) as where, where.open() as client:
+        for number, content in enumerate(sent, 1):
+            assert store(client, content, number) == 0
+        client.release()
+    assert (tmp_path / "hospital.jetstream").is_dir()
+    with site(tmp_path, data_dir=False) as where, where.destination(inbox):
+        arrived = inbox.wait_for(len(sent))
+    assert [got.data for got in arrived] == [content.data for content in sent]

@@ -91,7 +91,7 @@ class Mesh:
 
         Args:
             nats_port: of the nats-server that the configurations name; None: one of the mesh's own.
-            jetstream: whether that has JetStream though no route is durable.
+            jetstream: whether that has JetStream though no route is durable, and keeps its data in `directory`/data.
         """
         directory.mkdir(parents=True, exist_ok=True)
         paths = []

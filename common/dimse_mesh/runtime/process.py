@@ -213,7 +213,9 @@ def describe(service: ServiceName, settings: ZoneSettings, counters: Counters) -
     endpoints: list[ServiceEndpoint] = []
 
     def stats() -> EndpointStats:
-        done = counters.handled if service in HANDLERS else counters.operations
+        counted = counters.handled if service in HANDLERS else counters.operations
+        # An endpoint's process may host several handlers, and counts for all of them.
+        done = {key: count for key, count in counted.items() if _handles(service, key[0])}
         total = sum(done.values())
         good = sum(count for (_, outcome), count in done.items() if outcome in {APPROVED, "success"})
         return EndpointStats(requests=total, errors=total - good)
@@ -236,6 +238,19 @@ def describe(service: ServiceName, settings: ZoneSettings, counters: Counters) -
         case ServiceName.DELIVERY:
             text = "Delivery: sends what durable routes have acknowledged to this zone's AEs"
     return ServiceDescription(service, version("dimse-mesh"), text, endpoints)
+
+
+def _handles(service: ServiceName, operation: str) -> bool:
+    """Tell whether an operation, as counters name it, is one of a service's."""
+    match service:
+        case ServiceName.STORE:
+            return operation == "C-STORE"
+        case ServiceName.QUERY_RETRIEVE:
+            return operation in {"C-FIND", "C-MOVE", "C-GET", "C-CANCEL"}
+        case ServiceName.N_SERVICE:
+            return operation.startswith("N-")
+        case _:
+            return True
 
 
 def drain_seconds(service: ServiceName, settings: ZoneSettings) -> float:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -40,7 +46,7 @@ from dimse_mesh.runtime.settings_policy import PolicySettings
 from dimse_mesh.runtime.settings_priors import PriorsSettings
 from dimse_mesh.runtime.settings_scu import ScuSettings
 from dimse_mesh.runtime.yaml_file import read_yaml
-from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.service import HANDLERS, ServiceName
 
 
 class HandlerSettings(SettingsModel):
@@ -68,6 +74,11 @@ class Instances(SettingsModel):
         description="deliveries; none: 1 if a durable route of a zone under the same `up` leads to an AE of this one, "
         "or its own routes have hooks or go by origin",
     )
+
+    def beside(self, hosted: Collection[ServiceName]) -> Self:
+        """Return the same with 0 for handlers that are hosted, where their own number is not said."""
+        unsaid = {handler.value for handler in hosted} - self.model_fields_set
+        return self.model_copy(update=dict.fromkeys(unsaid, 0))
 
     def of(self, service: ServiceName) -> int:
         """Return the number of instances of `service`, as configured: 0 where nothing is said."""
@@ -122,7 +133,11 @@ class ZoneSettings(BaseSettings):
         default_factory=ObservabilitySettings, description="logs, traces, metrics, health"
     )
     audit: AuditSettings | None = Field(default=None, description="audit trail; none: none is kept")
-    instances: Instances = Field(default_factory=Instances, description="processes per service under up")
+    instances: Instances = Field(
+        default_factory=Instances,
+        description="processes per service under up: one number for all, or one for each; a hosted handler has none "
+        "if its own isn't said",
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -136,12 +151,16 @@ class ZoneSettings(BaseSettings):
         """Order the sources: environment, then the file."""
         return env_settings, init_settings
 
-    @field_validator("instances", mode="before")
+    @field_validator("instances", mode="wrap")
     @classmethod
-    def _one_number_for_all(cls, value: Any) -> Any:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return dict.fromkeys(Instances.model_fields.keys() - {"delivery"}, value)
-        return value
+    def _one_number_for_all(cls, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        if not isinstance(value, int) or isinstance(value, bool):
+            return validate(value)
+        made = validate(dict.fromkeys(Instances.model_fields.keys() - {"delivery"}, value))
+        made.model_fields_set.difference_update(
+            HANDLERS
+        )  # said of none of them: a hosted one needs no process
+        return made
 
     @model_validator(mode="after")
     def _durable_routes_name_their_destination(self) -> Self:
@@ -180,12 +199,12 @@ class ZoneSettings(BaseSettings):
         endpoint = {ServiceName.ASSOCIATION: self.association, ServiceName.SCU: self.scu}.get(service)
         return () if endpoint is None else tuple(map(ServiceName, endpoint.hosted_handlers))
 
-    def processes(self, service: ServiceName) -> int:
-        """Return how many processes of `service` are wanted: none of a handler that is hosted, if not said."""
-        hosted = {handler for endpoint in ServiceName for handler in self.hosted_by(endpoint)}
-        if service in hosted and service.value not in self.instances.model_fields_set:
-            return 0
-        return self.instances.of(service)
+    @property
+    def processes(self) -> Instances:
+        """How many processes of each service are wanted: none of a handler that is hosted, if not said."""
+        return self.instances.beside(
+            {handler for endpoint in ServiceName for handler in self.hosted_by(endpoint)}
+        )
 
     @property
     def is_durable(self) -> bool:
@@ -306,7 +325,8 @@ def _unreadable(text: str) -> str:
 
 def dump_complete(settings: ZoneSettings) -> str:
     """Return the settings as YAML, complete with defaults, secrets masked."""
-    data = _masked(settings.model_dump(mode="json", by_alias=True))
+    complete = settings.model_copy(update={"instances": settings.processes})
+    data = _masked(complete.model_dump(mode="json", by_alias=True))
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 

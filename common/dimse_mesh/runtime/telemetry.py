@@ -55,8 +55,13 @@ class Telemetry:
         instance: str,
         counters: Counters,
         environ: Mapping[str, str],
+        hosted: bool = False,
     ) -> Telemetry:
-        """Build the traces and metrics that the settings and the OTEL_ environment variables ask for."""
+        """Build the traces and metrics that the settings and the OTEL_ environment variables ask for.
+
+        Args:
+            hosted: the service is in the process of another one, which is what OTEL_SERVICE_NAME names.
+        """
         traced = is_traced(environ)
         if not traced and settings.http is None:
             return cls()
@@ -65,9 +70,10 @@ class Telemetry:
         from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
         # The resource that the environment describes (OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES) wins.
+        name = {"service.name": f"dimse-mesh-{service.value.replace('_', '-')}"}
         named = Resource(
             {
-                "service.name": f"dimse-mesh-{service.value.replace('_', '-')}",
+                **name,
                 "service.namespace": "dimse-mesh",
                 "service.version": version("dimse-mesh"),
                 "service.instance.id": instance,
@@ -76,6 +82,8 @@ class Telemetry:
         )
         described = OTELResourceDetector().detect()
         resource = Resource.create().merge(named).merge(described)
+        if hosted:
+            resource = resource.merge(Resource(name))
         metrics: Metrics | None = None
         if settings.http is not None:
             from dimse_mesh.runtime.metrics import Metrics

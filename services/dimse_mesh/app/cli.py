@@ -69,7 +69,10 @@ def up(
     ] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="Where that nats-server keeps JetStream's data. None: a temporary folder."),
+        typer.Option(
+            help="Where that nats-server keeps JetStream's data. Without it: FILE.jetstream beside the file of the "
+            "first zone with durable routes; no JetStream if there is none."
+        ),
     ] = None,
 ) -> None:
     """Run every service of these zones; print `ready` when all are ready. Ctrl-C drains."""

@@ -69,6 +69,7 @@ async def _telemetry(context: ServiceContext, service: ServiceName) -> AsyncIter
         instance=context.instance,
         counters=context.counters,
         environ=os.environ,
+        hosted=True,
     )
     try:
         yield telemetry

@@ -9,7 +9,6 @@ then executors, then handlers, and NATS last.
 from __future__ import annotations
 
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -63,12 +62,15 @@ class _OwnNats:
 
     url: str
     keys: KeyFolder
-    store: Path
+    store: Path | None
+    """None: it has no JetStream."""
 
     def environment(self, zone: str) -> dict[str, str]:
         """Return the environment of a zone's services."""
-        own = {"DIMSE_MESH_SPOOL__STORE_DIR": str(self.store.absolute())}
-        return nats_environment(self.url, self.keys.zone(zone)) | own
+        environment = nats_environment(self.url, self.keys.zone(zone))
+        if self.store is not None:
+            environment["DIMSE_MESH_SPOOL__STORE_DIR"] = str(self.store.absolute())
+        return environment
 
     def settings(self, zone: str) -> NatsSettings:
         """Return how the supervisor connects for a zone."""
@@ -91,7 +93,7 @@ def children_of(zone: Zone, nats: dict[str, str], delivered_to: Collection[str])
     http = zone.settings.observability.http
     specs: list[ChildSpec] = []
     for service in ServiceName:
-        count = zone.settings.processes(service)
+        count = zone.settings.processes.of(service)
         if service is ServiceName.DELIVERY and zone.settings.instances.delivery is None:
             count = int(zone.settings.zone in delivered_to)
         for index in range(count):
@@ -113,7 +115,7 @@ class Supervisor:
         zones: their files and settings.
         nursery: forks the services.
         nats_port: start a nats-server there and use it instead of `nats.servers`; None: use those.
-        data_dir: where that nats-server keeps JetStream's data; None: nowhere that lasts.
+        data_dir: where that nats-server keeps JetStream's data; None: it has no JetStream.
         announce: called once, when everything is ready.
     """
 
@@ -158,17 +160,14 @@ class Supervisor:
         """Keep the embedded nats-server running on one port until cancelled; start with where it is and its keys."""
         assert self._nats_port is not None
         port, pause, told = available_port(self._nats_port), 0.0, False
-        jetstream = self._data_dir is not None or any(zone.settings.is_durable for zone in self._zones)
-        with (
-            tempfile.TemporaryDirectory(prefix="dimse-mesh-jetstream-") as folder,
-            local_keys(port, [zone.settings for zone in self._zones], jetstream=jetstream) as (
-                keys,
-                accounts,
-            ),
+        store = self._data_dir
+        jetstream = store is not None
+        with local_keys(port, [zone.settings for zone in self._zones], jetstream=jetstream) as (
+            keys,
+            accounts,
         ):
             while True:
                 started = time.monotonic()
-                store = self._data_dir or Path(folder)
                 code: int | None = None
                 try:
                     async with embedded_server(

@@ -34,11 +34,21 @@ def supervise(
     nursery.start()
     try:
         supervisor = Supervisor(
-            zones, nursery=nursery, nats_port=nats_port, data_dir=data_dir, announce=announce
+            zones,
+            nursery=nursery,
+            nats_port=nats_port,
+            data_dir=data_dir or _default_data_dir(zones),
+            announce=announce,
         )
         anyio.run(supervisor.run)
     finally:
         nursery.close()
+
+
+def _default_data_dir(zones: Sequence[Zone]) -> Path | None:
+    """Return where objects of durable routes are kept if nobody says: beside the zone's file, where they outlast us."""
+    durable = next((zone for zone in zones if zone.settings.is_durable), None)
+    return None if durable is None else durable.config.with_suffix(".jetstream")
 
 
 def _zones(files: Sequence[Path]) -> list[Zone]:

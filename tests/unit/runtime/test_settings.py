@@ -69,12 +69,30 @@ def test_a_hosted_handler_has_no_process_of_its_own_unless_that_is_asked_for(tmp
     settings = load_settings(write(tmp_path, text))
     assert settings.hosted_by(ServiceName.ASSOCIATION) == (ServiceName.STORE,)
     assert settings.hosted_by(ServiceName.STORE) == ()
-    counts = [settings.processes(service) for service in HANDLERS]
-    assert counts == [0, 1, 0]
+    assert [settings.processes.of(service) for service in HANDLERS] == [0, 1, 0]
     beside = load_settings(write(tmp_path, text + "instances: {store: 2}\n"))
-    assert [beside.processes(service) for service in HANDLERS] == [2, 1, 0]
+    assert [beside.processes.of(service) for service in HANDLERS] == [2, 1, 0]
+    for_all = load_settings(
+        write(tmp_path, text.replace("{hosted", "{reuse_port: true, hosted", 1) + "instances: 3\n")
+    )
+    assert [for_all.processes.of(service) for service in ServiceName] == [3, 0, 3, 0, 3, 0]
     assert "stands here twice" in problems(tmp_path, "zone: a\nscu: {hosted_handlers: [store, store]}")[0]
     assert "hosted_handlers" in problems(tmp_path, "zone: a\nscu: {hosted_handlers: [scu]}")[0]
+
+
+def test_what_check_prints_starts_the_same_processes(tmp_path: Path) -> None:
+    text = "zone: a\nassociation: {hosted_handlers: [store, n_service]}\ninstances: {n_service: 2}\n"
+    settings = load_settings(write(tmp_path, text))
+    printed = dump_complete(settings)
+    assert yaml.safe_load(printed)["instances"] == {
+        "association": 1,
+        "store": 0,
+        "query_retrieve": 1,
+        "n_service": 2,
+        "scu": 1,
+        "delivery": None,
+    }
+    assert load_settings(write(tmp_path, printed)).processes == settings.processes
 
 
 NAMING = (

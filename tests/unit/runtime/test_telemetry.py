@@ -37,6 +37,29 @@ def telemetry(environ: dict[str, str], ratio: float = 1.0) -> Telemetry:
     )
 
 
+def test_a_hosted_handler_keeps_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator names every pod; what the endpoint of a pod hosts is another service."""
+    with Collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "dimse-mesh-association")
+        monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
+        for hosted in (False, True):
+            made = Telemetry.from_settings(
+                ObservabilitySettings(tracing_ratio=1.0),
+                service=ServiceName.STORE,
+                zone="a",
+                instance="i1",
+                counters=Counters(),
+                environ={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint},
+                hosted=hosted,
+            )
+            made.end(made.start_span("store C-STORE", root=True))
+            anyio.run(made.stop)
+        names = [span.resource["service.name"] for span in collector.spans]
+        assert names == ["dimse-mesh-association", "dimse-mesh-store"]
+        assert {span.resource["deployment.environment.name"] for span in collector.spans} == {"test"}
+
+
 def test_without_endpoint_nothing_is_traced() -> None:
     off = telemetry({})
     assert not off.tracing

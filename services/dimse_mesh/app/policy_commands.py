@@ -30,7 +30,9 @@ def explain(
     ] = None,
     subject: Annotated[
         str,
-        typer.Option(help="Subject of its TLS certificate, in the certificate's order: O=...,CN=... as a rule."),
+        typer.Option(
+            help="Subject of its TLS certificate, in the certificate's order: O=...,CN=... as a rule."
+        ),
     ] = "",
     issuer: Annotated[str, typer.Option(help="Issuer of that certificate, in the same way.")] = "",
     san: Annotated[list[str] | None, typer.Option(help="A subject alternative name of it.")] = None,

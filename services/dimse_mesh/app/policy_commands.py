@@ -28,8 +28,13 @@ def explain(
     listener: Annotated[
         int | None, typer.Option(metavar="PORT", help="The listener; none: the first one.")
     ] = None,
-    subject: Annotated[str, typer.Option(help="Subject of its TLS certificate, as CN=...,O=....")] = "",
-    issuer: Annotated[str, typer.Option(help="Issuer of that certificate.")] = "",
+    subject: Annotated[
+        str,
+        typer.Option(
+            help="Subject of its TLS certificate, in the certificate's order: O=...,CN=... as a rule."
+        ),
+    ] = "",
+    issuer: Annotated[str, typer.Option(help="Issuer of that certificate, in the same way.")] = "",
     san: Annotated[list[str] | None, typer.Option(help="A subject alternative name of it.")] = None,
     user: Annotated[str, typer.Option(help="User name of its User Identity item.")] = "",
     from_zone: Annotated[

@@ -1,7 +1,8 @@
 """One operation in a handler: an approved one goes on to the sink unchanged; of a refused one the source is told.
 
-A handler is stateless: every instance of the queue group decides the same, however often it is asked. It doesn't
-rewrite the message, and no response passes through it, so it costs one hop and no memory (docs/adr/0002).
+A handler has no state that decides: every instance of the queue group says the same, however often it is asked. It
+doesn't rewrite the message, and no response passes through it, so it costs one hop, and nothing for each association
+but the head of its requests, if that was read lately (docs/adr/0002, docs/adr/0036).
 """
 
 from __future__ import annotations

@@ -158,7 +158,10 @@ def test_a_refusal_repeats_what_the_response_must_say() -> None:
     assert bytes(tail) == response(asked, 0x0124).command
 
 
-STORE = operation(store_rq(1, "1.2.3", b"").command).payload
+COMMAND = store_rq(1, "1.2.3", b"").command
+STORE = operation(COMMAND).payload
+HEAD = STORE.partition(b"}")[0] + b"}"
+LONG_HEAD = HEAD[4:-1] + b',"more":"' + b"x" * 2048 + b'"}'
 
 
 @pytest.mark.parametrize(
@@ -171,9 +174,10 @@ STORE = operation(store_rq(1, "1.2.3", b"").command).payload
         STORE[:-3],
         STORE + b"x",
         STORE + encode_frame(2, FrameKind.MESSAGE, encode_message_payload(b"")),
-        STORE.partition(b"}")[0] + b"}",
-        STORE.partition(b"}")[0] + b"}" + encode_frame(2, FrameKind.DATA, b"data"),
-        STORE.partition(b"}")[0] + b"}" + encode_frame(2, FrameKind.MESSAGE, b"\0\0\1\0"),
+        HEAD,
+        HEAD + encode_frame(2, FrameKind.DATA, encode_message_payload(COMMAND), flags=WHOLE, context_id=1),
+        HEAD + encode_frame(2, FrameKind.MESSAGE, b"\0\0\1\0"),
+        HEAD[:1] + len(LONG_HEAD).to_bytes(3, "big") + LONG_HEAD + STORE[len(HEAD) :],
     ],
 )
 def test_a_malformed_operation_is_dropped(payload: bytes) -> None:

@@ -71,6 +71,7 @@ from dimse_mesh.schemas.spool import (
 )
 from dimse_mesh.schemas.spool_subjects import RoutePriority
 from dimse_mesh.schemas.version import VERSION
+from tests.support.wire import store_rq
 
 FOLDER = Path(__file__).parent / "recorded"
 TAIL = bytes(range(8))
@@ -308,6 +309,15 @@ BODIES: dict[FrameKind, tuple[bytes, ...]] = {
     FrameKind.NACK: (encode_ack_body(AckBody(6000, 3)),),
 }
 FLAGS = {FrameKind.MESSAGE: WHOLE, FrameKind.DATA: LAST}
+OPERATION = encode_frame(
+    0x0102_0304,
+    FrameKind.MESSAGE,
+    encode_message_payload(store_rq(7, "1.2.3", b"").command, b"data"),
+    position=1 << 40,
+    acknowledged=1 << 33,
+    flags=WHOLE,
+    context_id=3,
+)
 
 
 def recorded() -> dict[str, Any]:
@@ -325,7 +335,11 @@ def recorded() -> dict[str, Any]:
         for kind in FrameKind
     }
     messages = [
-        {"model": type(model).__name__, "hex": pack(model, TAIL).hex(), "says": model.model_dump(mode="json")}
+        {
+            "model": type(model).__name__,
+            "hex": pack(model, OPERATION if isinstance(model, OperationRequest) else TAIL).hex(),
+            "says": model.model_dump(mode="json"),
+        }
         for model in MODELS
     ]
     return {"version": str(VERSION), "frames": frames, "messages": messages}

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 import dimse_mesh.schemas
+from dimse_mesh.dimse import CommandField, CommandSet
+from dimse_mesh.endpoint.operation_message import read_operation
 from dimse_mesh.mesh import unpack
 from dimse_mesh.schemas.frames import (
     FrameKind,
@@ -55,6 +57,7 @@ MESSAGES = [
     for file in FILES
     for number, message in enumerate(load(file)["messages"])
 ]
+OPERATIONS = [one for one in MESSAGES if "OperationRequest" in str(one.id)]
 FRAMES = [
     pytest.param(kind, bytes.fromhex(frame), id=f"{load(file)['version']}-{kind}")
     for file in FILES
@@ -79,7 +82,19 @@ def test_a_recorded_message_says_what_it_said(message: dict[str, Any]) -> None:
     head, tail = unpack(models()[message["model"]], bytes.fromhex(message["hex"]))
     said = head.model_dump(mode="json")
     assert message["says"].items() <= said.items()
-    assert bytes(tail) == bytes(range(8))
+    assert bytes(tail) == bytes(range(8)) or message["model"] == "OperationRequest"
+
+
+@pytest.mark.parametrize("message", OPERATIONS)
+def test_a_recorded_operation_asks_for_what_it_asked(message: dict[str, Any]) -> None:
+    request, frame, command, head = read_operation(bytes.fromhex(message["hex"]))
+    assert message["says"].items() <= request.model_dump(mode="json").items()
+    assert (frame.kind, frame.channel) == (FrameKind.MESSAGE, 0x0102_0304)
+    assert (frame.position, frame.acknowledged) == (1 << 40, 1 << 33)
+    assert (frame.flags, frame.context_id) == (1, 3)
+    assert (head.command_field, head.message_id) == (CommandField.C_STORE_RQ, 7)
+    assert CommandSet.parse(command).affected_sop_instance_uid == "1.2.3"
+    assert bytes(decode_message_payload(frame.payload)[1]) == b"data"
 
 
 @pytest.mark.parametrize(("kind", "data"), FRAMES)

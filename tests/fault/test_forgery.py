@@ -20,6 +20,7 @@ import pytest
 from dimse_mesh.mesh import pack
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress, Role, sender_of
 from dimse_mesh.schemas.frames import (
+    HEADER,
     LAST,
     AckBody,
     FrameKind,
@@ -32,6 +33,7 @@ from dimse_mesh.schemas.frames import (
 from dimse_mesh.schemas.operation import Refusal
 from dimse_mesh.schemas.service import Dead, Heartbeat, Obituary
 from dimse_mesh.schemas.subjects import Kind
+from dimse_mesh.schemas.version import VERSION
 from tests.fault.archive import STORE, Archive
 from tests.fault.clients import ask_find, open_client
 from tests.fault.conftest import SOLO, Ground, ground
@@ -316,3 +318,21 @@ def test_rubbish_and_floods_cost_little_and_end_nothing(tmp_path: Path) -> None:
     assert "dropped frames, which only another endpoint sends, from scu of zone lab" in said
     assert "lacks the permission" not in said, "a stranger is answered where we may not publish"
     assert len(said) < 100_000, "rubbish fills the log"
+
+
+def test_tiny_frames_that_come_early_hold_no_large_messages(tmp_path: Path) -> None:
+    """From the other half, whose key was stolen: its frames count, and what it puts beside them is let go."""
+    with scene(tmp_path) as played:
+        to, sender = played.front_end, played.executor.instance
+        (front_end,) = played.where.fleet.of("association")
+        subject = f"DIMSE.i.{to.instance.tokens}.link.{sender.tokens}".encode()
+        filler = HEADER.pack(to.channel, 30, 0, 0, VERSION.octet, 250_000, 0, 0) + bytes(250_000)
+        tiny = (
+            encode_frame(to.channel, FrameKind.DATA, b"x", position=(1 << 20) + 2 * number)
+            for number in range(400)
+        )
+        before = front_end.allocated()
+        publish_raw(played.where.nats.port, ((subject, b"", frame + filler) for frame in tiny))
+        played.store(2)  # behind it
+        grown = front_end.allocated() - before
+    assert grown < 24 << 20

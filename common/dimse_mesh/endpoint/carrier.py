@@ -51,9 +51,9 @@ class Carrier(Protocol):
         """Call `callback` when `publish_bulk`, having refused, takes more."""
 
     async def subscribe(
-        self, subject: str, callback: Callable[[Message], None], *, queue: str = "", bulk: bool = False
+        self, subject: str, callback: Callable[[Message], object], *, queue: str = "", bulk: bool = False
     ) -> Interest:
-        """Call `callback` for every message."""
+        """Call `callback` for every message; what it returns is of no interest."""
 
 
 class DeathWatcher(Protocol):

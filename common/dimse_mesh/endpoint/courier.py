@@ -28,10 +28,10 @@ class Courier:
     """What carries segments and frames. Never waits; False: not taken, send it again later.
 
     Args:
-        hosted: handlers in this process, by the subject on which they would be asked.
+        hosted: handlers in this process, by the subject on which they would be asked; False: as here.
     """
 
-    def __init__(self, mesh: Carrier, hosted: Mapping[str, Callable[[Message], None]] | None = None) -> None:
+    def __init__(self, mesh: Carrier, hosted: Mapping[str, Callable[[Message], bool]] | None = None) -> None:
         self._mesh = mesh
         self._hosted = {} if hosted is None else hosted
         self._turn = mesh.turn
@@ -66,7 +66,9 @@ class Courier:
         if segment.lane is Lane.HANDLER:
             hosted = self._hosted.get(segment.subject)
             if hosted is not None:
-                return self._ask_here(hosted, Message(segment.subject, "", segment.payload, headers))
+                taken = self._ask_here(hosted, Message(segment.subject, "", segment.payload, headers))
+                if taken is not None:
+                    return taken
             reply = self._mesh.subjects.unserved(segment.channel)
             return self._mesh.publish(segment.subject, segment.payload, reply=reply, headers=headers)
         if headers is not None:
@@ -74,17 +76,17 @@ class Courier:
             return self._mesh.publish(self._to(instance, Kind.LINK), segment.payload, headers=headers)
         return self.post(instance, segment.payload)
 
-    def _ask_here(self, handle: Callable[[Message], None], message: Message) -> bool:
-        """Have a handler of this process decide; what goes wrong there is a lost message, as on the way to others."""
+    def _ask_here(self, handle: Callable[[Message], bool], message: Message) -> bool | None:
+        """Have a handler of this process decide; None: it has failed, and the queue group may have one that doesn't."""
         if not self._mesh.connected:
             return False
         try:
-            handle(message)
+            return handle(message)
         except MeshError:
             raise
         except Exception as error:  # noqa: BLE001 - the association that asks must not suffer
             report("a handler in this process", error)
-        return True
+            return None
 
     # frames outside the order
 

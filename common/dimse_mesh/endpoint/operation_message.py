@@ -29,9 +29,9 @@ def read_operation(payload: bytes) -> OperationMessage:
     request, tail = unpack_known(OperationRequest, payload)
     try:
         frame = only_frame(tail)
+        if frame.kind != FrameKind.MESSAGE:
+            raise EnvelopeError("an operation whose frame is no message")
         command, _ = decode_message_payload(frame.payload)
     except FrameError as error:
         raise EnvelopeError(f"an operation without its frame: {error}") from error
-    if frame.kind != FrameKind.MESSAGE:
-        raise EnvelopeError("an operation whose frame is no message")
     return OperationMessage(request, frame, command, parse_head(command))

@@ -56,7 +56,7 @@ class Router:
         telemetry: Telemetry,
         counters: Counters,
         settings: HalfSettings,
-        hosted: Mapping[str, Callable[[Message], None]] | None = None,
+        hosted: Mapping[str, Callable[[Message], bool]] | None = None,
     ) -> None:
         self._mesh = mesh
         self.courier = Courier(mesh, hosted)

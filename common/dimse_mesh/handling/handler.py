@@ -1,7 +1,8 @@
 """One operation in a handler: an approved one goes on to the sink unchanged; of a refused one the source is told.
 
-A handler is stateless: every instance of the queue group decides the same, however often it is asked. It doesn't
-rewrite the message, and no response passes through it, so it costs one hop and no memory (docs/adr/0002).
+A handler has no state that decides: every instance of the queue group says the same, however often it is asked. It
+doesn't rewrite the message, and no response passes through it, so it costs one hop, and nothing for each association
+but the head of its requests, if that was read lately (docs/adr/0002, docs/adr/0036).
 """
 
 from __future__ import annotations
@@ -60,17 +61,17 @@ class OperationHandler:
         self._policy = policy
         self._complaints = Complaints(log)
 
-    def handle(self, message: Message) -> None:
-        """Approve or refuse one operation."""
+    def handle(self, message: Message) -> bool:
+        """Approve, refuse or drop one operation; False: the mesh did not take what was decided."""
         try:
             request, frame, command, head = read_operation(message.payload)
         except (EnvelopeError, DimseError) as error:
             self._complaints.dropped(f"a malformed operation ({error.code})", message.sender)
-            return
+            return True
         source, sink = message.sender, parse_address(request.sink)
         if source is None or sink is None or not self._may_ask(request, source, sink):
             self._complaints.dropped("an operation, which its sender may not ask for", source)
-            return
+            return True
         service = dimse_service(head.command_field)
         parent = traceparent_in(message.headers)
         span = None
@@ -90,11 +91,13 @@ class OperationHandler:
         if refusal is None:
             traceparent = self._telemetry.traceparent(span) or parent
             headers = trace_headers(traceparent)
-            self._mesh.publish(self._mesh.subjects.to(sink, Kind.OP), message.payload, headers=headers)
+            subject = self._mesh.subjects.to(sink, Kind.OP)
+            taken = self._mesh.publish(subject, message.payload, headers=headers)
             self._telemetry.end(span)
         else:
-            self._refuse(request, frame.position, command, refusal, source)
+            taken = self._refuse(request, frame.position, command, refusal, source)
             self._telemetry.end(span, error_code=refusal.code)
+        return taken
 
     def _may_ask(self, request: OperationRequest, source: InstanceAddress, sink: InstanceAddress) -> bool:
         """Tell whether an operation is of an association of this zone, and comes from one of its two ends."""
@@ -130,7 +133,7 @@ class OperationHandler:
         command: bytes,
         why: PolicyRefusal,
         source: InstanceAddress,
-    ) -> None:
+    ) -> bool:
         command_set = CommandSet.parse(command)
         field = command_set.command_field
         tail = b""
@@ -145,4 +148,4 @@ class OperationHandler:
             position=position,
             code=why.code,
         )
-        self._mesh.publish(self._mesh.subjects.to(source, Kind.REFUSED), pack(refusal, tail))
+        return self._mesh.publish(self._mesh.subjects.to(source, Kind.REFUSED), pack(refusal, tail))

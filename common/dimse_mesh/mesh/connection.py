@@ -197,7 +197,7 @@ class Mesh:
     async def subscribe(
         self,
         subject: str,
-        callback: Callable[[Message], None],
+        callback: Callable[[Message], object],
         *,
         queue: str = "",
         bulk: bool = False,

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Final
 
 _WORTH_KEEPING: Final = 32 * 1024
-_MOST_PARTS: Final = 64
-_MOST_HELD: Final = 2
-"""Bytes of memory for each byte that is kept: else who sends little in large PDUs would have us hold all of them."""
+_MOST_PARTS: Final = 96
+"""A chunk of 640 KiB that comes in PDUs of 8 KiB has 81."""
+_MOST_HELD: Final = 1.25
+"""Bytes of memory for each byte that is kept: a chunk shares its first and last PDU with its neighbours."""
 MOST_BLOCKS: Final = 16
 """Blocks of one event loop, 16 MiB: what slow peers hold beyond them is copied."""
 
@@ -42,13 +43,17 @@ def last_long(parts: Sequence[bytes | memoryview], size: int) -> bool:
     if size < _WORTH_KEEPING or len(parts) > _MOST_PARTS:
         return False
     held = 0
+    before: object = None
     for part in parts:
-        if isinstance(part, memoryview) and part.readonly:
-            held += memoryview(part.obj).nbytes
-        elif isinstance(part, bytes) or isinstance(part.obj, Block):  # blocks are few, whatever they hold
+        memory = part if isinstance(part, bytes) else part.obj
+        if isinstance(memory, Block):  # blocks are few, whatever they hold
             held += len(part)
+        elif isinstance(part, bytes) or part.readonly:
+            if memory is not before:
+                held += memoryview(memory).nbytes
         else:
             return False
+        before = memory
     return held <= _MOST_HELD * size
 
 

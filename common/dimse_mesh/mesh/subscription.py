@@ -13,7 +13,7 @@ class Subscription:
     """Interest in a subject; lasts until `unsubscribe`, over every reconnect."""
 
     def __init__(
-        self, subject: str, queue: str, callback: Callable[[Message], None], connection: NatsConnection
+        self, subject: str, queue: str, callback: Callable[[Message], object], connection: NatsConnection
     ) -> None:
         self.subject = subject
         self.queue = queue

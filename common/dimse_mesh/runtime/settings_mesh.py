@@ -51,7 +51,8 @@ class MeshSettings(SettingsModel):
     max_buffered: int = Field(
         default=512 * KIB * KIB,
         ge=1024 * KIB,
-        description="bytes that one instance may hold for all associations together",
+        description="bytes of all associations that an instance has sent and their peers have not taken; above it each "
+        "association is held to 256 KiB; memory may be a quarter more",
     )
 
     @model_validator(mode="after")

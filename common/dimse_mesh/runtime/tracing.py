@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _HEADER = "traceparent"
 _TRACEPARENT_LENGTH = 55
+_LONGEST_TRACEPARENT = 256
+"""Characters: a later version of the standard may add some."""
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -28,8 +30,9 @@ def trace_headers(traceparent: str | None) -> dict[str, str] | None:
 
 
 def traceparent_in(headers: Mapping[str, str] | None) -> str | None:
-    """Return the traceparent that a message's headers carry."""
-    return headers.get(_HEADER) if headers else None
+    """Return the traceparent that a message's headers carry, unless it is too long to be one."""
+    found = headers.get(_HEADER) if headers else None
+    return found if found is None or len(found) <= _LONGEST_TRACEPARENT else None
 
 
 def is_sampled(traceparent: str) -> bool:

@@ -19,10 +19,13 @@ _FIRST_OWING = 64 * 1024
 MOST_ARRIVALS = 65536
 """Segments that wait to be written, at most: several times what a sender has in flight, which counts them, too."""
 
+_SPARE = 1024
+"""Bytes around a payload, beside as many as its own, for which it stays in its message: frame and head of a request."""
+
 
 @dataclass(slots=True)
 class Arrival:
-    """A segment that arrived; `payload` is a view into the message that it came in, kept alive by it."""
+    """A segment that arrived; `payload` is a view, mostly into the message that it came in, which it keeps alive."""
 
     position: int
     length: int
@@ -99,6 +102,10 @@ class Inbound:
         if len(self._ready) + len(self._early) >= MOST_ARRIVALS:
             raise WindowOverrun
         self.arrived += arrival.length
+        payload = arrival.payload
+        message = payload.obj
+        if not isinstance(message, bytes) or len(message) > 2 * len(payload) + _SPARE:
+            arrival.payload = memoryview(bytes(payload))  # else a tiny segment could hold a message of 1 MiB
         if position > self.received:
             self._early[position] = arrival
             return True

@@ -1,7 +1,8 @@
 """Binary frames between the two halves of an association: its two ordered directions (docs/architecture.md).
 
 A NATS payload on an instance's `link` or `data` subject is one frame or several in a row, all from the instance that
-the subject names as its sender. All integers are big-endian. Header, 28 bytes:
+the subject names as its sender. The tail of an `OperationRequest` is one MESSAGE frame, which a handler passes on to
+the instance that it is for. All integers are big-endian. Header, 28 bytes:
 
     offset  size  field
          0     4  channel       the receiver's number for the association

@@ -14,7 +14,7 @@ from dimse_mesh.mesh import Message, Turn
 from dimse_mesh.schemas.addresses import InstanceAddress
 from dimse_mesh.schemas.subjects import Subjects
 
-Callback = Callable[[Message], None]
+Callback = Callable[[Message], object]
 
 ROOT = "T"
 

@@ -164,7 +164,7 @@ class ChartInstance:
     def on_bulk_room(self, callback: Callable[[], None]) -> None: ...
 
     async def subscribe(
-        self, subject: str, callback: Callable[[Message], None], *, queue: str = "", bulk: bool = False
+        self, subject: str, callback: Callable[[Message], object], *, queue: str = "", bulk: bool = False
     ) -> Any:
         raise AssertionError((subject, callback, queue, bulk))
 

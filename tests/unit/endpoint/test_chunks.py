@@ -11,6 +11,7 @@ from dimse_mesh.endpoint import segments
 from dimse_mesh.endpoint.chunks import ChunkGatherer
 from dimse_mesh.endpoint.identity import AssociationIdentity
 from dimse_mesh.mesh import ReceiveBlocks, last_long
+from dimse_mesh.runtime.settings_mesh import MeshSettings
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress, Role
 from dimse_mesh.schemas.frames import LAST, iter_frames
 from dimse_mesh.streams.outbound import Segment
@@ -29,9 +30,11 @@ IDENTITY = AssociationIdentity(
 )
 
 
-def passed_on(data: bytes, blocks: ReceiveBlocks, *, fragment: int, read: int = READ) -> list[Segment]:
+def passed_on(
+    data: bytes, blocks: ReceiveBlocks, *, fragment: int, read: int = READ, chunk: int = CHUNK
+) -> list[Segment]:
     """Return the segments of a data set that comes in reads and fragments of such sizes."""
-    gatherer, sent, position = ChunkGatherer(CHUNK), list[Segment](), 0
+    gatherer, sent, position = ChunkGatherer(chunk), list[Segment](), 0
 
     def send(parts: list[bytes | memoryview], *, last: bool) -> None:
         nonlocal position
@@ -75,6 +78,13 @@ def test_chunks_of_large_reads_are_sent_from_where_they_were_read() -> None:
     assert all(segment.data for segment in sent)
 
 
+def test_chunks_of_pdus_of_8_kib_are_sent_from_where_they_were_read() -> None:
+    chunk = MeshSettings().chunk_size
+    sent = passed_on(bytes(3 * chunk), ReceiveBlocks(read_size=READ), fragment=8186, chunk=chunk)
+    assert [segment.length for segment in sent] == [chunk] * 3
+    assert all(len(segment.data) > 80 for segment in sent)
+
+
 def test_pdus_that_are_cut_by_the_ends_of_reads_are_sent_from_where_they_lie() -> None:
     """As a socket brings them: a read ends where nothing more has come."""
     rng = random.Random(1)
@@ -102,7 +112,7 @@ def test_pdus_that_are_cut_by_the_ends_of_reads_are_sent_from_where_they_lie() -
 
 def test_chunks_of_many_small_fragments_are_copied() -> None:
     sent = passed_on(bytes(1_000_000), ReceiveBlocks(read_size=READ), fragment=512)
-    assert max(len(segment.data) for segment in sent) <= 64
+    assert max(len(segment.data) for segment in sent) <= 96
 
 
 def test_a_chunk_that_was_begun_keeps_its_size() -> None:

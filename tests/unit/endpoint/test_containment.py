@@ -114,28 +114,35 @@ def test_rounds_go_on_past_an_association_that_raises(caplog: pytest.LogCaptureF
     assert "a round over the associations raised KeyError" in caplog.text
 
 
-def test_a_handler_in_this_process_that_raises_is_a_lost_message(caplog: pytest.LogCaptureFixture) -> None:
+def test_where_a_handler_in_this_process_raises_the_queue_group_is_asked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def main() -> None:
         mesh = create_autospec(Carrier, instance=True)
         mesh.turn, mesh.subjects, mesh.connected = Turn(), Subjects("DIMSE", FRONT), True
         subject = Courier(mesh).handler_subject(FRONT.zone, ServiceName.STORE)
         asked = Segment(0, 0, Lane.HANDLER, b"an operation", subject=subject)
-        taken: list[bytes] = []
-        hosted: dict[str, Callable[[Message], None]] = {
-            subject: lambda message: taken.append(message.payload)
-        }
+        handle = Mock(return_value=True)
+        hosted: dict[str, Callable[[Message], bool]] = {subject: handle}
         courier = Courier(mesh, hosted)
         assert courier.send(EXECUTOR, asked)
-        assert taken == [b"an operation"]
+        assert handle.call_args.args[0].payload == b"an operation"
+        handle.return_value = False
+        assert not courier.send(EXECUTOR, asked), "the mesh did not take what it has decided"
         mesh.connected = False
-        assert not courier.send(EXECUTOR, asked), "it would approve in vain"
+        handle.reset_mock()
+        assert not courier.send(EXECUTOR, asked)
+        assert handle.call_count == 0, "it would approve in vain"
         mesh.connected = True
-        hosted[subject] = Mock(side_effect=KeyError("handle"))
-        assert courier.send(EXECUTOR, asked)
         assert mesh.publish.call_count == 0
+        handle.side_effect = KeyError("handle")
+        for taken in (True, False):
+            mesh.publish.return_value = taken
+            assert courier.send(EXECUTOR, asked) is taken
+            assert mesh.publish.call_args.args == (subject, b"an operation")
         del hosted[subject]
         courier.send(EXECUTOR, asked)
-        assert mesh.publish.call_args.args[0] == subject, "nobody is here: the queue group is asked"
+        assert mesh.publish.call_count == 3, "nobody is here: the queue group is asked"
 
     run(main())
     assert "a handler in this process raised KeyError" in caplog.text

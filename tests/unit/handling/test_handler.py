@@ -40,6 +40,10 @@ class Sent:
     """A channel that keeps what is published, and delivers nothing."""
 
     messages: list[Message] = field(default_factory=list)
+    channel: Channel = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.channel = Channel(loses=self.keep)
 
     def keep(self, message: Message) -> bool:
         """Take a message off the channel."""
@@ -48,10 +52,9 @@ class Sent:
 
     def handler(self, service: ServiceName, *routes: Route) -> OperationHandler:
         """Return a handler that publishes here."""
-        channel = Channel(loses=self.keep)
         return OperationHandler(
             service=service,
-            mesh=Instance(channel, InstanceAddress("home", Role(service.value), "handler")),
+            mesh=Instance(self.channel, InstanceAddress("home", Role(service.value), "handler")),
             telemetry=Telemetry(),
             policy=ConfiguredPolicy(routes=routes),
         )
@@ -96,6 +99,17 @@ def test_without_a_list_everything_passes_as_it_came(kind: Command) -> None:
     sent.handler(SERVICE_OF[kind]).handle(asked)
     assert refused_with(sent) is None
     assert sent.messages[0].payload == asked.payload
+
+
+@pytest.mark.parametrize("routes", [(), (Route(allow=frozenset()),)])
+def test_whoever_asks_learns_whether_the_mesh_took_what_was_decided(routes: tuple[Route, ...]) -> None:
+    sent = Sent()
+    handler = sent.handler(ServiceName.STORE, *routes)
+    asked = operation(store_rq(1, "1.2.3", b"").command)
+    assert handler.handle(asked)
+    sent.channel.cut()
+    assert not handler.handle(asked)
+    assert len(sent.messages) == 1
 
 
 @pytest.mark.parametrize("kind", list(SERVICE_OF))
@@ -158,7 +172,10 @@ def test_a_refusal_repeats_what_the_response_must_say() -> None:
     assert bytes(tail) == response(asked, 0x0124).command
 
 
-STORE = operation(store_rq(1, "1.2.3", b"").command).payload
+COMMAND = store_rq(1, "1.2.3", b"").command
+STORE = operation(COMMAND).payload
+HEAD = STORE.partition(b"}")[0] + b"}"
+LONG_HEAD = HEAD[4:-1] + b',"more":"' + b"x" * 2048 + b'"}'
 
 
 @pytest.mark.parametrize(
@@ -171,9 +188,10 @@ STORE = operation(store_rq(1, "1.2.3", b"").command).payload
         STORE[:-3],
         STORE + b"x",
         STORE + encode_frame(2, FrameKind.MESSAGE, encode_message_payload(b"")),
-        STORE.partition(b"}")[0] + b"}",
-        STORE.partition(b"}")[0] + b"}" + encode_frame(2, FrameKind.DATA, b"data"),
-        STORE.partition(b"}")[0] + b"}" + encode_frame(2, FrameKind.MESSAGE, b"\0\0\1\0"),
+        HEAD,
+        HEAD + encode_frame(2, FrameKind.DATA, encode_message_payload(COMMAND), flags=WHOLE, context_id=1),
+        HEAD + encode_frame(2, FrameKind.MESSAGE, b"\0\0\1\0"),
+        HEAD[:1] + len(LONG_HEAD).to_bytes(3, "big") + LONG_HEAD + STORE[len(HEAD) :],
     ],
 )
 def test_a_malformed_operation_is_dropped(payload: bytes) -> None:

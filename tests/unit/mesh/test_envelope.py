@@ -56,12 +56,18 @@ def test_a_head_that_is_known_is_read_as_any_other(payload: bytes) -> None:
         unpack_known(Obituary, payload)
 
 
-def test_a_long_head_is_not_remembered() -> None:
-    text = b'{"dead":{"role":"scu","instance":"a"},"more":"' + b"x" * 3000 + b'"}'
-    first, second = (unpack_known(Obituary, envelope(text))[0] for _ in range(2))
-    assert first == second == OBITUARY
-    assert first is not second
+def test_a_head_that_is_known_is_read_once_and_a_long_one_not_at_all() -> None:
     assert unpack_known(Obituary, pack(OBITUARY))[0] is unpack_known(Obituary, pack(OBITUARY))[0]
+    text = b'{"dead":{"role":"scu","instance":"a"},"more":"' + b"x" * 3000 + b'"}'
+    assert unpack(Obituary, envelope(text))[0] == OBITUARY
+    with pytest.raises(EnvelopeError, match="longer than any of its kind"):
+        unpack_known(Obituary, envelope(text))
+
+
+def test_as_many_heads_are_known_as_a_front_end_has_associations() -> None:
+    heads = [pack(Obituary(dead=Dead(role="scu", instance=f"i{number}"))) for number in range(4096)]
+    known = [unpack_known(Obituary, head)[0] for head in heads]
+    assert all(unpack_known(Obituary, head)[0] is model for head, model in zip(heads, known, strict=True))
 
 
 def test_a_head_over_the_bound_is_not_even_parsed() -> None:

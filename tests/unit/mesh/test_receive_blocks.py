@@ -68,12 +68,18 @@ def test_neither_little_nor_many_pieces_are_kept_where_they_are() -> None:
 
 def test_what_is_read_only_stays_where_it_is_unless_it_holds_far_more_than_it_is() -> None:
     """A PDU that was cut by the end of a read lies in memory of its own, which nobody changes."""
-    pdu = memoryview(bytearray(4 * SIZE)).toreadonly()
-    assert last_long((pdu[6:],), 4 * SIZE - 6)
-    assert last_long(
-        (pdu[-SIZE:], pdu[: 3 * SIZE]), 4 * SIZE
-    )  # one behind the other, each cut by a chunk's end
+    pdu, following = (memoryview(bytearray(10 * SIZE)).toreadonly() for _ in range(2))
+    assert last_long((pdu[6:],), 10 * SIZE - 6)
+    assert last_long((pdu[-8 * SIZE :], following[: 8 * SIZE]), 16 * SIZE)  # a chunk ends in each of them
+    assert not last_long((pdu[-8 * SIZE :], following[: 7 * SIZE]), 15 * SIZE)
     assert not last_long((pdu[:SIZE],), SIZE)
+
+
+def test_several_views_of_one_object_hold_it_once() -> None:
+    """As the PDUs of a read that had to wait for their turn."""
+    read = memoryview(bytes(10 * SIZE))
+    pdus = [read[at * SIZE + 12 : (at + 1) * SIZE] for at in range(10)]
+    assert last_long(pdus, sum(map(len, pdus)))
 
 
 def test_asking_whether_a_block_is_referred_to_leaves_what_lies_in_it() -> None:

@@ -11,7 +11,7 @@ import pytest
 from dimse_mesh.runtime.counters import Counters
 from dimse_mesh.runtime.settings_observability import ObservabilitySettings
 from dimse_mesh.runtime.telemetry import Telemetry, is_traced, sampling_ratio
-from dimse_mesh.runtime.tracing import parse_traceparent
+from dimse_mesh.runtime.tracing import parse_traceparent, traceparent_in
 from dimse_mesh.schemas.service import ServiceName
 from tests.support.otlp import Collector
 
@@ -161,6 +161,11 @@ def test_malformed_traceparent_is_ignored(text: str) -> None:
 
 def test_traceparent_of_a_later_version_is_read() -> None:
     assert parse_traceparent(f"cc-{'a' * 32}-{'b' * 16}-01-what-the-future-brings") is not None
+
+
+def test_a_traceparent_that_is_far_too_long_is_none() -> None:
+    assert traceparent_in({"traceparent": "x" * 256}) == "x" * 256
+    assert traceparent_in({"traceparent": "x" * 257}) is None
 
 
 async def _stop_quickly(on: Telemetry) -> None:

@@ -66,3 +66,34 @@ def test_pieces_beyond_what_anybody_sends_end_the_association(monkeypatch: pytes
         inbound.accept(Arrival(10, 1, FrameKind.DATA, 0, 0, memoryview(b"x")))
     inbound.consumed_next()
     assert inbound.accept(Arrival(10, 1, FrameKind.DATA, 0, 0, memoryview(b"x")))
+
+
+@pytest.mark.parametrize("how", ["early", "behind each other", "skipped"])
+def test_a_tiny_segment_holds_no_message(how: str) -> None:
+    inbound = Inbound(1 << 20, slack=0, owing=1)
+    for position in range(10):
+        payload = memoryview(bytes(500_000) + bytes((position,)))[-1:]
+        if how == "skipped":
+            assert inbound.skip(position, 1, payload)
+        else:
+            at = 9 - position if how == "early" else position
+            assert inbound.accept(Arrival(at, 1, FrameKind.DATA, 0, 0, payload))
+    written = []
+    while (arrival := inbound.next_segment) is not None:
+        assert memoryview(arrival.payload.obj).nbytes == 1
+        written.append(arrival.payload[0])
+        inbound.consumed_next()
+    assert sorted(written) == list(range(10))
+    assert inbound.consumed == 10
+
+
+def test_what_is_most_of_its_message_stays_there() -> None:
+    inbound = Inbound(1 << 20, slack=0, owing=1)
+    request, chunk = memoryview(bytes(1000))[600:], memoryview(bytes(100_000))[28:]
+    assert inbound.accept(Arrival(0, len(request), FrameKind.MESSAGE, 0, 0, request))
+    assert inbound.accept(Arrival(len(request), len(chunk), FrameKind.DATA, 0, 0, chunk))
+    for payload in (request, chunk):
+        arrival = inbound.next_segment
+        assert arrival is not None
+        assert arrival.payload.obj is payload.obj
+        inbound.consumed_next()

@@ -29,8 +29,8 @@ QUICK_LENIENCY = 3.0
 """CI machines are shared, and may be slower: a quick run fails only at three times the limits."""
 
 
-def arguments() -> argparse.Namespace:
-    """Parse the command line."""
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line, by default that of this process."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rows against the double relay, then judge")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (default 5, quick 3)")
@@ -43,7 +43,15 @@ def arguments() -> argparse.Namespace:
         help="write docs/performance.md, docs/bench.svg and the README's lines",
     )
     parser.add_argument("--strict", action="store_true", help="fail above the limits as they stand")
-    return parser.parse_args()
+    options = parser.parse_args(argv)
+    if options.publish and not is_full(options):
+        parser.error("--publish replaces the whole table: leave out --only, --ways and --quick")
+    return options
+
+
+def is_full(options: argparse.Namespace) -> bool:
+    """Return whether every row and every way is measured."""
+    return not (options.only or options.ways or options.quick)
 
 
 def start_ways(

@@ -11,12 +11,15 @@ Fails when a median is above its limit; `--publish` puts the table into docs/per
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench import measure
@@ -43,24 +46,46 @@ LIMITS = {80: 3.0, 200: 3.5}
 MESH, DIRECT = "mesh", "direct"
 
 
+@dataclass(frozen=True, slots=True)
+class FarApart:
+    """Two zones, each at its own nats-server, and the relay that is the line between these."""
+
+    mesh: Mesh
+    """The hospital's side of it."""
+    servers: tuple[NatsServer, NatsServer]
+    relay: Child
+
+    def carried(self) -> int:
+        """Return how many bytes the line has carried so far, in both directions together."""
+        printed = len(self.relay.output.splitlines())
+        os.kill(self.relay.pid, signal.SIGUSR1)
+        return int(self.relay.wait_for_line(r"^carried \d+$", start=printed).split()[1])
+
+
 @contextmanager
-def far_apart(directory: Path, target: int, seconds: float) -> Iterator[Mesh]:
-    """Run a hospital at a nats-server that joins the cloud's over a line of so many seconds one way."""
+def far_apart(
+    directory: Path, target: int, seconds: float, *, compression: str = "off"
+) -> Iterator[FarApart]:
+    """Run a hospital at a nats-server that joins the cloud's over a line of so many seconds one way.
+
+    Args:
+        compression: of the leaf link, as nats-server spells it.
+    """
     with ExitStack() as stack:
         leafs, line = reserve_port(), reserve_port()
         hub = NatsServer(
             directory / "hub",
             config="max_pending: 128MB\n"
-            f'leafnodes {{ listen: "127.0.0.1:{leafs}", no_advertise: true, compression: off }}',
+            f'leafnodes {{ listen: "127.0.0.1:{leafs}", no_advertise: true, compression: {compression} }}',
         )
         leaf = NatsServer(
             directory / "leaf",
             config="max_pending: 128MB\n"
-            f'leafnodes {{ remotes: [{{ url: "nats-leaf://127.0.0.1:{line}", compression: off }}] }}',
+            f'leafnodes {{ remotes: [{{ url: "nats-leaf://127.0.0.1:{line}", compression: {compression} }}] }}',
         )
         hub.start()
         stack.callback(hub.stop)
-        start_relay(stack, directory, line, leafs, seconds)
+        relay = start_relay(stack, directory, line, leafs, seconds)
         leaf.start()
         stack.callback(leaf.stop)
         cloud = zone_config(
@@ -70,13 +95,16 @@ def far_apart(directory: Path, target: int, seconds: float) -> Iterator[Mesh]:
             "hospital", listener=reserve_port(), more={**QUIET, "nats": {"servers": [leaf.url]}}
         )
         stack.enter_context(Mesh.start(directory / "far", [cloud], nats_port=hub.port))
-        yield stack.enter_context(Mesh.start(directory / "near", [hospital], nats_port=leaf.port))
+        near = stack.enter_context(Mesh.start(directory / "near", [hospital], nats_port=leaf.port))
+        yield FarApart(near, (hub, leaf), relay)
 
 
-def start_relay(stack: ExitStack, directory: Path, listen: int, target: int, seconds: float) -> None:
+def start_relay(stack: ExitStack, directory: Path, listen: int, target: int, seconds: float) -> Child:
     """Run the relay that delays, from one port to another."""
     command = [sys.executable, "-m", "tests.bench.delay", str(listen), str(target), str(seconds)]
-    stack.enter_context(Child(command, log=directory / f"delay-{listen}.log")).wait_for_port(listen)
+    relay = stack.enter_context(Child(command, log=directory / f"delay-{listen}.log"))
+    relay.wait_for_port(listen)
+    return relay
 
 
 @contextmanager
@@ -119,7 +147,7 @@ def compare(directory: Path, target: int, rtt: int, rounds: int, verdicts: Verdi
     with ExitStack() as stack:
         direct = reserve_port()
         start_relay(stack, directory, direct, target, rtt / 2000)
-        mesh = stack.enter_context(far_apart(directory, target, rtt / 2000))
+        mesh = stack.enter_context(far_apart(directory, target, rtt / 2000)).mesh
         ways = [
             WayUnderTest(DIRECT, "direct", {RAW: direct}),
             WayUnderTest(MESH, "mesh", {RAW: mesh.listeners["hospital"]}),

@@ -11,7 +11,6 @@ Fails when a median is above its limit; `--publish` puts the table into docs/per
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import tempfile
@@ -58,7 +57,7 @@ class FarApart:
     def carried(self) -> int:
         """Return how many bytes the line has carried so far, in both directions together."""
         printed = len(self.relay.output.splitlines())
-        os.kill(self.relay.pid, signal.SIGUSR1)
+        self.relay.send_signal(signal.SIGUSR1)
         return int(self.relay.wait_for_line(r"^carried \d+$", start=printed).split()[1])
 
 

@@ -94,8 +94,8 @@ bench-quick: .venv/.developing ## A few rows against two relays; fails above gen
 bench-scale: .venv/.developing ## Cost per operation from 1 to 1,000 associations and to 1,000,000 operations
 	@$(RUN) tests.bench.scale
 
-bench-line: .venv/.developing ## 2 x 200 MB over round trips of 0, 80 and 200 ms, beside a direct association
-	@$(RUN) tests.bench.long_line
+bench-line: .venv/.developing ## 2 x 200 MB over round trips of 0, 80 and 200 ms, beside a direct association; PUBLISH=1 as above
+	@$(RUN) tests.bench.long_line $(if $(PUBLISH),--publish)
 
 bench-durable: .venv/.developing ## Durable delivery: destination down, Orthanc, 80 ms, 100,000 objects; PUBLISH=1 as above
 	@$(RUN) tests.bench.durable $(if $(PUBLISH),--publish)

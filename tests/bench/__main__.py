@@ -12,6 +12,7 @@ import json
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +22,17 @@ from tests.bench.chart import svg
 from tests.bench.measure import RunFailed
 from tests.bench.plan import Cell
 from tests.bench.publish import publish
-from tests.bench.report import Row, as_json, cost_table, duration, judge, machine, noise, table
+from tests.bench.report import (
+    Row,
+    as_json,
+    cost_table,
+    duration,
+    judge,
+    judge_length,
+    machine,
+    noise,
+    table,
+)
 from tests.bench.summary import summary
 from tests.bench.ways import Targets, WayUnderTest
 
@@ -29,8 +40,8 @@ QUICK_LENIENCY = 3.0
 """CI machines are shared, and may be slower: a quick run fails only at three times the limits."""
 
 
-def arguments() -> argparse.Namespace:
-    """Parse the command line."""
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line, by default that of this process."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rows against the double relay, then judge")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (default 5, quick 3)")
@@ -43,7 +54,15 @@ def arguments() -> argparse.Namespace:
         help="write docs/performance.md, docs/bench.svg and the README's lines",
     )
     parser.add_argument("--strict", action="store_true", help="fail above the limits as they stand")
-    return parser.parse_args()
+    options = parser.parse_args(argv)
+    if options.publish and not is_full(options):
+        parser.error("--publish replaces the whole table: leave out --only, --ways and --quick")
+    return options
+
+
+def is_full(options: argparse.Namespace) -> bool:
+    """Return whether every row and every way is measured."""
+    return not (options.only or options.ways or options.quick)
 
 
 def start_ways(
@@ -116,6 +135,7 @@ def run_cell(cell: Cell, under_test: Sequence[WayUnderTest], rounds: int) -> Row
 
 def main() -> int:
     """Run the bench and return the exit code: 1 when a limit is broken (with --quick or --strict)."""
+    started = time.perf_counter()
     options = arguments()
     # So that everything started is stopped when `timeout` or CI ends the bench.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -137,6 +157,8 @@ def main() -> int:
         titles = {way.name: way.title for way in under_test}
     lenient = options.quick and not options.strict
     verdicts = judge(rows, leniency=QUICK_LENIENCY if lenient else 1.0)
+    if is_full(options):
+        verdicts.append(judge_length(time.perf_counter() - started))
     command = "python -m tests.bench " + " ".join(sys.argv[1:])
     where = machine()
     parts = [

@@ -13,10 +13,11 @@ COLOURS = {
     "direct": "#8c959f",
     "relay": "#57606a",
     "mesh": "#0969da",
+    "mesh-hosted": "#54aeff",
     "pynetdicom": "#bf8700",
     "orthanc": "#8250df",
 }
-WIDTH, LEFT, RIGHT, BAR, GAP, GROUP = 860, 250, 90, 15, 3, 16
+WIDTH, LEFT, RIGHT, BAR, GAP, GROUP, LINE, MARGIN = 860, 250, 90, 15, 3, 16, 18, 8
 
 
 def svg(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
@@ -41,20 +42,20 @@ def svg(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
     def x(ratio: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * (math.log2(ratio) - low) / (high - low)
 
-    height = 64 + sum(GROUP + len(bars) * (BAR + GAP) for _, bars in groups) + 30
+    drawn = {way for _, bars in groups for way, _, _ in bars}
+    legend, legend_height = _legend(
+        [(titles[way], colour) for way, colour in COLOURS.items() if way in drawn]
+    )
+    top = 38.0 + legend_height
+    height = round(top) + 8 + sum(GROUP + len(bars) * (BAR + GAP) for _, bars in groups) + 30
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
         'font-size="12" role="img" aria-label="Time of each way relative to two socat relays in series">',
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         f'<text x="{LEFT}" y="20" font-weight="bold">time relative to two socat relays (less is better)</text>',
     ]
-    legend = LEFT
-    for way, colour in COLOURS.items():
-        if any(way == name for _, bars in groups for name, _, _ in bars):
-            out.append(f'<rect x="{legend}" y="30" width="10" height="10" fill="{colour}"/>')
-            out.append(f'<text x="{legend + 14}" y="39">{escape(titles[way])}</text>')
-            legend += 24 + 7 * len(titles[way])
-    y = 56.0
+    out += legend
+    y = top
     for power in range(low, high + 1, max(1, (high - low) // 8)):
         label = f"{2**power:g}x"
         out.append(
@@ -66,7 +67,7 @@ def svg(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
     for title, bars in groups:
         y += GROUP
         middle = y + len(bars) * (BAR + GAP) / 2 + 3
-        out.append(f'<text x="{LEFT - 8}" y="{middle:.1f}" text-anchor="end">{escape(title)}</text>')
+        out.append(f'<text x="{LEFT - MARGIN}" y="{middle:.1f}" text-anchor="end">{escape(title)}</text>')
         for way, seconds, ratio in bars:
             start, end = sorted((x(1.0), x(ratio)))
             width = max(2.0, end - start)
@@ -79,3 +80,17 @@ def svg(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
             y += BAR + GAP
     out.append("</svg>")
     return "\n".join(out) + "\n"
+
+
+def _legend(entries: Sequence[tuple[str, str]]) -> tuple[list[str], int]:
+    """Return a square and a title for each title and colour, in as many lines as they need, and their height."""
+    out = []
+    x, y = MARGIN, 30
+    for title, colour in entries:
+        width = 24 + 7 * len(title)
+        if x + width > WIDTH and x > MARGIN:
+            x, y = MARGIN, y + LINE
+        out.append(f'<rect x="{x}" y="{y}" width="10" height="10" fill="{colour}"/>')
+        out.append(f'<text x="{x + 14}" y="{y + 9}">{escape(title)}</text>')
+        x += width
+    return out, y + LINE - 30

@@ -3,17 +3,30 @@
     python -m tests.bench.delay LISTEN TARGET SECONDS
 
 Bytes leave `SECONDS` after they came, in either direction, as many at once as come; a round trip takes twice that.
+SIGUSR1 makes it print how many it has carried so far, in both directions together.
 """
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections import deque
+from dataclasses import dataclass
 from typing import cast
 
 _MOST = 64 << 20
 """Bytes on their way in one direction, at most."""
+
+
+@dataclass(slots=True)
+class _Carried:
+    """What all connections together have carried."""
+
+    bytes: int = 0
+
+    def show(self) -> None:
+        print(f"carried {self.bytes}", flush=True)
 
 
 class _End(asyncio.Protocol):
@@ -23,9 +36,10 @@ class _End(asyncio.Protocol):
         target: port that is connected to when this end is made; None: this is the far end.
     """
 
-    def __init__(self, seconds: float, target: int | None = None) -> None:
+    def __init__(self, seconds: float, carried: _Carried, target: int | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._seconds = seconds
+        self._carried = carried
         self._target = target
         self._connecting: asyncio.Task[object] | None = None
         self._other: _End | None = None
@@ -47,7 +61,7 @@ class _End(asyncio.Protocol):
             self._connecting = self._loop.create_task(self._connect(self._target))
 
     async def _connect(self, target: int) -> None:
-        self._other = far = _End(self._seconds)
+        self._other = far = _End(self._seconds, self._carried)
         far.join(self)
         assert self._transport is not None
         try:
@@ -69,6 +83,7 @@ class _End(asyncio.Protocol):
     def _take(self, data: bytes) -> None:
         self._under_way.append((self._loop.time() + self._seconds, data))
         self._size += len(data)
+        self._carried.bytes += len(data)
         if self._leaves is None:
             self._leaves = self._loop.call_at(self._under_way[0][0], self._leave)
 
@@ -130,7 +145,9 @@ class _End(asyncio.Protocol):
 async def relay(listen: int, target: int, seconds: float) -> None:
     """Relay until cancelled."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _End(seconds, target), "127.0.0.1", listen)
+    carried = _Carried()
+    loop.add_signal_handler(signal.SIGUSR1, carried.show)
+    server = await loop.create_server(lambda: _End(seconds, carried, target), "127.0.0.1", listen)
     async with server:
         await server.serve_forever()
 

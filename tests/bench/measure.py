@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import statistics
 import subprocess
@@ -11,14 +10,22 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from tests.bench.raw_peer import CONTEXTS, STORE, echo_request, find_request
+from tests.bench.raw_peer import (
+    CONTEXTS,
+    GET_CONTEXTS,
+    GET_ROLE,
+    blank_object,
+    echo_request,
+    find_request,
+    get_request,
+)
 from tests.bench.ways import NO_DELAY, RAW, STOCK, Targets, WayUnderTest
 from tests.bench.workload import Workload
 from tests.support.dcmtk import BIN
 from tests.support.dcmtk import NO_DELAY as NO_DELAY_ENV
 from tests.support.process import cpu_seconds, reset_peak, resident_bytes, wait_until
 from tests.support.scripted import Client
-from tests.support.wire import p_data_in_pieces, store_rq
+from tests.support.wire import Command, response
 
 DELIVERY_TIMEOUT = 60.0
 
@@ -156,16 +163,46 @@ def huge(way: WayUnderTest, *, size: int, objects: int = 1) -> Sample:
         with Client.open(
             way.entry[RAW], called=RAW, contexts=CONTEXTS, timeout=120, max_length=131072
         ) as client:
-            piece = bytes(client.peer_max_length - 6)
             started = time.perf_counter()
-            whole, rest = divmod(size, len(piece))
             for number in range(1, objects + 1):
-                pieces = itertools.chain(itertools.repeat(piece, whole), [piece[:rest]])
-                for data in p_data_in_pieces(store_rq(number, "1.2.3", b"", context_id=STORE), pieces):
+                for data in blank_object(number, size, client.peer_max_length):
                     client.send(data)
                 if client.receive_message().status != 0:
                     raise RunFailed(f"C-STORE of {size} bytes through {way.title}")
             seconds = time.perf_counter() - started
+            client.release()
+        return Sample(seconds, objects, objects * size / 1e9)
+
+    return _with_costs(way, run)
+
+
+def get(way: WayUnderTest, *, size: int, objects: int) -> Sample:
+    """Time a C-GET of objects of `size` bytes, which come on the same association, by a raw client from a raw target.
+
+    Raises:
+        RunFailed: not every object came whole, or the final response isn't success.
+    """
+    arrived = 0
+
+    def count(fragment: bytes) -> None:
+        nonlocal arrived
+        arrived += len(fragment)
+
+    def run() -> Sample:
+        with Client.open(
+            way.entry[RAW], called=RAW, contexts=GET_CONTEXTS, extra=GET_ROLE, timeout=120, max_length=131072
+        ) as client:
+            client.sink_for = lambda _: count
+            started = time.perf_counter()
+            client.send(get_request(7, objects=objects, size=size))
+            while (message := client.receive_message()).field == Command.C_STORE:
+                client.send_message(response(message))
+            seconds = time.perf_counter() - started
+            if message.status != 0 or arrived != objects * size:
+                raise RunFailed(
+                    f"C-GET through {way.title}: status {message.status:04X}, "
+                    f"{arrived} of {objects * size} bytes"
+                )
             client.release()
         return Sample(seconds, objects, objects * size / 1e9)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import textwrap
 from pathlib import Path
 
@@ -9,6 +11,15 @@ PAGE = Path("docs/performance.md")
 CHART = Path("docs/bench.svg")
 README = Path("README.md")
 WIDTH = 118
+
+
+class Tee(io.StringIO):
+    """Keeps what is printed, and prints it on."""
+
+    def write(self, text: str) -> int:
+        sys.__stdout__.write(text)  # type: ignore[union-attr] # there is one: nobody runs this without
+        sys.__stdout__.flush()  # type: ignore[union-attr]
+        return super().write(text)
 
 
 def marks(command: str) -> tuple[str, str]:

@@ -1,16 +1,19 @@
-"""A raw C-ECHO, C-FIND and C-STORE target for the bench, as its own process: sockets and ready-made bytes.
+"""A raw C-ECHO, C-FIND, C-GET and C-STORE target for the bench, as its own process: sockets and ready-made bytes.
 
     python -m tests.bench.raw_peer PORT
 
-C-FIND is answered by as many pending responses as the identifier has bytes, and the final one. What C-STORE brings is
-thrown away.
+C-FIND is answered by as many pending responses as the identifier has bytes, and the final one. C-GET is answered by as
+many objects of such a size as its identifier says (`get_request`), one after the other. What C-STORE brings is thrown
+away.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import struct
 import sys
+from collections.abc import Iterator
 from typing import cast
 
 import uvloop
@@ -20,7 +23,9 @@ from tests.support.wire import (
     CT_STORAGE,
     IMPLICIT_LE,
     RELEASE_RP_PDU,
+    RESPONSE,
     STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
     VERIFICATION,
     Command,
     Context,
@@ -30,20 +35,31 @@ from tests.support.wire import (
     Status,
     Tag,
     associate_ac,
+    item,
     p_data,
+    p_data_in_pieces,
     parse_associate,
     parse_command,
     request,
     response,
+    role_selection,
+    store_rq,
 )
 
-FIND, STORE = 3, 5
+FIND, STORE, GET = 3, 5, 7
 """Presentation context ids."""
+ROLE_SELECTION = 0x54
+"""Type of the sub-item (PS3.7 §D.3.3.4)."""
 CONTEXTS = (
     Context(1, VERIFICATION, (IMPLICIT_LE,)),
     Context(FIND, STUDY_ROOT_FIND, (IMPLICIT_LE,)),
     Context(STORE, CT_STORAGE, (IMPLICIT_LE,)),
 )
+GET_CONTEXTS = (*CONTEXTS, Context(GET, STUDY_ROOT_GET, (IMPLICIT_LE,)))
+GET_ROLE = role_selection(CT_STORAGE, scu=0, scp=1)
+"""What a client that gets proposes: it is the one that stores."""
+_IDENTIFIER = struct.Struct("<II")
+"""Of a C-GET: objects, and bytes of each."""
 
 
 def identifier(number: int) -> bytes:
@@ -72,9 +88,31 @@ class RawTarget(asyncio.Protocol):
         self.parts = bytearray()
         self.asked = b""
         """The command whose data set is coming."""
+        self.max_length = 0
+        """Of a PDU that the client takes."""
+        self.objects: Iterator[Iterator[bytes]] = iter(())
+        """What a C-GET still has to bring: the PDUs of each object, then those of the final response."""
+        self.leaving: Iterator[bytes] = iter(())
+        """PDUs that leave as the socket takes them."""
+        self.may_write = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+
+    def pause_writing(self) -> None:
+        self.may_write = False
+
+    def resume_writing(self) -> None:
+        self.may_write = True
+        self.write_on()
+
+    def write_on(self) -> None:
+        """Write what is leaving, as far as the socket takes it."""
+        while self.may_write:
+            data = next(self.leaving, None)
+            if data is None:
+                return
+            self.transport.write(data)
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -95,14 +133,17 @@ class RawTarget(asyncio.Protocol):
                 self.fragment_received(context_id, flags, body[offset + 6 : offset + 4 + length])
                 offset += 4 + length
         elif kind == PduType.ASSOCIATE_RQ:
-            self.transport.write(associate_ac(parse_associate(Pdu(kind, body)), max_length=131072))
+            asked = parse_associate(Pdu(kind, body))
+            self.max_length = asked.max_length
+            roles = [item(kind, value) for kind, value in asked.user_items if kind == ROLE_SELECTION]
+            self.transport.write(associate_ac(asked, max_length=131072, extra=b"".join(roles)))
         elif kind == PduType.RELEASE_RQ:
             self.transport.write(RELEASE_RP_PDU)
         else:
             self.transport.close()
 
     def fragment_received(self, context_id: int, flags: int, fragment: bytes) -> None:
-        """Answer a C-ECHO command, or another one once its data set is here."""
+        """Answer a C-ECHO command, or another request once its data set is here; go on after a C-STORE-RSP."""
         if flags & 1 or context_id != STORE:
             self.parts += fragment
         if not flags & 2:
@@ -110,15 +151,45 @@ class RawTarget(asyncio.Protocol):
         whole = bytes(self.parts)
         self.parts.clear()
         if flags & 1:
-            field = parse_command(whole)[Tag.COMMAND_FIELD]
-            if field == b"\x30\0":
+            field = int.from_bytes(parse_command(whole)[Tag.COMMAND_FIELD], "little")
+            if field == Command.C_ECHO:
                 self.transport.write(p_data(response(Message(context_id, whole))))
+            elif field == Command.C_STORE | RESPONSE:
+                self.next_object()
             else:
                 self.asked = whole
         elif context_id == STORE:
             self.transport.write(p_data(response(Message(context_id, self.asked))))
+        elif context_id == GET:
+            self.objects = gotten(Message(context_id, self.asked), whole, self.max_length)
+            self.next_object()
         else:
             self.transport.write(pending_responses(Message(context_id, self.asked), len(whole)))
+
+    def next_object(self) -> None:
+        """Begin to send the next object that was asked for, or the final response."""
+        self.leaving = next(self.objects)
+        self.write_on()
+
+
+def gotten(asked: Message, wanted: bytes, max_length: int) -> Iterator[Iterator[bytes]]:
+    """Yield the PDUs of each C-STORE sub-operation of a C-GET, and last those of its final response.
+
+    Args:
+        wanted: the identifier of the C-GET.
+    """
+    objects, size = _IDENTIFIER.unpack(wanted)
+    for number in range(1, objects + 1):
+        yield blank_object(number, size, max_length)
+    yield iter([p_data(response(asked, more={Tag.COMPLETED: objects}))])
+
+
+def blank_object(message_id: int, size: int, max_length: int) -> Iterator[bytes]:
+    """Yield the PDUs of a C-STORE-RQ with a data set of `size` zeros, each as long as the receiver takes."""
+    piece = bytes(max_length - 6)
+    whole, rest = divmod(size, len(piece))
+    pieces = itertools.chain(itertools.repeat(piece, whole), [piece[:rest]])
+    return p_data_in_pieces(store_rq(message_id, "1.2.3", b"", context_id=STORE), pieces)
 
 
 _cache: dict[tuple[bytes, int], bytes] = {}
@@ -146,6 +217,15 @@ def find_request(message_id: int, count: int) -> bytes:
         Command.C_FIND, message_id, STUDY_ROOT_FIND, data=bytes(count), context_id=FIND, more=more
     )
     return p_data(asked, max_pdu=65536)
+
+
+def get_request(message_id: int, *, objects: int, size: int) -> bytes:
+    """Return the PDUs of a C-GET-RQ that asks for so many objects of `size` bytes."""
+    more: dict[int, int | str | bytes] = {Tag.PRIORITY: 0}
+    identifier = _IDENTIFIER.pack(objects, size)
+    return p_data(
+        request(Command.C_GET, message_id, STUDY_ROOT_GET, data=identifier, context_id=GET, more=more)
+    )
 
 
 async def serve(port: int) -> None:

@@ -19,6 +19,9 @@ from tests.bench.plan import Cell, Limit
 
 NumberT = TypeVar("NumberT", int, float)
 
+LONGEST_RUN = 25 * 60
+"""Seconds that a full run may take."""
+
 Results = dict[str, list[Sample | None]]
 """Way -> one sample for each round; None where it failed."""
 
@@ -148,6 +151,13 @@ def judge(rows: Sequence[Row], *, leniency: float = 1.0) -> list[Verdict]:
             text = f"{name} grew by {size:.0f} MiB, the most of all (<= {must}, aim {aim})"
             verdicts.append(Verdict(row.cell.title, text, size <= must * leniency, size <= aim))
     return verdicts
+
+
+def judge_length(seconds: float) -> Verdict:
+    """Hold the length of a full run against its limit."""
+    minutes, rest = divmod(round(seconds), 60)
+    text = f"took {minutes} min {rest} s (at most {LONGEST_RUN // 60} min)"
+    return Verdict("the whole bench", text, passed=seconds <= LONGEST_RUN, aimed=False)
 
 
 def _spell(limit: Limit, ratio: float) -> str:

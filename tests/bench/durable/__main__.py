@@ -17,7 +17,6 @@ Prints tables, and a verdict for each figure that must hold; `--publish` puts th
 from __future__ import annotations
 
 import argparse
-import io
 import signal
 import sys
 import tempfile
@@ -33,7 +32,7 @@ from tests.bench.durable.layout import layout
 from tests.bench.durable.line import line
 from tests.bench.durable.outage import outage
 from tests.bench.durable.site import Bench, Verdicts
-from tests.bench.publish import PAGE, marks, page_with
+from tests.bench.publish import PAGE, Tee, marks, page_with
 from tests.bench.report import machine
 
 DURABLE = marks("make bench-durable")
@@ -46,15 +45,6 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "fan-out": fan_out,
     "depth": depth,
 }
-
-
-class Tee(io.StringIO):
-    """Keeps what is printed, and prints it on."""
-
-    def write(self, text: str) -> int:
-        sys.__stdout__.write(text)  # type: ignore[union-attr] # there is one: nobody runs this without
-        sys.__stdout__.flush()  # type: ignore[union-attr]
-        return super().write(text)
 
 
 def main() -> int:

@@ -47,9 +47,16 @@ class Verdicts:
 
     def at_least(self, what: str, figures: Sequence[float], must: float) -> None:
         """Note whether the median is at least that."""
-        held = statistics.median(figures) >= must
+        self._note(statistics.median(figures) >= must, f"{what}: {spread(figures)}, at least {must:g}")
+
+    def at_most(self, what: str, figures: Sequence[float], must: float, unit: str = "") -> None:
+        """Note whether the median is at most that."""
+        held = statistics.median(figures) <= must
+        self._note(held, f"{what}: {spread(figures, unit)}, at most {must:g}{unit}")
+
+    def _note(self, held: bool, text: str) -> None:
         self.broken += not held
-        self._lines.append(f"{'ok    ' if held else 'BROKEN'} {what}: {spread(figures)}, at least {must:g}")
+        self._lines.append(f"{'ok    ' if held else 'BROKEN'} {text}")
 
     def show(self) -> None:
         """Print what was noted since the last time."""

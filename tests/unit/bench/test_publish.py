@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.bench.compression import COMPRESSION
 from tests.bench.durable.__main__ import DURABLE
+from tests.bench.long_line import LINE
 from tests.bench.publish import BEGIN, BENCH, END, PAGE, page_with
 
 PRINTED = (
@@ -25,8 +27,8 @@ def test_long_lines_are_wrapped() -> None:
     assert max(map(len, page.splitlines())) <= 120
 
 
-@pytest.mark.parametrize("between", [BENCH, DURABLE])
-def test_the_page_has_both_marks(between: tuple[str, str]) -> None:
+@pytest.mark.parametrize("between", [BENCH, DURABLE, LINE, COMPRESSION])
+def test_the_page_has_the_marks(between: tuple[str, str]) -> None:
     page = page_with(PAGE.read_text(), PRINTED, between)
     assert page.count(between[0]) == page.count(between[1]) == 1
     assert "\n\nprocessor: 2 cores\n\n" in page

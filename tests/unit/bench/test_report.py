@@ -8,7 +8,7 @@ import pytest
 
 from tests.bench.measure import Sample
 from tests.bench.plan import Cell, CpuLimit, Limit, at_most
-from tests.bench.report import Row, judge, noise, quartiles
+from tests.bench.report import Row, judge, judge_length, noise, quartiles
 
 
 def samples(seconds: Sequence[float], cpu: Sequence[float], *, gigabytes: float = 0.0) -> list[Sample | None]:
@@ -62,3 +62,18 @@ def test_a_limit_of_cpu_can_be_another_way() -> None:
     (verdict,) = judge([row([limit])])
     assert verdict.passed
     assert verdict.text.startswith("mesh-again: CPU 1.00x of mesh")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "took", "passed"),
+    [
+        (1300.4, "21 min 40 s", True),
+        (1500, "25 min 0 s", True),
+        (1501, "25 min 1 s", False),
+        (59.7, "1 min 0 s", True),
+    ],
+)
+def test_a_full_run_has_a_longest_time(seconds: float, took: str, passed: bool) -> None:
+    verdict = judge_length(seconds)
+    assert verdict.text == f"took {took} (at most 25 min)"
+    assert verdict.passed is passed

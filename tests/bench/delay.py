@@ -47,7 +47,7 @@ class _End(asyncio.Protocol):
         self._under_way: deque[tuple[float, bytes]] = deque()
         self._size = 0
         self._leaves: asyncio.TimerHandle | None = None
-        self._may_write = True
+        self._may_write = False
 
     def join(self, other: _End) -> None:
         """Be the far end of another one."""
@@ -56,8 +56,8 @@ class _End(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=0)
+        self.resume_writing()
         if self._target is not None:
-            self._transport.pause_reading()
             self._connecting = self._loop.create_task(self._connect(self._target))
 
     async def _connect(self, target: int) -> None:
@@ -68,8 +68,6 @@ class _End(asyncio.Protocol):
             await self._loop.create_connection(lambda: far, "127.0.0.1", target)
         except OSError:
             self._transport.abort()
-        else:
-            self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         self._take(data)
@@ -109,7 +107,7 @@ class _End(asyncio.Protocol):
 
     @property
     def may_write(self) -> bool:
-        """Whether the socket has taken all that was written."""
+        """Whether there is a socket, and it has taken all that was written."""
         return self._may_write
 
     def write(self, data: bytes) -> None:

@@ -44,6 +44,7 @@ max_pending: 128MB
 # tls { cert_file: "hub.crt", key_file: "hub.key" }
 leafnodes {
   listen: "0.0.0.0:7422"
+  compression: s2_fast
   # tls { cert_file: "hub.crt", key_file: "hub.key" }
 }
 """
@@ -182,6 +183,7 @@ leafnodes {{
   remotes: [ {{
     url: "{hub}"
     account: "{zone.zone}"
+    compression: s2_fast
     include "{link}"
   }} ]
 }}

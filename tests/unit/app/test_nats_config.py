@@ -36,7 +36,9 @@ def test_without_a_folder_it_prints_a_preview_and_makes_no_key(zones: list[Path]
     for name in ("hub.conf", "hub-accounts.conf", "leaf-hospital.conf", "leaf-cloud-accounts.conf"):
         assert f"# ---- {name}\n" in result.stdout
     assert "<key of cloud/scu>" in result.stdout
-    assert result.stdout.count("compression: s2_fast") == 3, "the hub's, and each leaf's: both ends of every link"
+    assert result.stdout.count("compression: s2_fast") == 3, (
+        "the hub's, and each leaf's: both ends of every link"
+    )
     assert '"DIMSE.ae.PA%20CS.open.*.*.* scu"' in result.stdout
     assert not SEED.search(result.stdout)
     assert sorted(tmp_path.rglob("*")) == before

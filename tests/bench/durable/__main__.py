@@ -20,7 +20,7 @@ import argparse
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -47,14 +47,22 @@ PARTS: dict[str, Callable[[Bench], None]] = {
 }
 
 
-def main() -> int:
-    """Run the parts; return 1 if a figure isn't what it must be."""
+def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line; None: that of this process."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.durable", description=__doc__)
     parser.add_argument("--only", default="", help="parts, separated by commas")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--objects", type=int, default=100_000, help="depth of the deepest queue")
     parser.add_argument("--publish", action="store_true", help="write docs/performance.md")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    if options.publish and options.only:
+        parser.error("--publish replaces all tables: leave out --only")
+    return options
+
+
+def main() -> int:
+    """Run the parts; return 1 if a figure isn't what it must be."""
+    options = options_of(None)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     verdicts = Verdicts()
     with redirect_stdout(Tee()) as printed:

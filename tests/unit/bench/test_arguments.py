@@ -1,10 +1,11 @@
-"""The command lines of the bench, and of that over a long line."""
+"""The command lines of the benches that publish."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.bench.__main__ import arguments
+from tests.bench.durable.__main__ import options_of as durable_options
 from tests.bench.long_line import ROUND_TRIPS, options_of
 
 
@@ -29,3 +30,11 @@ def test_one_round_trip_is_not_published(capsys: pytest.CaptureFixture[str]) -> 
     assert "leave out --rtt" in capsys.readouterr().err
     assert options_of(["--rtt", "80"]).rtt == [80]
     assert options_of(["--publish", "--rounds", "2"]).rtt == ROUND_TRIPS
+
+
+def test_one_part_of_durable_delivery_is_not_published(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        durable_options(["--publish", "--only", "line"])
+    assert "leave out --only" in capsys.readouterr().err
+    assert durable_options(["--only", "line"]).only == "line"
+    assert durable_options(["--publish", "--rounds", "2"]).publish

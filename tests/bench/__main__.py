@@ -27,6 +27,7 @@ from tests.bench.report import (
     as_json,
     cost_table,
     duration,
+    in_one_line,
     judge,
     judge_length,
     machine,
@@ -162,7 +163,7 @@ def main() -> int:
     command = "python -m tests.bench " + " ".join(sys.argv[1:])
     where = machine()
     parts = [
-        "; ".join(f"{name}: {value}" for name, value in where.items()),
+        in_one_line(where),
         f"`{command.strip()}`, {rounds} interleaved rounds; the mesh: live routes only, nats-server without JetStream",
         table(rows, titles),
         noise(rows),

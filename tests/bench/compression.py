@@ -24,10 +24,10 @@ from pydicom.data import get_testdata_file
 
 from tests.bench.durable.site import spread
 from tests.bench.long_line import FarApart, far_apart
-from tests.bench.measure import RunFailed
-from tests.bench.publish import PAGE, Tee, marks, page_with
+from tests.bench.measure import store_raw
+from tests.bench.publish import Tee, marks, publish_section
 from tests.bench.raw_peer import CONTEXTS, STORE
-from tests.bench.report import machine
+from tests.bench.report import in_one_line, machine
 from tests.bench.scale import row
 from tests.bench.ways import RAW
 from tests.support.files import take_apart
@@ -80,10 +80,8 @@ def store(port: int, data: bytes) -> float:
         view, length = memoryview(data), client.peer_max_length - 6
         pieces = (view[start : start + length] for start in range(0, len(view), length))
         started = time.perf_counter()
-        for pdu in p_data_in_pieces(store_rq(1, "1.2.3", b"", context_id=STORE), pieces):
-            client.send(pdu)
-        if client.receive_message().status != 0:
-            raise RunFailed(f"C-STORE of {len(data)} bytes over a leaf link")
+        pdus = p_data_in_pieces(store_rq(1, "1.2.3", b"", context_id=STORE), pieces)
+        store_raw(client, pdus, f"C-STORE of {len(data)} bytes over a leaf link")
         seconds = time.perf_counter() - started
         client.release()
     return seconds
@@ -131,13 +129,13 @@ def main() -> int:
     parser.add_argument("--publish", action="store_true", help="write docs/performance.md")
     options = parser.parse_args()
     with redirect_stdout(Tee()) as printed:
-        print("; ".join(f"{name}: {value}" for name, value in machine().items()))
+        print(in_one_line(machine()))
         command = " ".join(["python -m tests.bench.compression", *sys.argv[1:]])
         print(f"\n`{command}`, {options.rounds} rounds of {SIZE // 10**6} MB: median (range)\n")
         with tempfile.TemporaryDirectory(prefix="dimse-mesh-compression-") as directory:
             compare(Path(directory), options.rtt, options.rounds)
     if options.publish:
-        PAGE.write_text(page_with(PAGE.read_text(), printed.getvalue(), COMPRESSION))
+        publish_section(printed.getvalue(), COMPRESSION)
     return 0
 
 

@@ -25,7 +25,7 @@ import trustme
 
 from tests.bench.floods import ECHO_CONTEXT, FLOOD, FLOODS, RAW
 from tests.bench.raw_peer import CONTEXTS, find_request
-from tests.bench.report import machine
+from tests.bench.report import in_one_line, machine
 from tests.support.certificates import write_pair
 from tests.support.mesh import SERVICES, Ae, Mesh, zone_config
 from tests.support.ports import reserve_port, reserve_ports
@@ -86,7 +86,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rounds = options.rounds
     floods: list[str] = options.only or list(FLOODS)
-    print("; ".join(f"{name}: {value}" for name, value in machine().items()))
+    print(in_one_line(machine()))
     print(f"\n`python -m tests.bench.fairness`, {rounds} rounds: operations a second, median (range)\n")
     ratios: dict[str, list[float]] = {name: [] for name in floods}
     speeds: dict[str, list[float]] = {name: [] for name in floods}

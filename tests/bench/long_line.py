@@ -23,9 +23,9 @@ from pathlib import Path
 
 from tests.bench import measure
 from tests.bench.durable.site import QUIET, Verdicts, spread
-from tests.bench.publish import PAGE, Tee, marks, page_with
+from tests.bench.publish import Tee, marks, publish_section
 from tests.bench.raw_peer import CONTEXTS, echo_request
-from tests.bench.report import machine
+from tests.bench.report import in_one_line, machine
 from tests.bench.scale import row
 from tests.bench.ways import RAW, WayUnderTest
 from tests.support.mesh import Ae, Mesh, zone_config
@@ -201,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         target = reserve_port()
         raw = Child([sys.executable, "-m", "tests.bench.raw_peer", str(target)], log=directory / "raw.log")
         stack.enter_context(raw).wait_for_port(target)
-        print("; ".join(f"{name}: {value}" for name, value in machine().items()))
+        print(in_one_line(machine()))
         command = " ".join(
             ["python -m tests.bench.long_line", *(sys.argv[1:] if arguments is None else arguments)]
         )
@@ -220,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             compare(directory / str(rtt), target, rtt, options.rounds, verdicts)
         verdicts.show()
     if options.publish:
-        PAGE.write_text(page_with(PAGE.read_text(), printed.getvalue(), LINE))
+        publish_section(printed.getvalue(), LINE)
     return int(verdicts.broken > 0)
 
 

@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from tests.bench.raw_peer import (
@@ -156,6 +156,18 @@ def echo(way: WayUnderTest, *, count: int) -> Sample:
     return _with_costs(way, run)
 
 
+def store_raw(client: Client, pdus: Iterable[bytes], what: str) -> None:
+    """Send a C-STORE-RQ and wait for its response; `what` it is, if it fails.
+
+    Raises:
+        RunFailed: it wasn't taken.
+    """
+    for data in pdus:
+        client.send(data)
+    if client.receive_message().status != 0:
+        raise RunFailed(what)
+
+
 def huge(way: WayUnderTest, *, size: int, objects: int = 1) -> Sample:
     """Time C-STOREs of `size` bytes on one association, from a raw client to a raw target."""
 
@@ -165,10 +177,8 @@ def huge(way: WayUnderTest, *, size: int, objects: int = 1) -> Sample:
         ) as client:
             started = time.perf_counter()
             for number in range(1, objects + 1):
-                for data in blank_object(number, size, client.peer_max_length):
-                    client.send(data)
-                if client.receive_message().status != 0:
-                    raise RunFailed(f"C-STORE of {size} bytes through {way.title}")
+                pdus = blank_object(number, size, client.peer_max_length)
+                store_raw(client, pdus, f"C-STORE of {size} bytes through {way.title}")
             seconds = time.perf_counter() - started
             client.release()
         return Sample(seconds, objects, objects * size / 1e9)

@@ -44,9 +44,14 @@ def page_with(page: str, printed: str, between: tuple[str, str] = BENCH) -> str:
     return f"{before}{begin}\n\n{_as_markdown(printed)}\n\n{end}{after}"
 
 
+def publish_section(printed: str, between: tuple[str, str] = BENCH) -> None:
+    """Write `printed` between two marks of the page."""
+    PAGE.write_text(page_with(PAGE.read_text(), printed, between))
+
+
 def publish(printed: str, chart: str, lines: str | None) -> None:
     """Write the page and the chart, and the README's `lines` if there are any."""
-    PAGE.write_text(page_with(PAGE.read_text(), printed))
+    publish_section(printed)
     CHART.write_text(chart)
     if lines is not None:
         README.write_text(page_with(README.read_text(), lines))

@@ -256,6 +256,11 @@ def cost_table(rows: Sequence[Row], way: str) -> str:
     return "\n".join(lines)
 
 
+def in_one_line(where: Mapping[str, str]) -> str:
+    """Return the `machine` as the line that stands above the figures."""
+    return "; ".join(f"{name}: {value}" for name, value in where.items())
+
+
 def machine() -> dict[str, str]:
     """Describe where the figures come from."""
     model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())

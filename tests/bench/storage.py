@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.report import machine
+from tests.bench.report import in_one_line, machine
 from tests.durable.site import CONTEXTS
 from tests.storage.mesh import Stores, stores
 from tests.storage.s3 import S3Server
@@ -145,7 +145,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--gigabytes", type=float, default=4.0, help="size of the large object; 0: none")
     options = parser.parse_args()
-    print("; ".join(f"{name}: {value}" for name, value in machine().items()))
+    print(in_one_line(machine()))
     with (
         tempfile.TemporaryDirectory(prefix="dimse-mesh-bench-") as name,
         S3Server(Path(name) / "s3", Path(name) / "s3.log") as server,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dimse_mesh.dimse import CommandField
 from dimse_mesh.dimse.head import RESPONSE_BIT
 from dimse_mesh.schemas.addresses import HalfAddress
-from dimse_mesh.schemas.service import ServiceName
+from dimse_mesh.schemas.service import OPERATIONS, ServiceName
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,20 +34,6 @@ def handler_of(command_field: int) -> ServiceName | None:
     return _HANDLERS.get(command_field)
 
 
-_HANDLERS: dict[int, ServiceName] = {
-    CommandField.C_STORE_RQ: ServiceName.STORE,
-    CommandField.C_FIND_RQ: ServiceName.QUERY_RETRIEVE,
-    CommandField.C_MOVE_RQ: ServiceName.QUERY_RETRIEVE,
-    CommandField.C_GET_RQ: ServiceName.QUERY_RETRIEVE,
-    CommandField.C_CANCEL_RQ: ServiceName.QUERY_RETRIEVE,
-    CommandField.N_EVENT_REPORT_RQ: ServiceName.N_SERVICE,
-    CommandField.N_GET_RQ: ServiceName.N_SERVICE,
-    CommandField.N_SET_RQ: ServiceName.N_SERVICE,
-    CommandField.N_ACTION_RQ: ServiceName.N_SERVICE,
-    CommandField.N_CREATE_RQ: ServiceName.N_SERVICE,
-    CommandField.N_DELETE_RQ: ServiceName.N_SERVICE,
-}
-
 _SERVICE_NAMES = {
     0x0001: "C-STORE",
     0x0010: "C-GET",
@@ -62,6 +47,13 @@ _SERVICE_NAMES = {
     0x0140: "N-CREATE",
     0x0150: "N-DELETE",
     0x0FFF: "C-CANCEL",
+}
+
+_HANDLERS = {
+    command_field: handler
+    for handler, services in OPERATIONS.items()
+    for command_field, service in _SERVICE_NAMES.items()
+    if service in services
 }
 
 

@@ -35,7 +35,7 @@ from dimse_mesh.runtime.signals import drain_on_signal, drained
 from dimse_mesh.runtime.supervised import FAILED, READY, Supervised
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
-from dimse_mesh.schemas.service import HANDLERS, ServiceName
+from dimse_mesh.schemas.service import OPERATIONS, ServiceName
 from dimse_mesh.schemas.subjects import ServiceSubjects
 
 STOP_SECONDS = 10.0
@@ -213,9 +213,10 @@ def describe(service: ServiceName, settings: ZoneSettings, counters: Counters) -
     endpoints: list[ServiceEndpoint] = []
 
     def stats() -> EndpointStats:
-        counted = counters.handled if service in HANDLERS else counters.operations
-        # An endpoint's process may host several handlers, and counts for all of them.
-        done = {key: count for key, count in counted.items() if _handles(service, key[0])}
+        done, own = counters.operations, OPERATIONS.get(service)
+        if own is not None:
+            # An endpoint's process may host several handlers, and counts for all of them.
+            done = {key: count for key, count in counters.handled.items() if key[0] in own}
         total = sum(done.values())
         good = sum(count for (_, outcome), count in done.items() if outcome in {APPROVED, "success"})
         return EndpointStats(requests=total, errors=total - good)
@@ -238,19 +239,6 @@ def describe(service: ServiceName, settings: ZoneSettings, counters: Counters) -
         case ServiceName.DELIVERY:
             text = "Delivery: sends what durable routes have acknowledged to this zone's AEs"
     return ServiceDescription(service, version("dimse-mesh"), text, endpoints)
-
-
-def _handles(service: ServiceName, operation: str) -> bool:
-    """Tell whether an operation, as counters name it, is one of a service's."""
-    match service:
-        case ServiceName.STORE:
-            return operation == "C-STORE"
-        case ServiceName.QUERY_RETRIEVE:
-            return operation in {"C-FIND", "C-MOVE", "C-GET", "C-CANCEL"}
-        case ServiceName.N_SERVICE:
-            return operation.startswith("N-")
-        case _:
-            return True
 
 
 def drain_seconds(service: ServiceName, settings: ZoneSettings) -> float:

@@ -6,7 +6,7 @@ Who says it stands in the subject (`addresses.sender_of`), never in the message.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -41,7 +41,15 @@ class ServiceName(StrEnum):
     DELIVERY = "delivery"
 
 
-HANDLERS = (ServiceName.STORE, ServiceName.QUERY_RETRIEVE, ServiceName.N_SERVICE)
+OPERATIONS: Final = {
+    ServiceName.STORE: frozenset(("C-STORE",)),
+    ServiceName.QUERY_RETRIEVE: frozenset(("C-FIND", "C-MOVE", "C-GET", "C-CANCEL")),
+    ServiceName.N_SERVICE: frozenset(
+        ("N-EVENT-REPORT", "N-GET", "N-SET", "N-ACTION", "N-CREATE", "N-DELETE")
+    ),
+}
+"""The DIMSE services on which each handler decides. C-ECHO proves the path, and has none."""
+HANDLERS = tuple(OPERATIONS)
 """The services that decide on operations."""
 
 

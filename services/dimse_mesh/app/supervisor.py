@@ -91,10 +91,11 @@ def children_of(zone: Zone, nats: dict[str, str], delivered_to: Collection[str])
         delivered_to: `zones_delivered_to`.
     """
     http = zone.settings.observability.http
+    processes = zone.settings.processes
     specs: list[ChildSpec] = []
     for service in ServiceName:
-        count = zone.settings.processes.of(service)
-        if service is ServiceName.DELIVERY and zone.settings.instances.delivery is None:
+        count = processes.of(service)
+        if service is ServiceName.DELIVERY and processes.delivery is None:
             count = int(zone.settings.zone in delivered_to)
         for index in range(count):
             environment = dict(nats)

@@ -32,8 +32,8 @@ from tests.bench.durable.layout import layout
 from tests.bench.durable.line import line
 from tests.bench.durable.outage import outage
 from tests.bench.durable.site import Bench, Verdicts
-from tests.bench.publish import PAGE, Tee, marks, page_with
-from tests.bench.report import machine
+from tests.bench.publish import Tee, marks, publish_section
+from tests.bench.report import in_one_line, machine
 
 DURABLE = marks("make bench-durable")
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -66,7 +66,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     verdicts = Verdicts()
     with redirect_stdout(Tee()) as printed:
-        print("; ".join(f"{name}: {value}" for name, value in machine().items()))
+        print(in_one_line(machine()))
         command = " ".join(["python -m tests.bench.durable", *sys.argv[1:]])
         print(f"\n`{command}`, {options.rounds} rounds: median (range)")
         for name in options.only.split(",") if options.only else PARTS:
@@ -74,7 +74,7 @@ def main() -> int:
                 PARTS[name](Bench(Path(directory), options.rounds, options.objects, verdicts))
             verdicts.show()
     if options.publish:
-        PAGE.write_text(page_with(PAGE.read_text(), printed.getvalue(), DURABLE))
+        publish_section(printed.getvalue(), DURABLE)
     return int(verdicts.broken > 0)
 
 

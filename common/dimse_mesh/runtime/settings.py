@@ -157,9 +157,8 @@ class ZoneSettings(BaseSettings):
         if not isinstance(value, int) or isinstance(value, bool):
             return validate(value)
         made = validate(dict.fromkeys(Instances.model_fields.keys() - {"delivery"}, value))
-        made.model_fields_set.difference_update(
-            HANDLERS
-        )  # said of none of them: a hosted one needs no process
+        # It is said of no handler: a hosted one needs no process.
+        made.model_fields_set.difference_update(HANDLERS)
         return made
 
     @model_validator(mode="after")

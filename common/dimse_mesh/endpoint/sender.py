@@ -35,6 +35,7 @@ from dimse_mesh.endpoint.pending import PendingResponses, Run
 from dimse_mesh.endpoint.settings import HalfSettings
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.policy import Objection
+from dimse_mesh.runtime.hosted_handlers import OperationMessage
 from dimse_mesh.schemas.frames import Closing, FrameKind, PdusHead
 from dimse_mesh.streams.outbound import Budget, Lane, Outbound, Segment
 from dimse_mesh.upper_layer import PDU_HEADER_LENGTH
@@ -56,6 +57,7 @@ class Sender:
 
     __slots__ = (
         "_acknowledged",
+        "_asker",
         "_assembler",
         "_chunk_size",
         "_command",
@@ -72,7 +74,6 @@ class Sender:
         "_on_void_complete",
         "_operation",
         "_pending",
-        "_request_head",
         "_run_end",
         "_settings",
         "_streaming",
@@ -116,7 +117,7 @@ class Sender:
         self._inline_limit = min(settings.inline_limit, self._chunk_size)
         self._gatherer = ChunkGatherer(self._chunk_for(_FIRST_CHUNK))
         self._pending = PendingResponses()
-        self._request_head = b""
+        self._asker: segments.Asker | None = None
         self._head: CommandHead | None = None
         self._command = b""
         self._context_id = 0
@@ -280,7 +281,7 @@ class Sender:
 
     # to the mesh
 
-    def _send_message(self, data: Iterable[bytes | memoryview], *, whole: bool) -> None:
+    def _send_message(self, data: Sequence[bytes | memoryview], *, whole: bool) -> None:
         head = self._head
         assert head is not None
         self._command_held = False
@@ -291,31 +292,38 @@ class Sender:
             self._tracing.response_sent(head)
             if head.is_pending and head.has_data_set:
                 self._pending.remember(self._context_id, command, head.responded_to)
+        through = self._through(head.command_field)
         segment = segments.message(
             self._identity,
             self.outbound.position,
             self._acknowledged(),
             context_id=self._context_id,
             command=command,
-            data=b"".join(data),
+            data=data,
             whole=whole,
-            through=self._through(head.command_field),
+            through=through,
             seal=self.seal,
         )
         if not is_response and head.command_field != CommandField.C_CANCEL_RQ:
             end = segment.position + segment.length if whole else None
             segment.traceparent = self._start_operation(head, segment.position, end)
-        self._send(segment)
+        says = (
+            None
+            if through is None
+            else OperationMessage(through.asker.request, segment.position, command, head)
+        )
+        self._send(segment, says)
         if self._watch is not None and is_response:
             self._watch.answered(head)
 
-    def _through(self, command_field: int) -> tuple[str, bytes] | None:
+    def _through(self, command_field: int) -> segments.WayThrough | None:
         service = handler_of(command_field)
         if service is None:
             return None
-        if not self._request_head:
-            self._request_head = segments.request_head(self._identity)
-        return self._courier.handler_subject(self._identity.home_zone, service), self._request_head
+        if self._asker is None:
+            self._asker = segments.asker(self._identity)
+        subject = self._courier.handler_subject(self._identity.home_zone, service)
+        return segments.WayThrough(subject, self._asker)
 
     def _start_operation(self, head: CommandHead, position: int, end: int | None) -> str | None:
         operation = self._new_operation(head, position, end)
@@ -376,13 +384,13 @@ class Sender:
             )
         )
 
-    def _send(self, segment: Segment) -> None:
+    def _send(self, segment: Segment, operation: OperationMessage | None = None) -> None:
         remote = self._identity.remote
         assert remote is not None
         if self.outbound.idle:
             self.progress_at = self._courier.now()
         self.outbound.add(segment)
-        if self.unsent or not self._courier.send(remote.instance, segment):
+        if self.unsent or not self._courier.send(remote.instance, segment, operation):
             segment.attempts = 0
             self.unsent = True
 
@@ -449,7 +457,7 @@ class Sender:
             self._acknowledged(),
             context_id=operation.context_id,
             command=cancel_request(operation.head.message_id).encode(),
-            data=b"",
+            data=(),
             whole=True,
             through=self._through(CommandField.C_CANCEL_RQ),
             seal=self.seal,

@@ -179,9 +179,9 @@ def encode_head(
     return HEADER.pack(channel, kind, flags, context_id, _VERSION, length, position, acknowledged)
 
 
-def encode_message_payload(command: bytes, data: bytes | memoryview = b"") -> bytes:
-    """Return the payload of a MESSAGE frame."""
-    return b"".join((_U32.pack(len(command)), command, data))
+def message_payload(command: bytes, *data: bytes | memoryview) -> tuple[bytes | memoryview, ...]:
+    """Return the payload of a MESSAGE frame, in parts."""
+    return _U32.pack(len(command)), command, *data
 
 
 def decode_message_payload(payload: memoryview) -> tuple[bytes, memoryview]:

@@ -53,12 +53,17 @@ Translation = Callable[[CommandHead, bytes], bytes]
 
 
 class Sender:
-    """Peer to mesh. The owner feeds PDVs and acknowledgements, and asks `outbound` when to stop reading."""
+    """Peer to mesh. The owner feeds PDVs and acknowledgements, and asks `outbound` when to stop reading.
+
+    Args:
+        begun: called when something is about to be under way, and nothing was.
+    """
 
     __slots__ = (
         "_acknowledged",
         "_asker",
         "_assembler",
+        "_begun",
         "_chunk_size",
         "_command",
         "_command_held",
@@ -74,6 +79,7 @@ class Sender:
         "_on_void_complete",
         "_operation",
         "_pending",
+        "_read_size",
         "_run_end",
         "_settings",
         "_streaming",
@@ -99,6 +105,7 @@ class Sender:
         tracing: OperationTracing,
         acknowledged: Callable[[], int],
         on_void_complete: Callable[[Operation], None],
+        begun: Callable[[], None],
         objection: Objection | None = None,
         translate: Translation | None = None,
         watch: PeerWatch | None = None,
@@ -109,6 +116,7 @@ class Sender:
         self._tracing = tracing
         self._acknowledged = acknowledged
         self._on_void_complete = on_void_complete
+        self._begun = begun
         self._objection = objection
         self._translate = translate
         self._watch = watch
@@ -116,6 +124,8 @@ class Sender:
         self._chunk_size = settings.chunk_size & ~1
         self._inline_limit = min(settings.inline_limit, self._chunk_size)
         self._gatherer = ChunkGatherer(self._chunk_for(_FIRST_CHUNK))
+        self._read_size = 0
+        """Bytes of a read when the size of chunks was last looked at."""
         self._pending = PendingResponses()
         self._asker: segments.Asker | None = None
         self._head: CommandHead | None = None
@@ -206,8 +216,9 @@ class Sender:
         self._run_end = None
         self._gatherer.keep()
         congestion = self.outbound.congestion
-        if congestion is not None:
-            self._gatherer.resize(self._chunk_for(congestion.read_size))
+        if congestion is not None and congestion.read_size != self._read_size:
+            self._read_size = congestion.read_size
+            self._gatherer.resize(self._chunk_for(self._read_size))
 
     def _chunk_for(self, read_size: int) -> int:
         """Return the size of a chunk; an even one, so that the other side's fragments are (PS3.8 §9.3.5.1)."""
@@ -389,6 +400,7 @@ class Sender:
         assert remote is not None
         if self.outbound.idle:
             self.progress_at = self._courier.now()
+            self._begun()
         self.outbound.add(segment)
         if self.unsent or not self._courier.send(remote.instance, segment, operation):
             segment.attempts = 0

@@ -96,11 +96,11 @@ class OperationHandler:
                     "dicom.association": request.association,
                 },
             )
-        with InTrace(self._telemetry.traceparent(span)):
+        own = None if span is None else span.traceparent
+        with InTrace(own):
             refusal = self._refusal_of(request, head.command_field, service)
         if refusal is None:
-            traceparent = self._telemetry.traceparent(span) or parent
-            headers = trace_headers(traceparent)
+            headers = trace_headers(parent if own is None else own)
             subject = self._mesh.subjects.to(sink, Kind.OP)
             taken = self._mesh.publish(subject, message.payload, headers=headers)
             self._telemetry.end(span)

@@ -86,6 +86,7 @@ class Sender:
         "_tracing",
         "_translate",
         "_watch",
+        "_ways",
         "answers",
         "operations",
         "outbound",
@@ -128,6 +129,8 @@ class Sender:
         """Bytes of a read when the size of chunks was last looked at."""
         self._pending = PendingResponses()
         self._asker: segments.Asker | None = None
+        self._ways: dict[int, segments.WayThrough] = {}
+        """Of requests, by command field."""
         self._head: CommandHead | None = None
         self._command = b""
         self._context_id = 0
@@ -328,13 +331,13 @@ class Sender:
             self._watch.answered(head)
 
     def _through(self, command_field: int) -> segments.WayThrough | None:
-        service = handler_of(command_field)
-        if service is None:
-            return None
-        if self._asker is None:
-            self._asker = segments.asker(self._identity)
-        subject = self._courier.handler_subject(self._identity.home_zone, service)
-        return segments.WayThrough(subject, self._asker)
+        way = self._ways.get(command_field)
+        if way is None and (service := handler_of(command_field)) is not None:
+            if self._asker is None:
+                self._asker = segments.asker(self._identity)
+            subject = self._courier.handler_subject(self._identity.home_zone, service)
+            way = self._ways[command_field] = segments.WayThrough(subject, self._asker)
+        return way
 
     def _start_operation(self, head: CommandHead, position: int, end: int | None) -> str | None:
         operation = self._new_operation(head, position, end)

@@ -89,6 +89,7 @@ def test_a_frame_that_can_not_be_published_keeps_no_other_back(caplog: pytest.Lo
     async def main() -> None:
         mesh = create_autospec(Carrier, instance=True)
         mesh.turn, mesh.subjects, mesh.connected = Turn(), Subjects("DIMSE", FRONT), True
+        mesh.address = FRONT
         mesh.publish.side_effect = [InvalidSubject("too long"), True]
         courier = Courier(mesh)
         for name in ("a", "b"):
@@ -122,6 +123,7 @@ def test_where_a_handler_in_this_process_raises_the_queue_group_is_asked(
     async def main() -> None:
         mesh = create_autospec(Carrier, instance=True)
         mesh.turn, mesh.subjects, mesh.connected = Turn(), Subjects("DIMSE", FRONT), True
+        mesh.address = FRONT
         subject = Courier(mesh).handler_subject(FRONT.zone, ServiceName.STORE)
         request = OperationRequest(
             association="a",

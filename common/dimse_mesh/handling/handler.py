@@ -96,11 +96,13 @@ class OperationHandler:
                     "dicom.association": request.association,
                 },
             )
-        own = None if span is None else span.traceparent
-        with InTrace(own):
+        if span is None:
             refusal = self._refusal_of(request, head.command_field, service)
+        else:
+            with InTrace(span.traceparent):
+                refusal = self._refusal_of(request, head.command_field, service)
         if refusal is None:
-            headers = trace_headers(parent if own is None else own)
+            headers = trace_headers(parent if span is None else span.traceparent)
             subject = self._mesh.subjects.to(sink, Kind.OP)
             taken = self._mesh.publish(subject, message.payload, headers=headers)
             self._telemetry.end(span)

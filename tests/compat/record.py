@@ -292,7 +292,7 @@ MODELS: tuple[BaseModel, ...] = (
     ),
     CommitmentReported(id="0e" * 16, at=1.5, calling_ae="CT1", called_ae="PACS", instances=3, failed=1),
 )
-BODIES: dict[FrameKind, tuple[bytes, ...]] = {
+BODIES: dict[FrameKind, tuple[bytes | memoryview, ...]] = {
     FrameKind.MESSAGE: message_payload(b"command", b"data"),
     FrameKind.DATA: (b"data",),
     FrameKind.PDUS: (encode_pdus_head(PdusHead(1000, 7)), b"pdus"),

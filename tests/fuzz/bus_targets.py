@@ -113,7 +113,7 @@ def envelopes(data: bytes) -> None:
 def operations(data: bytes) -> None:
     """Read an operation and a refusal, with their command sets."""
     with contextlib.suppress(EnvelopeError, DimseError):
-        request = read_operation(data).request
+        request = read_operation(data)[0].request
         parse_address(request.source)
         parse_address(request.sink)
     with contextlib.suppress(EnvelopeError, DimseError):

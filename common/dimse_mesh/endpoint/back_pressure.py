@@ -48,7 +48,7 @@ class BackPressure:
         assert congestion is not None
         full = self._too_many
         if full or self.full:
-            self._hold(full)
+            self._set_full(full)
         if outbound.exhausted or half.sender.unsent or self.full:
             peer.pause_reading()
             congestion.leave(self)
@@ -75,8 +75,8 @@ class BackPressure:
             count, contended=half.peer.contended, owes_answers=half.owed_answers
         )
 
-    def _hold(self, full: bool) -> None:
-        """Hold the peer back until one of its operations is answered, but not for long; or no longer."""
+    def _set_full(self, full: bool) -> None:
+        """Note whether the peer has to wait for an answer; if so, not for long."""
         half = self._half
         self.full = full
         if full:

@@ -52,7 +52,7 @@ class PduReceiver(Protocol):
         """Handle PDUs of one read. The views are valid until this returns.
 
         Args:
-            contiguous: the bytes of the last PDUs, headers and all: of those that lay wholly in the read.
+            contiguous: the bytes of the last PDUs, headers and all: of those that lay wholly in one read.
             start: index of the first that was not handled yet.
             until: when others want their turn, as `perf_counter` says.
 

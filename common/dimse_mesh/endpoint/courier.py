@@ -93,7 +93,9 @@ class Courier:
         if not self._mesh.connected:
             return False
         try:
-            return handler(message, operation or read_operation(message.payload)[0])
+            if operation is None:
+                operation, _ = read_operation(message.payload)
+            return handler(message, operation)
         except MeshError:
             raise
         except Exception as error:  # noqa: BLE001 - the association that asks must not suffer

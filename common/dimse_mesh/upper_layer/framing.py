@@ -77,7 +77,10 @@ class Framer:
         return self.cut(data)[0]
 
     def cut(self, data: bytes | bytearray | memoryview) -> tuple[list[tuple[int, memoryview]], memoryview]:
-        """Do the same; return also the bytes, headers and all, of those PDUs that lay wholly in the read: the last."""
+        """Take one read as `feed` does; return the PDUs, and the bytes of the last ones, headers and all.
+
+        Those are the PDUs that lay wholly in this read: all but one, at most.
+        """
         view = memoryview(data)
         size = len(view)
         done: list[tuple[int, memoryview]] = []

@@ -48,10 +48,10 @@ from dimse_mesh.schemas.frames import (
     PdusHead,
     encode_ack_body,
     encode_frame,
-    encode_message_payload,
     encode_pdus_head,
     encode_u32,
     encode_u64,
+    message_payload,
 )
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
 from dimse_mesh.schemas.service import Dead, Heartbeat, Obituary
@@ -292,8 +292,8 @@ MODELS: tuple[BaseModel, ...] = (
     ),
     CommitmentReported(id="0e" * 16, at=1.5, calling_ae="CT1", called_ae="PACS", instances=3, failed=1),
 )
-BODIES: dict[FrameKind, tuple[bytes, ...]] = {
-    FrameKind.MESSAGE: (encode_message_payload(b"command", b"data"),),
+BODIES: dict[FrameKind, tuple[bytes | memoryview, ...]] = {
+    FrameKind.MESSAGE: message_payload(b"command", b"data"),
     FrameKind.DATA: (b"data",),
     FrameKind.PDUS: (encode_pdus_head(PdusHead(1000, 7)), b"pdus"),
     FrameKind.RELEASE_RQ: (),
@@ -312,7 +312,7 @@ FLAGS = {FrameKind.MESSAGE: WHOLE, FrameKind.DATA: LAST}
 OPERATION = encode_frame(
     0x0102_0304,
     FrameKind.MESSAGE,
-    encode_message_payload(store_rq(7, "1.2.3", b"").command, b"data"),
+    *message_payload(store_rq(7, "1.2.3", b"").command, b"data"),
     position=1 << 40,
     acknowledged=1 << 33,
     flags=WHOLE,

@@ -87,13 +87,15 @@ def test_a_recorded_message_says_what_it_said(message: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("message", OPERATIONS)
 def test_a_recorded_operation_asks_for_what_it_asked(message: dict[str, Any]) -> None:
-    request, frame, command, head = read_operation(bytes.fromhex(message["hex"]))
-    assert message["says"].items() <= request.model_dump(mode="json").items()
+    operation, frame = read_operation(bytes.fromhex(message["hex"]))
+    head = operation.head
+    assert message["says"].items() <= operation.request.model_dump(mode="json").items()
+    assert operation.position == 1 << 40
     assert (frame.kind, frame.channel) == (FrameKind.MESSAGE, 0x0102_0304)
     assert (frame.position, frame.acknowledged) == (1 << 40, 1 << 33)
     assert (frame.flags, frame.context_id) == (1, 3)
     assert (head.command_field, head.message_id) == (CommandField.C_STORE_RQ, 7)
-    assert CommandSet.parse(command).affected_sop_instance_uid == "1.2.3"
+    assert CommandSet.parse(operation.command).affected_sop_instance_uid == "1.2.3"
     assert bytes(decode_message_payload(frame.payload)[1]) == b"data"
 
 

@@ -16,8 +16,8 @@ from dimse_mesh.schemas.frames import (
     WHOLE,
     FrameKind,
     encode_frame,
-    encode_message_payload,
     iter_frames,
+    message_payload,
 )
 from dimse_mesh.schemas.operation import OperationRequest
 from dimse_mesh.schemas.service import ServiceName
@@ -86,11 +86,11 @@ def test_a_request_that_no_handler_has_seen_does_not_reach_the_target(
             reply = await open_from_lab(mesh)
             assert reply.head.result is OpenResult.ACCEPTED
             assert reply.head.channel is not None
-            payload = encode_message_payload(message.command, message.data or b"")
+            payload = message_payload(message.command, message.data or b"")
             frame = encode_frame(
                 reply.head.channel,
                 FrameKind.MESSAGE,
-                payload,
+                *payload,
                 flags=WHOLE,
                 context_id=message.context_id,
             )
@@ -152,11 +152,11 @@ def test_a_handler_that_is_asked_by_a_strange_executor_does_the_association_no_h
     async def trespass(played: Scene) -> None:
         async with joined(played.where, Role.SCU) as mesh:
             command = find_rq(1, 3, "1.2.3")
-            payload = encode_message_payload(command.command, command.data or b"")
+            payload = message_payload(command.command, command.data or b"")
             frame = encode_frame(
                 played.front_end.channel,
                 FrameKind.MESSAGE,
-                payload,
+                *payload,
                 position=1,
                 acknowledged=1 << 40,
                 flags=WHOLE,

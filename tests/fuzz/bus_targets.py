@@ -30,11 +30,11 @@ from dimse_mesh.schemas.frames import (
     decode_u64,
     encode_ack_body,
     encode_frame,
-    encode_message_payload,
     encode_pdus_head,
     encode_u32,
     encode_u64,
     iter_frames,
+    message_payload,
     sequence_length,
 )
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
@@ -113,7 +113,7 @@ def envelopes(data: bytes) -> None:
 def operations(data: bytes) -> None:
     """Read an operation and a refusal, with their command sets."""
     with contextlib.suppress(EnvelopeError, DimseError):
-        request = read_operation(data).request
+        request = read_operation(data)[0].request
         parse_address(request.source)
         parse_address(request.sink)
     with contextlib.suppress(EnvelopeError, DimseError):
@@ -170,7 +170,7 @@ def isolated_answers(data: bytes) -> None:
 
 def _frames() -> Sequence[bytes]:
     bodies = {
-        FrameKind.MESSAGE: encode_message_payload(store(), b"data"),
+        FrameKind.MESSAGE: b"".join(message_payload(store(), b"data")),
         FrameKind.DATA: b"data",
         FrameKind.PDUS: encode_pdus_head(PdusHead(10, 1)) + b"pdus",
         FrameKind.CANCEL: encode_u64(1),
@@ -190,7 +190,7 @@ def _envelopes() -> Sequence[bytes]:
 
 
 def _operations() -> Sequence[bytes]:
-    frame = encode_frame(7, FrameKind.MESSAGE, encode_message_payload(store()), position=1, flags=WHOLE)
+    frame = encode_frame(7, FrameKind.MESSAGE, *message_payload(store()), position=1, flags=WHOLE)
     tails: dict[type[BaseModel], bytes] = {OperationRequest: frame, Refusal: store()}
     return [pack(model, tails[type(model)]) for model in MODELS if type(model) in tails]
 

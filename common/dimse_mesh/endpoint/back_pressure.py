@@ -46,7 +46,9 @@ class BackPressure:
         peer, outbound = half.peer, half.sender.outbound
         congestion = outbound.congestion
         assert congestion is not None
-        self._look_at_operations()
+        full = self._too_many
+        if full or self.full:
+            self._set_full(full)
         if outbound.exhausted or half.sender.unsent or self.full:
             peer.pause_reading()
             congestion.leave(self)
@@ -73,14 +75,15 @@ class BackPressure:
             count, contended=half.peer.contended, owes_answers=half.owed_answers
         )
 
-    def _look_at_operations(self) -> None:
-        half, was_full = self._half, self.full
-        self.full = self._too_many
-        if self.full:
+    def _set_full(self, full: bool) -> None:
+        """Note whether the peer has to wait for an answer; if so, not for long."""
+        half = self._half
+        self.full = full
+        if full:
             self._limit.hold(half.instance.now())
             if self._timer is None:
                 self._timer = half.instance.call_later(half, LONGEST_HOLD, self._let_on)
-        elif was_full:
+        else:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None

@@ -46,10 +46,13 @@ _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None) if sys.platform ==
 class PduReceiver(Protocol):
     """Whoever handles what the peer sends."""
 
-    def pdus_received(self, pdus: list[tuple[int, memoryview]], start: int, until: float) -> int:
+    def pdus_received(
+        self, pdus: list[tuple[int, memoryview]], contiguous: memoryview, start: int, until: float
+    ) -> int:
         """Handle PDUs of one read. The views are valid until this returns.
 
         Args:
+            contiguous: the bytes of the last PDUs, headers and all: of those that lay wholly in one read.
             start: index of the first that was not handled yet.
             until: when others want their turn, as `perf_counter` says.
 
@@ -180,11 +183,6 @@ class PeerConnection(asyncio.BufferedProtocol):
         self._framer.max_length = value
 
     @property
-    def contiguous(self) -> memoryview:
-        """The bytes of the PDUs that lay wholly in the last read."""
-        return self._left_bytes if self._left else self._framer.contiguous
-
-    @property
     def reading(self) -> bool:
         """Whether the socket is read: not held back."""
         return self._reading
@@ -283,61 +281,64 @@ class PeerConnection(asyncio.BufferedProtocol):
             self.abort()
             return
         try:
-            pdus = self._framer.feed(data)
+            pdus, contiguous = self._framer.cut(data)
         except FramingError as error:
             self._broken = error
-            pdus = error.completed
+            pdus, contiguous = error.completed, data[:0]
         if self._left:  # the transport had this already when it was told to stop
             self._left += [(kind, memoryview(bytes(body))) for kind, body in pdus]
         elif pdus or self._broken is not None or self._limit < self._blocks.read_size:
-            self._take_turn(pdus, nbytes)
+            self._take_turn(pdus, contiguous, nbytes)
         else:
-            self._time_credit.earn(nbytes)
-            self._end_turn(self._shares.begin(self), newcomer=self.meter is not None)
-        self._framer.let_go()
+            self._end_turn(self._shares.begin(self), nbytes, newcomer=self.meter is not None)
 
-    def _take_turn(self, pdus: list[tuple[int, memoryview]], nbytes: int) -> None:
+    def _take_turn(self, pdus: list[tuple[int, memoryview]], contiguous: memoryview, nbytes: int) -> None:
         """Hand on what was read, or what fits into a turn; and read less at once if that wasn't all of it."""
-        self._time_credit.earn(nbytes)
-        end = self._hand_on(pdus, 0, self._shares.begin(self))
+        end = self._hand_on(pdus, contiguous, 0, nbytes)
         if end < len(pdus):
-            self._keep(pdus, end)
+            self._keep(pdus, contiguous, end)
             self._share = max(min(self._share, nbytes) // 2, LEAST_READ)
         elif self._share < self._blocks.read_size:
             self._share = min(self._share * 2, self._blocks.read_size)
 
-    def _hand_on(self, pdus: list[tuple[int, memoryview]], start: int, until: float) -> int:
+    def _hand_on(
+        self, pdus: list[tuple[int, memoryview]], contiguous: memoryview, start: int, nbytes: int
+    ) -> int:
         receiver = self.receiver
         if receiver is None:
             return len(pdus)
         newcomer = self.meter is not None
+        until = self._shares.begin(self)
         with self._turn:
             try:
-                end = receiver.pdus_received(pdus, start, until)
+                end = receiver.pdus_received(pdus, contiguous, start, until)
             except Exception as error:  # noqa: BLE001 - an error of ours ends this connection, and no other
                 report("whoever handles what a peer sends", error)
                 end = len(pdus)
                 self.abort()
-        self._end_turn(until, newcomer=newcomer)
+        self._end_turn(until, nbytes, newcomer=newcomer)
         if end >= len(pdus) and self._broken is not None and self.receiver is not None:
             self.receiver.protocol_error(self._broken)
         return end
 
-    def _end_turn(self, until: float, *, newcomer: bool) -> None:
+    def _end_turn(self, until: float, nbytes: int, *, newcomer: bool) -> None:
         """Let the connection rest if it has taken more than its share of the time.
 
         Args:
+            nbytes: that were read for this turn.
             newcomer: whether it had no association yet when the turn began.
         """
-        rest = self._shares.end(self, until, self._time_credit, background=self.background, newcomer=newcomer)
+        rest = self._shares.end(
+            self, until, self._time_credit, nbytes, background=self.background, newcomer=newcomer
+        )
         if rest and (
             self.meter is not None or not newcomer
         ):  # who was just let in needn't rest for the others
             self.rest(rest)
 
-    def _keep(self, pdus: list[tuple[int, memoryview]], start: int) -> None:
+    def _keep(self, pdus: list[tuple[int, memoryview]], contiguous: memoryview, start: int) -> None:
         """Copy what has to wait for the next turn, unless it lasts, and read nothing until then."""
-        rest, contiguous = pdus[start:], self._framer.contiguous
+        rest = pdus[start:]
         size = sum(len(body) + PDU_HEADER_LENGTH for _, body in rest)
         if size <= len(contiguous):
             left = contiguous[len(contiguous) - size :]
@@ -363,7 +364,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         self._going_on = False
         if self._lost or not self._reading or self._resting is not None or not self._left:
             return
-        self._left_from = self._hand_on(self._left, self._left_from, self._shares.begin(self))
+        self._left_from = self._hand_on(self._left, self._left_bytes, self._left_from, 0)
         if self._left_from < len(self._left):
             self._go_on_later()
         else:

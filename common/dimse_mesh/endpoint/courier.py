@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from dimse_mesh.endpoint.carrier import Carrier
+from dimse_mesh.endpoint.operation_message import read_operation
 from dimse_mesh.mesh import Message
 from dimse_mesh.mesh.errors import MeshError, report
+from dimse_mesh.runtime.hosted_handlers import HostedHandler, OperationMessage
 from dimse_mesh.runtime.tracing import trace_headers
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
 from dimse_mesh.schemas.frames import AckBody, FrameKind, encode_ack_body, encode_frame, encode_u32
@@ -28,10 +30,10 @@ class Courier:
     """What carries segments and frames. Never waits; False: not taken, send it again later.
 
     Args:
-        hosted: handlers in this process, by the subject on which they would be asked; False: as here.
+        hosted: handlers in this process, by the subject on which they would be asked.
     """
 
-    def __init__(self, mesh: Carrier, hosted: Mapping[str, Callable[[Message], bool]] | None = None) -> None:
+    def __init__(self, mesh: Carrier, hosted: Mapping[str, HostedHandler] | None = None) -> None:
         self._mesh = mesh
         self._hosted = {} if hosted is None else hosted
         self._turn = mesh.turn
@@ -58,15 +60,23 @@ class Courier:
             subject = self._handler_subjects[key] = found.sent_by(self._mesh.address)
         return subject
 
-    def send(self, instance: InstanceAddress, segment: Segment) -> bool:
-        """Send a segment by its lane to `instance`, or to the handlers of its subject; False: not now."""
+    def send(
+        self, instance: InstanceAddress, segment: Segment, operation: OperationMessage | None = None
+    ) -> bool:
+        """Send a segment by its lane to `instance`, or to the handlers of its subject; False: not now.
+
+        Args:
+            operation: what a request says, if its sender knows it still: a handler in this process needn't read it.
+        """
         if segment.lane is Lane.BULK:
             return self._mesh.publish_bulk(self._to(instance, Kind.DATA), segment.payload, *segment.data)
         headers = trace_headers(segment.traceparent)
         if segment.lane is Lane.HANDLER:
             hosted = self._hosted.get(segment.subject)
             if hosted is not None:
-                taken = self._ask_here(hosted, Message(segment.subject, "", segment.payload, headers))
+                taken = self._ask_here(
+                    hosted, Message(segment.subject, "", segment.payload, headers), operation
+                )
                 if taken is not None:
                     return taken
             reply = self._mesh.subjects.unserved(segment.channel)
@@ -76,12 +86,16 @@ class Courier:
             return self._mesh.publish(self._to(instance, Kind.LINK), segment.payload, headers=headers)
         return self.post(instance, segment.payload)
 
-    def _ask_here(self, handle: Callable[[Message], bool], message: Message) -> bool | None:
+    def _ask_here(
+        self, handler: HostedHandler, message: Message, operation: OperationMessage | None
+    ) -> bool | None:
         """Have a handler of this process decide; None: it has failed, and the queue group may have one that doesn't."""
         if not self._mesh.connected:
             return False
         try:
-            return handle(message)
+            if operation is None:
+                operation, _ = read_operation(message.payload)
+            return handler(message, operation)
         except MeshError:
             raise
         except Exception as error:  # noqa: BLE001 - the association that asks must not suffer

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from dimse_mesh.dimse import CommandHead
 from dimse_mesh.encryption import EncryptionError, Protection
@@ -117,6 +118,7 @@ class AssociationHalf:
             tracing=tracing,
             acknowledged=inbound.take_acknowledgement,
             on_void_complete=self._outcomes.answer_void,
+            begun=partial(instance.watch, self),
             objection=objection,
             translate=translate,
             watch=watch,

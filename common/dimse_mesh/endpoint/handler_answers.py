@@ -18,14 +18,13 @@ from dimse_mesh.dimse import (
 )
 from dimse_mesh.endpoint.identity import handler_of
 from dimse_mesh.endpoint.openings import Openings
-from dimse_mesh.endpoint.operation_message import read_operation
+from dimse_mesh.endpoint.operation_message import ApprovedRequest, read_operation
 from dimse_mesh.endpoint.ports import Half
 from dimse_mesh.endpoint.timers import HalfTimers
 from dimse_mesh.mesh import EnvelopeError, Message, unpack
 from dimse_mesh.mesh.complaints import Complaints
 from dimse_mesh.runtime.tracing import traceparent_in
 from dimse_mesh.schemas.operation import Refusal
-from dimse_mesh.streams.inbound import Arrival
 
 _NO_REFUSAL = frozenset((StatusCategory.SUCCESS, StatusCategory.WARNING, StatusCategory.PENDING))
 """What no handler says of an operation that nobody has performed."""
@@ -57,7 +56,7 @@ class HandlerAnswers:
     def approved(self, message: Message) -> None:
         """Give an operation to the half whose peer is to perform it."""
         try:
-            request, frame, _, head = read_operation(message.payload)
+            operation, frame = read_operation(message.payload)
         except (EnvelopeError, DimseError):
             self._complaints.dropped("a malformed operation", message.sender)
             return
@@ -69,12 +68,12 @@ class HandlerAnswers:
         sources = self._openings.takers(frame.channel) if remote is None else (remote,)
         if (
             handler is None
-            or not handler.is_handler_of(handler_of(head.command_field), home_zone)
-            or not any(map(request.is_from, sources))
+            or not handler.is_handler_of(handler_of(operation.head.command_field), home_zone)
+            or not any(map(operation.request.is_from, sources))
         ):
             self._complaints.dropped("an operation, which its sender may not approve", handler)
             return
-        arrival = Arrival.of(frame, traceparent_in(message.headers), approved=True)
+        arrival = ApprovedRequest.in_frame(frame, operation, traceparent_in(message.headers))
         half.operation_approved(arrival, frame.acknowledged)
 
     def unserved(self, message: Message) -> None:

@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Self
 
-from dimse_mesh.dimse import CommandHead, parse_head
+from dimse_mesh.dimse import parse_head
 from dimse_mesh.mesh import EnvelopeError, unpack_known
-from dimse_mesh.schemas.frames import Frame, FrameError, FrameKind, decode_message_payload, only_frame
+from dimse_mesh.runtime.hosted_handlers import OperationMessage
+from dimse_mesh.schemas.frames import (
+    Frame,
+    FrameError,
+    FrameKind,
+    decode_message_payload,
+    only_frame,
+    sequence_length,
+)
 from dimse_mesh.schemas.operation import OperationRequest
+from dimse_mesh.streams.inbound import Arrival
 
 
-class OperationMessage(NamedTuple):
-    """Who asks, and what."""
+@dataclass(slots=True)
+class ApprovedRequest(Arrival):
+    """A request that a handler has approved, as one of its own operations."""
 
-    request: OperationRequest
-    frame: Frame
-    command: bytes
-    head: CommandHead
+    operation: OperationMessage = field(kw_only=True)
+
+    @classmethod
+    def in_frame(cls, frame: Frame, operation: OperationMessage, traceparent: str | None) -> Self:
+        """Return the request that a frame carries, as it was read."""
+        kind, payload = frame.kind, frame.payload
+        return cls(
+            frame.position,
+            sequence_length(kind, len(payload)),
+            kind,
+            frame.flags,
+            frame.context_id,
+            payload,
+            traceparent,
+            operation=operation,
+        )
 
 
-def read_operation(payload: bytes) -> OperationMessage:
-    """Read the payload of a request.
+def read_operation(payload: bytes) -> tuple[OperationMessage, Frame]:
+    """Read the payload of a request; return what it says, and the frame that its sink is to get.
 
     Raises:
         EnvelopeError: it isn't one, or is of another major version.
@@ -34,4 +57,4 @@ def read_operation(payload: bytes) -> OperationMessage:
         command, _ = decode_message_payload(frame.payload)
     except FrameError as error:
         raise EnvelopeError(f"an operation without its frame: {error}") from error
-    return OperationMessage(request, frame, command, parse_head(command))
+    return OperationMessage(request, frame.position, command, parse_head(command)), frame

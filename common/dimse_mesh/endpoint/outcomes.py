@@ -30,7 +30,7 @@ class Outcomes:
         """Note the final response of the other side."""
         self._half.operations.remove(operation)
         self._tracing.operation_ended(operation, status=status)
-        self._count(operation, category(status).name.lower())
+        self._count(operation, category(status))
 
     def void(self, operation: Operation, status: int, code: str) -> None:
         """Let the mesh answer an operation: with `status`, as soon as our peer has sent all of it."""
@@ -53,7 +53,7 @@ class Outcomes:
         operation.void_status = None
         self._half.receiver.answer(operation, status)
         self._tracing.operation_ended(operation, status=status, code=operation.void_code)
-        self._count(operation, category(status).name.lower())
+        self._count(operation, category(status))
 
     def cut_off(self, code: str) -> None:
         """Note that what is left gets no response: the association has ended."""

@@ -75,8 +75,6 @@ class PeerSide:
         if self._closes_when_answered and (not half.owed_answers or len(half.operations)):
             self._close()
             return
-        if not sender.outbound.idle:
-            half.instance.watch(half)
         half.regulate()
 
     def writable_again(self) -> None:

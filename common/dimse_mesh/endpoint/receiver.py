@@ -21,6 +21,7 @@ from dimse_mesh.dimse import (
 from dimse_mesh.encryption import EncryptionError, OpenSegment
 from dimse_mesh.encryption.protection import TAG_LENGTH
 from dimse_mesh.endpoint.identity import AssociationIdentity, handler_of
+from dimse_mesh.endpoint.operation_message import ApprovedRequest
 from dimse_mesh.endpoint.operations import Operation, OperationTable
 from dimse_mesh.endpoint.peer import DicomPeer, PeerWatch
 from dimse_mesh.endpoint.tracing import OperationTracing
@@ -203,10 +204,14 @@ class Receiver:
             raise FrameError("message inside a data set")
         if not self._peer.takes_messages:
             raise FrameError("message behind a release")
-        command, data = decode_message_payload(arrival.payload)
-        head = parse_head(command)
-        if not head.is_response and not arrival.approved and handler_of(head.command_field) is not None:
-            raise FrameError("a request past its handler")
+        if isinstance(arrival, ApprovedRequest):
+            command, head = arrival.operation.command, arrival.operation.head
+            data = arrival.payload[MESSAGE_HEAD_LENGTH + len(command) :]
+        else:
+            command, data = decode_message_payload(arrival.payload)
+            head = parse_head(command)
+            if not head.is_response and handler_of(head.command_field) is not None:
+                raise FrameError("a request past its handler")
         whole = bool(arrival.flags & WHOLE)
         if head.is_response:
             operation = self._operations.get(head.responded_to)

@@ -6,6 +6,7 @@ association was being opened. Segments go to the receiver, which writes them to 
 
 from __future__ import annotations
 
+from dimse_mesh.endpoint.faults import FAULTS
 from dimse_mesh.endpoint.half_state import HalfState
 from dimse_mesh.endpoint.identity import handler_of
 from dimse_mesh.endpoint.peer import PROVIDER_ABORT, DicomPeer
@@ -40,13 +41,13 @@ class RemoteSide:
 
     def frame_received(self, frame: Frame) -> None:
         """Handle a frame."""
-        self._half.guarded(lambda: self._handle(frame))
-
-    def _handle(self, frame: Frame) -> None:
-        if frame.kind < FrameKind.ACK:
-            self._segment(frame)
-        else:
-            self._control(frame)
+        try:
+            if frame.kind < FrameKind.ACK:
+                self._segment(frame)
+            else:
+                self._control(frame)
+        except FAULTS as error:
+            self._half.blame(error)
 
     def _segment(self, frame: Frame) -> None:
         kind = frame.kind
@@ -97,14 +98,13 @@ class RemoteSide:
 
     def operation_approved(self, arrival: Arrival, acknowledged: int) -> None:
         """Handle a request that came through a handler."""
-
-        def handle() -> None:
-            self.attached = True
+        self.attached = True
+        try:
             if acknowledged:
                 self._acknowledged(acknowledged)
             self._arrived(arrival)
-
-        self._half.guarded(handle)
+        except FAULTS as error:
+            self._half.blame(error)
 
     def operation_refused(self, position: int, status: int, code: str, *, by: InstanceAddress) -> None:
         """Handle the refusal of an operation of our own peer; only by a handler that was asked for it."""

@@ -28,6 +28,7 @@ from dimse_mesh.endpoint.timers import HalfTimers
 from dimse_mesh.mesh import Message, ReceiveBlocks
 from dimse_mesh.mesh.complaints import Complaints
 from dimse_mesh.runtime.counters import Counters, Load
+from dimse_mesh.runtime.hosted_handlers import HostedHandler
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.runtime.tracing import traceparent_in
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress, Role
@@ -56,7 +57,7 @@ class Router:
         telemetry: Telemetry,
         counters: Counters,
         settings: HalfSettings,
-        hosted: Mapping[str, Callable[[Message], bool]] | None = None,
+        hosted: Mapping[str, HostedHandler] | None = None,
     ) -> None:
         self._mesh = mesh
         self.courier = Courier(mesh, hosted)

@@ -7,40 +7,57 @@ direction, `acknowledged` what we have consumed of the other one, `seal` encrypt
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from dimse_mesh.encryption import SealSegment
 from dimse_mesh.endpoint.identity import AssociationIdentity
 from dimse_mesh.mesh import last_long, pack
 from dimse_mesh.schemas.frames import (
     LAST,
+    MESSAGE_HEAD_LENGTH,
     WHOLE,
     Closing,
     FrameKind,
     PdusHead,
     encode_frame,
     encode_head,
-    encode_message_payload,
     encode_pdus_head,
     encode_u64,
+    message_payload,
 )
 from dimse_mesh.schemas.operation import OperationRequest
 from dimse_mesh.streams.outbound import Lane, Segment
 
 
-def request_head(identity: AssociationIdentity) -> bytes:
-    """Return what stands before the frame of every request that goes through a handler."""
+class Asker(NamedTuple):
+    """Whose the requests of one half are: the same for all that go through a handler."""
+
+    request: OperationRequest
+    head: bytes
+    """The same, encoded: what stands before the frame of a request."""
+
+
+class WayThrough(NamedTuple):
+    """The way of a request through a handler."""
+
+    subject: str
+    """Of the handlers."""
+    asker: Asker
+
+
+def asker(identity: AssociationIdentity) -> Asker:
+    """Return whose the requests of a half are."""
     assert identity.remote is not None
-    return pack(
-        OperationRequest(
-            association=identity.association,
-            source=identity.local.instance.tokens,
-            source_channel=identity.local.channel,
-            sink=identity.remote.instance.tokens,
-            calling_ae=identity.calling_ae,
-            called_ae=identity.called_ae,
-            from_client=identity.from_client,
-        )
+    request = OperationRequest(
+        association=identity.association,
+        source=identity.local.instance.tokens,
+        source_channel=identity.local.channel,
+        sink=identity.remote.instance.tokens,
+        calling_ae=identity.calling_ae,
+        called_ae=identity.called_ae,
+        from_client=identity.from_client,
     )
+    return Asker(request, pack(request))
 
 
 def message(
@@ -50,36 +67,40 @@ def message(
     *,
     context_id: int,
     command: bytes,
-    data: bytes,
+    data: Sequence[bytes | memoryview],
     whole: bool,
-    through: tuple[str, bytes] | None = None,
+    through: WayThrough | None = None,
     seal: SealSegment | None = None,
 ) -> Segment:
     """Return a command set, with its data set if that is `whole`.
 
     Args:
-        through: subject of the handlers that it goes to, and the `request_head`; None: straight to the other endpoint.
+        through: a handler; None: straight to the other endpoint.
     """
     assert identity.remote is not None
     flags = WHOLE if whole else 0
     if seal is not None:
-        data = seal(
-            FrameKind.MESSAGE, position, flags=flags, context_id=context_id, clear=command, secret=data
+        secret = b"".join(data)
+        data = (
+            seal(
+                FrameKind.MESSAGE, position, flags=flags, context_id=context_id, clear=command, secret=secret
+            ),
         )
-    frame = encode_frame(
+    length = len(command) + sum(map(len, data))
+    head = encode_head(
         identity.remote.channel,
         FrameKind.MESSAGE,
-        encode_message_payload(command, data),
+        MESSAGE_HEAD_LENGTH + length,
         position=position,
         acknowledged=acknowledged,
         flags=flags,
         context_id=context_id,
     )
-    length = len(command) + len(data)
+    frame = (head, *message_payload(command, *data))
     if through is None:
-        return Segment(position, length, Lane.CONTROL, frame)
-    subject, head = through
-    return Segment(position, length, Lane.HANDLER, head + frame, subject, identity.local.channel)
+        return Segment(position, length, Lane.CONTROL, b"".join(frame))
+    payload = b"".join((through.asker.head, *frame))
+    return Segment(position, length, Lane.HANDLER, payload, through.subject, identity.local.channel)
 
 
 def chunk(

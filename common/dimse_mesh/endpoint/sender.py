@@ -35,6 +35,7 @@ from dimse_mesh.endpoint.pending import PendingResponses, Run
 from dimse_mesh.endpoint.settings import HalfSettings
 from dimse_mesh.endpoint.tracing import OperationTracing
 from dimse_mesh.policy import Objection
+from dimse_mesh.runtime.hosted_handlers import OperationMessage
 from dimse_mesh.schemas.frames import Closing, FrameKind, PdusHead
 from dimse_mesh.streams.outbound import Budget, Lane, Outbound, Segment
 from dimse_mesh.upper_layer import PDU_HEADER_LENGTH
@@ -52,11 +53,17 @@ Translation = Callable[[CommandHead, bytes], bytes]
 
 
 class Sender:
-    """Peer to mesh. The owner feeds PDVs and acknowledgements, and asks `outbound` when to stop reading."""
+    """Peer to mesh. The owner feeds PDVs and acknowledgements, and asks `outbound` when to stop reading.
+
+    Args:
+        begun: called when something is about to be under way, and nothing was.
+    """
 
     __slots__ = (
         "_acknowledged",
+        "_asker",
         "_assembler",
+        "_begun",
         "_chunk_size",
         "_command",
         "_command_held",
@@ -72,13 +79,14 @@ class Sender:
         "_on_void_complete",
         "_operation",
         "_pending",
-        "_request_head",
+        "_read_size",
         "_run_end",
         "_settings",
         "_streaming",
         "_tracing",
         "_translate",
         "_watch",
+        "_ways",
         "answers",
         "operations",
         "outbound",
@@ -98,6 +106,7 @@ class Sender:
         tracing: OperationTracing,
         acknowledged: Callable[[], int],
         on_void_complete: Callable[[Operation], None],
+        begun: Callable[[], None],
         objection: Objection | None = None,
         translate: Translation | None = None,
         watch: PeerWatch | None = None,
@@ -108,6 +117,7 @@ class Sender:
         self._tracing = tracing
         self._acknowledged = acknowledged
         self._on_void_complete = on_void_complete
+        self._begun = begun
         self._objection = objection
         self._translate = translate
         self._watch = watch
@@ -115,8 +125,12 @@ class Sender:
         self._chunk_size = settings.chunk_size & ~1
         self._inline_limit = min(settings.inline_limit, self._chunk_size)
         self._gatherer = ChunkGatherer(self._chunk_for(_FIRST_CHUNK))
+        self._read_size = 0
+        """Bytes of a read when the size of chunks was last looked at."""
         self._pending = PendingResponses()
-        self._request_head = b""
+        self._asker: segments.Asker | None = None
+        self._ways: dict[int, segments.WayThrough] = {}
+        """Of requests, by command field."""
         self._head: CommandHead | None = None
         self._command = b""
         self._context_id = 0
@@ -205,8 +219,9 @@ class Sender:
         self._run_end = None
         self._gatherer.keep()
         congestion = self.outbound.congestion
-        if congestion is not None:
-            self._gatherer.resize(self._chunk_for(congestion.read_size))
+        if congestion is not None and congestion.read_size != self._read_size:
+            self._read_size = congestion.read_size
+            self._gatherer.resize(self._chunk_for(self._read_size))
 
     def _chunk_for(self, read_size: int) -> int:
         """Return the size of a chunk; an even one, so that the other side's fragments are (PS3.8 §9.3.5.1)."""
@@ -280,7 +295,7 @@ class Sender:
 
     # to the mesh
 
-    def _send_message(self, data: Iterable[bytes | memoryview], *, whole: bool) -> None:
+    def _send_message(self, data: Sequence[bytes | memoryview], *, whole: bool) -> None:
         head = self._head
         assert head is not None
         self._command_held = False
@@ -291,31 +306,38 @@ class Sender:
             self._tracing.response_sent(head)
             if head.is_pending and head.has_data_set:
                 self._pending.remember(self._context_id, command, head.responded_to)
+        through = self._through(head.command_field)
         segment = segments.message(
             self._identity,
             self.outbound.position,
             self._acknowledged(),
             context_id=self._context_id,
             command=command,
-            data=b"".join(data),
+            data=data,
             whole=whole,
-            through=self._through(head.command_field),
+            through=through,
             seal=self.seal,
         )
         if not is_response and head.command_field != CommandField.C_CANCEL_RQ:
             end = segment.position + segment.length if whole else None
             segment.traceparent = self._start_operation(head, segment.position, end)
-        self._send(segment)
+        says = (
+            None
+            if through is None
+            else OperationMessage(through.asker.request, segment.position, command, head)
+        )
+        self._send(segment, says)
         if self._watch is not None and is_response:
             self._watch.answered(head)
 
-    def _through(self, command_field: int) -> tuple[str, bytes] | None:
-        service = handler_of(command_field)
-        if service is None:
-            return None
-        if not self._request_head:
-            self._request_head = segments.request_head(self._identity)
-        return self._courier.handler_subject(self._identity.home_zone, service), self._request_head
+    def _through(self, command_field: int) -> segments.WayThrough | None:
+        way = self._ways.get(command_field)
+        if way is None and (service := handler_of(command_field)) is not None:
+            if self._asker is None:
+                self._asker = segments.asker(self._identity)
+            subject = self._courier.handler_subject(self._identity.home_zone, service)
+            way = self._ways[command_field] = segments.WayThrough(subject, self._asker)
+        return way
 
     def _start_operation(self, head: CommandHead, position: int, end: int | None) -> str | None:
         operation = self._new_operation(head, position, end)
@@ -376,13 +398,14 @@ class Sender:
             )
         )
 
-    def _send(self, segment: Segment) -> None:
+    def _send(self, segment: Segment, operation: OperationMessage | None = None) -> None:
         remote = self._identity.remote
         assert remote is not None
         if self.outbound.idle:
             self.progress_at = self._courier.now()
+            self._begun()
         self.outbound.add(segment)
-        if self.unsent or not self._courier.send(remote.instance, segment):
+        if self.unsent or not self._courier.send(remote.instance, segment, operation):
             segment.attempts = 0
             self.unsent = True
 
@@ -449,7 +472,7 @@ class Sender:
             self._acknowledged(),
             context_id=operation.context_id,
             command=cancel_request(operation.head.message_id).encode(),
-            data=b"",
+            data=(),
             whole=True,
             through=self._through(CommandField.C_CANCEL_RQ),
             seal=self.seal,

@@ -208,7 +208,7 @@ class SocketPeer:
         kept, self._kept = self._kept, []
         handled = 0
         while handled < len(kept):
-            handled = self.pdus_received(kept, handled, math.inf)
+            handled = self.pdus_received(kept, memoryview(b""), handled, math.inf)
 
     def accept(self, pdu: bytes) -> None:
         """Answer A-ASSOCIATE-AC."""
@@ -302,9 +302,11 @@ class SocketPeer:
 
     # the connection's side
 
-    def pdus_received(self, pdus: list[tuple[int, memoryview]], start: int, until: float) -> int:
+    def pdus_received(
+        self, pdus: list[tuple[int, memoryview]], contiguous: memoryview, start: int, until: float
+    ) -> int:
         """Handle the PDUs of one read, until others want their turn; return the index behind the last of them."""
-        machine, contiguous = self._machine, self._connection.contiguous
+        machine = self._machine
         index, count = start, len(pdus)
         while index < count:
             user = self._user

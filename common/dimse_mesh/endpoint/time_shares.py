@@ -96,6 +96,7 @@ class TimeShares:
         connection: object,
         until: float,
         credit: TimeCredit,
+        size: int,
         *,
         background: bool = False,
         newcomer: bool = False,
@@ -105,6 +106,9 @@ class TimeShares:
         While others have turns, too, a connection rests that has used up its credit. A turn can't always end where it
         should: whose turns are too long again and again rests three times as long as it has taken. Once is nobody's
         fault: the machine may have been busy.
+
+        Args:
+            size: bytes that were read for the turn.
         """
         now = perf_counter()
         taken = max(now - self._last_at, LEAST_CHARGED)
@@ -120,9 +124,9 @@ class TimeShares:
         other_at = self._other_at if connection is self._last else self._last_at
         contended = now - other_at < LATELY
         charged = min(taken, MOST_CHARGED)
-        rest = credit.spend(now, charged) if contended else 0.0
+        rest = credit.spend(now, charged, size) if contended else 0.0
         if credit.address is not None:
-            rest = max(rest, self._address_rest(credit.address, now, charged))
+            rest = max(rest, self._address_rest(credit.address, now, charged, size))
         if now < until + SHARED:
             if connection is self._late:
                 self._late = None
@@ -132,11 +136,11 @@ class TimeShares:
             rest = max(rest, taken * PAID_BACK)
         return rest
 
-    def _address_rest(self, address: TimeCredit, now: float, charged: float) -> float:
+    def _address_rest(self, address: TimeCredit, now: float, charged: float, size: int) -> float:
         if address is not self._last_address:
             self._last_address, self._other_address_at = address, self._last_address_at
         self._last_address_at = now
-        return address.spend(now, charged) if now - self._other_address_at < LATELY else 0.0
+        return address.spend(now, charged, size) if now - self._other_address_at < LATELY else 0.0
 
     def contended(self, connection: object) -> bool:
         """Tell whether another connection has turns, too."""

@@ -26,6 +26,7 @@ from dimse_mesh.mesh import EnvelopeError, Message, pack
 from dimse_mesh.mesh.complaints import Complaints
 from dimse_mesh.policy import OperationQuestion, Policy, PolicyRefusal
 from dimse_mesh.policy.configured import UNRECOGNIZED
+from dimse_mesh.runtime.hosted_handlers import OperationMessage
 from dimse_mesh.runtime.logging import InTrace
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.runtime.tracing import trace_headers, traceparent_in
@@ -62,12 +63,21 @@ class OperationHandler:
         self._complaints = Complaints(log)
 
     def handle(self, message: Message) -> bool:
-        """Approve, refuse or drop one operation; False: the mesh did not take what was decided."""
+        """Read one operation and decide on it; False: the mesh did not take what was decided."""
         try:
-            request, frame, command, head = read_operation(message.payload)
+            operation, _ = read_operation(message.payload)
         except (EnvelopeError, DimseError) as error:
             self._complaints.dropped(f"a malformed operation ({error.code})", message.sender)
             return True
+        return self.decide(message, operation)
+
+    def decide(self, message: Message, operation: OperationMessage) -> bool:
+        """Approve, refuse or drop one operation; False: the mesh did not take what was decided.
+
+        Args:
+            operation: what the message says.
+        """
+        request, head = operation.request, operation.head
         source, sink = message.sender, parse_address(request.sink)
         if source is None or sink is None or not self._may_ask(request, source, sink):
             self._complaints.dropped("an operation, which its sender may not ask for", source)
@@ -86,16 +96,18 @@ class OperationHandler:
                     "dicom.association": request.association,
                 },
             )
-        with InTrace(self._telemetry.traceparent(span)):
+        if span is None:
             refusal = self._refusal_of(request, head.command_field, service)
+        else:
+            with InTrace(span.traceparent):
+                refusal = self._refusal_of(request, head.command_field, service)
         if refusal is None:
-            traceparent = self._telemetry.traceparent(span) or parent
-            headers = trace_headers(traceparent)
+            headers = trace_headers(parent if span is None else span.traceparent)
             subject = self._mesh.subjects.to(sink, Kind.OP)
             taken = self._mesh.publish(subject, message.payload, headers=headers)
             self._telemetry.end(span)
         else:
-            taken = self._refuse(request, frame.position, command, refusal, source)
+            taken = self._refuse(operation, refusal, source)
             self._telemetry.end(span, error_code=refusal.code)
         return taken
 
@@ -126,15 +138,9 @@ class OperationHandler:
             )
         )
 
-    def _refuse(
-        self,
-        request: OperationRequest,
-        position: int,
-        command: bytes,
-        why: PolicyRefusal,
-        source: InstanceAddress,
-    ) -> bool:
-        command_set = CommandSet.parse(command)
+    def _refuse(self, operation: OperationMessage, why: PolicyRefusal, source: InstanceAddress) -> bool:
+        request = operation.request
+        command_set = CommandSet.parse(operation.command)
         field = command_set.command_field
         tail = b""
         if command_set.message_id is None:  # the source will find that it can't answer
@@ -145,7 +151,7 @@ class OperationHandler:
         refusal = Refusal(
             association=request.association,
             channel=request.source_channel,
-            position=position,
+            position=operation.position,
             code=why.code,
         )
         return self._mesh.publish(self._mesh.subjects.to(source, Kind.REFUSED), pack(refusal, tail))

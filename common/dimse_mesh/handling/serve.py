@@ -26,7 +26,7 @@ async def serve_operations(context: ServiceContext) -> None:
     subscription = await context.mesh.subscribe(subject.interest, handler.handle, queue=subject.queue)
     asked_by_host = None if context.host is None else subject.sent_by(context.host)
     if asked_by_host is not None:
-        context.hosted[asked_by_host] = handler.handle
+        context.hosted[asked_by_host] = handler.decide
     context.ready()
     await context.draining.wait()
     if asked_by_host is not None:

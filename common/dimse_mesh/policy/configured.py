@@ -39,7 +39,7 @@ from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.upper_layer import AssociateRJ
 
 _REMEMBERED = 1024
-"""Pairs of AE titles whose route is remembered."""
+"""Questions about operations whose answers are remembered: the same question gets the same answer."""
 _NAMES = frozenset(DimseService)
 NOT_AUTHORIZED = PolicyRefusal("not_authorized", reason=FailureReason.NOT_AUTHORIZED)
 UNRECOGNIZED = PolicyRefusal("unrecognized_operation", reason=FailureReason.UNRECOGNIZED_OPERATION)
@@ -79,10 +79,10 @@ class ConfiguredPolicy:
         "_max_associations",
         "_named_called",
         "_named_calling",
+        "_operations",
         "_policy",
         "_remote_aes",
         "_routes",
-        "_routes_by_titles",
     )
 
     def __init__(
@@ -101,7 +101,8 @@ class ConfiguredPolicy:
         self._max_associations = max_associations
         self._limits = limits or AssociationLimits()
         self._remote_aes: Mapping[str, RemoteAe] = {remote.ae_title: remote for remote in remote_aes}
-        self._routes_by_titles: dict[tuple[str, str], tuple[int | None, Route]] = {}
+        self._operations: dict[OperationQuestion, Verdict] = {}
+        """Answers by question."""
         rules: list[tuple[str, Route | AdmissionRule | OperationRule]] = [
             *((f"routes[{number}]", route) for number, route in enumerate(routes)),
             *((f"policy.admission[{number}]", rule) for number, rule in enumerate(self._policy.admission)),
@@ -132,7 +133,12 @@ class ConfiguredPolicy:
 
     def operation(self, question: OperationQuestion, /) -> PolicyRefusal | None:
         """Decide by the rules for operations; where none matches, by what the route allows."""
-        return self.operation_verdict(question).refusal
+        verdict = self._operations.get(question)
+        if verdict is None:
+            if len(self._operations) >= _REMEMBERED:
+                self._operations.clear()
+            verdict = self._operations[question] = self.operation_verdict(question)
+        return verdict.refusal
 
     def admission_verdict(self, question: AdmissionQuestion) -> Verdict:
         """Decide on an admission, and say by which setting."""
@@ -236,7 +242,8 @@ class ConfiguredPolicy:
         for number, rule in enumerate(self._policy.operations):
             if _operation_matches(rule, question):
                 return _by_rule(f"policy.operations[{number}]", rule.effect, NOT_AUTHORIZED)
-        index, route = self._route(question.called_ae, question.calling_ae)
+        titles = {"called": question.called_ae, "calling": question.calling_ae}
+        index, route = index_of_route(self._routes, **titles), route_for(self._routes, **titles)
         listed = "allow" if question.from_client or route.allow_from_target is None else "allow_from_target"
         if (route.allow if listed == "allow" else route.allow_from_target) is None:
             return _NO_RULE
@@ -246,18 +253,6 @@ class ConfiguredPolicy:
         service = DimseService(question.service)
         allowed = route.allows(service) if question.from_client else route.allows_from_target(service)
         return _by_rule(rule_name, Effect.PERMIT if allowed else Effect.DENY, NOT_AUTHORIZED)
-
-    def _route(self, called: str, calling: str) -> tuple[int | None, Route]:
-        key = (called, calling)
-        found = self._routes_by_titles.get(key)
-        if found is None:
-            if len(self._routes_by_titles) >= _REMEMBERED:
-                self._routes_by_titles.clear()
-            found = self._routes_by_titles[key] = (
-                index_of_route(self._routes, called=called, calling=calling),
-                route_for(self._routes, called=called, calling=calling),
-            )
-        return found
 
 
 def _rates(question: AdmissionQuestion) -> tuple[tuple[str, str, bool], ...]:

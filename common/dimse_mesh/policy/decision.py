@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dimse_mesh.dimse import FailureReason
 from dimse_mesh.policy.questions import AdmissionQuestion, OpeningQuestion, OperationQuestion, Question
@@ -48,8 +48,7 @@ class Policy(Protocol):
         """Decide on an operation; a refusal has a `reason`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """A question and its answer."""
 
     question: Question

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,7 @@ class OpeningQuestion:
     target: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperationQuestion:
+class OperationQuestion(NamedTuple):
     """May this operation be performed? A handler asks this, or the endpoint for an operation that has no handler.
 
     Attributes:

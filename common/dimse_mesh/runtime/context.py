@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from dimse_mesh.audit import AuditRecorder
     from dimse_mesh.mesh.connection import Mesh
     from dimse_mesh.mesh.liveness import Liveness
-    from dimse_mesh.mesh.wire import Message
     from dimse_mesh.runtime.counters import Counters
+    from dimse_mesh.runtime.hosted_handlers import HostedHandler
     from dimse_mesh.runtime.settings import ZoneSettings
     from dimse_mesh.runtime.telemetry import Telemetry
     from dimse_mesh.schemas.addresses import InstanceAddress
@@ -78,7 +78,7 @@ class ServiceContext:
     draining: anyio.Event
     associations_by_ae: dict[str, int] = field(default_factory=dict)
     """Open associations for each remote AE that this process serves; the heartbeat carries them."""
-    hosted: dict[str, Callable[[Message], bool]] = field(default_factory=dict)
+    hosted: dict[str, HostedHandler] = field(default_factory=dict)
     """Handlers in this process, by the subject on which its endpoint would ask them (ADR 2)."""
     host: InstanceAddress | None = None
     """Of a handler: the endpoint whose process it shares, and which asks it by `hosted`; None: a process of its own."""

@@ -38,14 +38,13 @@ class TimeCredit:
         self.address: TimeCredit | None = None
         """Of a connection: the credit of all connections from its address."""
 
-    def earn(self, size: int) -> None:
-        """Note that so many bytes have come."""
-        self._left += size * SECONDS_PER_BYTE
-        if self.address is not None:
-            self.address.earn(size)
+    def spend(self, now: float, taken: float, size: int = 0) -> float:
+        """Note that a turn has taken so many seconds; return for how many the connection has to rest.
 
-    def spend(self, now: float, taken: float) -> float:
-        """Note that a turn has taken so many seconds; return for how many the connection has to rest."""
-        self._left = min(self._left + (now - self._at) * self._share, self._saved) - taken
+        Args:
+            size: bytes that had come for it.
+        """
+        earned = (now - self._at) * self._share + size * SECONDS_PER_BYTE
+        self._left = min(self._left + earned, self._saved) - taken
         self._at = now
         return -self._left / self._share if self._left < 0 else 0.0

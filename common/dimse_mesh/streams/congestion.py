@@ -126,7 +126,7 @@ class CongestionWindow:
     @property
     def full(self) -> bool:
         """Whether nothing more should be sent."""
-        return self.under_way >= self.window
+        return self._sent - self._arrived >= self.window
 
     @property
     def contended(self) -> bool:

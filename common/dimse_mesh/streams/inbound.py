@@ -34,17 +34,13 @@ class Arrival:
     context_id: int
     payload: memoryview
     traceparent: str | None = None
-    approved: bool = False
-    """Whether a handler has sent it, as one of its own operations."""
 
     @classmethod
-    def of(cls, frame: Frame, traceparent: str | None = None, *, approved: bool = False) -> Self:
+    def of(cls, frame: Frame, traceparent: str | None = None) -> Self:
         """Return the segment that a frame carries."""
         kind, payload = frame.kind, frame.payload
         length = sequence_length(kind, len(payload))
-        return cls(
-            frame.position, length, kind, frame.flags, frame.context_id, payload, traceparent, approved
-        )
+        return cls(frame.position, length, kind, frame.flags, frame.context_id, payload, traceparent)
 
 
 class WindowOverrun(Exception):

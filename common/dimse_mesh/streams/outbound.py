@@ -139,7 +139,7 @@ class Outbound:
         return (
             in_flight >= self.window
             or segments >= MOST_SEGMENTS
-            or (self._budget.exceeded and in_flight + segments * SEGMENT_COST >= Budget.FAIR_SHARE)
+            or (in_flight + segments * SEGMENT_COST >= Budget.FAIR_SHARE and self._budget.exceeded)
         )
 
     @property

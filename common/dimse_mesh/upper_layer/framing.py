@@ -40,18 +40,13 @@ class Framer:
     `feed` on, also for a PDU that is already under way. Never feed it again after a `FramingError`.
     """
 
-    __slots__ = ("_buffer", "_usual", "_whole", "contiguous", "max_length")
+    __slots__ = ("_buffer", "_usual", "_whole", "max_length")
 
     def __init__(self, *, max_length: int) -> None:
         self.max_length = max_length
         self._buffer: bytearray | None = None  # the PDU under way, from its first header byte
         self._whole = 0  # its length with header; 0 while the header itself is incomplete
         self._usual = 0  # length with header of the last PDU that lay wholly in a read
-        self.contiguous = memoryview(b"")
-        """The PDUs that lay wholly in the last read, headers and all: the last of those that `feed` returned.
-
-        Empty when it raised.
-        """
 
     @property
     def pending(self) -> int:
@@ -79,11 +74,17 @@ class Framer:
 
         Raises `PduTooLong` or `UnrecognizedPdu` as soon as the six header bytes are there.
         """
+        return self.cut(data)[0]
+
+    def cut(self, data: bytes | bytearray | memoryview) -> tuple[list[tuple[int, memoryview]], memoryview]:
+        """Take one read as `feed` does; return the PDUs, and the bytes of the last ones, headers and all.
+
+        Those are the PDUs that lay wholly in this read: all but one, at most.
+        """
         view = memoryview(data)
         size = len(view)
         done: list[tuple[int, memoryview]] = []
         at = 0
-        self.contiguous = view[:0]
         if self._buffer is not None:
             at = self._continue(self._buffer, view, done)
         first = at
@@ -103,16 +104,11 @@ class Framer:
             at = end
         if at > first:
             self._usual = len(done[-1][1]) + PDU_HEADER_LENGTH
-        self.contiguous = view[first:at]
         if at < size:
             # a new buffer each time: the caller may still hold views of the former one, which nobody changes
             self._buffer = bytearray(view[at:])
             self._whole = whole
-        return done
-
-    def let_go(self) -> None:
-        """Refer no longer to what `feed` was given last."""
-        self.contiguous = memoryview(b"")
+        return done, view[first:at]
 
     def _continue(self, buffer: bytearray, view: memoryview, done: list[tuple[int, memoryview]]) -> int:
         """Add to the PDU under way; return how much of `view` it took."""

@@ -179,9 +179,9 @@ def encode_head(
     return HEADER.pack(channel, kind, flags, context_id, _VERSION, length, position, acknowledged)
 
 
-def encode_message_payload(command: bytes, data: bytes | memoryview = b"") -> bytes:
-    """Return the payload of a MESSAGE frame."""
-    return b"".join((_U32.pack(len(command)), command, data))
+def message_payload(command: bytes, *data: bytes | memoryview) -> tuple[bytes | memoryview, ...]:
+    """Return the payload of a MESSAGE frame, in parts."""
+    return _U32.pack(len(command)), command, *data
 
 
 def decode_message_payload(payload: memoryview) -> tuple[bytes, memoryview]:
@@ -262,21 +262,10 @@ def iter_frames(payload: bytes | memoryview) -> Iterator[Frame]:
         ForeignFrame: another major version made it; what follows can't be read either.
     """
     view = memoryview(payload)
-    offset, end = 0, len(payload)
-    size = HEADER.size
-    while offset < end:
-        if end - offset < size:
-            raise FrameError("frame header cut short")
-        channel, kind, flags, context_id, version, length, position, acknowledged = HEADER.unpack_from(
-            view, offset
-        )
-        if version != _VERSION and version >> 4 != _VERSION >> 4:
-            raise ForeignFrame(ProtocolVersion.of(version))
-        start = offset + size
-        offset = start + length
-        if offset > end:
-            raise FrameError("frame payload cut short")
-        yield Frame(channel, kind, flags, context_id, position, acknowledged, view[start:offset])
+    while view:
+        frame = _first_frame(view)
+        yield frame
+        view = view[HEADER.size + len(frame.payload) :]
 
 
 def only_frame(payload: bytes | memoryview) -> Frame:
@@ -285,7 +274,20 @@ def only_frame(payload: bytes | memoryview) -> Frame:
     Raises:
         FrameError: it holds none, or something behind it.
     """
-    frame = next(iter_frames(payload), None)
-    if frame is None or HEADER.size + len(frame.payload) != len(payload):
+    frame = _first_frame(memoryview(payload))
+    if HEADER.size + len(frame.payload) != len(payload):
         raise FrameError("another number of frames than one")
     return frame
+
+
+def _first_frame(view: memoryview) -> Frame:
+    size = HEADER.size
+    if len(view) < size:
+        raise FrameError("frame header cut short")
+    channel, kind, flags, context_id, version, length, position, acknowledged = HEADER.unpack_from(view)
+    if version != _VERSION and version >> 4 != _VERSION >> 4:
+        raise ForeignFrame(ProtocolVersion.of(version))
+    payload = view[size : size + length]
+    if len(payload) < length:
+        raise FrameError("frame payload cut short")
+    return Frame(channel, kind, flags, context_id, position, acknowledged, payload)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dimse_mesh.schemas.frames import WHOLE, FrameKind, encode_frame, encode_message_payload, iter_frames
+from dimse_mesh.schemas.frames import WHOLE, FrameKind, encode_frame, iter_frames, message_payload
 from tests.interop.encryption.conftest import Tapped
 from tests.support import dcmtk
 from tests.support.files import synthetic, write_file
@@ -108,7 +108,7 @@ def answer_to_front_end(heard: Iterable[Heard], command: bytes) -> Heard:
         if tokens[1:4] == ["i", "hospital", "association"] and tokens[5] == "link":
             channel = next(iter_frames(message.payload)).channel
             frame = encode_frame(
-                channel, FrameKind.MESSAGE, encode_message_payload(command), flags=WHOLE, context_id=1
+                channel, FrameKind.MESSAGE, *message_payload(command), flags=WHOLE, context_id=1
             )
             return Heard(message.subject, "", b"", frame)
     raise AssertionError("the executor has sent no frame")

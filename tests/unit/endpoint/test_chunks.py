@@ -101,7 +101,6 @@ def test_pdus_that_are_cut_by_the_ends_of_reads_are_sent_from_where_they_lie() -
         blocks.lend(READ)[: len(piece)] = piece
         for _, body in framer.feed(blocks.filled(len(piece))):
             chunks.extend(gatherer.add(body))
-        framer.let_go()
         gatherer.keep()
     chunks.append(gatherer.take())
     assert b"".join(chain.from_iterable(chunks)) == data

@@ -50,7 +50,13 @@ class Notes:
     turns: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def pdus_received(self, pdus: list[tuple[int, memoryview]], start: int, until: float) -> int:  # noqa: ARG002
+    def pdus_received(
+        self,
+        pdus: list[tuple[int, memoryview]],
+        contiguous: memoryview,  # noqa: ARG002
+        start: int,
+        until: float,  # noqa: ARG002
+    ) -> int:
         end = min(len(pdus), start + self.most)
         self.pdus += [(kind, bytes(body)) for kind, body in pdus[start:end]]
         self.turns += 1

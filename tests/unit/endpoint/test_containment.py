@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock, PropertyMock, create_autospec
 
 import pytest
 
+from dimse_mesh.dimse import parse_head
 from dimse_mesh.endpoint.carrier import Carrier
 from dimse_mesh.endpoint.courier import Courier
 from dimse_mesh.endpoint.patrol import Patrol, Patrolled
 from dimse_mesh.endpoint.peer import PeerUser
 from dimse_mesh.endpoint.ports import Half
-from dimse_mesh.mesh import InvalidSubject, Message, Turn
+from dimse_mesh.mesh import InvalidSubject, Turn, pack
+from dimse_mesh.runtime.hosted_handlers import HostedHandler, OperationMessage
 from dimse_mesh.schemas.addresses import HalfAddress
-from dimse_mesh.schemas.frames import FrameKind, encode_frame, encode_u32
+from dimse_mesh.schemas.frames import WHOLE, FrameKind, encode_frame, encode_u32, message_payload
+from dimse_mesh.schemas.operation import OperationRequest
 from dimse_mesh.schemas.service import ServiceName
 from dimse_mesh.schemas.subjects import Kind, Subjects
 from dimse_mesh.streams.outbound import Lane, Segment
-from tests.support.wire import PduType
+from tests.support.wire import PduType, store_rq
 from tests.unit.endpoint.joined import EXECUTOR, FRONT, SETTINGS, Joined, joined
 from tests.unit.endpoint.test_half_limits import store
 from tests.unit.endpoint.virtual_time import run
@@ -87,6 +89,7 @@ def test_a_frame_that_can_not_be_published_keeps_no_other_back(caplog: pytest.Lo
     async def main() -> None:
         mesh = create_autospec(Carrier, instance=True)
         mesh.turn, mesh.subjects, mesh.connected = Turn(), Subjects("DIMSE", FRONT), True
+        mesh.address = FRONT
         mesh.publish.side_effect = [InvalidSubject("too long"), True]
         courier = Courier(mesh)
         for name in ("a", "b"):
@@ -120,13 +123,29 @@ def test_where_a_handler_in_this_process_raises_the_queue_group_is_asked(
     async def main() -> None:
         mesh = create_autospec(Carrier, instance=True)
         mesh.turn, mesh.subjects, mesh.connected = Turn(), Subjects("DIMSE", FRONT), True
+        mesh.address = FRONT
         subject = Courier(mesh).handler_subject(FRONT.zone, ServiceName.STORE)
-        asked = Segment(0, 0, Lane.HANDLER, b"an operation", subject=subject)
+        request = OperationRequest(
+            association="a",
+            source=FRONT.tokens,
+            source_channel=1,
+            sink=EXECUTOR.tokens,
+            calling_ae="CT1",
+            called_ae="PACS",
+            from_client=True,
+        )
+        command = store_rq(7, "1.2.3", b"").command
+        frame = encode_frame(2, FrameKind.MESSAGE, *message_payload(command), position=9, flags=WHOLE)
+        payload = pack(request, frame)
+        says = OperationMessage(request, 9, command, parse_head(command))
+        asked = Segment(9, 0, Lane.HANDLER, payload, subject=subject)
         handle = Mock(return_value=True)
-        hosted: dict[str, Callable[[Message], bool]] = {subject: handle}
+        hosted: dict[str, HostedHandler] = {subject: handle}
         courier = Courier(mesh, hosted)
-        assert courier.send(EXECUTOR, asked)
-        assert handle.call_args.args[0].payload == b"an operation"
+        for known in (says, None):  # when it is sent again, it has to be read
+            assert courier.send(EXECUTOR, asked, known)
+            message, operation = handle.call_args.args
+            assert (message.payload, message.sender, operation) == (payload, FRONT, says)
         handle.return_value = False
         assert not courier.send(EXECUTOR, asked), "the mesh did not take what it has decided"
         mesh.connected = False
@@ -139,7 +158,7 @@ def test_where_a_handler_in_this_process_raises_the_queue_group_is_asked(
         for taken in (True, False):
             mesh.publish.return_value = taken
             assert courier.send(EXECUTOR, asked) is taken
-            assert mesh.publish.call_args.args == (subject, b"an operation")
+            assert mesh.publish.call_args.args == (subject, payload)
         del hosted[subject]
         courier.send(EXECUTOR, asked)
         assert mesh.publish.call_count == 3, "nobody is here: the queue group is asked"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from dimse_mesh.mesh import Message as BusMessage
-from dimse_mesh.schemas.frames import FrameKind, encode_frame, encode_message_payload, encode_u64, iter_frames
+from dimse_mesh.schemas.frames import FrameKind, encode_frame, encode_u64, iter_frames, message_payload
 from dimse_mesh.schemas.subjects import Kind
 from tests.support.wire import Message, response, store_rq
 from tests.unit.endpoint.joined import Joined, joined
@@ -151,7 +151,7 @@ def test_a_plain_message_from_the_bus_ends_the_association() -> None:
             forged = encode_frame(
                 both.front.half.identity.local.channel,
                 FrameKind.MESSAGE,
-                encode_message_payload(answer.command),
+                *message_payload(answer.command),
                 flags=1,
                 context_id=3,
             )

@@ -66,11 +66,11 @@ def test_who_takes_too_long_again_and_again_beside_others_rests(clock: Clock) ->
     def turn(seconds: float) -> float:
         until = shares.begin(flood)
         clock.now += seconds
-        return shares.end(flood, until, TimeCredit())
+        return shares.end(flood, until, TimeCredit(), 0)
 
     for _ in range(3):
         assert turn(0.01) == 0, "it is alone"
-    shares.end(honest, shares.begin(honest), TimeCredit())
+    shares.end(honest, shares.begin(honest), TimeCredit(), 0)
     assert turn(SHARED) == 0
     assert turn(0.01) == 0, "the machine may have been busy"
     assert turn(0.01) == pytest.approx(0.01 * PAID_BACK)
@@ -83,10 +83,9 @@ def _takes(clock: Clock, shares: TimeShares, flood: object, credit: TimeCredit, 
     begun, had = clock.now, 0.0
     while clock.now < begun + 1:
         until = shares.begin(flood)
-        credit.earn(size)
         clock.now += SHARED
         had += SHARED
-        clock.now += shares.end(flood, until, credit)
+        clock.now += shares.end(flood, until, credit, size)
     return had
 
 
@@ -108,13 +107,13 @@ def test_a_machine_that_was_busy_in_a_turn_costs_a_connection_little(clock: Cloc
     shares.begin(honest)
     until = shares.begin(slow)
     clock.now += 0.3
-    assert shares.end(slow, until, credit) == 0
+    assert shares.end(slow, until, credit, 0) == 0
 
 
 def _turn(clock: Clock, shares: TimeShares, who: object, credit: TimeCredit, seconds: float) -> float:
     until = shares.begin(who)
     clock.now += seconds
-    return shares.end(who, until, credit)
+    return shares.end(who, until, credit, 0)
 
 
 def test_newcomers_have_a_share_together_beside_a_settled_association(clock: Clock) -> None:
@@ -133,7 +132,7 @@ def test_newcomers_have_a_share_together_beside_a_settled_association(clock: Clo
         until = shares.begin(newcomer)
         clock.now += SHARED
         had += SHARED
-        shares.end(newcomer, until, TimeCredit(), newcomer=True)
+        shares.end(newcomer, until, TimeCredit(), 0, newcomer=True)
     assert had <= NEWCOMERS_SAVED + NEWCOMERS_SHARE * 1.2
 
 

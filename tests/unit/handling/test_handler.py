@@ -13,7 +13,7 @@ from dimse_mesh.policy import ConfiguredPolicy
 from dimse_mesh.runtime.routing import DimseService, Route
 from dimse_mesh.runtime.telemetry import Telemetry
 from dimse_mesh.schemas.addresses import InstanceAddress, Role
-from dimse_mesh.schemas.frames import WHOLE, FrameKind, encode_frame, encode_message_payload
+from dimse_mesh.schemas.frames import WHOLE, FrameKind, encode_frame, message_payload
 from dimse_mesh.schemas.operation import OperationRequest, Refusal
 from dimse_mesh.schemas.service import ServiceName
 from tests.support.wire import VERIFICATION, Command, cancel_rq, request, response, store_rq
@@ -73,8 +73,8 @@ def operation(
         called_ae=called,
         from_client=from_client,
     )
-    payload = encode_message_payload(command, data)
-    frame = encode_frame(2, FrameKind.MESSAGE, payload, position=7, flags=WHOLE, context_id=1)
+    payload = message_payload(command, data)
+    frame = encode_frame(2, FrameKind.MESSAGE, *payload, position=7, flags=WHOLE, context_id=1)
     return Message(f"T.zone.home.x.{source.tokens}", "T.elsewhere", pack(head, frame))
 
 
@@ -187,9 +187,9 @@ LONG_HEAD = HEAD[4:-1] + b',"more":"' + b"x" * 2048 + b'"}'
         operation(b"\0\0").payload,
         STORE[:-3],
         STORE + b"x",
-        STORE + encode_frame(2, FrameKind.MESSAGE, encode_message_payload(b"")),
+        STORE + encode_frame(2, FrameKind.MESSAGE, *message_payload(b"")),
         HEAD,
-        HEAD + encode_frame(2, FrameKind.DATA, encode_message_payload(COMMAND), flags=WHOLE, context_id=1),
+        HEAD + encode_frame(2, FrameKind.DATA, *message_payload(COMMAND), flags=WHOLE, context_id=1),
         HEAD + encode_frame(2, FrameKind.MESSAGE, b"\0\0\1\0"),
         HEAD[:1] + len(LONG_HEAD).to_bytes(3, "big") + LONG_HEAD + STORE[len(HEAD) :],
     ],

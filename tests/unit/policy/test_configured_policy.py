@@ -323,3 +323,21 @@ def test_what_a_target_may_ask_for_can_be_listed_by_itself() -> None:
     assert verdict.rule == "routes[0].allow_from_target"
     assert verdict.refusal is not None
     assert policy.operation(operation(0x0001, "C-STORE")) is None
+
+
+def test_answers_on_operations_are_remembered_and_stay_what_they_were() -> None:
+    policy = ConfiguredPolicy(
+        routes=(
+            Route.model_validate({"called": "READ*", "zone": "cloud", "allow": ["C-FIND"]}),
+            Route.model_validate({"called": "*", "zone": "cloud"}),
+        )
+    )
+
+    def store_to(title: str) -> OperationQuestion:
+        return operation(0x0001, "C-STORE")._replace(called_ae=title)
+
+    titles = [f"{kind}{number}" for number in range(1500) for kind in ("READ", "ALL")]
+    for _ in range(2):  # more than are remembered
+        refused = [title for title in titles if policy.operation(store_to(title)) is not None]
+        assert refused == [title for title in titles if title.startswith("READ")]
+    assert policy.operation(store_to("READ1")) is policy.operation(store_to("READ1"))

@@ -328,8 +328,8 @@ def test_what_a_target_may_ask_for_can_be_listed_by_itself() -> None:
 def test_answers_on_operations_are_remembered_and_stay_what_they_were() -> None:
     policy = ConfiguredPolicy(
         routes=(
-            Route.model_validate({"called": "READ*", "zone": "cloud", "allow": ["C-FIND"]}),
-            Route.model_validate({"called": "*", "zone": "cloud"}),
+            Route(called="READ*", allow=frozenset((DimseService.C_FIND,))),
+            Route(called="*", allow=None),
         )
     )
 

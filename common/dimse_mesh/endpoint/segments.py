@@ -29,7 +29,7 @@ from dimse_mesh.schemas.operation import OperationRequest
 from dimse_mesh.streams.outbound import Lane, Segment
 
 
-class Asker(NamedTuple):
+class RequestOrigin(NamedTuple):
     """Whose the requests of one half are: the same for all that go through a handler."""
 
     request: OperationRequest
@@ -42,10 +42,10 @@ class WayThrough(NamedTuple):
 
     subject: str
     """Of the handlers."""
-    asker: Asker
+    origin: RequestOrigin
 
 
-def asker(identity: AssociationIdentity) -> Asker:
+def request_origin(identity: AssociationIdentity) -> RequestOrigin:
     """Return whose the requests of a half are."""
     assert identity.remote is not None
     request = OperationRequest(
@@ -57,7 +57,7 @@ def asker(identity: AssociationIdentity) -> Asker:
         called_ae=identity.called_ae,
         from_client=identity.from_client,
     )
-    return Asker(request, pack(request))
+    return RequestOrigin(request, pack(request))
 
 
 def message(
@@ -99,7 +99,7 @@ def message(
     frame = (head, *message_payload(command, *data))
     if through is None:
         return Segment(position, length, Lane.CONTROL, b"".join(frame))
-    payload = b"".join((through.asker.head, *frame))
+    payload = b"".join((through.origin.head, *frame))
     return Segment(position, length, Lane.HANDLER, payload, through.subject, identity.local.channel)
 
 

@@ -61,7 +61,6 @@ class Sender:
 
     __slots__ = (
         "_acknowledged",
-        "_asker",
         "_assembler",
         "_begun",
         "_chunk_size",
@@ -78,6 +77,7 @@ class Sender:
         "_objection",
         "_on_void_complete",
         "_operation",
+        "_origin",
         "_pending",
         "_read_size",
         "_run_end",
@@ -128,7 +128,7 @@ class Sender:
         self._read_size = 0
         """Bytes of a read when the size of chunks was last looked at."""
         self._pending = PendingResponses()
-        self._asker: segments.Asker | None = None
+        self._origin: segments.RequestOrigin | None = None
         self._ways: dict[int, segments.WayThrough] = {}
         """Of requests, by command field."""
         self._head: CommandHead | None = None
@@ -324,7 +324,7 @@ class Sender:
         says = (
             None
             if through is None
-            else OperationMessage(through.asker.request, segment.position, command, head)
+            else OperationMessage(through.origin.request, segment.position, command, head)
         )
         self._send(segment, says)
         if self._watch is not None and is_response:
@@ -333,10 +333,10 @@ class Sender:
     def _through(self, command_field: int) -> segments.WayThrough | None:
         way = self._ways.get(command_field)
         if way is None and (service := handler_of(command_field)) is not None:
-            if self._asker is None:
-                self._asker = segments.asker(self._identity)
+            if self._origin is None:
+                self._origin = segments.request_origin(self._identity)
             subject = self._courier.handler_subject(self._identity.home_zone, service)
-            way = self._ways[command_field] = segments.WayThrough(subject, self._asker)
+            way = self._ways[command_field] = segments.WayThrough(subject, self._origin)
         return way
 
     def _start_operation(self, head: CommandHead, position: int, end: int | None) -> str | None:

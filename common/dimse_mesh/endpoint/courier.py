@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dimse_mesh.endpoint.carrier import Carrier
 from dimse_mesh.endpoint.operation_message import read_operation
 from dimse_mesh.mesh import Message
-from dimse_mesh.mesh.errors import MeshError, report
+from dimse_mesh.mesh.errors import InvalidSubject, PayloadTooLarge, report
 from dimse_mesh.runtime.hosted_handlers import HostedHandler, OperationMessage
 from dimse_mesh.runtime.tracing import trace_headers
 from dimse_mesh.schemas.addresses import HalfAddress, InstanceAddress
@@ -96,7 +96,7 @@ class Courier:
             if operation is None:
                 operation, _ = read_operation(message.payload)
             return handler(message, operation)
-        except MeshError:
+        except (InvalidSubject, PayloadTooLarge):
             raise
         except Exception as error:  # noqa: BLE001 - the association that asks must not suffer
             report("a handler in this process", error)

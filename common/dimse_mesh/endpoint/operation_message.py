@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Self
 
-from dimse_mesh.dimse import parse_head
+from dimse_mesh.dimse import CommandHead, parse_head
 from dimse_mesh.mesh import EnvelopeError, unpack_known
 from dimse_mesh.runtime.hosted_handlers import OperationMessage
 from dimse_mesh.schemas.frames import (
@@ -24,11 +24,12 @@ from dimse_mesh.streams.inbound import Arrival
 class ApprovedRequest(Arrival):
     """A request that a handler has approved, as one of its own operations."""
 
-    operation: OperationMessage = field(kw_only=True)
+    head: CommandHead = field(kw_only=True)
+    """Of its command set, as it was read for the approval."""
 
     @classmethod
-    def in_frame(cls, frame: Frame, operation: OperationMessage, traceparent: str | None) -> Self:
-        """Return the request that a frame carries, as it was read."""
+    def in_frame(cls, frame: Frame, head: CommandHead, traceparent: str | None) -> Self:
+        """Return the request that a frame carries."""
         kind, payload = frame.kind, frame.payload
         return cls(
             frame.position,
@@ -38,7 +39,7 @@ class ApprovedRequest(Arrival):
             frame.context_id,
             payload,
             traceparent,
-            operation=operation,
+            head=head,
         )
 
 

@@ -204,11 +204,10 @@ class Receiver:
             raise FrameError("message inside a data set")
         if not self._peer.takes_messages:
             raise FrameError("message behind a release")
+        command, data = decode_message_payload(arrival.payload)
         if isinstance(arrival, ApprovedRequest):
-            command, head = arrival.operation.command, arrival.operation.head
-            data = arrival.payload[MESSAGE_HEAD_LENGTH + len(command) :]
+            head = arrival.head
         else:
-            command, data = decode_message_payload(arrival.payload)
             head = parse_head(command)
             if not head.is_response and handler_of(head.command_field) is not None:
                 raise FrameError("a request past its handler")

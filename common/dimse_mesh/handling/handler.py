@@ -1,8 +1,8 @@
 """One operation in a handler: an approved one goes on to the sink unchanged; of a refused one the source is told.
 
 A handler has no state that decides: every instance of the queue group says the same, however often it is asked. It
-doesn't rewrite the message, and no response passes through it, so it costs one hop, and nothing for each association
-but the head of its requests, if that was read lately (docs/adr/0002, docs/adr/0036).
+doesn't rewrite the message, and no response passes through it, so it costs one hop where it has a process of its own,
+and nothing for each association but the head of its requests, if that was read lately (docs/adr/0002, docs/adr/0036).
 """
 
 from __future__ import annotations
@@ -96,13 +96,11 @@ class OperationHandler:
                     "dicom.association": request.association,
                 },
             )
-        if span is None:
+        own = None if span is None else span.traceparent
+        with InTrace(own):
             refusal = self._refusal_of(request, head.command_field, service)
-        else:
-            with InTrace(span.traceparent):
-                refusal = self._refusal_of(request, head.command_field, service)
         if refusal is None:
-            headers = trace_headers(parent if span is None else span.traceparent)
+            headers = trace_headers(parent if own is None else own)
             subject = self._mesh.subjects.to(sink, Kind.OP)
             taken = self._mesh.publish(subject, message.payload, headers=headers)
             self._telemetry.end(span)

@@ -38,7 +38,7 @@ from dimse_mesh.runtime.settings_policy import (
 from dimse_mesh.runtime.settings_scu import RemoteAe
 from dimse_mesh.upper_layer import AssociateRJ
 
-_REMEMBERED = 1024
+_REMEMBERED = 8192
 """Questions about operations whose answers are remembered: the same question gets the same answer."""
 _NAMES = frozenset(DimseService)
 NOT_AUTHORIZED = PolicyRefusal("not_authorized", reason=FailureReason.NOT_AUTHORIZED)

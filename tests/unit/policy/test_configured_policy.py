@@ -336,7 +336,7 @@ def test_answers_on_operations_are_remembered_and_stay_what_they_were() -> None:
     def store_to(title: str) -> OperationQuestion:
         return operation(0x0001, "C-STORE")._replace(called_ae=title)
 
-    titles = [f"{kind}{number}" for number in range(1500) for kind in ("READ", "ALL")]
+    titles = [f"{kind}{number}" for number in range(5000) for kind in ("READ", "ALL")]
     for _ in range(2):  # more than are remembered
         refused = [title for title in titles if policy.operation(store_to(title)) is not None]
         assert refused == [title for title in titles if title.startswith("READ")]

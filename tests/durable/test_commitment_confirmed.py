@@ -268,7 +268,7 @@ def test_a_destination_without_the_service_is_taken_at_its_c_store(clinic: Clini
             _, transaction = ask(assoc, wanted)
             report = reports.wait_for()
     assert report == Report(1, transaction, [wanted[0][1]], {}, "")
-    assert "ARCHIVE doesn't offer storage commitment" in clinic.where.mesh.child.log.read_text()
+    clinic.where.mesh.child.wait_for_line("ARCHIVE doesn't offer storage commitment")
 
 
 def test_behind_hooks_the_destination_is_asked_by_its_own_names(clinic: Clinic) -> None:
@@ -307,7 +307,7 @@ def test_a_destination_that_never_reports_is_not_committed(tmp_path: Path) -> No
             _, transaction = ask(assoc, wanted)
             report = reports.wait_for()
         assert report == Report(2, transaction, [], {wanted[0][1]: 0x0110}, "")
-        assert "has not reported in time" in clinic.where.mesh.child.log.read_text()
+        clinic.where.mesh.child.wait_for_line("has not reported in time")
 
 
 def test_a_destination_that_refuses_the_question_is_asked_again(clinic: Clinic) -> None:

@@ -183,7 +183,7 @@ def encode_message(context_id: int, command: bytes, data: bytes | memoryview | N
         ValueError: `max_pdu` leaves no room for a byte (1 to 6).
     """
     if data is None:
-        return b"".join(_parts(context_id, COMMAND_FLAG, command, True, max_pdu))
+        return encode_command(context_id, command, max_pdu)
     room = (max_pdu if 0 < max_pdu < UNLIMITED_PDU else UNLIMITED_PDU) - _PDV_OVERHEAD
     command_size = len(command)
     data_size = len(data)

@@ -41,7 +41,6 @@ class Courier:
         self.now = self._loop.time
         self._batches: dict[InstanceAddress, list[bytes]] = {}
         self._batch_sizes: dict[InstanceAddress, int] = defaultdict(int)
-        self._handler_subjects: dict[tuple[str, ServiceName], str] = {}
         self._to = mesh.subjects.to
 
     @property
@@ -53,12 +52,7 @@ class Courier:
 
     def handler_subject(self, home_zone: str, service: ServiceName) -> str:
         """Return the subject of a service's queue group in a zone."""
-        key = (home_zone, service)
-        subject = self._handler_subjects.get(key)
-        if subject is None:
-            found = self._mesh.subjects.operations(home_zone, service)
-            subject = self._handler_subjects[key] = found.sent_by(self._mesh.address)
-        return subject
+        return self._mesh.subjects.operations(home_zone, service).sent_by(self._mesh.address)
 
     def send(
         self, instance: InstanceAddress, segment: Segment, operation: OperationMessage | None = None

@@ -73,7 +73,7 @@ class HandlerAnswers:
         ):
             self._complaints.dropped("an operation, which its sender may not approve", handler)
             return
-        arrival = ApprovedRequest.in_frame(frame, operation.head, traceparent_in(message.headers))
+        arrival = ApprovedRequest.of(frame, traceparent_in(message.headers), head=operation.head)
         half.operation_approved(arrival, frame.acknowledged)
 
     def unserved(self, message: Message) -> None:

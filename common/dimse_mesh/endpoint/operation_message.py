@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Self
 
 from dimse_mesh.dimse import CommandHead, parse_head
 from dimse_mesh.mesh import EnvelopeError, unpack_known
@@ -14,7 +13,6 @@ from dimse_mesh.schemas.frames import (
     FrameKind,
     decode_message_payload,
     only_frame,
-    sequence_length,
 )
 from dimse_mesh.schemas.operation import OperationRequest
 from dimse_mesh.streams.inbound import Arrival
@@ -26,21 +24,6 @@ class ApprovedRequest(Arrival):
 
     head: CommandHead = field(kw_only=True)
     """Of its command set, as it was read for the approval."""
-
-    @classmethod
-    def in_frame(cls, frame: Frame, head: CommandHead, traceparent: str | None) -> Self:
-        """Return the request that a frame carries."""
-        kind, payload = frame.kind, frame.payload
-        return cls(
-            frame.position,
-            sequence_length(kind, len(payload)),
-            kind,
-            frame.flags,
-            frame.context_id,
-            payload,
-            traceparent,
-            head=head,
-        )
 
 
 def read_operation(payload: bytes) -> tuple[OperationMessage, Frame]:

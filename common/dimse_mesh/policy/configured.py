@@ -24,7 +24,7 @@ from dimse_mesh.policy.rejections import (
     VERSION_NOT_SUPPORTED,
 )
 from dimse_mesh.policy.spelling import NamedBy, NamedTitles, is_ae_title
-from dimse_mesh.runtime.routing import DimseService, Route, index_of_route, route_for
+from dimse_mesh.runtime.routing import DimseService, Route, index_of_route
 from dimse_mesh.runtime.settings import ZoneSettings
 from dimse_mesh.runtime.settings_limits import AssociationLimits
 from dimse_mesh.runtime.settings_policy import (
@@ -242,8 +242,8 @@ class ConfiguredPolicy:
         for number, rule in enumerate(self._policy.operations):
             if _operation_matches(rule, question):
                 return _by_rule(f"policy.operations[{number}]", rule.effect, NOT_AUTHORIZED)
-        titles = {"called": question.called_ae, "calling": question.calling_ae}
-        index, route = index_of_route(self._routes, **titles), route_for(self._routes, **titles)
+        index = index_of_route(self._routes, called=question.called_ae, calling=question.calling_ae)
+        route = Route() if index is None else self._routes[index]
         listed = "allow" if question.from_client or route.allow_from_target is None else "allow_from_target"
         if (route.allow if listed == "allow" else route.allow_from_target) is None:
             return _NO_RULE

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from dimse_mesh.schemas.frames import Frame, FrameKind, sequence_length
 
@@ -36,11 +36,11 @@ class Arrival:
     traceparent: str | None = None
 
     @classmethod
-    def of(cls, frame: Frame, traceparent: str | None = None) -> Self:
-        """Return the segment that a frame carries."""
+    def of(cls, frame: Frame, traceparent: str | None = None, **more: Any) -> Self:
+        """Return the segment that a frame carries; `more` is what a kind of its own has beside."""
         kind, payload = frame.kind, frame.payload
         length = sequence_length(kind, len(payload))
-        return cls(frame.position, length, kind, frame.flags, frame.context_id, payload, traceparent)
+        return cls(frame.position, length, kind, frame.flags, frame.context_id, payload, traceparent, **more)
 
 
 class WindowOverrun(Exception):

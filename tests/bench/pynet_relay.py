@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pynetdicom import AE, evt
+from pynetdicom import evt
 from pynetdicom.events import Event
 
-from dimse_mesh.app.archive.associations import prepare
+from dimse_mesh.app.archive.associations import PreparedEntity
 from tests.support.wire import CT_STORAGE, ENHANCED_CT_STORAGE, EXPLICIT_LE
 
 CLASSES = (CT_STORAGE, ENHANCED_CT_STORAGE)
@@ -54,11 +54,10 @@ class Relay:
 
     def forward(self, pending: queue.SimpleQueue[Path | None]) -> None:
         """Send what is queued over an association of its own."""
-        ae = AE(ae_title="RELAY")
+        ae = PreparedEntity(ae_title="RELAY")
         for uid in CLASSES:
             ae.add_requested_context(uid, EXPLICIT_LE)
-        handlers: list[Any] = [(evt.EVT_CONN_OPEN, prepare)]
-        assoc = ae.associate("127.0.0.1", self.target_port, ae_title="SINK", evt_handlers=handlers)
+        assoc = ae.associate("127.0.0.1", self.target_port, ae_title="SINK")
         while (path := pending.get()) is not None:
             status = assoc.send_c_store(path)
             if not status or status.Status != 0:
@@ -70,13 +69,12 @@ class Relay:
 def main(listen_port: int, target_port: int, directory: Path) -> None:
     """Serve until the process is ended."""
     relay = Relay(target_port, directory)
-    ae = AE(ae_title="RELAY")
+    ae = PreparedEntity(ae_title="RELAY")
     ae.maximum_pdu_size = 131072
     ae.maximum_associations = 64
     for uid in (*CLASSES, "1.2.840.10008.1.1"):
         ae.add_supported_context(uid, [EXPLICIT_LE, "1.2.840.10008.1.2"])
     events: list[tuple[Any, Callable[[Event], Any]]] = [
-        (evt.EVT_CONN_OPEN, prepare),
         (evt.EVT_ACCEPTED, relay.accepted),
         (evt.EVT_RELEASED, relay.ended),
         (evt.EVT_ABORTED, relay.ended),

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import time
 
 from dimse_mesh.operator.names import Component
@@ -22,6 +21,7 @@ from tests.support.kubelet import Started, start
 from tests.support.nats import nats_server
 from tests.support.ports import reserve_port
 from tests.support.process import wait_until
+from tests.support.pynet import entity
 
 NAME = "zone"
 
@@ -95,7 +95,7 @@ def test_targets_and_associations_reach_status_and_pods(namespace: Namespace, tm
             # It comes up; an association stays open at one of the two front-ends.
             target, _ = dcmtk.storescp(tmp_path / "received", port=target_port)
             try:
-                client = AE()
+                client = entity("CLIENT")
                 client.add_requested_context(Verification)
                 association = client.associate("127.0.0.1", busy, ae_title="PACS")
                 assert association.is_established

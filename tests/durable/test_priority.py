@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -45,12 +46,29 @@ def made(first: int, count: int, *, study: int) -> list[DicomFile]:
     return [synthetic(first + number, 2_000, study=study) for number in range(count)]
 
 
+@contextmanager
+def late_destination(where: Site, inbox: Inbox) -> Iterator[None]:
+    """Run the destination for the length of the block; it turns the first association away.
+
+    The object for which that is asked may have been chosen before the last one was stored: a choice isn't changed
+    while an association is being opened.
+    """
+    is_first = iter((True,))
+
+    def script(peer: ServerPeer) -> None:
+        if not next(is_first, False):
+            inbox.script(peer)
+
+    with where.destination_of(script):
+        yield
+
+
 def test_higher_ones_come_first_whenever_they_were_stored(where: Site) -> None:
     low = put(where, LATER, made(0, 10, study=10))
     medium = put(where, ARCHIVE, made(0, 10, study=11))
     high = put(where, URGENT, made(0, 3, study=12))
     inbox = Inbox()
-    with where.destination(inbox):
+    with late_destination(where, inbox):
         inbox.wait_for(23)
     assert inbox.instances == [*high, *medium, *low]
 
@@ -61,7 +79,7 @@ def test_one_study_keeps_its_order_and_its_older_objects_come_along(where: Site)
     newer = put(where, URGENT, made(3, 2, study=20))
     newest = put(where, LATER, made(5, 2, study=20))
     inbox = Inbox()
-    with where.destination(inbox):
+    with late_destination(where, inbox):
         inbox.wait_for(12)
     assert inbox.instances == [*older, *newer, *others, *newest]
 
@@ -70,7 +88,7 @@ def test_what_is_low_is_not_kept_waiting_without_end(where: Site) -> None:
     low = put(where, LATER, made(0, 2 * LOWER, study=30))
     high = put(where, URGENT, made(0, 2 * HIGHER + 1, study=31))
     inbox = Inbox()
-    with where.destination(inbox):
+    with late_destination(where, inbox):
         inbox.wait_for(len(low) + len(high))
     turns = [HIGHER, LOWER, HIGHER, LOWER, 1]
     is_low = [uid in low for uid in inbox.instances]

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
-from pynetdicom import AE, build_context, evt
+from pynetdicom import build_context, evt
 from pynetdicom.events import Event
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at import time
     CTImageStorage,
@@ -22,6 +22,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at impo
     StudyRootQueryRetrieveInformationModelMove,
 )
 
+from dimse_mesh.app.archive.associations import PreparedEntity
 from tests.durable.site import CONTEXTS, store
 from tests.support import pynet
 from tests.support.files import UID_ROOT, synthetic
@@ -178,7 +179,7 @@ class Viewer:
             yield
 
 
-def _entity(title: str) -> AE:
+def _entity(title: str) -> PreparedEntity:
     ae = pynet.entity(title, timeout=60)
     ae.maximum_associations = 200
     return ae

@@ -7,18 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
-from dimse_mesh.app.archive.associations import prepare
+from dimse_mesh.app.archive.associations import PreparedEntity
 
 Handler = tuple[Any, Callable[..., Any]]
 
 
-def entity(ae_title: str, *, max_pdu: int = 65536, timeout: float = 20.0) -> AE:
+def entity(ae_title: str, *, max_pdu: int = 65536, timeout: float = 20.0) -> PreparedEntity:
     """Return an application entity with bounded timeouts."""
-    ae = AE(ae_title=ae_title)
+    ae = PreparedEntity(ae_title=ae_title)
     ae.maximum_pdu_size = max_pdu
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = timeout
     return ae
@@ -26,7 +25,7 @@ def entity(ae_title: str, *, max_pdu: int = 65536, timeout: float = 20.0) -> AE:
 
 @contextmanager
 def scp(
-    ae: AE,
+    ae: PreparedEntity,
     handlers: Iterable[Handler],
     *,
     port: int,
@@ -36,8 +35,7 @@ def scp(
     """Serve `ae` on 127.0.0.1; `contexts` are (abstract syntax, transfer syntaxes), in both roles."""
     for abstract, transfers in contexts:
         ae.add_supported_context(abstract, list(transfers), scu_role=True, scp_role=True)
-    bound: list[Any] = [(evt.EVT_CONN_OPEN, prepare), *handlers]
-    server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=bound, ssl_context=tls)
+    server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=list(handlers), ssl_context=tls)
     assert server is not None
     try:
         yield server.socket.getsockname()[1] if server.socket is not None else port
@@ -47,11 +45,17 @@ def scp(
 
 @contextmanager
 def scu(
-    ae: AE, port: int, *, called: str, handlers: Iterable[Handler] = (), ext_neg: Sequence[Any] = ()
+    ae: PreparedEntity,
+    port: int,
+    *,
+    called: str,
+    handlers: Iterable[Handler] = (),
+    ext_neg: Sequence[Any] = (),
 ) -> Iterator[Association]:
     """Associate with 127.0.0.1; the association is released (or aborted on an error) at the end."""
-    bound: list[Any] = [(evt.EVT_CONN_OPEN, prepare), *handlers]
-    assoc = ae.associate("127.0.0.1", port, ae_title=called, evt_handlers=bound, ext_neg=list(ext_neg))
+    assoc = ae.associate(
+        "127.0.0.1", port, ae_title=called, evt_handlers=list(handlers), ext_neg=list(ext_neg)
+    )
     try:
         yield assoc
     except BaseException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from pynetdicom import AE, evt
+from pynetdicom import evt
 
 from tests.support.ports import reserve_port
 from tests.support.pynet import entity, scp, scu, was_rejected
@@ -15,7 +15,7 @@ from tests.support.wire import IMPLICIT_LE, VERIFICATION
 @pytest.mark.parametrize("delay", [0.0, 0.3])
 @pytest.mark.parametrize("called", ["THERE", "NOBODY"])
 def test_a_rejection_is_no_missing_connection(called: str, delay: float) -> None:
-    server, client = AE("THERE"), entity("CLIENT")
+    server, client = entity("THERE"), entity("CLIENT")
     server.require_called_aet = True
     client.add_requested_context(VERIFICATION)
     slow = [(evt.EVT_REQUESTED, lambda _: time.sleep(delay))]

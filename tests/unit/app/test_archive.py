@@ -17,15 +17,17 @@ from pydicom import dcmread
 from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pynetdicom import evt
 from pynetdicom.association import Association
 
-from dimse_mesh.app.archive.associations import Checkpoint
+from dimse_mesh.app.archive.associations import Checkpoint, PreparedEntity
 from dimse_mesh.app.archive.catalog import Catalog, StoredObject
 from dimse_mesh.app.archive.matching import matches
 from tests.support import dcmtk
 from tests.support.files import UID_ROOT, data_sets, synthetic, write_file
 from tests.support.ports import reserve_port
 from tests.support.pynet import entity, scu
+from tests.support.wire import VERIFICATION
 
 OBJECTS = [synthetic(number, 3000, study=study) for study in (1, 2) for number in (1, 2, 3)]
 MPPS = "1.2.840.10008.3.1.2.3.3"
@@ -183,3 +185,20 @@ def test_a_thread_that_is_to_wait_looks_at_nothing_until_it_may() -> None:
         checkpoint.set()
         thread.join()
         sys.setswitchinterval(interval)
+
+
+def test_both_ends_of_an_association_wait_there() -> None:
+    server, client, accepted = PreparedEntity("SERVER"), PreparedEntity("CLIENT"), list[Association]()
+    server.add_supported_context(VERIFICATION)
+    client.add_requested_context(VERIFICATION)
+    keep = [(evt.EVT_ACCEPTED, lambda event: accepted.append(event.assoc))]
+    listening = server.start_server(("127.0.0.1", 0), block=False, evt_handlers=keep)
+    assert listening is not None
+    try:
+        association = client.associate(*listening.server_address)
+        assert association.send_c_echo().Status == 0
+        association.release()
+    finally:
+        listening.shutdown()
+    assert len(accepted) == 1
+    assert all(isinstance(each._reactor_checkpoint, Checkpoint) for each in (association, *accepted))

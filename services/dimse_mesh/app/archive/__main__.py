@@ -26,7 +26,6 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at impo
     Verification,
 )
 
-from dimse_mesh.app.archive.associations import prepare
 from dimse_mesh.app.archive.catalog import Catalog
 from dimse_mesh.app.archive.commitment import Commitment
 from dimse_mesh.app.archive.queries import Queries
@@ -72,7 +71,6 @@ def serve(folder: Path, port: int, callback_port: int) -> None:
         (HOST, port),
         block=False,
         evt_handlers=[
-            (evt.EVT_CONN_OPEN, prepare),
             (evt.EVT_C_STORE, storage.store),
             (evt.EVT_C_FIND, queries.find),
             (evt.EVT_C_GET, queries.get),

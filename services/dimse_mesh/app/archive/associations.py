@@ -1,17 +1,36 @@
-"""What pynetdicom does otherwise, and every association of the archive needs, whichever side has opened it."""
+"""An application entity whose associations lose no response, and no time, whichever side has opened them."""
 
 from __future__ import annotations
 
 import socket
 import threading
 import time
+from typing import Any
 
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
+from pynetdicom.transport import ThreadedAssociationServer
 
 
-def prepare(event: Event) -> None:
-    """Prepare an association whose connection has just opened."""
+class PreparedEntity(AE):
+    """An AE each of whose associations is prepared when its connection opens."""
+
+    def associate(self, *arguments: Any, **keywords: Any) -> Association:
+        """Associate as pynetdicom does."""
+        return super().associate(*arguments, **_with_preparation(keywords))
+
+    def start_server(self, *arguments: Any, **keywords: Any) -> ThreadedAssociationServer | None:
+        """Listen as pynetdicom does."""
+        return super().start_server(*arguments, **_with_preparation(keywords))
+
+
+def _with_preparation(keywords: dict[str, Any]) -> dict[str, Any]:
+    handlers = keywords.get("evt_handlers") or ()
+    return keywords | {"evt_handlers": [(evt.EVT_CONN_OPEN, _prepare), *handlers]}
+
+
+def _prepare(event: Event) -> None:
     event.assoc._reactor_checkpoint = Checkpoint(event.assoc)  # type: ignore[assignment]
     transport = event.assoc.dul.socket
     if transport is not None and transport.socket is not None:  # else each small object costs a delayed ACK

@@ -10,7 +10,7 @@ import logging
 import threading
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, build_context, build_role, evt
+from pynetdicom import AE, build_context, build_role
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import N_ACTION
 from pynetdicom.events import Event
@@ -19,7 +19,6 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at impo
     StorageCommitmentPushModelInstance,
 )
 
-from dimse_mesh.app.archive.associations import prepare
 from dimse_mesh.app.archive.catalog import Catalog
 
 log = logging.getLogger(__name__)
@@ -63,7 +62,6 @@ class Commitment:
             ae_title=requester,
             contexts=[build_context(StorageCommitmentPushModel)],
             ext_neg=[build_role(StorageCommitmentPushModel, scp_role=True)],
-            evt_handlers=[(evt.EVT_CONN_OPEN, prepare)],
         )
         if association.is_established:
             _send(association, information)

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pynetdicom import build_context, evt
+from pynetdicom import build_context
 from pynetdicom.events import Event
 
-from dimse_mesh.app.archive.associations import prepare
 from dimse_mesh.app.archive.catalog import Catalog, StoredObject
 from dimse_mesh.app.archive.verbatim import send_verbatim
 
@@ -51,10 +50,7 @@ class Queries:
         matching = self._catalog.matching(event.identifier)
         pairs = dict.fromkeys((stored.sop_class, stored.transfer_syntax) for stored in matching)
         contexts = [build_context(*pair) for pair in list(pairs)[:MAX_CONTEXTS]]
-        yield (
-            *self._callback,
-            {"contexts": contexts, "evt_handlers": [(evt.EVT_CONN_OPEN, prepare)], "max_pdu": 0},
-        )
+        yield *self._callback, {"contexts": contexts, "max_pdu": 0}
         yield len(matching)
         yield from _sub_operations(event, matching)
 

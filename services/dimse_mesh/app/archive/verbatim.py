@@ -10,13 +10,13 @@ from typing import Any
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pynetdicom import AE
 from pynetdicom.association import Association
 
+from dimse_mesh.app.archive.associations import PreparedEntity
 from dimse_mesh.app.archive.catalog import Catalog
 
 
-class VerbatimEntity(AE):
+class VerbatimEntity(PreparedEntity):
     """An AE whose associations, those that it opens, send what `catalog` holds from its files."""
 
     def __init__(self, ae_title: str, catalog: Catalog) -> None:

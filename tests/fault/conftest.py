@@ -24,6 +24,10 @@ TARGET = "ARCHIVE"
 HANDLERS = ("store", "query-retrieve")
 SOLO = (("hospital", "association"), *(("hospital", name) for name in HANDLERS), ("cloud", "scu"))
 """One instance of everything."""
+ENDPOINTS = (("hospital", "association"), ("cloud", "scu"))
+"""The same, where the front-end hosts the handlers."""
+HOSTED = ["store", "query_retrieve", "n_service"]
+"""All handlers, for `association.hosted_handlers`."""
 
 
 @dataclass(slots=True)

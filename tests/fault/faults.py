@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tests.fault.conftest import Ground
@@ -26,6 +26,8 @@ PAIRS = {
     "scu": "cloud",
 }
 """The services of which there are two instances, and in which zone: what may be killed."""
+HOSTING_PAIRS = {"association": "hospital", "scu": "cloud"}
+"""The same, where the front-ends host the handlers."""
 HANDLED = {
     "store": ("C-STORE",),
     "query-retrieve": ("C-FIND", "C-GET", "C-MOVE"),
@@ -44,18 +46,31 @@ class Fault:
 
 
 class Faults:
-    """The faults, and the books of each kind. `clients` are at work all the time."""
+    """The faults, and the books of each kind.
+
+    Args:
+        pairs: services of which there are two instances, and in which zone.
+        clients: how many are at work all the time.
+    """
 
     def __init__(
-        self, where: Ground, relay: Relay, ledger: Ledger, *, dice: random.Random, clients: int
+        self,
+        where: Ground,
+        relay: Relay,
+        ledger: Ledger,
+        *,
+        dice: random.Random,
+        pairs: Mapping[str, str],
+        clients: int,
     ) -> None:
+        self._pairs = pairs
         self._where = where
         self._relay = relay
         self._ledger = ledger
         self._dice = dice
         self._clients = clients
         self._carried = 0
-        self._faults = [
+        faults = [
             *(Fault(Row(f"{service} handler killed, of two"), self._kill, (service,)) for service in HANDLED),
             Fault(Row(f"handler stopped for {STOPPED:g} s, of two"), self._stop, tuple(HANDLED)),
             Fault(Row("front-end killed, of two", aborts=True), self._kill, ("association",)),
@@ -65,8 +80,9 @@ class Faults:
             Fault(Row(f"leaf link silent for {OUTAGE:g} s"), self._freeze),
             Fault(Row(f"leaf link of {THIN / 1e6:g} MB/s for {BAD:g} s"), self._thin),
             Fault(Row(f"leaf link with a round trip of {2000 * LONG:g} ms for {BAD:g} s"), self._lengthen),
-            Fault(Row("instance of any service drained"), self._drain, tuple(PAIRS)),
+            Fault(Row("instance of any service drained"), self._drain, tuple(pairs)),
         ]
+        self._faults = [fault for fault in faults if set(fault.services) <= pairs.keys()]
 
     @property
     def rows(self) -> list[Row]:
@@ -97,7 +113,7 @@ class Faults:
             yield row
 
     def _of(self, service: str) -> list[Instance]:
-        return self._where.fleet.of(service, PAIRS[service])
+        return self._where.fleet.of(service, self._pairs[service])
 
     def _wait_for_traffic(self, service: str) -> int:
         """Return, at a moment when there are some, how many operations are in flight; for a handler, of its service."""

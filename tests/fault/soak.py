@@ -1,8 +1,9 @@
 """Minutes of mixed load with random faults: `python -m tests.fault.soak`. Prints the tables of docs/reliability.md.
 
 Two zones, each with a nats-server of its own and a leaf link between them; two instances of each service that may be
-killed. Clients store, find, retrieve, have sent to a viewer beside them, report procedure steps, ask for storage
-commitment, and verify; the target and the viewer keep books of what they received.
+killed. With `--hosted` the front-ends host the handlers. Clients store, find, retrieve, have sent to a viewer beside
+them, report procedure steps, ask for storage commitment, and verify; the target and the viewer keep books of what they
+received.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fault.archive import CONTEXTS, Answer, archive
 from tests.fault.clients import echo_study, find_study, get_study, store_study
-from tests.fault.conftest import TARGET, Ground, each, split_ground
-from tests.fault.faults import PAIRS, Faults
+from tests.fault.conftest import HOSTED, TARGET, Ground, each, split_ground
+from tests.fault.faults import HOSTING_PAIRS, PAIRS, Faults
 from tests.fault.ledger import Ledger
 from tests.fault.load import at_work
 from tests.fault.long_operations import Large
@@ -34,13 +35,8 @@ from tests.support.ports import reserve_port
 from tests.support.wire import Command
 
 CLIENTS = 4
-SERVICES = (
-    *(instance for service, zone in PAIRS.items() for instance in each(service, 2, zone)),
-    # The way back, for what a C-MOVE sends.
-    ("cloud", "association"),
-    ("cloud", "store"),
-    ("hospital", "scu"),
-)
+WAY_BACK = (("cloud", "association"), ("cloud", "store"), ("hospital", "scu"))
+"""For what a C-MOVE sends."""
 STUDIES = (
     store_study(),
     store_study((8_000,) * 10),
@@ -61,26 +57,30 @@ class Stage:
     where: Ground
     relay: Relay
     ledger: Ledger
+    pairs: Mapping[str, str]
+    """Services of which there are two instances, and in which zone."""
 
 
 @contextmanager
-def soaking(directory: Path) -> Iterator[Stage]:
+def soaking(directory: Path, *, hosted: bool) -> Iterator[Stage]:
     """Run two zones, the target and the viewer; at the end nobody may be left with an association."""
-    ledger = Ledger()
+    ledger, pairs = Ledger(), HOSTING_PAIRS if hosted else PAIRS
+    services = [instance for service, zone in pairs.items() for instance in each(service, 2, zone)]
+    services += WAY_BACK
     viewer, back = reserve_port(), reserve_port()
     hospital = {
-        "association": {"reuse_port": True},
+        "association": {"reuse_port": True, "hosted_handlers": HOSTED if hosted else []},
         "scu": {"remote_aes": [{"ae_title": VIEWER, "host": "127.0.0.1", "port": viewer}]},
     }
     cloud = {"association": {"listeners": [{"host": "127.0.0.1", "port": back}]}}
     more: dict[int, Answer] = {Command.C_MOVE: Mover(ledger, back), **answers(ledger)}
-    with split_ground(directory, *SERVICES, hospital=hospital, cloud=cloud) as (where, relay):
+    with split_ground(directory, *services, hospital=hospital, cloud=cloud) as (where, relay):
         servers = [
             archive(where.target, ledger, more=more)[1],
             archive(viewer, ledger, stores=MOVED)[1],
         ]
         try:
-            yield Stage(where, relay, ledger)
+            yield Stage(where, relay, ledger, pairs)
             for server in servers:
                 try:
                     server.join()
@@ -98,17 +98,23 @@ def soak(
     seconds: float,
     large: int = 0,
     only: str = "",
+    hosted: bool = False,
     seed: int = 1,
     say: Callable[[str], None] = print,
 ) -> Report:
     """Try every kind of fault `rounds` times, for at most `seconds`; then `large` times those in long operations.
 
     Ctrl-C or SIGTERM ends it, and the report tells what was done.
+
+    Args:
+        hosted: let the front-ends host the handlers.
     """
     began = time.monotonic()
-    with soaking(directory) as stage:
+    with soaking(directory, hosted=hosted) as stage:
         where, ledger = stage.where, stage.ledger
-        faults = Faults(where, stage.relay, ledger, dice=random.Random(seed), clients=CLIENTS)
+        faults = Faults(
+            where, stage.relay, ledger, dice=random.Random(seed), pairs=stage.pairs, clients=CLIENTS
+        )
         faults.only(only)
         before = footprint(where)
         rows = faults.rows
@@ -156,6 +162,7 @@ def main() -> int:
     parser.add_argument(
         "--only", default="", help="only faults under mixed load whose name holds these words"
     )
+    parser.add_argument("--hosted", action="store_true", help="let the front-ends host the handlers")
     parser.add_argument("--seconds", type=float, default=3600.0, help="stop after so long")
     parser.add_argument("--seed", type=int, default=1, help="of the dice that choose faults and moments")
     arguments = parser.parse_args()
@@ -168,6 +175,7 @@ def main() -> int:
             seconds=arguments.seconds,
             large=arguments.large,
             only=arguments.only,
+            hosted=arguments.hosted,
             seed=arguments.seed,
         )
     print("", report, sep="\n")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.fault.archive import STORE
 from tests.fault.clients import open_client
-from tests.fault.conftest import HANDLERS, TARGET, Ground, each, ground
+from tests.fault.conftest import HANDLERS, HOSTED, TARGET, Ground, each, ground
 from tests.support.mesh import Ae, two_zones
 from tests.support.ports import reserve_port
 from tests.support.process import wait_until
@@ -52,11 +52,13 @@ class Target:
         self.ended.set()
 
 
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+@pytest.fixture(scope="module", params=[False, True], ids=["handlers apart", "handlers hosted"])
+def pairs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     """A mesh with two front-ends and two executors."""
-    services = [*each("association", 2), *each("scu", 2, "cloud"), *(("hospital", name) for name in HANDLERS)]
-    hospital = {"association": {"reuse_port": True}}
+    hosted = bool(request.param)
+    services = [*each("association", 2), *each("scu", 2, "cloud")]
+    services += [] if hosted else [("hospital", name) for name in HANDLERS]
+    hospital = {"association": {"reuse_port": True, "hosted_handlers": HOSTED if hosted else []}}
     with ground(tmp_path_factory.mktemp("pairs"), *services, hospital=hospital) as where:
         yield where
 

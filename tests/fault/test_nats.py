@@ -14,7 +14,7 @@ import pytest
 
 from tests.fault.archive import CONTEXTS, STORE
 from tests.fault.clients import ask_find, ask_get, find_study, open_client, store_study
-from tests.fault.conftest import SOLO, TARGET, Ground, ground, split_ground
+from tests.fault.conftest import ENDPOINTS, HOSTED, SOLO, TARGET, Ground, ground, split_ground
 from tests.fault.content import content, instance_uid
 from tests.fault.ledger import Ledger
 from tests.fault.load import at_work
@@ -36,6 +36,13 @@ Break = Callable[[], None]
 def one_server(directory: Path) -> Iterator[tuple[Ground, Break, Break]]:
     """Yield a ground, what kills its nats-server, and what starts it again."""
     with ground(directory, *SOLO) as where:
+        yield where, where.nats.kill, where.nats.start
+
+
+@contextmanager
+def one_server_hosted(directory: Path) -> Iterator[tuple[Ground, Break, Break]]:
+    """As `one_server`, and the front-end hosts the handlers."""
+    with ground(directory, *ENDPOINTS, hospital={"association": {"hosted_handlers": HOSTED}}) as where:
         yield where, where.nats.kill, where.nats.start
 
 
@@ -82,7 +89,9 @@ class Outage:
         self._thread.join(30)
 
 
-@pytest.mark.parametrize("kind", [one_server, leaf_link, frozen_link], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [one_server, one_server_hosted, leaf_link, frozen_link], ids=lambda kind: kind.__name__
+)
 def test_operations_survive_an_outage(
     tmp_path: Path,
     ledger: Ledger,

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.durable.site import Inbox, site, store
+from tests.fault.archive import archive
+from tests.fault.clients import ask_get, open_client
+from tests.fault.conftest import TARGET
 from tests.support.files import synthetic
 from tests.support.mesh import Ae, Mesh, two_zones, zone_config
 from tests.support.ports import reserve_port
@@ -44,8 +47,11 @@ def wait_until_stored(mesh: Mesh) -> None:
 
 
 def test_a_site_of_one_machine_has_two_processes_for_everything(tmp_path: Path) -> None:
-    """One zone; its front-end hosts two handlers, and its executor the third: the queue group finds that one."""
-    target = Ae("PACS", reserve_port(), "site")
+    """One zone; its front-end hosts two handlers, and its executor the third.
+
+    The queue group finds that one for the front-end; for the C-STOREs of a C-GET its own process asks it.
+    """
+    target = Ae(TARGET, reserve_port(), "site")
     config = zone_config(
         "site",
         listener=reserve_port(),
@@ -53,9 +59,13 @@ def test_a_site_of_one_machine_has_two_processes_for_everything(tmp_path: Path) 
         more={"association": {"hosted_handlers": ["query_retrieve", "n_service"]}},
     )
     config["scu"]["hosted_handlers"] = ["store"]
-    with Mesh.start(tmp_path, [config]) as mesh, Server(port=target.port):
+    _, server = archive(target.port)
+    with Mesh.start(tmp_path, [config]) as mesh, server:
         assert set(mesh.pids()) == {"supervisor", "nats-server", "site/association", "site/scu"}
-        store_some(mesh.listeners["site"], "PACS")
+        store_some(mesh.listeners["site"], TARGET)
+        with open_client(mesh.listeners["site"]) as client:
+            ask_get(client, 10, 100_000)
+            client.release()
 
 
 def test_the_next_front_end_hosts_them_again(tmp_path: Path) -> None:

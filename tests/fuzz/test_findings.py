@@ -13,7 +13,7 @@ from dimse_mesh.app.cohort_state import load_state, state_path
 from dimse_mesh.isolation.process import IsolatedProcess, ProcessDied
 from dimse_mesh.mesh import Message
 from dimse_mesh.mesh.errors import JetStreamRefusal
-from dimse_mesh.mesh.jetstream_replies import Gathering, StreamFull, read_reply
+from dimse_mesh.mesh.jetstream_replies import Gathering, StreamFull, WrongLastSequence, read_reply
 from dimse_mesh.runtime.settings import settings_from
 from dimse_mesh.runtime.settings_errors import ConfigurationError
 from dimse_mesh.runtime.yaml_file import read_yaml
@@ -51,6 +51,8 @@ def test_what_jetstream_refuses_is_told_by_its_number() -> None:
     with pytest.raises(StreamFull) as full:
         read_reply(json.dumps({"error": {"err_code": 10077, "description": "maximum bytes"}}).encode())
     assert full.value.number == 10077
+    with pytest.raises(WrongLastSequence):
+        read_reply(b'{"error": {"err_code": 10071, "description": "wrong last sequence: 7"}}')
     assert read_reply(b'{"seq": 5}') == {"seq": 5}
 
 

@@ -41,6 +41,8 @@ from dimse_mesh.upper_layer import (
 MAX_CONTEXTS = 128
 DEADLINE = 60.0
 """Seconds for the peer's next answer, unless `DicomClient.deadline` is set."""
+RELEASE_SECONDS = 5.0
+"""Seconds for the peer's answer to a release: everything that was asked for is answered by then."""
 MAX_DATA_SET = 64 << 20
 """Bytes of a data set that is read into memory: an identifier, an event's information."""
 MAX_REQUESTS = 1000
@@ -314,8 +316,8 @@ class DicomClient:
         return _within(self.deadline, "the peer takes nothing for")
 
     async def release(self) -> None:
-        """Release (PS3.8 §9.1.3) and close."""
-        self.deadline = DEADLINE
+        """Release (PS3.8 §9.1.3) and close, whatever the peer answers, or `RELEASE_SECONDS` later."""
+        self.deadline = RELEASE_SECONDS
         try:
             with self._answers():
                 await self._line.release()

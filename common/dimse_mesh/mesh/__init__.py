@@ -18,10 +18,16 @@ from dimse_mesh.mesh.errors import (
 )
 from dimse_mesh.mesh.failure_detector import LiveInstance, LivenessSettings
 from dimse_mesh.mesh.jetstream import JetStream
-from dimse_mesh.mesh.jetstream_replies import Batch, StoredMessage, StreamFull, number_in
+from dimse_mesh.mesh.jetstream_replies import (
+    Batch,
+    StoredMessage,
+    StreamFull,
+    WrongLastSequence,
+    number_in,
+)
 from dimse_mesh.mesh.liveness import Liveness, announce_death, open_liveness
 from dimse_mesh.mesh.receive_blocks import ReceiveBlocks, last_long
-from dimse_mesh.mesh.removal import message_of, purge_up_to, remove_message
+from dimse_mesh.mesh.removal import message_of, newest_message_of, purge_up_to, remove_message
 from dimse_mesh.mesh.requests import Reply
 from dimse_mesh.mesh.settings import NatsSettings, NatsTls
 from dimse_mesh.mesh.subscription import Subscription
@@ -34,6 +40,7 @@ __all__ = [
     "JetStreamRefusal",
     "StoredMessage",
     "StreamFull",
+    "WrongLastSequence",
     "Message",
     "EndpointStats",
     "EnvelopeError",
@@ -63,6 +70,7 @@ __all__ = [
     "announce_death",
     "last_long",
     "message_of",
+    "newest_message_of",
     "number_in",
     "open_liveness",
     "open_mesh",

@@ -239,11 +239,11 @@ class JetStream:
         Args:
             payload, tail: the message; neither may change afterwards.
             message_id: by which nats-server knows it again when it is sent twice.
-            replaces: sequence number of what must be the newest message of the subject; 0: there is none. Else it
-                is refused.
+            replaces: sequence number of what must be the newest message of the subject; 0: there is none.
 
         Raises:
             StreamFull: there is no room.
+            WrongLastSequence: another message than `replaces` is the newest.
             JetStreamRefusal: it is refused for another reason.
             MeshTimeout: no acknowledgement came until the deadline; it may be stored all the same.
         """

@@ -19,10 +19,20 @@ _FULL = frozenset((10047, 10077, 10122, 10167, 10110, 10028, 10118))
 """Numbers of nats-server's errors for: insufficient storage, maximum bytes or messages exceeded, ..."""
 
 
+_WRONG_LAST_SEQUENCE = frozenset((10071, 10164))
+"""Numbers of its errors for: wrong last sequence, with and without the number that it has."""
+
+
 class StreamFull(JetStreamRefusal):
     """There is no room: the stream's limit, the account's, or the disk's."""
 
     code = "stream-full"
+
+
+class WrongLastSequence(JetStreamRefusal):
+    """The newest message of the subject is another one than the publisher takes it for."""
+
+    code = "wrong-last-sequence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +160,8 @@ def read_reply(payload: bytes) -> dict[str, Any]:
     """Return a reply of JetStream's API.
 
     Raises:
-        JetStreamRefusal: it is an error (`StreamFull` if there is no room), or nothing that can be read.
+        JetStreamRefusal: it is an error (`StreamFull` and `WrongLastSequence` are two kinds), or nothing that can be
+            read.
     """
     try:
         answer = json.loads(payload)
@@ -167,6 +178,8 @@ def read_reply(payload: bytes) -> dict[str, Any]:
     number = number if isinstance(number, int) else 0
     if number in _FULL:
         raise StreamFull(f"JetStream is full: {text}", number=number)
+    if number in _WRONG_LAST_SEQUENCE:
+        raise WrongLastSequence(f"JetStream refuses: {text}", number=number)
     raise JetStreamRefusal(f"JetStream refuses: {text}", number=number)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import anyio
 
@@ -112,6 +112,19 @@ async def message_of(
         MeshError: as `JetStream.request`.
     """
     asked = {"seq": sequence} if subject is None else {"seq": sequence, "next_by_subj": subject}
+    return await _message(jetstream, stream, asked)
+
+
+async def newest_message_of(jetstream: JetStream, stream: str, subject: str) -> StoredMessage | None:
+    """Return the newest message of a subject, as the stream's leader knows it; None: there is none.
+
+    Raises:
+        MeshError: as `JetStream.request`.
+    """
+    return await _message(jetstream, stream, {"last_by_subj": subject})
+
+
+async def _message(jetstream: JetStream, stream: str, asked: Mapping[str, object]) -> StoredMessage | None:
     try:
         answer = await jetstream.request(f"STREAM.MSG.GET.{stream}", asked)
     except JetStreamRefusal as error:

@@ -42,8 +42,10 @@ class CommitmentStore:
         """Keep a request, in place of an older state of the same; return its sequence number.
 
         Args:
-            replaces: the sequence number of that state, or it is refused (`JetStreamRefusal`); None: whatever is
-                there.
+            replaces: the sequence number of that state; None: whatever is there.
+
+        Raises:
+            WrongLastSequence: another state has replaced that one.
         """
         return await self._jetstream.publish(
             commitment_request(self._root, self._zone, request.request_id),

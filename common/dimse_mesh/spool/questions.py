@@ -24,8 +24,7 @@ from dimse_mesh.dimse.encoding import EXPLICIT_LE
 from dimse_mesh.mesh import (
     EnvelopeError,
     JetStream,
-    JetStreamRefusal,
-    StreamFull,
+    WrongLastSequence,
     pack,
     remove_message,
     unpack,
@@ -77,9 +76,7 @@ class Questions:
                 message_id=uuid.uuid4().hex,
                 replaces=0,
             )
-        except StreamFull:
-            raise
-        except JetStreamRefusal:
+        except WrongLastSequence:
             return  # it stands there
 
     async def answer(self, question_id: str) -> QuestionAnswer | None:

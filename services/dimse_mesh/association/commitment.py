@@ -30,7 +30,7 @@ from dimse_mesh.dimse.commitment import (
     CommitmentResult,
     read_action,
 )
-from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, StreamFull
+from dimse_mesh.mesh import JetStream, JetStreamRefusal, MeshError, StreamFull, WrongLastSequence
 from dimse_mesh.mesh.errors import report
 from dimse_mesh.runtime.backoff import pause_after
 from dimse_mesh.runtime.context import ServiceContext
@@ -260,13 +260,22 @@ class Commitments:
         self._orphans = orphans
 
     async def _update(self, pending: PendingCommitment, request: CommitmentRequest) -> None:
-        """Keep a new state of a request, unless another front-end was faster."""
+        """Keep a new state of a request, unless another front-end was faster.
+
+        Raises:
+            MeshError: NATS is away.
+        """
         try:
             sequence = await self._store.put(request, pending.information, replaces=pending.sequence)
-        except JetStreamRefusal:
+        except WrongLastSequence:
             self._forget(request.request_id)
-        else:
-            self._own[request.request_id] = PendingCommitment(sequence, request, pending.information)
+            return
+        except JetStreamRefusal as error:  # no room, for example
+            log.warning("the state of a request for storage commitment can't be kept: %s", error)
+            if request.request_id not in self._own:
+                return
+            sequence = pending.sequence
+        self._own[request.request_id] = PendingCommitment(sequence, request, pending.information)
 
     def _forget(self, request_id: str) -> None:
         for kept in (self._own, self._looked, self._asked_on):
@@ -373,9 +382,11 @@ class Commitments:
             self._own[request.request_id] = PendingCommitment(pending.sequence, changed, pending.information)
 
     async def _remove(self, pending: PendingCommitment, outcome: str) -> None:
-        self._forget(pending.request.request_id)
         self._counters.count(outcome)
         try:
             await self._store.remove(pending)
         except MeshError as error:  # it is reported again, by whoever finds it
             log.warning("a reported storage commitment can't be removed: %s", error)
+        finally:  # not before: what stands there, and isn't our own, is taken over
+            if self._own.get(pending.request.request_id) is pending:
+                self._forget(pending.request.request_id)

@@ -36,7 +36,6 @@ MOST_WAITING = 64
 """Messages of a client that wait for the destination to take them; one more is answered with a failure."""
 WITHOUT_END = 30 * 86400.0
 """Seconds for the destination's next message: the executor beside it has the deadlines."""
-RELEASE_SECONDS = 5.0
 
 Tell = Callable[[int, bytes, bytes | None], Awaitable[None]]
 """Sends the client a message: its context id, command set and data set."""
@@ -138,7 +137,7 @@ class LiveContexts:
         """Release the association to the destination, or abort it where something is under way."""
         self._over = True
         if not self._open:
-            with anyio.move_on_after(RELEASE_SECONDS, shield=True):
+            with anyio.CancelScope(shield=True):
                 await self._client.release()
         self._client.close()
 

@@ -74,8 +74,9 @@ class Confirmation:
         self._dialer = None if remote.storage is not None else Dialer(remote)
         self._open: dict[str, _Asking] = {}
         self._answered = asyncio.Event()
-        self._saying = anyio.Lock()
-        """A report may come before the N-ACTION's response was taken note of; it has the last word."""
+        self._changing = anyio.Lock()
+        """A report may come while the N-ACTION's response is taken note of, or questions are read; it has the last
+        word."""
 
     async def run(self) -> None:
         """Ask and hear, until cancelled."""
@@ -106,7 +107,8 @@ class Confirmation:
             tuple(each for each in report.committed if each.sop_instance in asked),
             tuple((each, reason) for each, reason in report.failed if each.sop_instance in asked),
         )
-        await self._close(asking, AnswerOutcome.REPORTED, result=concise)
+        if not await self._close(asking, AnswerOutcome.REPORTED, result=concise):
+            return False
         log.info(
             "%s: the destination is committed to %d instances, and not to %d",
             self._spool,
@@ -121,11 +123,12 @@ class Confirmation:
         Raises:
             MeshError: they can't be seen.
         """
-        found = {each.question.question_id: each for each in await self._questions.open()}
-        self._open = {
-            question_id: self._open.get(question_id) or _Asking(question)
-            for question_id, question in found.items()
-        }
+        async with self._changing:
+            found = {each.question.question_id: each for each in await self._questions.open()}
+            self._open = {
+                question_id: self._open.get(question_id) or _Asking(question)
+                for question_id, question in found.items()
+            }
 
     async def _look(self) -> None:
         """Ask what is due.
@@ -168,7 +171,8 @@ class Confirmation:
             else:
                 client.deadline = self._settings.response_timeout
                 for asking in due:
-                    await self._ask_for(client, asking, context[1])
+                    if self._is_open(asking):
+                        await self._ask_for(client, asking, context[1])
                 await self._hear_on(client, due, context[1])
             await client.release()
         except AssociationError as error:
@@ -271,7 +275,7 @@ class Confirmation:
         await self._say(asking, f"it can't be asked: {detail}")
 
     async def _say(self, asking: _Asking, detail: str) -> None:
-        async with self._saying:
+        async with self._changing:
             if detail != asking.said and self._is_open(asking):
                 asking.said = detail
                 await self._questions.say(asking.question, AnswerOutcome.PENDING, detail)
@@ -283,11 +287,19 @@ class Confirmation:
         detail: str = "",
         *,
         result: CommitmentResult | None = None,
-    ) -> None:
-        async with self._saying:
+    ) -> bool:
+        """Answer a question; False: it is answered already.
+
+        Raises:
+            MeshError: it can't be answered.
+        """
+        async with self._changing:
+            if not self._is_open(asking):
+                return False
             await self._questions.close(asking.question, outcome, detail, result=result)
-            self._open.pop(asking.question.question.question_id, None)
+            del self._open[asking.question.question.question_id]
         self._answered.set()
+        return True
 
 
 def transaction_of(question_id: str, *, now: int) -> str:

@@ -32,8 +32,6 @@ from dimse_mesh.spool import DamagedObject, SpooledObject
 from dimse_mesh.storage import StorageTarget
 from dimse_mesh.transcoding import CannotTranscode, Transcoder, alternatives
 
-RELEASE_SECONDS = 5.0
-
 
 class Target:
     """One destination, with at most one association at a time.
@@ -180,8 +178,7 @@ class Target:
     async def _release(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            over = False
-            with anyio.move_on_after(RELEASE_SECONDS, shield=True):
+            with anyio.CancelScope(shield=True):
                 over = await client.has_ended()
                 await client.release()
             client.close()

@@ -13,7 +13,6 @@ same id; nats-server keeps it once.
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import time
 from typing import Final
@@ -21,7 +20,7 @@ from typing import Final
 import anyio
 
 from dimse_mesh.events import EventPublisher, KeptEvents, event_publisher
-from dimse_mesh.mesh import EnvelopeError, JetStream, JetStreamRefusal, MeshError, Message, unpack
+from dimse_mesh.mesh import EnvelopeError, JetStream, MeshError, Message, newest_message_of, unpack
 from dimse_mesh.runtime.context import ServiceContext
 from dimse_mesh.schemas.addresses import Role
 from dimse_mesh.schemas.event_subjects import all_events, event_interest, event_stream
@@ -126,10 +125,12 @@ class StudyWatch:
             MeshError: it can't be seen now.
         """
         subject = event_interest(self._root, self._zone, EventKind.STUDY_QUIET)
+        newest = await newest_message_of(stream, name, subject)
+        if newest is None:
+            return 1
         try:
-            answer = await stream.request(f"STREAM.MSG.GET.{name}", {"last_by_subj": subject})
-            word, _ = unpack(StudyQuiet, base64.b64decode(answer["message"]["data"]))
-        except (JetStreamRefusal, EnvelopeError):  # nobody has said anything yet, or in another language
+            word, _ = unpack(StudyQuiet, newest.payload)
+        except EnvelopeError:  # another major version's
             return 1
         return max(1, word.settled)
 

@@ -14,6 +14,7 @@ from dimse_mesh.association import commitment
 from dimse_mesh.association.commitment import Commitments
 from dimse_mesh.association.commitment_report import Reporter
 from dimse_mesh.dimse.commitment import CommitmentAction, CommitmentResult, Reference, encode_action
+from dimse_mesh.mesh import StreamFull
 from dimse_mesh.schemas.commitment import CommitmentRequest
 from dimse_mesh.spool import CommitmentStore, PendingCommitment
 
@@ -96,3 +97,48 @@ def test_the_others_are_reported(
     anyio.run(main)
     assert reported.count(GOOD) == 1
     assert kept[0].request.request_id not in removed
+
+
+def test_one_whose_state_can_t_be_kept_is_reported(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There is no room for what its destination says."""
+    kept, removed, reported = pending(1, GOOD), list[str](), list[CommitmentResult]()
+
+    async def since(_: int) -> AsyncIterator[PendingCommitment]:
+        yield kept
+
+    async def remove(which: PendingCommitment) -> None:
+        removed.append(which.request.request_id)
+
+    async def report(_: object, result: CommitmentResult, __: object) -> None:
+        reported.append(result)
+
+    store = create_autospec(CommitmentStore, instance=True)
+    store.since, store.remove = since, remove
+    store.put = AsyncMock(side_effect=[3, StreamFull("no room")])
+    committed = CommitmentResult(GOOD, ())
+    answers = AsyncMock(side_effect=[(None, "ARCHIVE: it can't be asked"), (committed, "")])
+    context = MagicMock()
+    context.settings.spool.commitment_age = 3600.0
+    context.mesh.address.tokens, context.liveness.instances = ME, []
+    monkeypatch.setattr(commitment, "CommitmentStore", lambda *_: store)
+    monkeypatch.setattr(commitment, "Confirming", lambda *_: MagicMock(confirm=answers))
+    monkeypatch.setattr(commitment, "decide", lambda *_, **__: committed)
+    monkeypatch.setattr(commitment, "BRISK", 0.01)
+
+    async def main() -> None:
+        reporter = create_autospec(Reporter, instance=True)
+        reporter.report = report
+        commitments = Commitments(context, MagicMock(), reporter, [])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(commitments.run)
+            with anyio.fail_after(10):
+                while not removed:
+                    await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+
+    anyio.run(main)
+    assert reported == [committed]
+    assert store.put.await_count == 2
+    assert "can't be kept: no room" in caplog.text

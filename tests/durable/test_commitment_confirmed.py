@@ -265,7 +265,8 @@ def test_a_destination_without_the_service_is_taken_at_its_c_store(clinic: Clini
     with pacs.serve(clinic.where.port):
         wanted = stored(clinic.where, [synthetic(30, 20_000)])
         with asking(clinic.where, reports) as assoc:
-            _, transaction = ask(assoc, wanted)
+            status, transaction = ask(assoc, wanted)
+            assert status.Status == 0
             report = reports.wait_for()
     assert report == Report(1, transaction, [wanted[0][1]], {}, "")
     clinic.where.mesh.child.wait_for_line("ARCHIVE doesn't offer storage commitment")
@@ -276,7 +277,8 @@ def test_behind_hooks_the_destination_is_asked_by_its_own_names(clinic: Clinic) 
     with pacs.serve(clinic.where.port):
         wanted = stored(clinic.where, [synthetic(40, 20_000)], called=HOOKED)
         with asking(clinic.where, reports, called=HOOKED) as assoc:
-            _, transaction = ask(assoc, wanted)
+            status, transaction = ask(assoc, wanted)
+            assert status.Status == 0
             report = reports.wait_for()
     assert report == Report(1, transaction, [wanted[0][1]], {}, "")
     assert [item.ReferencedSOPInstanceUID for item in pacs.asked[0].ReferencedSOPSequence] == pacs.stored
@@ -292,7 +294,8 @@ def test_each_destination_of_a_route_is_asked(clinic: Clinic, missing: dict[int,
     with first.serve(clinic.where.port), second.serve(clinic.second):
         wanted = stored(clinic.where, contents, called=BOTH)
         with asking(clinic.where, reports, called=BOTH) as assoc:
-            _, transaction = ask(assoc, wanted)
+            status, transaction = ask(assoc, wanted)
+            assert status.Status == 0
             report = reports.wait_for()
     committed = [uid for _, uid in wanted if uid not in lost]
     assert report == Report(2 if lost else 1, transaction, committed, lost, "")
@@ -304,7 +307,8 @@ def test_a_destination_that_never_reports_is_not_committed(tmp_path: Path) -> No
     with clinic_in(tmp_path, timeout=IMPATIENT) as clinic, pacs.serve(clinic.where.port):
         wanted = stored(clinic.where, [synthetic(50, 20_000)])
         with asking(clinic.where, reports) as assoc:
-            _, transaction = ask(assoc, wanted)
+            status, transaction = ask(assoc, wanted)
+            assert status.Status == 0
             report = reports.wait_for()
         assert report == Report(2, transaction, [], {wanted[0][1]: 0x0110}, "")
         clinic.where.mesh.child.wait_for_line("has not reported in time")

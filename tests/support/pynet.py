@@ -15,11 +15,16 @@ from dimse_mesh.app.archive.associations import PreparedEntity
 Handler = tuple[Any, Callable[..., Any]]
 
 
-def entity(ae_title: str, *, max_pdu: int = 65536, timeout: float = 20.0) -> PreparedEntity:
-    """Return an application entity with bounded timeouts."""
+def entity(ae_title: str, *, max_pdu: int = 65536, timeout: float = 60.0) -> PreparedEntity:
+    """Return an application entity that waits for answers so many seconds, and for requests without end.
+
+    pynetdicom measures how long an association is idle by the time of day: a machine that is stopped for a while has
+    it aborted.
+    """
     ae = PreparedEntity(ae_title=ae_title)
     ae.maximum_pdu_size = max_pdu
-    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = timeout
+    ae.acse_timeout = ae.dimse_timeout = ae.connection_timeout = timeout
+    ae.network_timeout = None
     return ae
 
 

@@ -32,7 +32,6 @@ from dimse_mesh.runtime.ready import say_ready
 
 app = typer.Typer(
     name="dimse-mesh",
-    help="A DICOM DIMSE proxy raised onto NATS.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -43,6 +42,25 @@ app.add_typer(cohort_app, name="cohort")
 app.add_typer(audit_app, name="audit")
 app.add_typer(policy_app, name="policy")
 app.add_typer(priors_app, name="priors")
+
+
+def _tell_version(*, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"dimse-mesh {version('dimse-mesh')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """A DICOM DIMSE proxy raised onto NATS."""
 
 
 class ServiceChoice(StrEnum):

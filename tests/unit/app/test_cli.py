@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,10 @@ def one_line(result: subprocess.CompletedProcess[str], code: int) -> str:
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
     return line
+
+
+def test_version_is_the_package_s() -> None:
+    assert dimse_mesh("--version").stdout == f"dimse-mesh {version('dimse-mesh')}\n"
 
 
 def test_check_prints_the_complete_configuration(tmp_path: Path) -> None:

@@ -51,9 +51,13 @@ def test_process_answers_its_probes_counts_and_ends_on_sigterm(
             for _ in range(200):
                 half_open.enter_context(socket.create_connection(("127.0.0.1", port))).sendall(b"GET /li")
             assert page(port, "/livez")[0] == 200
+        wait_until(
+            lambda: 'dimse_mesh_operator_resources{phase="Ready"} 1.0' in page(port, "/metrics")[1],
+            "only this resource is left",
+            timeout=120,
+        )
         metrics = page(port, "/metrics")[1]
         assert "dimse_mesh_operator_leader 1.0" in metrics
-        assert 'dimse_mesh_operator_resources{phase="Ready"} 1.0' in metrics
         assert 'dimse_mesh_operator_api_requests_total{kind="Deployment",status="201",verb="PATCH"} 5.0' in (
             metrics
         )

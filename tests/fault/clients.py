@@ -18,13 +18,30 @@ from tests.fault.archive import (
 from tests.fault.conftest import TARGET
 from tests.fault.content import content, instance_uid
 from tests.fault.load import Modality, Study
-from tests.support.scripted import Client
+from tests.support.scripted import Aborted, Client, Closed
+from tests.support.stalls import Stalls
 from tests.support.wire import VERIFICATION, Command, Status, request, response, store_rq
 
 
 def open_client(port: int, *, timeout: float = 20.0) -> Client:
     """Open an association with the archive through the mesh."""
     return Client.open(port, called=TARGET, contexts=CONTEXTS, extra=GET_ROLES, timeout=timeout)
+
+
+def is_told(client: Client, began: float, stalls: Stalls, *, within: float) -> bool:
+    """Tell whether a client hears of the end of its association so many seconds after `began`; stalls are no delay."""
+    while True:
+        left = within - stalls.moved(began)
+        client.sock.settimeout(max(0.1, left))
+        try:
+            client.receive_message()
+        except (Aborted, Closed):
+            return True
+        except TimeoutError:
+            if left <= 0:
+                return False  # its association does not run through what has ended
+        else:
+            raise AssertionError("an answer that nobody has sent")
 
 
 def store_study(sizes: Sequence[int] = (8_000, 8_000, 30_000, 200_000)) -> Study:

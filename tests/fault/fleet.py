@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from tests.support.forking import SERVICES
-from tests.support.process import Child, anonymous_bytes, cpu_seconds, open_files, resident_bytes
+from tests.support.process import Child, anonymous_bytes, cpu_seconds, open_files
 
 COMMAND = (sys.executable, "-m", "dimse_mesh.app", "run")
 START_TIMEOUT = 30.0
@@ -53,10 +53,6 @@ class Instance:
     def resume(self) -> None:
         """Undo `pause`."""
         self.child.send_signal(signal.SIGCONT)
-
-    def resident(self) -> int:
-        """Return its resident bytes."""
-        return resident_bytes(self.pid)
 
     def allocated(self) -> int:
         """Return its resident bytes that no file is behind: they tell a leak."""

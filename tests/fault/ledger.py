@@ -8,6 +8,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tests.support.stalls import Stalls
+
 
 @dataclass(slots=True)
 class Book:
@@ -68,6 +70,8 @@ class Ledger:
     """When the last study that a client has finished began."""
     slowest: float = 0.0
     """Seconds that the slowest operation took."""
+    stalls: Stalls | None = None
+    """What is no time of an operation."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def sent(self, service: str, uid: str = "") -> None:
@@ -96,7 +100,8 @@ class Ledger:
         self.answered(service, uid)
         with self.lock:
             self.in_flight[service] -= 1
-            self.slowest = max(self.slowest, time.monotonic() - began)
+            took = time.monotonic() - began if self.stalls is None else self.stalls.moved(began)
+            self.slowest = max(self.slowest, took)
 
     def failed(self, what: str, *, service: str = "") -> None:
         """Note a failure; `service`: of a client's operation that was in flight."""

@@ -16,6 +16,7 @@ from tests.fault.load import at_work
 from tests.fault.normalised import N_CONTEXTS, answers, step_study
 from tests.support.process import wait_until
 from tests.support.scripted import Aborted, Closed, Rejected, Server, ServerPeer
+from tests.support.stalls import Stalls
 from tests.support.wire import Message, PduType, fragments, pdu, response, store_rq
 
 CONGESTION = (2, 3, 1)
@@ -55,7 +56,9 @@ def test_rolling_restart_of_every_service_fails_nothing(tmp_path: Path, ledger: 
     ledger.check()
 
 
-def test_draining_front_end_rejects_newcomers_and_finishes_what_it_has(tmp_path: Path) -> None:
+def test_draining_front_end_rejects_newcomers_and_finishes_what_it_has(
+    tmp_path: Path, stalls: Stalls
+) -> None:
     finish = threading.Event()
     kinds: list[int] = []
 
@@ -99,10 +102,9 @@ def test_draining_front_end_rejects_newcomers_and_finishes_what_it_has(tmp_path:
                 return error.triple == CONGESTION
             return False
 
-        wait_until(rejected, "newcomers are rejected")
         leaving.release()
+        wait_until(rejected, "newcomers are rejected")
         busy.send(b"".join(whole[10:]))
-        idle.sock.settimeout(10)
         with pytest.raises(Aborted):
             idle.receive_message()
         assert time.monotonic() - began > 2, "an idle association gets time to end by itself"
@@ -110,14 +112,14 @@ def test_draining_front_end_rejects_newcomers_and_finishes_what_it_has(tmp_path:
         assert busy.receive_message().status == 0, "an operation in flight is finished"
         with pytest.raises((Aborted, Closed)):
             busy.receive_message()
-        assert front_end.child.wait(timeout=10) == 0
-        assert time.monotonic() - began < 6
+        assert front_end.child.wait() == 0
+        assert stalls.moved(began) < 6
         server.join()
     assert sorted(kinds) == [PduType.RELEASE_RQ, PduType.ABORT, PduType.ABORT]
 
 
 @pytest.mark.parametrize("service", ["scu", "store"])
-def test_drain_of_the_only_instance_is_bounded(tmp_path: Path, service: str) -> None:
+def test_drain_of_the_only_instance_is_bounded(tmp_path: Path, stalls: Stalls, service: str) -> None:
     with (
         ground(tmp_path, *SOLO, cloud={"scu": {"drain_timeout": 2.0}}) as where,
         where.archive(),
@@ -127,4 +129,4 @@ def test_drain_of_the_only_instance_is_bounded(tmp_path: Path, service: str) -> 
         (victim,) = where.fleet.of(service)
         began = time.monotonic()
         assert where.fleet.retire(victim) == 0
-        assert time.monotonic() - began < 4
+        assert stalls.moved(began) < 4

@@ -14,13 +14,17 @@ from tests.fault.ledger import Ledger
 from tests.fault.load import at_work
 from tests.fault.normalised import N_CONTEXTS, answers, commitment_study, step_study
 from tests.support.process import wait_until
+from tests.support.stalls import Stalls
 from tests.support.wire import store_rq
 
 KILLS = 6
 HANDLERS = ("store", "query-retrieve", "n-service")
 
 
-def test_killed_handlers_fail_and_repeat_nothing_under_load(tmp_path: Path, ledger: Ledger) -> None:
+def test_killed_handlers_fail_and_repeat_nothing_under_load(
+    tmp_path: Path, ledger: Ledger, stalls: Stalls
+) -> None:
+    ledger.stalls = stalls
     dice = random.Random(4)
     services = [
         ("hospital", "association"),

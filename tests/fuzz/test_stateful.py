@@ -172,7 +172,6 @@ def test_honest_associations_stand_whatever_others_do_in_whatever_order(scene: S
         settings=settings(
             max_examples=8,
             stateful_step_count=20,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

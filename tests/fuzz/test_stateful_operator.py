@@ -100,6 +100,4 @@ class Editor(RuleBasedStateMachine):
 
 
 def test_every_edit_is_refused_or_carried_out() -> None:
-    run_state_machine_as_test(
-        Editor, settings=settings(max_examples=30, stateful_step_count=15, deadline=None)
-    )
+    run_state_machine_as_test(Editor, settings=settings(max_examples=30, stateful_step_count=15))

@@ -220,7 +220,6 @@ def run(port: int, ae: Ae, sent: bytes, ending: Ending, *, by_client: bool) -> H
 )
 @settings(
     max_examples=60,
-    deadline=None,
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=list(HealthCheck),
 )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from tests.interop.conftest import StartServer
 from tests.support.mesh import Ae
+from tests.support.process import reset_peak
 from tests.support.scripted import Client, ServerPeer
 from tests.support.way import Way
 from tests.support.wire import CT_STORAGE, Context, Message, p_data_in_pieces, pdu, response, store_rq
@@ -78,6 +79,9 @@ def test_two_gigabytes_pass_with_bounded_memory(way: Way, cloud_ae: Ae, scripted
         way.entry(cloud_ae), called=cloud_ae.title, contexts=[Context(1, CT_STORAGE)], timeout=120
     )
     with client:
+        if way.mesh is not None:
+            for pid in way.mesh.pids().values():
+                reset_peak(pid)
         before = way.mesh.memory() if way.mesh is not None else {}
         digests: list[bytes] = []
         sender = threading.Thread(target=send_object, args=(client, digests))

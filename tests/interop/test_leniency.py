@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.interop.conftest import StartServer
@@ -91,7 +91,7 @@ def test_command_set_passes_as_it_came(way: Way, cloud_ae: Ae, more: bytes) -> N
 @given(
     before=st.lists(ELEMENTS, max_size=3), behind=st.lists(ELEMENTS, max_size=3), rest=st.binary(max_size=7)
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 def test_odd_command_sets_pass_as_they_came(
     way: Way, before: list[bytes], behind: list[bytes], rest: bytes
 ) -> None:
@@ -110,7 +110,7 @@ def test_user_item_passes_as_it_came(way: Way, cloud_ae: Ae, odd: bytes) -> None
 
 
 @given(asked=st.lists(USER_ITEMS, max_size=4), answered=st.lists(USER_ITEMS, max_size=4))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 def test_odd_user_items_pass_as_they_came(way: Way, asked: list[bytes], answered: list[bytes]) -> None:
     with way.borrowed() as ae:
         extra = (b"".join(asked), b"".join(answered))

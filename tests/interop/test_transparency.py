@@ -56,18 +56,14 @@ def converse(way: Way, ae: Ae, conversation: Conversation) -> None:
 
 
 @given(conversation=conversations())
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_random_conversations_pass_unchanged(way: Way, conversation: Conversation) -> None:
     with way.borrowed() as ae:
         converse(way, ae, conversation)
 
 
 @given(first=conversations(), second=conversations())
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_two_conversations_at_once_never_see_each_other(
     way: Way, first: Conversation, second: Conversation
 ) -> None:
@@ -76,9 +72,7 @@ def test_two_conversations_at_once_never_see_each_other(
 
 
 @given(conversation=conversations())
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_conversations_pass_unchanged_in_the_other_direction_too(
     way: Way, conversation: Conversation
 ) -> None:

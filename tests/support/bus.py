@@ -16,7 +16,7 @@ def address(
 
 
 def join(
-    settings: NatsSettings, own: InstanceAddress, *, root: str = "DIMSE", timeout: float = 5
+    settings: NatsSettings, own: InstanceAddress, *, root: str = "DIMSE", timeout: float = 30
 ) -> AbstractAsyncContextManager[Mesh]:
     """Connect an instance to NATS."""
     return open_mesh(settings, root=root, address=own, first_connect_timeout=timeout)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.support.ports import reserve_port
 
-READY_TIMEOUT = 10.0
+READY_TIMEOUT = 60.0
 
 
 def nats_server_binary() -> str:

@@ -23,7 +23,7 @@ class Edges:
         self._condition.set()
         self._condition = anyio.Event()
 
-    async def until(self, *edges: bool, timeout: float = 10) -> None:
+    async def until(self, *edges: bool, timeout: float = 30) -> None:
         """Wait until exactly these edges were seen, in order."""
         with anyio.fail_after(timeout):
             while self.seen != list(edges):
@@ -43,7 +43,7 @@ class Mailbox:
         self._changed.set()
         self._changed = anyio.Event()
 
-    async def until(self, count: int, timeout: float = 10) -> list[Message]:
+    async def until(self, count: int, timeout: float = 30) -> list[Message]:
         """Wait for `count` messages in all, and return them."""
         with anyio.fail_after(timeout):
             while len(self.messages) < count:

@@ -93,7 +93,7 @@ async def _copy_both(one: Stream, other: Stream, tamper: Tamper) -> None:
         other[1].close()
 
 
-async def _compare(tamper: Tamper, count: int) -> list[Difference]:
+async def _compare(tamper: Tamper, count: int, *, deadline: float = 3) -> list[Difference]:
     ae = Ae(TARGET, reserve_port(), "nowhere")
     tasks: set[asyncio.Task[None]] = set()
 
@@ -106,13 +106,13 @@ async def _compare(tamper: Tamper, count: int) -> list[Difference]:
     server = await asyncio.start_server(relay, "127.0.0.1", 0)
     async with server:
         port: int = server.sockets[0].getsockname()[1]
-        found = await compare_all([Lane(ae, port, deadline=3)], range(count), enough=1)
+        found = await compare_all([Lane(ae, port, deadline=deadline)], range(count), enough=1)
         await asyncio.gather(*tasks)
     return found
 
 
 def test_a_faithful_relay_makes_no_difference() -> None:
-    assert asyncio.run(_compare(nothing, 150)) == []
+    assert asyncio.run(_compare(nothing, 150, deadline=30)) == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from functools import partial
 
 import anyio
@@ -21,6 +22,7 @@ from dimse_mesh.mesh import (
 from dimse_mesh.schemas.service import Dead, Obituary
 from dimse_mesh.schemas.subjects import Subject
 from tests.interop.mesh.conftest import Join
+from tests.support.stalls import Stalls
 from tests.support.waiting import Edges, Mailbox
 
 pytestmark = pytest.mark.anyio
@@ -71,7 +73,7 @@ async def test_who_was_refused_is_told_when_there_is_room(join: Join) -> None:
         body = bytes(100_000)
         while mesh.publish_bulk("test.bulk", body):
             pass
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await room.wait()
         assert mesh.bulk_backlog() <= 125_000
         assert mesh.publish_bulk("test.bulk", body)
@@ -92,7 +94,7 @@ async def test_who_was_refused_within_a_turn_goes_on_at_its_end(join: Join) -> N
         mesh.on_bulk_room(send)
         await mesh.subscribe("test.go", lambda _: send())
         mesh.publish("test.go", b"")
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await done.wait()
 
 
@@ -157,13 +159,17 @@ async def test_unsubscribe_ends_the_interest(pair: tuple[Mesh, Mesh]) -> None:
 async def test_a_request_gets_the_reply_and_its_tail(pair: tuple[Mesh, Mesh]) -> None:
     one, two = pair
     await two.serve(ECHO, echo, max_concurrent=4)
-    reply = await one.request(ECHO, HEAD, b"tail", timeout=5)
+    reply = await one.request(ECHO, HEAD, b"tail", timeout=30)
     assert (reply.head, bytes(reply.tail), reply.sender) == (HEAD, b"tail", two.address)
 
 
-async def test_a_request_that_nobody_serves_raises_no_responders_at_once(pair: tuple[Mesh, Mesh]) -> None:
-    with anyio.fail_after(1), pytest.raises(NoResponders):
+async def test_a_request_that_nobody_serves_raises_no_responders_at_once(
+    pair: tuple[Mesh, Mesh], stalls: Stalls
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(NoResponders):
         await pair[0].request(ECHO, HEAD, timeout=60)
+    assert stalls.moved(began) < 1
 
 
 async def test_a_request_without_an_answer_times_out(pair: tuple[Mesh, Mesh]) -> None:
@@ -188,9 +194,9 @@ async def test_requests_are_served_concurrently_up_to_the_limit(pair: tuple[Mesh
     await two.serve(ECHO, slow, max_concurrent=2, busy=busy)
     async with anyio.create_task_group() as tasks:
         for _ in range(2):
-            tasks.start_soon(partial(one.request, ECHO, HEAD, timeout=5))
+            tasks.start_soon(partial(one.request, ECHO, HEAD, timeout=30))
         await started.until(2)
-        refused = (await one.request(ECHO, HEAD, timeout=5)).head
+        refused = (await one.request(ECHO, HEAD, timeout=30)).head
         release.set()
     assert refused.dead.instance == "busy"
 
@@ -201,7 +207,7 @@ async def test_above_the_limit_without_a_busy_reply_the_requester_gets_the_code(
     one, two = pair
     await two.serve(ECHO, echo, max_concurrent=0)
     with pytest.raises(RemoteError) as error:
-        await one.request(ECHO, HEAD, timeout=5)
+        await one.request(ECHO, HEAD, timeout=30)
     assert (error.value.code, error.value.retryable) == ("busy", True)
 
 
@@ -215,7 +221,7 @@ async def test_a_handler_that_raises_sends_a_code_and_no_text(
 
     await two.serve(ECHO, broken, max_concurrent=1)
     with pytest.raises(RemoteError) as error:
-        await one.request(ECHO, HEAD, timeout=5)
+        await one.request(ECHO, HEAD, timeout=30)
     assert error.value.code == "internal"
     assert "the handler of test.echo raised KeyError" in caplog.text
     assert "PATIENT" not in caplog.text
@@ -271,11 +277,11 @@ async def test_draining_finishes_the_requests_being_served(join: Join) -> None:
     async with join("client") as client:
 
         async def ask() -> None:
-            replies.append((await client.request(ECHO, HEAD, timeout=5)).head)
+            replies.append((await client.request(ECHO, HEAD, timeout=30)).head)
 
         async def nobody_serves() -> bool:
             try:
-                await client.request(ECHO, HEAD, timeout=5)
+                await client.request(ECHO, HEAD, timeout=30)
             except RemoteError:  # busy
                 return False
             except NoResponders:

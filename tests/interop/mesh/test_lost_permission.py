@@ -45,7 +45,7 @@ def test_a_lost_permission_is_a_line_and_a_failed_readiness(tmp_path: Path) -> N
             server.reload(whole.replace(OPERATIONS, '"nothing.at.all"'))
             wait_until(lambda: readyz(port)[0] == 503, "it isn't ready", timeout=60)
             said = "NATS does not let role store of zone hospital subscribe to DIMSE.zone.hospital.store"
-            assert said in readyz(port)[1]
+            wait_until(lambda: said in readyz(port)[1], "it says why", timeout=60)
             child.wait_for_line(said, timeout=60)
             server.reload(whole)
             server.stop()

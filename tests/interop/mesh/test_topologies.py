@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from tests.support.bus import address, join
 from tests.support.nats import NatsServer, nats_server
 from tests.support.permitted import TEST_USER, Bus
 from tests.support.ports import reserve_port
+from tests.support.stalls import Stalls
 from tests.support.waiting import Edges, Mailbox
 
 pytestmark = pytest.mark.anyio
@@ -78,8 +80,8 @@ async def test_a_client_moves_to_a_server_that_the_cluster_told_it_of(tmp_path: 
             for route in routes
         ]
         async with (
-            join(at(servers[0]), address("one", zone="z"), root="D", timeout=5) as one,
-            join(at(servers[1]), address("two", zone="z"), root="D", timeout=5) as two,
+            join(at(servers[0]), address("one", zone="z"), root="D") as one,
+            join(at(servers[1]), address("two", zone="z"), root="D") as two,
         ):
             mailbox, edges = Mailbox(), Edges(one)
             await one.subscribe("test.control", mailbox)
@@ -95,7 +97,7 @@ async def test_a_client_moves_to_a_server_that_the_cluster_told_it_of(tmp_path: 
             assert (await mailbox.until(1))[-1].payload == b"again"
 
 
-async def test_a_death_behind_a_leaf_link_is_told_by_a_witness_there(linked: Linked) -> None:
+async def test_a_death_behind_a_leaf_link_is_told_by_a_witness_there(linked: Linked, stalls: Stalls) -> None:
     deaths = Deaths()
     with child(linked.leaf, linked.bus) as process:
         async with (
@@ -107,11 +109,15 @@ async def test_a_death_behind_a_leaf_link_is_told_by_a_witness_there(linked: Lin
             await known(far, CHILD_ADDRESS)
             await known(witness, CHILD_ADDRESS)
             far.watch(CHILD_ADDRESS)
+            killed = time.monotonic()
             process.kill()
-            assert await deaths.first(8) == CHILD_ADDRESS
+            assert await deaths.first() == CHILD_ADDRESS
+            assert stalls.moved(killed) < 8
 
 
-async def test_newcomers_on_both_sides_of_a_leaf_link_are_known_and_know_all_at_once(linked: Linked) -> None:
+async def test_newcomers_on_both_sides_of_a_leaf_link_are_known_and_know_all_at_once(
+    linked: Linked, stalls: Stalls
+) -> None:
     """Each says once to all that it is there; who was there before answers it alone, so a crowd makes no storm."""
     crowd = 20
     said, answered = Mailbox(), Mailbox()
@@ -127,9 +133,11 @@ async def test_newcomers_on_both_sides_of_a_leaf_link_are_known_and_know_all_at_
         # Nothing comes by the clock: no heartbeat but the first, no second turn.
         once = {"interval": 1000, "probe_interval": 1000, "deadline": 1000}
         livenesses = [await stack.enter_async_context(watching(mesh, Deaths(), **once)) for mesh in meshes]
-        with anyio.fail_after(2):
+        opened = time.monotonic()
+        with anyio.fail_after(20):
             while not all(len(liveness.instances) == crowd - 1 for liveness in livenesses):
                 await anyio.lowlevel.checkpoint()
+        assert stalls.moved(opened) < 2
         assert len(said.messages) == crowd
         assert len(answered.messages) < crowd**2
 
@@ -145,7 +153,7 @@ async def test_a_leaf_link_that_drops_kills_nobody(linked: Linked) -> None:
             far.watch(CHILD_ADDRESS)
             linked.leaf.kill()
             with anyio.move_on_after(1.5) as scope:
-                await deaths.first(10)
+                await deaths.first()
             assert scope.cancelled_caught
             await anyio.to_thread.run_sync(linked.leaf.start)
 
@@ -159,7 +167,7 @@ async def test_over_a_websocket_everything_works_and_comes_back(tmp_path: Path, 
     with nats_server(
         tmp_path / "nats", config=f'websocket {{ listen: "127.0.0.1:{port}", {tls} }}'
     ) as server:
-        async with join(settings, address("one", zone="z"), root="D", timeout=5) as mesh:
+        async with join(settings, address("one", zone="z"), root="D") as mesh:
 
             async def echo(request: Obituary, tail: memoryview, _: object) -> tuple[Obituary, bytes]:
                 return request, bytes(tail)
@@ -168,7 +176,7 @@ async def test_over_a_websocket_everything_works_and_comes_back(tmp_path: Path, 
             bulk, edges = Mailbox(), Edges(mesh)
             await mesh.subscribe("test.bulk", bulk, bulk=True)
             head = Obituary(dead=Dead(role="scu", instance="x"))
-            assert (await mesh.request(ECHO, head, b"t", timeout=5)).head == head
+            assert (await mesh.request(ECHO, head, b"t", timeout=30)).head == head
             room = anyio.Event()
             mesh.on_bulk_room(room.set)
             for number in range(100):
@@ -181,4 +189,4 @@ async def test_over_a_websocket_everything_works_and_comes_back(tmp_path: Path, 
             await edges.until(False)
             await anyio.to_thread.run_sync(server.start)
             await edges.until(False, True)
-            assert (await mesh.request(ECHO, head, b"t", timeout=5)).head == head
+            assert (await mesh.request(ECHO, head, b"t", timeout=30)).head == head

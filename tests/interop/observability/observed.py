@@ -51,7 +51,7 @@ class Observed:
         """Port of the hospital's listener."""
         return self.mesh.listeners["hospital"]
 
-    def open(self, calling: str, *, called: str = ARCHIVE, timeout: float = 20.0) -> Client:
+    def open(self, calling: str, *, called: str = ARCHIVE) -> Client:
         """Associate with a target through the mesh."""
         return Client.open(
             self.entry,
@@ -60,7 +60,6 @@ class Observed:
             contexts=ALL_CONTEXTS,
             extra=GET_ROLES,
             max_length=16384,
-            timeout=timeout,
         )
 
     def exposition(self, where: str) -> str:

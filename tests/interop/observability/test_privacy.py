@@ -170,7 +170,8 @@ def malformed_commands() -> Iterator[bytes]:
 def malformed(where: Observed) -> None:
     """Send what no peer should send, and drop connections in the middle."""
     for data in malformed_commands():
-        with where.open("MALFORMED", timeout=SILENCE) as client:
+        with where.open("MALFORMED") as client:
+            client.sock.settimeout(SILENCE)
             client.send(data)
             with contextlib.suppress(AssertionError, OSError, TimeoutError):
                 client.receive()

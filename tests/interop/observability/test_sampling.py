@@ -63,9 +63,10 @@ def test_trace_context_travels_in_one_lower_case_header(watched: Observed) -> No
         assert line.startswith(b"traceparent: 00-")
         assert line.endswith((b"-01", b"-03"))  # sampled; with the flag of random trace ids
         assert rest == [b"", b""]
-    # An open request; a hop to the handler and one from it for five operations; an echo's one.
     kinds = Counter(kind(message) for message in carriers)
-    assert kinds == {"open": 1, "store": 3, "query_retrieve": 2, "op": 5, "link": 1}
+    assert kinds.pop("open") >= 1  # who is busy may be asked twice
+    # A hop to the handler and one from it for five operations; an echo's one.
+    assert kinds == {"store": 3, "query_retrieve": 2, "op": 5, "link": 1}
 
 
 def test_ratio_and_resource_come_from_the_environment(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def whole_within(messages: list[Message], size: int) -> int:
     return count
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     conversation=st.lists(asks, min_size=1, max_size=4),
     by_client=st.booleans(),
@@ -119,7 +119,7 @@ async def ended(both: Joined) -> None:
     raise AssertionError("the target was not told")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     conversation=without_sub_operations,
     bad=faults,

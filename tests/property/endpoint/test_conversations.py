@@ -26,7 +26,7 @@ faults = st.builds(
 fragment_sizes = st.none() | st.lists(st.integers(1, 3000), min_size=1, max_size=4)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     conversation=st.lists(asks, max_size=6),
     at_once=st.booleans(),

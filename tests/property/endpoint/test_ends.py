@@ -61,7 +61,7 @@ ENDS = (
 
 
 @pytest.mark.parametrize("how", ENDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     conversation=st.lists(asks, min_size=1, max_size=4),
     bad=faults,
@@ -99,7 +99,7 @@ def test_both_peers_learn_of_an_end_at_any_moment(
     assert_collected(run(main()))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     conversation=st.lists(asks, min_size=1, max_size=4), seed=st.integers(0, 2**32), turns=st.integers(0, 200)
 )
@@ -123,7 +123,7 @@ def test_a_client_learns_that_the_executor_has_died(
     run(main())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     conversation=st.lists(asks, min_size=1, max_size=4),
     seed=st.integers(0, 2**32),

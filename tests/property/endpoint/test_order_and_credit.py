@@ -141,4 +141,4 @@ class OrderAndCredit(RuleBasedStateMachine):
 
 
 TestOrderAndCredit = OrderAndCredit.TestCase
-TestOrderAndCredit.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestOrderAndCredit.settings = settings(max_examples=60, stateful_step_count=40)
